@@ -1,0 +1,155 @@
+"""argv to the right door: the interactive shell, one command, -c lines, or a script."""
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from mclu_shell import __version__
+from mclu_shell.errors import MCluError, UsageError
+
+if TYPE_CHECKING:
+    from mclu_shell.cloud.cloud import Cloud
+    from mclu_shell.session import Session
+
+_ABOUT = "Mini Cloud: parallel libvirt over SSH for a few Linux nodes."
+_MORE = """\
+Without a command, mclu is an interactive shell. 'mclu help' lists the commands.
+A script (FILE.mclu, or '-' for standard input) holds one command a line."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message, remedy="see 'mclu --help'")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="mclu",
+        usage="mclu [OPTION…] [COMMAND [ARG…] | FILE.mclu | -]",
+        description=_ABOUT,
+        epilog=_MORE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("-f", "--config-file", metavar="FILE", help="configuration instead of $MCLU_CONFIG, ~/.config/mclu/mclu.conf "
+        "or /etc/mclu.conf")  # fmt: skip
+    add("-c", dest="lines", metavar="LINE", action="append", help="run commands separated by ';' or newlines")
+    add("-k", "--keep-going", action="store_true", help="go on after a failure, and report it at the end")
+    add(
+        "-v", "--verbose", action="store_true", help="debugging messages: every remote call with its duration"
+    )
+    add(
+        "--demo",
+        action="store_true",
+        help="on a cloud of simulated nodes, which needs nothing and changes nothing",
+    )
+    add(
+        "--color",
+        choices=("auto", "always", "never"),
+        default="auto",
+        help="colour (default: auto; also NO_COLOR)",
+    )
+    add("-V", "--version", action="version", version=f"mclu {__version__}")
+    # What follows the first word belongs to the command, also where it looks like an option of ours.
+    add("words", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run mclu; the exit status."""
+    session: Session | None = None
+    # A caller that goes away (kill, a closed terminal) must still find connections and sockets taken back.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _end)
+    try:
+        options = _parser().parse_args(argv)
+        session = _session(options)
+        return _run(options, session)
+    except MCluError as error:
+        sys.stderr.write(f"mclu: {error}\n")
+        return error.status
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        _leave(session)
+
+
+def _end(number: int, _frame: object) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+def _leave(session: "Session | None") -> None:
+    if session is not None:
+        from mclu_shell.session import quiet_exit  # noqa: PLC0415
+
+        quiet_exit(session)
+
+
+def _session(options: argparse.Namespace) -> "Session":
+    from mclu_shell.render import Renderer  # noqa: PLC0415
+    from mclu_shell.session import Session  # noqa: PLC0415
+
+    if options.verbose:
+        _log_to_stderr()
+    renderer = Renderer(color=_color(options.color))
+    return Session(lambda: _cloud(options), renderer, keep_going=options.keep_going, verbose=options.verbose)
+
+
+def _color(wanted: str) -> str:
+    # https://no-color.org: any value but the empty one; the option says it more plainly.
+    import os  # noqa: PLC0415
+
+    return "never" if wanted == "auto" and os.environ.get("NO_COLOR") else wanted
+
+
+def _log_to_stderr() -> None:
+    import logging  # noqa: PLC0415
+
+    logging.basicConfig(format="mclu: debug: %(message)s", level=logging.WARNING)
+    logging.getLogger("mclu_shell").setLevel(logging.DEBUG)
+
+
+def _cloud(options: argparse.Namespace) -> "Cloud":
+    from mclu_shell.cloud.cloud import open_cloud  # noqa: PLC0415
+    from mclu_shell.config import find_config, load_config  # noqa: PLC0415
+
+    if options.demo:
+        from mclu_shell.cloud.simulated import demo_config, demo_nodes  # noqa: PLC0415
+
+        return open_cloud(demo_config(), demo_nodes)
+    return open_cloud(load_config(find_config(options.config_file)))
+
+
+def _run(options: argparse.Namespace, session: "Session") -> int:
+    if options.lines:
+        if options.words:
+            raise UsageError(f"{options.words[0]!r}: there can be -c lines or a command, not both")
+        return session.run_text("\n".join(options.lines))
+    if not options.words:
+        from mclu_shell.shell.app import run_shell  # noqa: PLC0415
+
+        return run_shell(session)
+    first = options.words[0]
+    if first == "-" or first.endswith(".mclu"):
+        if len(options.words) > 1:
+            raise UsageError(f"{first}: a script takes no arguments yet")
+        return session.run_script(*_script(first))
+    return session.run_words(options.words)
+
+
+def _script(name: str) -> tuple[str, str]:
+    """A script's text, and what it is called in messages."""
+    try:
+        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        return data.decode(), "stdin" if name == "-" else name
+    except OSError as error:
+        raise UsageError(f"cannot read: {error.strerror}", place=name) from error
+    except UnicodeDecodeError as error:
+        raise UsageError("not a text file", place=name) from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

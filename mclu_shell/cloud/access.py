@@ -1,0 +1,221 @@
+"""How a machine is reached: over SSH, on this machine, or simulated. Each opens the way to its libvirt."""
+
+import contextlib
+import logging
+import socket
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import quote, urlsplit
+
+from mclu_shell.cloud.dial import dial
+from mclu_shell.cloud.forward import Duplex, Forward
+from mclu_shell.cloud.sshconfig import Target, resolve
+from mclu_shell.cloud.wake import send_magic_packet
+from mclu_shell.config import NodeConfig
+from mclu_shell.errors import LibvirtDown, LibvirtFault, NodeFault, NodeOff, SSHFault
+
+if TYPE_CHECKING:
+    from mclu_shell.cloud.link import Link
+
+_log = logging.getLogger(__name__)
+
+# libvirtd, then the split daemon for QEMU (libvirt's daemons.html).
+LIBVIRT_SOCKETS = ("/run/libvirt/libvirt-sock", "/run/libvirt/virtqemud-sock")
+_START_LIBVIRTD = "on the node: systemctl start libvirtd"
+# sudo is needed only by a user who is not root; a non-interactive shell may have no sbin in its PATH.
+_POWER_OFF = 'PATH=$PATH:/usr/sbin:/sbin; if [ "$(id -u)" = 0 ]; then poweroff; else sudo -n poweroff; fi'
+_POWER_OFF_TIMEOUT_S = 20.0
+
+
+class Access(Protocol):
+    """The way to one machine. Methods raise NodeFault; none blocks longer than it is told."""
+
+    def open(self, deadline: float) -> str:
+        """Reach the machine before `deadline` (of time.monotonic); the URI of its libvirt, to be opened here."""
+
+    def answers(self, timeout_s: float) -> bool:
+        """Whether an opened way still leads there."""
+
+    def cut(self) -> None:
+        """End libvirt's calls that are blocked on the way, from our end."""
+
+    def close(self) -> None:
+        """Give up the way; what waits on it ends at once."""
+
+    def is_off(self, timeout_s: float) -> bool:
+        """Whether nothing answers at the machine's address."""
+
+    def wake(self) -> None:
+        """Ask the machine to switch on."""
+
+    def power_off(self) -> None:
+        """Tell the machine to switch off cleanly."""
+
+
+def forwarded_uri(uri: str, path: Path) -> str:
+    """A libvirt URI for the daemon behind a local socket (libvirt's uri.html, "socket" parameter)."""
+    parts = urlsplit(uri)
+    return f"{parts.scheme}+unix://{parts.path}?socket={quote(str(path))}"
+
+
+class SSHAccess:
+    """Over one SSH connection: libvirt through a forwarded private socket, commands beside it."""
+
+    def __init__(self, node: NodeConfig, socket_path: Path) -> None:
+        self.node = node
+        self._socket_path = socket_path
+        self._link: Link | None = None
+        self._forward: Forward | None = None
+        self._ready: Duplex | None = None
+        self._remote_path = ""
+
+    def open(self, deadline: float) -> str:
+        """Dial, log in, find libvirt's socket and forward it."""
+        self._link = self._login(deadline)
+        self._remote_path, self._ready = self._find_libvirt(self._link, deadline)
+        self._forward = Forward(self._socket_path, self._channel)
+        return forwarded_uri(self.node.uri, self._socket_path)
+
+    def _target(self) -> Target:
+        return resolve(self.node)
+
+    def _login(self, deadline: float) -> "Link":
+        target = self._target()
+        started = time.perf_counter()
+        sock = dial(target, self.node.connect_timeout)
+        _log.debug("%s: connect: %.1f ms", self.node.name, (time.perf_counter() - started) * 1000)
+        # paramiko takes a quarter of a second to import; for a cloud whose nodes are all off it is not needed.
+        from mclu_shell.cloud.link import Link  # noqa: PLC0415
+
+        return Link(target, sock, deadline)
+
+    def _find_libvirt(self, link: "Link", deadline: float) -> tuple[str, Duplex]:
+        for path in LIBVIRT_SOCKETS:
+            channel = link.open_socket(path, max(0.1, deadline - time.monotonic()))
+            if channel is not None:
+                return path, channel
+        remedy = _START_LIBVIRTD
+        if link.target.user != "root":
+            remedy += f"; and {link.target.user} must be in its group 'libvirt'"
+        raise LibvirtDown("libvirtd not running", place=self.node.name, remedy=remedy)
+
+    def _channel(self) -> Duplex:
+        """What a new local connection is carried to; the first takes the channel that found libvirt."""
+        ready, self._ready = self._ready, None
+        if ready is not None:
+            return ready
+        channel = self._link and self._link.open_socket(self._remote_path, self.node.answer_timeout)
+        if channel is None:
+            raise ConnectionRefusedError
+        return channel
+
+    def answers(self, timeout_s: float) -> bool:
+        """Whether sshd answers on the open connection."""
+        return self._link is not None and self._link.is_alive and self._link.answers(timeout_s)
+
+    def cut(self) -> None:
+        """End what libvirt waits for; the SSH connection stays."""
+        if self._forward is not None:
+            self._forward.cut()
+
+    def close(self) -> None:
+        """End the SSH connection and remove the socket."""
+        forward, self._forward = self._forward, None
+        if forward is not None:
+            forward.close()
+        link, self._link = self._link, None
+        if link is not None:
+            link.close()
+
+    def is_off(self, timeout_s: float) -> bool:
+        """Whether nothing answers, not even with a refusal."""
+        try:
+            dial(self._target(), timeout_s).close()
+        except NodeOff:
+            return True
+        except NodeFault:
+            return False
+        return False
+
+    def wake(self) -> None:
+        """Send the magic packet."""
+        if self.node.mac is None:
+            raise NodeFault("no mac= in mclu.conf, so it cannot be woken", place=self.node.name)
+        send_magic_packet(self.node)
+
+    def power_off(self) -> None:
+        """Run poweroff on the node, with sudo if the user is not root."""
+        link = self._link or self._login(time.monotonic() + self.node.answer_timeout)
+        self._link = link
+        done = link.run(["sh", "-c", _POWER_OFF], _POWER_OFF_TIMEOUT_S)
+        # -1: the node went down before sshd could tell.
+        if done.status not in (0, -1):
+            said = (done.err or done.out).strip().splitlines()
+            reason = said[-1] if said else f"exit status {done.status}"
+            raise SSHFault(f"poweroff failed: {reason}", place=self.node.name)
+
+
+class LocalAccess:
+    """This machine's own libvirt (`via=local`), through a forwarded socket, so that its calls can be cut too."""
+
+    def __init__(self, node: NodeConfig, socket_path: Path) -> None:
+        self.node = node
+        self._socket_path = socket_path
+        self._forward: Forward | None = None
+        self._remote_path = ""
+
+    def open(self, deadline: float) -> str:  # noqa: ARG002
+        """Find the daemon's socket and forward it; a URI that is not the system's is left to libvirt."""
+        if not self.node.uri.endswith("/system"):
+            return self.node.uri
+        self._remote_path = self._find_libvirt()
+        self._forward = Forward(self._socket_path, self._connect)
+        return forwarded_uri(self.node.uri, self._socket_path)
+
+    def _find_libvirt(self) -> str:
+        for path in LIBVIRT_SOCKETS:
+            with contextlib.suppress(FileNotFoundError, ConnectionRefusedError), self._connect(path):
+                return path
+        raise LibvirtDown("libvirtd not running", place=self.node.name, remedy="systemctl start libvirtd")
+
+    def _connect(self, path: str = "") -> socket.socket:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.connect(path or self._remote_path)
+        except PermissionError as error:
+            connection.close()
+            raise LibvirtFault(
+                f"no permission for {path}", place=self.node.name, remedy="join the group 'libvirt'"
+            ) from error
+        except OSError:
+            connection.close()
+            raise
+        return connection
+
+    def answers(self, timeout_s: float) -> bool:  # noqa: ARG002
+        """This machine is here."""
+        return True
+
+    def cut(self) -> None:
+        """End what libvirt waits for."""
+        if self._forward is not None:
+            self._forward.cut()
+
+    def close(self) -> None:
+        """Remove the socket."""
+        forward, self._forward = self._forward, None
+        if forward is not None:
+            forward.close()
+
+    def is_off(self, timeout_s: float) -> bool:  # noqa: ARG002
+        """Never: we run on it."""
+        return False
+
+    def wake(self) -> None:
+        """Nothing to do."""
+        raise NodeFault("is this machine, which is on", place=self.node.name)
+
+    def power_off(self) -> None:
+        """Not ours to do: it would end this program, too."""
+        raise NodeFault("is this machine; mclu does not switch it off", place=self.node.name)

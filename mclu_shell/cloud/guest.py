@@ -1,0 +1,53 @@
+"""Records of what libvirt says: a guest, and a node's resources. Never live libvirt handles."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """A guest on a node. `state` is virsh's word for it; memory is what it may use at most."""
+
+    node: str
+    name: str
+    uuid: str
+    state: str
+    memory_bytes: int
+    vcpus: int
+    addresses: tuple[str, ...] = ()
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it holds memory on its node: anything but shut off or crashed."""
+        return self.state not in ("shut off", "crashed", "no state")
+
+
+@dataclass(frozen=True, slots=True)
+class NodeInfo:
+    """What a node has: physical CPUs, memory in all, and memory that could be given away now."""
+
+    pcpus: int
+    memory_bytes: int
+    available_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodeReport:
+    """A node's resources and its running guests, asked for in one go."""
+
+    info: NodeInfo
+    guests: tuple[Guest, ...]
+
+    @property
+    def used_bytes(self) -> int:
+        """The memory that the running guests may use."""
+        return sum(guest.memory_bytes for guest in self.guests)
+
+    @property
+    def used_vcpus(self) -> int:
+        """The virtual CPUs of the running guests."""
+        return sum(guest.vcpus for guest in self.guests)
+
+    @property
+    def free_bytes(self) -> int:
+        """What a new guest can really have: available, and not promised to a running guest."""
+        return max(0, min(self.info.available_bytes, self.info.memory_bytes - self.used_bytes))

@@ -1,0 +1,71 @@
+"""known_hosts files: is this the key that the node has shown before? (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT)"""
+
+import base64
+import fnmatch
+import hashlib
+import hmac
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class KnownKey:
+    """One line of a known_hosts file."""
+
+    place: str
+    marker: str
+    hosts: str
+    kind: str
+    key: str
+
+    def names(self, name: str) -> bool:
+        """Whether the line is about a host: a list of patterns, or one hashed name."""
+        if self.hosts.startswith("|1|"):
+            return _hashed_is(self.hosts, name)
+        patterns = self.hosts.lower().split(",")
+        if any(fnmatch.fnmatchcase(name, pattern[1:]) for pattern in patterns if pattern.startswith("!")):
+            return False
+        return any(_matches(name, pattern) for pattern in patterns)
+
+
+def known_keys(files: tuple[Path, ...], name: str, port: int) -> list[KnownKey]:
+    """The lines about a host, `[name]:port` where the port is not 22; files that are not there hold none."""
+    wanted = name.lower() if port == 22 else f"[{name.lower()}]:{port}"
+    return [line for file in files for line in _lines(file) if line.names(wanted)]
+
+
+@lru_cache(maxsize=32)
+def _read(file: Path, _stamp: tuple[int, int]) -> tuple[KnownKey, ...]:
+    """The lines of a file, once for as long as it stays the same: sixty nodes share it."""
+    found = []
+    text = file.read_text(encoding="utf-8", errors="replace")
+    for number, line in enumerate(text.splitlines(), 1):
+        words = line.split()
+        marker = words.pop(0) if words and words[0].startswith("@") else ""
+        if len(words) >= 3 and not words[0].startswith("#"):
+            found.append(KnownKey(f"{file}:{number}", marker, *words[:3]))
+    return tuple(found)
+
+
+def _lines(file: Path) -> tuple[KnownKey, ...]:
+    try:
+        stat = file.stat()
+        return _read(file, (stat.st_mtime_ns, stat.st_size))
+    except OSError:
+        # ssh too goes on without a file that it cannot read; the key is then unknown, and said to be so.
+        return ()
+
+
+def _matches(name: str, pattern: str) -> bool:
+    # "[" opens no character class here: only * and ? are special in known_hosts.
+    return name == pattern or fnmatch.fnmatchcase(name, pattern.replace("[", "[[]"))
+
+
+def _hashed_is(hashed: str, name: str) -> bool:
+    try:
+        _, _, salt, digest = hashed.split("|")
+        made = hmac.new(base64.b64decode(salt), name.encode(), hashlib.sha1).digest()
+        return hmac.compare_digest(made, base64.b64decode(digest))
+    except ValueError:
+        return False

@@ -1,0 +1,283 @@
+"""One authenticated SSH connection to a node: run a command there, reach a socket there. Imports paramiko."""
+
+import base64
+import contextlib
+import logging
+import shlex
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from mclu_shell.cloud.hostkeys import KnownKey, known_keys
+from mclu_shell.cloud.sshconfig import Target
+from mclu_shell.errors import HostKeyUnknown, LinkLost, SSHFault, SSHSilent
+
+# paramiko imports invoke, a quarter of its import time, only for "Match exec", which ssh itself reads for us.
+_own_invoke = sys.modules.get("invoke")
+sys.modules["invoke"] = None  # type: ignore[assignment]
+import paramiko  # noqa: E402
+from paramiko.agent import AgentSSH  # noqa: E402
+
+if _own_invoke is None:
+    del sys.modules["invoke"]
+else:
+    sys.modules["invoke"] = _own_invoke
+
+_log = logging.getLogger(__name__)
+# What paramiko would write by itself belongs in our errors; nothing may write into the prompt.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
+logging.getLogger("paramiko").propagate = False
+
+_STREAM_LOCAL = "direct-streamlocal@openssh.com"
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """What a remote command did; `status` is -1 when the connection ended before it did."""
+
+    status: int
+    out: str
+    err: str
+
+
+class _Transport(paramiko.Transport):
+    """paramiko's transport, and the channel to a unix socket that OpenSSH has (PROTOCOL, section 2.4)."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__(sock)
+        self._unix_path = ""
+        self._unix_lock = threading.Lock()
+
+    def open_unix_channel(self, path: str, timeout_s: float) -> paramiko.Channel:
+        """A channel to a unix socket on the node; paramiko.ChannelException if sshd cannot connect to it."""
+        with self._unix_lock:
+            self._unix_path = path
+            return self.open_channel(_STREAM_LOCAL, timeout=timeout_s)
+
+    def _send_user_message(self, data: paramiko.Message) -> None:
+        # open_channel has no way to add the fields that this kind of channel needs (string socket path,
+        # string reserved, uint32 reserved), and hands its message to this method alone.
+        if (
+            data.asbytes().startswith(paramiko.common.cMSG_CHANNEL_OPEN)
+            and _STREAM_LOCAL.encode() in data.asbytes()
+        ):
+            data.add_string(self._unix_path)
+            data.add_string("")
+            data.add_int(0)
+        super()._send_user_message(data)
+
+
+class Link:
+    """An authenticated SSH connection over a socket that is already connected to sshd."""
+
+    def __init__(self, target: Target, sock: socket.socket, deadline: float) -> None:
+        """Shake hands, check the host key, log in, all before `deadline` (of `time.monotonic`)."""
+        self.target = target
+        started = time.perf_counter()
+        self._transport = _Transport(sock)
+        try:
+            _handshake(self._transport, target, deadline)
+            _authenticate(self._transport, target, deadline)
+        except BaseException:
+            self._transport.close()
+            raise
+        _log.debug("%s: ssh login: %.1f ms", target.node, (time.perf_counter() - started) * 1000)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether neither side has ended the connection; a silent peer is not noticed, see `answers`."""
+        return bool(self._transport.is_active())
+
+    def answers(self, timeout_s: float) -> bool:
+        """Whether sshd answers a keep-alive in time; if not, the connection is closed."""
+        timer = threading.Timer(timeout_s, self._transport.close)
+        timer.daemon = True
+        timer.start()
+        try:
+            self._transport.global_request("keepalive@openssh.com", wait=True)
+        except (paramiko.SSHException, OSError, EOFError):
+            self._transport.close()
+        finally:
+            timer.cancel()
+        return self.is_alive
+
+    def open_socket(self, path: str, timeout_s: float) -> paramiko.Channel | None:
+        """A channel to a unix socket on the node; None if nothing answers there."""
+        try:
+            return self._transport.open_unix_channel(path, timeout_s)
+        except paramiko.ChannelException as error:
+            if error.code == _PROHIBITED:
+                raise SSHFault(
+                    "ssh: sshd forwards no sockets",
+                    place=self.target.node,
+                    remedy="set 'AllowStreamLocalForwarding yes' in its sshd_config",
+                ) from error
+            return None
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            raise LinkLost("the connection was lost", place=self.target.node) from error
+
+    def run(self, argv: list[str], timeout_s: float) -> Completed:
+        """Run a command on the node and wait for its end; no part of it is read by a shell."""
+        started = time.perf_counter()
+        command = shlex.join(argv)
+        try:
+            with self._transport.open_session(timeout=timeout_s) as channel:
+                channel.settimeout(timeout_s)
+                channel.exec_command(command)
+                channel.shutdown_write()
+                # No sshd of ours sends more than a few lines here; both streams fit their windows.
+                err = channel.makefile_stderr("rb").read()
+                out = channel.makefile("rb").read()
+                status = channel.recv_exit_status()
+        except TimeoutError as error:
+            raise SSHFault(f"{argv[0]!r} did not end in {timeout_s:g} s", place=self.target.node) from error
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            raise LinkLost("the connection was lost", place=self.target.node) from error
+        _log.debug("%s: %s: %.1f ms", self.target.node, command, (time.perf_counter() - started) * 1000)
+        return Completed(status, out.decode(errors="replace"), err.decode(errors="replace"))
+
+    def close(self) -> None:
+        """End the connection; what waits on it ends at once."""
+        self._transport.close()
+
+
+# RFC 4254, section 5.1: SSH_OPEN_ADMINISTRATIVELY_PROHIBITED.
+_PROHIBITED = 1
+
+
+def _handshake(transport: _Transport, target: Target, deadline: float) -> None:
+    """Exchange keys, and check the host key before anything is told to the other side."""
+    known = known_keys(target.known_hosts, target.host_key_name or target.node, target.port)
+    if not known and not target.host_key_name:
+        known = known_keys(target.known_hosts, target.host, target.port)
+    # As ssh does: ask first for the kinds of key that we know of this host, or it would show another one.
+    preferred = [kind for key in known if not key.marker for kind in _signatures(key.kind)]
+    offered = transport.get_security_options()
+    offered.key_types = list(
+        dict.fromkeys([k for k in preferred if k in offered.key_types] + list(offered.key_types))
+    )
+    left = max(0.1, deadline - time.monotonic())
+    transport.banner_timeout = transport.handshake_timeout = left
+    try:
+        transport.start_client(timeout=left)
+    except (paramiko.SSHException, OSError, EOFError) as error:
+        if time.monotonic() >= deadline or "banner" in str(error):
+            raise SSHSilent(
+                "ssh: not answering", place=target.node, remedy="the machine is on, but sshd does not answer"
+            ) from error
+        raise SSHFault(f"ssh: {error}", place=target.node, remedy=_see(target)) from error
+    _check_host_key(transport.get_remote_server_key(), known, target)
+
+
+def _signatures(kind: str) -> list[str]:
+    """The signature algorithms of a kind of key (RFC 8332 for RSA)."""
+    return ["rsa-sha2-512", "rsa-sha2-256"] if kind == "ssh-rsa" else [kind]
+
+
+def _check_host_key(shown: paramiko.PKey, known: list[KnownKey], target: Target) -> None:
+    same = [line for line in known if (line.kind, line.key) == (shown.get_name(), shown.get_base64())]
+    revoked = [line for line in same if line.marker == "@revoked"]
+    plain = [line for line in known if not line.marker]
+    if revoked:
+        raise SSHFault(
+            "ssh: this host key is revoked",
+            place=target.node,
+            remedy=f"{revoked[0].place} says so; do not trust it",
+        )
+    if any(not line.marker for line in same):
+        return
+    if any(line.kind == shown.get_name() for line in plain):
+        name = target.host_key_name or target.node
+        raise SSHFault(
+            "ssh: host key has CHANGED",
+            place=target.node,
+            remedy=f"somebody may be listening in; if the node was installed anew: ssh-keygen -R {shlex.quote(name)}, "
+            f"then 'ssh {target.login}' (known key: {plain[0].place})",
+        )
+    raise HostKeyUnknown(
+        "ssh: host key not known",
+        place=target.node,
+        remedy=f"run 'ssh {target.login}' once to check its key {shown.fingerprint} and keep it",
+    )
+
+
+def _authenticate(transport: _Transport, target: Target, deadline: float) -> None:
+    """Log in with the agent's keys, then with the key files, as ssh would."""
+    locked: list[Path] = []
+    for key in _keys(target, locked):
+        transport.auth_timeout = max(0.1, deadline - time.monotonic())
+        try:
+            transport.auth_publickey(target.user, key)
+        except paramiko.BadAuthenticationType:
+            break
+        except paramiko.AuthenticationException as error:
+            if "timeout" in str(error).lower():
+                raise SSHFault("ssh: login not answered", place=target.node, remedy=_see(target)) from error
+            if not transport.is_active():
+                break
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            raise LinkLost(
+                "ssh: connection lost during login", place=target.node, remedy=_see(target)
+            ) from error
+        else:
+            return
+    remedy = f"ssh-add {locked[0]} (it has a passphrase)" if locked else _see(target)
+    raise SSHFault(f"ssh: permission denied for {target.user}", place=target.node, remedy=remedy)
+
+
+def _see(target: Target) -> str:
+    return f"see what 'ssh {target.login}' says"
+
+
+def _keys(target: Target, locked: list[Path]) -> Iterator[paramiko.PKey]:
+    """The keys to offer, best first; files that need a passphrase are noted in `locked`."""
+    own = [key for file in target.identities if (key := _load(file, locked)) is not None]
+    wanted = {key.asbytes() for key in own} | {blob for file in target.identities if (blob := _public(file))}
+    held: list[paramiko.PKey] = list(_agent_keys(target.agent)) if target.agent else []
+    yield from (key for key in held if key.asbytes() in wanted)
+    if not target.identities_only:
+        yield from (key for key in held if key.asbytes() not in wanted)
+    yield from own
+
+
+def _agent_keys(path: str) -> tuple[paramiko.PKey, ...]:
+    """The keys of the agent that listens on `path`; none if it does not answer."""
+    agent = AgentSSH()
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(2.0)
+        connection.connect(path)
+        agent._connect(connection)  # noqa: SLF001  (paramiko.Agent itself knows only $SSH_AUTH_SOCK)
+    except (OSError, paramiko.SSHException):
+        connection.close()
+        return ()
+    return tuple(agent.get_keys())
+
+
+@lru_cache(maxsize=64)
+def _read_key(file: Path, _stamp: int) -> paramiko.PKey:
+    """Parse a key file once for all nodes, for as long as it stays the same."""
+    return paramiko.PKey.from_path(file)
+
+
+def _load(file: Path, locked: list[Path]) -> paramiko.PKey | None:
+    try:
+        return _read_key(file, file.stat().st_mtime_ns)
+    except (paramiko.PasswordRequiredException, TypeError):
+        # cryptography, which parses the file for paramiko, reports a missing passphrase as a TypeError.
+        locked.append(file)
+    except (OSError, ValueError, paramiko.SSHException, paramiko.UnknownKeyType) as error:
+        _log.debug("%s: not used: %s", file, error)
+    return None
+
+
+def _public(file: Path) -> bytes:
+    """The public half beside a key file, by which a key that only the agent holds is recognised."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        return base64.b64decode(file.with_name(file.name + ".pub").read_text(encoding="utf-8").split()[1])
+    return b""

@@ -1,0 +1,176 @@
+"""One machine of the cloud: its way, its libvirt, and what was last known of it."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+from mclu_shell.cloud.access import Access
+from mclu_shell.cloud.guest import Guest, NodeReport
+from mclu_shell.cloud.state import NodeState, NodeView, Phase, phase_of
+from mclu_shell.config import NodeConfig
+from mclu_shell.errors import LibvirtDown, LibvirtFault, LinkLost, NodeFault, NodeOff, SSHSilent
+from mclu_shell.units import format_duration
+
+if TYPE_CHECKING:
+    from mclu_shell.cloud.hypervisor import Hypervisor
+
+T = TypeVar("T")
+
+# What a second try still gets when the first has used up the node's time.
+_LAST_TRY_S = 1.0
+# While a node starts or stops, how often it is looked at, and how often it is woken again.
+_POLL_S = 0.25
+_WAKE_AGAIN_S = 5.0
+
+
+class Node:
+    """A node; its constructor does no I/O. Its connection is opened on first use and kept.
+
+    Questions may come from several threads; one at a time is asked.
+    """
+
+    def __init__(self, config: NodeConfig, access: Access) -> None:
+        self.config = config
+        self._access = access
+        self._hypervisor: Hypervisor | None = None
+        self._lock = threading.Lock()
+        self.view = NodeView(config.name, NodeState(Phase.UNSEEN, time.monotonic()))
+
+    @property
+    def name(self) -> str:
+        """The name in mclu.conf."""
+        return self.config.name
+
+    def fetch_report(self) -> NodeReport:
+        """Its resources and running guests."""
+        return self.fetch(lambda hypervisor: hypervisor.fetch_report())
+
+    def fetch_guests(self, *, active: bool | None = None) -> tuple[Guest, ...]:
+        """Its guests: running, not running, or (None) all."""
+        return self.fetch(lambda hypervisor: hypervisor.fetch_guests(active=active))
+
+    def fetch(self, question: Callable[["Hypervisor"], T]) -> T:
+        """Ask libvirt something that changes nothing, within the node's deadline; NodeFault says why not.
+
+        Where the connection dies meanwhile it is asked once more: what the node is now, a new connection tells.
+        """
+        deadline = time.monotonic() + self.config.answer_timeout
+        with self._lock, self._noted():
+            try:
+                return self._ask(question, deadline)
+            except LinkLost:
+                self._drop()
+                return self._ask(question, max(deadline, time.monotonic() + _LAST_TRY_S))
+
+    def _ask(self, question: Callable[["Hypervisor"], T], deadline: float) -> T:
+        if self._hypervisor is not None and not self._access.answers(self.config.connect_timeout):
+            self._drop()
+        with self._limited(deadline):
+            if self._hypervisor is None:
+                self._hypervisor = self._opened(deadline)
+            return question(self._hypervisor)
+
+    def _opened(self, deadline: float) -> "Hypervisor":
+        uri = self._access.open(deadline)
+        # libvirt-python takes 30 ms to import: meanwhile the other nodes' connections are under way.
+        from mclu_shell.cloud.hypervisor import Hypervisor  # noqa: PLC0415
+
+        return Hypervisor(self.name, uri)
+
+    @contextmanager
+    def _limited(self, deadline: float) -> Iterator[None]:
+        """End libvirt's calls at the deadline, and then say what it was that did not answer."""
+        late = threading.Event()
+
+        def cut() -> None:
+            late.set()
+            self._access.cut()
+
+        timer = threading.Timer(max(0.0, deadline - time.monotonic()), cut)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        except (LinkLost, LibvirtFault) as error:
+            if not late.is_set():
+                raise
+            if self._access.answers(self.config.connect_timeout):
+                raise LibvirtDown(
+                    "libvirtd not answering",
+                    place=self.name,
+                    remedy="on the node: systemctl restart libvirtd",
+                ) from error
+            raise LinkLost("the connection was lost", place=self.name) from error
+        finally:
+            timer.cancel()
+
+    @contextmanager
+    def _noted(self) -> Iterator[None]:
+        """Remember how the node stands after a question, and keep no connection that failed."""
+        try:
+            yield
+        except NodeFault as fault:
+            self._drop()
+            self._note(phase_of(fault), fault.fact)
+            raise
+        self._note(Phase.ON)
+
+    def _note(self, phase: Phase, why: str = "") -> None:
+        if (phase, why) != (self.view.state.phase, self.view.state.why):
+            self.view = NodeView(self.name, NodeState(phase, time.monotonic(), why))
+
+    def _drop(self) -> None:
+        # The way first: closing libvirt's end would wait for an answer over it.
+        self._access.close()
+        hypervisor, self._hypervisor = self._hypervisor, None
+        if hypervisor is not None:
+            hypervisor.close()
+
+    def wake(self) -> None:
+        """Ask it to switch on."""
+        self._access.wake()
+
+    def wait_until_on(self, timeout_s: float, stop: threading.Event) -> None:
+        """Wait until libvirt answers, waking it again now and then; NodeFault tells why it did not."""
+        deadline = time.monotonic() + timeout_s
+        wake_again = time.monotonic() + _WAKE_AGAIN_S
+        while (fault := self._not_on()) is not None:
+            if time.monotonic() >= deadline:
+                told = f"not up after {format_duration(timeout_s)}: {fault.fact}"
+                raise NodeFault(
+                    told, place=self.name, remedy="" if isinstance(fault, NodeOff) else fault.remedy
+                )
+            if time.monotonic() >= wake_again:
+                # A magic packet is sent once and confirmed by nobody: it can be lost.
+                self.wake()
+                wake_again = time.monotonic() + _WAKE_AGAIN_S
+            if stop.wait(_POLL_S):
+                return
+
+    def _not_on(self) -> NodeFault | None:
+        """None once libvirt answers, else what a node that is starting shows; other faults are raised."""
+        try:
+            self.fetch(lambda _hypervisor: None)
+        except (NodeOff, SSHSilent, LibvirtDown, LinkLost) as fault:
+            return fault
+        return None
+
+    def power_off(self, timeout_s: float, stop: threading.Event) -> None:
+        """Switch it off cleanly and wait until it is down; NodeFault if it is not in time."""
+        deadline = time.monotonic() + timeout_s
+        with self._lock, self._noted():
+            self._access.power_off()
+            while not self._access.is_off(self.config.connect_timeout):
+                if time.monotonic() >= deadline:
+                    told = f"was told to power off, but still answers after {format_duration(timeout_s)}"
+                    raise NodeFault(told, place=self.name)
+                if stop.wait(_POLL_S):
+                    return
+            self._drop()
+        self._note(Phase.OFF, NodeOff(self.name).fact)
+
+    def close(self) -> None:
+        """Give up the connection at once."""
+        self._access.close()

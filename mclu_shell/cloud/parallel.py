@@ -1,0 +1,65 @@
+"""The same question to many at once: an outcome for each, and none holds back the others."""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Generic, TypeVar
+
+from mclu_shell.errors import MCluError
+
+Item = TypeVar("Item")
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(Generic[Item, Value]):
+    """What came of one item: a value or an error, never both."""
+
+    item: Item
+    value: Value | None = None
+    error: MCluError | None = None
+
+    def unwrap(self) -> Value:
+        """The value, or its error raised."""
+        if self.error is not None:
+            raise self.error
+        return self.value  # type: ignore[return-value]  # None only where Value allows it
+
+
+def each(items: Iterable[Item], ask: Callable[[Item], Value]) -> Iterator[Outcome[Item, Value]]:
+    """Ask all at once, a thread each; outcomes come in the order in which they are there.
+
+    `ask` must end by itself (every remote call has a deadline). Threads are daemons, so that an interrupted
+    command does not keep the process: a ThreadPoolExecutor would join them at exit.
+    """
+    results: SimpleQueue[Outcome[Item, Value] | BaseException] = SimpleQueue()
+    asked = list(items)
+    for item in asked:
+        threading.Thread(target=_ask_one, args=(item, ask, results), daemon=True).start()
+    for _ in asked:
+        result = results.get()
+        if isinstance(result, BaseException):
+            raise result
+        yield result
+
+
+def gather(items: Iterable[Item], ask: Callable[[Item], Value]) -> list[Outcome[Item, Value]]:
+    """Ask all at once; the outcomes in the order of the items."""
+    asked = list(items)
+    found = {id(outcome.item): outcome for outcome in each(asked, ask)}
+    return [found[id(item)] for item in asked]
+
+
+def _ask_one(
+    item: Item,
+    ask: Callable[[Item], Value],
+    results: "SimpleQueue[Outcome[Item, Value] | BaseException]",
+) -> None:
+    try:
+        results.put(Outcome(item, value=ask(item)))
+    except MCluError as error:
+        results.put(Outcome(item, error=error))
+    except BaseException as error:  # noqa: BLE001
+        # A defect of ours: it must surface in the asking thread, not vanish with this one.
+        results.put(error)

@@ -1,0 +1,67 @@
+"""The cloud of `mclu --demo`: simulated nodes on libvirt's own test: driver, in this process alone."""
+
+from importlib import resources
+from pathlib import Path
+
+from mclu_shell.cloud.node import Node
+from mclu_shell.config import Config, NodeConfig
+from mclu_shell.errors import NodeFault, NodeOff
+
+_NODES = ("ham0", "ham1", "ham2", "ham3")
+
+
+def demo_config() -> Config:
+    """Four nodes, as in the original manual's example."""
+    nodes = (NodeConfig(name, mac=f"74:d4:35:51:ab:{0x86 + i:02x}") for i, name in enumerate(_NODES))
+    return Config(Path("--demo"), tuple(nodes))
+
+
+def demo_nodes(config: Config, directory: Path) -> list[Node]:
+    """One node on, with two guests, and the others off."""
+    return [
+        Node(node, SimulatedAccess(node, directory / f"{node.name}.xml", is_on=node is config.nodes[0]))
+        for node in config.nodes
+    ]
+
+
+class SimulatedAccess:
+    """A machine of libvirt's test: driver, described by a file, with a power switch of our own."""
+
+    def __init__(self, node: NodeConfig, file: Path, *, is_on: bool) -> None:
+        self.node = node
+        self._file = file
+        self._is_on = is_on
+        self._has_guests = is_on
+
+    def open(self, deadline: float) -> str:  # noqa: ARG002
+        """Write the file that describes the machine, if it is on."""
+        if not self._is_on:
+            raise NodeOff(self.node.name)
+        name = "demo-node.xml" if self._has_guests else "demo-empty.xml"
+        description = resources.files("mclu_shell.cloud").joinpath(name).read_text(encoding="utf-8")
+        self._file.write_text(description, encoding="utf-8")
+        return f"test://{self._file}"
+
+    def answers(self, timeout_s: float) -> bool:  # noqa: ARG002
+        """As long as it is on."""
+        return self._is_on
+
+    def cut(self) -> None:
+        """Nothing blocks in this process."""
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+    def is_off(self, timeout_s: float) -> bool:  # noqa: ARG002
+        """Whether its switch is off."""
+        return not self._is_on
+
+    def wake(self) -> None:
+        """A magic packet would switch it on; this does, too."""
+        if self.node.mac is None:
+            raise NodeFault("no mac= in mclu.conf, so it cannot be woken", place=self.node.name)
+        self._is_on = True
+
+    def power_off(self) -> None:
+        """Switch it off; like a real machine it forgets what ran on it."""
+        self._is_on, self._has_guests = False, False

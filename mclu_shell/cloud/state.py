@@ -1,0 +1,50 @@
+"""What is known of the cloud without asking it: frozen records, swapped in one step, read without a lock."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from mclu_shell.cloud.guest import Guest
+from mclu_shell.errors import LinkLost, NodeFault, NodeOff
+
+
+class Phase(StrEnum):
+    """How a node stood when it was last asked."""
+
+    UNSEEN = "not asked yet"
+    CONNECTING = "connecting"
+    ON = "on"
+    OFF = "off"
+    FAULTY = "faulty"
+    LOST = "link lost"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeState:
+    """A node's phase, why, and since when (seconds of `time.monotonic`)."""
+
+    phase: Phase
+    since_s: float
+    why: str = ""
+
+
+def phase_of(fault: NodeFault) -> Phase:
+    """The phase that a fault puts its node in."""
+    if isinstance(fault, NodeOff):
+        return Phase.OFF
+    return Phase.LOST if isinstance(fault, LinkLost) else Phase.FAULTY
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """A node as last seen, with its guests as last listed."""
+
+    name: str
+    state: NodeState
+    guests: tuple[Guest, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All nodes as last seen, in configuration order."""
+
+    nodes: tuple[NodeView, ...]

@@ -1,0 +1,108 @@
+"""What a command is: its options, what it does, and what it is given to do it with."""
+
+import argparse
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from mclu_shell.errors import UsageError, near
+from mclu_shell.results import Result
+
+if TYPE_CHECKING:
+    from mclu_shell.cloud.cloud import Cloud
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a command may use; the cloud is opened on first use, so that `help` needs no configuration."""
+
+    open_cloud: Callable[[], "Cloud"]
+    # Says in a few words what is being waited for; shown on a terminal until the next answer.
+    notify: Callable[[str], None]
+
+    @property
+    def cloud(self) -> "Cloud":
+        """The cloud of this session."""
+        return self.open_cloud()
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command: its module's docstring is its help; `run` yields results and errors as they come."""
+
+    name: str
+    about: str
+    add_arguments: Callable[["Parser"], None]
+    run: Callable[[Context, argparse.Namespace], Iterable[Result]]
+
+    @property
+    def summary(self) -> str:
+        """The first line of its help."""
+        return self.about.strip().partition("\n")[0]
+
+    def parser(self) -> "Parser":
+        """A new parser of its arguments."""
+        parser = Parser(self.name, self.about)
+        self.add_arguments(parser)
+        return parser
+
+
+class HelpAsked(Exception):  # noqa: N818  (it is no error)
+    """`--help` stands among the arguments; the text is the answer."""
+
+
+class _ShowHelp(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_rest: Any, **_options: Any) -> None:
+        raise HelpAsked(parser.format_help())
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse that raises UsageError and HelpAsked instead of ending the program."""
+
+    def __init__(self, name: str, about: str) -> None:
+        # argparse calls add_argument before its own constructor is through.
+        self.arguments: list[argparse.Action] = []
+        super().__init__(
+            prog=name,
+            description=about.strip(),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            add_help=False,
+            allow_abbrev=False,
+        )
+        self.add_argument("-h", "--help", action=_ShowHelp, nargs=0, help="show this help")
+
+    def _add_action(self, action: argparse.Action) -> argparse.Action:
+        # Also what a group adds comes by here; completion reads the list.
+        self.arguments.append(action)
+        return super()._add_action(action)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise UsageError, with near misses for an unknown option."""
+        raise UsageError(f"{self.prog}: {message}", remedy=self._remedy(message))
+
+    def _remedy(self, message: str) -> str:
+        unknown, _, option = message.partition("unrecognized arguments: ")
+        known = [name for action in self.arguments for name in action.option_strings]
+        return (near(option.split()[0], known) if option and not unknown else "") or f"see 'help {self.prog}'"
+
+    def parse(self, words: list[str]) -> argparse.Namespace:
+        """The arguments of a line, or UsageError."""
+        return self.parse_args(self._with_left_out_values(words))
+
+    def _with_left_out_values(self, words: list[str]) -> list[str]:
+        """`--wait ham1` as `--wait=300 ham1`: argparse takes any word for an option's optional value."""
+        optional = {name: a for a in self.arguments if a.nargs == "?" for name in a.option_strings}
+        given = list(words)
+        for i, word in enumerate(words):
+            if word in optional and i + 1 < len(words) and not _fits(optional[word], words[i + 1]):
+                given[i] = f"{word}={optional[word].const}"
+        return given
+
+
+def _fits(action: argparse.Action, word: str) -> bool:
+    try:
+        if callable(action.type):
+            action.type(word)
+    except (ValueError, TypeError, argparse.ArgumentTypeError):
+        return False
+    return True

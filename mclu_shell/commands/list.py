@@ -1,0 +1,95 @@
+"""List the running guests, and the templates.
+
+A guest's line has its node and name, state, memory, virtual CPUs and its IP address where that is known.
+Nodes that are off have no guests to list. A template's line has what it says of itself.
+
+  list              running guests and templates
+  list --inactive   guests that are defined, but not running
+"""
+
+import argparse
+from collections.abc import Iterable, Iterator
+
+from mclu_shell.cloud.guest import Guest
+from mclu_shell.cloud.parallel import gather
+from mclu_shell.cloud.template import Template, find_templates, read_template, template_name
+from mclu_shell.command import Context, Parser
+from mclu_shell.errors import MCluError, NodeOff
+from mclu_shell.results import Result, Row, Table
+from mclu_shell.units import format_size
+
+
+def add_arguments(parser: Parser) -> None:
+    """One of what there is to list."""
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "--active", action="store_const", dest="which", const="active", help="only running guests"
+    )
+    which.add_argument(
+        "--all",
+        action="store_const",
+        dest="which",
+        const="all",
+        help="running guests and templates (default)",
+    )
+    which.add_argument(
+        "--inactive",
+        action="store_const",
+        dest="which",
+        const="inactive",
+        help="only guests that are not running",
+    )
+    which.add_argument(
+        "--templates", action="store_const", dest="which", const="templates", help="only templates"
+    )
+    parser.set_defaults(which="all")
+
+
+def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
+    """A table of guests, one of templates, then what went wrong."""
+    faults: list[MCluError] = []
+    if args.which != "templates":
+        yield _guests(context, active=args.which != "inactive", faults=faults)
+    if args.which in ("all", "templates"):
+        yield _templates(faults)
+    yield from faults
+
+
+def _guests(context: Context, *, active: bool, faults: list[MCluError]) -> Table:
+    outcomes = context.cloud.ask(lambda node: node.fetch_guests(active=active))
+    faults += [
+        outcome.error for outcome in outcomes if outcome.error and not isinstance(outcome.error, NodeOff)
+    ]
+    return Table(tuple(_guest(guest) for outcome in outcomes for guest in outcome.value or ()))
+
+
+def _guest(guest: Guest) -> Row:
+    cells = (
+        f"{guest.node}:{guest.name}",
+        guest.state,
+        format_size(guest.memory_bytes),
+        f"{guest.vcpus}vcpus",
+        " ".join(guest.addresses),
+    )
+    return Row(cells, tone="plain" if guest.is_active else "quiet")
+
+
+def _templates(faults: list[MCluError]) -> Table:
+    outcomes = gather(find_templates(), read_template)
+    faults += [outcome.error for outcome in outcomes if outcome.error]
+    return Table(tuple(_template(outcome.value or template_name(outcome.item)) for outcome in outcomes))
+
+
+def _template(template: Template | str) -> Row:
+    if isinstance(template, str):
+        return Row((template, "broken template"), tone="bad")
+    return Row((template.name, "template", template.base_image, " ".join(_needs(template))))
+
+
+def _needs(template: Template) -> Iterable[str]:
+    if template.minimum_memory_bytes:
+        yield f"memory>={format_size(template.minimum_memory_bytes)}"
+    if template.recommended_memory_bytes:
+        yield f"memory={format_size(template.recommended_memory_bytes)}"
+    if template.minimum_size_bytes:
+        yield f"size>={format_size(template.minimum_size_bytes)}"

@@ -1,0 +1,44 @@
+"""Switch nodes off cleanly, unless guests run on them.
+
+All the nodes named are looked at first: if a guest runs on one of them, or one cannot be asked, none is
+switched off. Each is looked at again right before it is told to power off, over SSH (with sudo if the
+user there is not root), and reported as off when it no longer answers.
+
+  off ham1
+  off 'ham*'
+"""
+
+import argparse
+import threading
+from collections.abc import Iterator
+
+from mclu_shell import kinds
+from mclu_shell.cloud.power import find_objections, switch_off
+from mclu_shell.command import Context, Parser
+from mclu_shell.results import Entry, Result
+
+
+def add_arguments(parser: Parser) -> None:
+    """Nodes or wildcards."""
+    parser.add_argument(
+        "nodes", nargs="+", metavar="NODE", type=kinds.NODE_TO_SWITCH_OFF, help="node or wildcard"
+    )
+
+
+def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
+    """A line per node that is off, as it goes down."""
+    nodes = context.cloud.match(args.nodes)
+    objections = find_objections(nodes)
+    if objections:
+        yield from objections
+        return
+    down = [node.name for node in nodes]
+    stop = threading.Event()
+    try:
+        context.notify(f"waiting for {', '.join(down)} to go down")
+        for outcome in switch_off(nodes, stop):
+            down.remove(outcome.item.name)
+            yield outcome.error or Entry(outcome.item.name, "off", tone="quiet")
+            context.notify(f"waiting for {', '.join(down)} to go down" if down else "")
+    finally:
+        stop.set()

@@ -1,0 +1,67 @@
+"""Switch nodes on with Wake-on-LAN.
+
+The magic packet goes to the node's mac= of mclu.conf. Nothing confirms it: with --wait the command
+ends when libvirt answers on every node, and sends the packet again now and then until it does.
+
+  on ham1
+  on 'ham*' --wait
+"""
+
+import argparse
+import threading
+from collections.abc import Iterator
+
+from mclu_shell import kinds
+from mclu_shell.cloud.node import Node
+from mclu_shell.cloud.parallel import each
+from mclu_shell.command import Context, Parser
+from mclu_shell.errors import NodeFault
+from mclu_shell.results import Entry, Result, Text
+from mclu_shell.units import format_duration
+
+_WAIT_S = 300
+
+
+def add_arguments(parser: Parser) -> None:
+    """Nodes or wildcards, and whether to wait."""
+    parser.add_argument("nodes", nargs="+", metavar="NODE", type=kinds.NODE_TO_WAKE, help="node or wildcard")
+    parser.add_argument(
+        "--wait",
+        nargs="?",
+        const=_WAIT_S,
+        metavar="SECONDS",
+        type=kinds.duration_kind(60, _WAIT_S, 600),
+        help=f"wait until libvirt answers (default: at most {format_duration(_WAIT_S)})",
+    )
+
+
+def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
+    """A line per packet; with --wait, one per node that is up."""
+    woken = []
+    for node in context.cloud.match(args.nodes):
+        try:
+            node.wake()
+        except NodeFault as fault:
+            yield fault
+        else:
+            woken.append(node)
+            yield Text(f"Waking up {node.config.mac}...")
+    if args.wait is not None:
+        yield from _wait(context, woken, args.wait)
+
+
+def _wait(context: Context, nodes: list[Node], timeout_s: float) -> Iterator[Result]:
+    waiting = [node.name for node in nodes]
+    stop = threading.Event()
+    try:
+        context.notify(_waiting_for(waiting))
+        for outcome in each(nodes, lambda node: node.wait_until_on(timeout_s, stop)):
+            waiting.remove(outcome.item.name)
+            yield outcome.error or Entry(outcome.item.name, "on", tone="good")
+            context.notify(_waiting_for(waiting))
+    finally:
+        stop.set()
+
+
+def _waiting_for(names: list[str]) -> str:
+    return f"waiting for {', '.join(names)} to come up" if names else ""

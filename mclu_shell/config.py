@@ -1,0 +1,205 @@
+"""mclu.conf: where it is found, what it may say, and what is wrong with it, by file and line."""
+
+import os
+import re
+import shlex
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+from mclu_shell.errors import ConfigError, near
+from mclu_shell.units import parse_duration
+
+_NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_MAC = re.compile(r"[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}")
+_HOST = re.compile(r"[A-Za-z0-9:][A-Za-z0-9.:%_-]*")
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@\\-]*")
+_URI = re.compile(r"[a-z]+://[^?#]*")
+
+
+@dataclass(frozen=True, slots=True)
+class NodeConfig:
+    """One node as mclu.conf describes it; what is None is for the user's own SSH configuration to say."""
+
+    name: str
+    mac: str | None = None
+    address: str | None = None
+    user: str | None = None
+    port: int | None = None
+    identity: str | None = None
+    uri: str = "qemu:///system"
+    via: str = "ssh"
+    broadcast: str = "255.255.255.255"
+    images: str = "/var/lib/libvirt/images"
+    network: str = "default"
+    connect_timeout: float = 0.8
+    answer_timeout: float = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The nodes, in the order of the file, which is the order of every answer."""
+
+    path: Path
+    nodes: tuple[NodeConfig, ...]
+
+
+def find_config(named: str | None) -> Path:
+    """The configuration to use: --config-file, $MCLU_CONFIG, ~/.config/mclu/mclu.conf, /etc/mclu.conf."""
+    if named is not None:
+        return Path(named)
+    if os.environ.get("MCLU_CONFIG"):
+        return Path(os.environ["MCLU_CONFIG"])
+    own = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "mclu" / "mclu.conf"
+    return own if own.exists() else Path("/etc/mclu.conf")
+
+
+def load_config(path: Path) -> Config:
+    """Read and check a configuration file; ConfigError names the file and line."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(
+            "no configuration",
+            place=str(path),
+            remedy="write one with a line 'NAME mac=…' per node under [nodes] (see mclu.conf.example), "
+            "or try 'mclu --demo'",
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a text file"
+        raise ConfigError(f"cannot read: {reason}", place=str(path)) from error
+    return parse_config(text, path)
+
+
+def parse_config(text: str, path: Path) -> Config:
+    """Check the text of a configuration; `path` only names it in errors."""
+    section, defaults = "", NodeConfig("")
+    lines: list[tuple[str, list[str]]] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        place = f"{path}:{number}"
+        words = _split(line, place)
+        if not words:
+            continue
+        if words[0].startswith("["):
+            section = _section(line.partition("#")[0].strip(), place)
+        elif section == "global":
+            defaults = _with_settings(defaults, _join_spaced(words), place)
+        elif section == "nodes":
+            lines.append((place, words))
+        else:
+            raise ConfigError(
+                f"{words[0]!r} stands before the first section", place=place, remedy="write [nodes]"
+            )
+    # Nodes are made last, so that [global] may also follow [nodes].
+    nodes: dict[str, NodeConfig] = {}
+    for place, words in lines:
+        node = _node(words, defaults, place)
+        if node.name in nodes:
+            raise ConfigError(f"node {node.name!r} stands here twice", place=place)
+        nodes[node.name] = node
+    return Config(path, tuple(nodes.values()))
+
+
+def _split(line: str, place: str) -> list[str]:
+    try:
+        return shlex.split(line, comments=True)
+    except ValueError as error:
+        raise ConfigError(f"unbalanced quote ({error})", place=place) from None
+
+
+def _section(header: str, place: str) -> str:
+    name = header.removeprefix("[").removesuffix("]").strip()
+    if header != f"[{name}]" or name not in ("global", "nodes"):
+        raise ConfigError(f"unknown section {header!r}", place=place, remedy="there are [global] and [nodes]")
+    return name
+
+
+def _join_spaced(words: list[str]) -> list[str]:
+    """`key = value` as one word, as people write it in [global]."""
+    return ["".join(words)] if len(words) == 3 and words[1] == "=" else words
+
+
+def _node(words: list[str], defaults: NodeConfig, place: str) -> NodeConfig:
+    name = words[0]
+    if not _NODE_NAME.fullmatch(name):
+        raise ConfigError(
+            f"bad node name {name!r}", place=place, remedy="letters, digits, '.', '_' and '-', at most 63"
+        )
+    return _with_settings(replace(defaults, name=name), words[1:], place)
+
+
+_KEYS = [field.name for field in fields(NodeConfig) if field.name != "name"]
+
+
+def _with_settings(node: NodeConfig, words: list[str], place: str) -> NodeConfig:
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals:
+            raise ConfigError(f"{word!r} is not of the form key=value", place=place)
+        if key not in _KEYS:
+            remedy = near(key, _KEYS) or f"known: {', '.join(_KEYS)}"
+            raise ConfigError(f"unknown key {key!r}", place=place, remedy=remedy)
+        node = replace(node, **{key: _value(key, value, place)})
+    return node
+
+
+def _value(key: str, value: str, place: str) -> str | int | float:
+    try:
+        return _checked(key, value)
+    except ValueError as error:
+        raise ConfigError(f"bad {key} {value!r}: {error}", place=place) from None
+
+
+def _checked(key: str, value: str) -> str | int | float:
+    """The value of a key in its own type; ValueError says what it should be."""
+    if not value or not value.isprintable():
+        raise ValueError("it is empty or not printable")
+    match key:
+        case "mac":
+            return _matching(_MAC, value, "such as 74:d4:35:51:ab:86").lower().replace("-", ":")
+        case "port":
+            return _port(value)
+        case "connect_timeout" | "answer_timeout":
+            return _timeout(value)
+        case "via":
+            return _one_of(value, ("ssh", "local"))
+        case "address" | "broadcast":
+            return _matching(_HOST, value, "a host name or an IP address")
+        case "user":
+            return _matching(_USER, value, "a user's name")
+        case "uri":
+            return _matching(_URI, value, "such as qemu:///system")
+        case "images":
+            return _absolute(value)
+        case _:
+            return value
+
+
+def _matching(pattern: re.Pattern[str], value: str, wanted: str) -> str:
+    if not pattern.fullmatch(value):
+        raise ValueError(f"it should be {wanted}")
+    return value
+
+
+def _one_of(value: str, allowed: tuple[str, ...]) -> str:
+    if value not in allowed:
+        raise ValueError(f"it should be {' or '.join(allowed)}")
+    return value
+
+
+def _port(value: str) -> int:
+    if not (value.isdecimal() and value.isascii() and 0 < int(value) < 65536):
+        raise ValueError("it should be a number from 1 to 65535")
+    return int(value)
+
+
+def _timeout(value: str) -> float:
+    seconds = parse_duration(value)
+    if not 0 < seconds <= 3600:
+        raise ValueError("it should be a time above 0 and at most an hour")
+    return seconds
+
+
+def _absolute(value: str) -> str:
+    if not value.startswith("/"):
+        raise ValueError("it should be an absolute path on the node")
+    return value

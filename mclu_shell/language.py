@@ -1,0 +1,164 @@
+"""The language of a line: text into commands, with POSIX quoting, comments, `;`, pipes and redirections.
+
+Pure: it knows no command. Every door (prompt, -c, scripts) reads its lines here, so that a line means the
+same everywhere. Quoting follows the POSIX shell, section 2.2; there are no expansions.
+"""
+
+from dataclasses import dataclass
+
+from mclu_shell.errors import UsageError
+
+_BLANK = " \t\r"
+_ENDS_WORD = _BLANK + "\n;|>"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One command: its words, where its output goes, and the line (from 1) on which it begins.
+
+    `shell` is a whole line for the user's own shell (`!…`); then there are no words.
+    """
+
+    words: tuple[str, ...] = ()
+    number: int = 1
+    pipe: str = ""
+    output: str = ""
+    append: bool = False
+    shell: str = ""
+
+
+class Unfinished(UsageError):
+    """The text ends inside a quotation or after a backslash: more may follow."""
+
+
+def parse(text: str) -> list[Line]:
+    """The commands of a text, in order; UsageError names what is wrong and the line on which it is."""
+    return _Reader(text).read()
+
+
+class _Reader:
+    """A cursor over the text; each method consumes one thing of the grammar."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.at = 0
+
+    def read(self) -> list[Line]:
+        lines = []
+        while self._skip_to_command():
+            lines.append(self._command())
+        return lines
+
+    def _peek(self) -> str:
+        return self.text[self.at : self.at + 1]
+
+    def _number(self) -> int:
+        return self.text.count("\n", 0, self.at) + 1
+
+    def _fail(self, fact: str, kind: type[UsageError] = UsageError) -> UsageError:
+        return kind(fact, place=f"line {self._number()}" if "\n" in self.text.strip() else "")
+
+    def _skip_to_command(self) -> bool:
+        while self._skip_blanks() and self._peek() in "\n;":
+            self.at += 1
+        return self.at < len(self.text)
+
+    def _skip_blanks(self) -> bool:
+        """Past blanks, joined lines and a comment; whether any text is left."""
+        while True:
+            if self.text.startswith("\\\n", self.at):
+                self.at += 2
+            elif self._peek() == "#":
+                self._take_until("\n")
+            elif self._peek() and self._peek() in _BLANK:
+                self.at += 1
+            else:
+                return self.at < len(self.text)
+
+    def _take_until(self, stop: str) -> str:
+        end = self.text.find(stop, self.at)
+        start, self.at = self.at, len(self.text) if end < 0 else end
+        return self.text[start : self.at]
+
+    def _command(self) -> Line:
+        number = self._number()
+        if self._peek() == "!":
+            # The user's shell has its own `;` and quotes, so it gets the whole line as it stands.
+            self.at += 1
+            shell = self._take_until("\n").strip()
+            if not shell:
+                raise self._fail("nothing after '!'")
+            return Line(number=number, shell=shell)
+        words: list[str] = []
+        while self._skip_blanks() and self._peek() not in "\n;|>":
+            words.append(self._word())
+        if self._peek() and self._peek() in "|>" and not words:
+            raise self._fail(f"no command before {self._peek()!r}")
+        if self._peek() == "|":
+            return Line(tuple(words), number, pipe=self._pipe())
+        if self._peek() == ">":
+            append, output = self._redirection()
+            return Line(tuple(words), number, output=output, append=append)
+        return Line(tuple(words), number)
+
+    def _pipe(self) -> str:
+        """What stands after `|`, as it stands, to the next unquoted `;` or the end of the line."""
+        self.at += 1
+        start = self.at
+        while self._peek() and self._peek() not in "\n;":
+            self._piece()
+        command = self.text[start : self.at].strip()
+        if not command:
+            raise self._fail("nothing after '|'")
+        return command
+
+    def _redirection(self) -> tuple[bool, str]:
+        append = self.text.startswith(">>", self.at)
+        self.at += 2 if append else 1
+        if not self._skip_blanks() or self._peek() in "\n;|>":
+            raise self._fail("no file after '>'")
+        file = self._word()
+        if self._skip_blanks() and self._peek() not in "\n;":
+            raise self._fail(f"only one file can follow '>', then ';': {self._peek()!r}")
+        return append, file
+
+    def _word(self) -> str:
+        pieces = []
+        while self._peek() and self._peek() not in _ENDS_WORD:
+            pieces.append(self._piece())
+        return "".join(pieces)
+
+    def _piece(self) -> str:
+        """One character, escape or quotation, with its quoting taken away."""
+        char = self._peek()
+        self.at += 1
+        if char == "'":
+            return self._quoted("'")
+        if char == '"':
+            return self._quoted('"')
+        if char == "\\":
+            return self._escaped()
+        return char
+
+    def _escaped(self) -> str:
+        if not self._peek():
+            raise self._fail("nothing after the last '\\'", Unfinished)
+        char = self._peek()
+        self.at += 1
+        return "" if char == "\n" else char
+
+    def _quoted(self, quote: str) -> str:
+        pieces: list[str] = []
+        start = self.at
+        while self._peek() and self._peek() != quote:
+            char = self._peek()
+            self.at += 1
+            # Inside double quotes a backslash quotes only what would be special there (POSIX 2.2.3).
+            if quote == '"' and char == "\\" and self._peek() and self._peek() in '$`"\\\n':
+                char = self._escaped()
+            pieces.append(char)
+        if not self._peek():
+            self.at = start
+            raise self._fail(f"no closing {quote}", Unfinished)
+        self.at += 1
+        return "".join(pieces)

@@ -1,0 +1,42 @@
+"""What a command yields: small frozen records that a renderer shows as text, and later as data."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from mclu_shell.errors import MCluError
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Words for the user, as they stand (one or more lines, no newline at the end)."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing and its state, with details beneath it; `tone` is good, bad, quiet or plain."""
+
+    name: str
+    state: str
+    details: tuple[str, ...] = ()
+    tone: str = "plain"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a table: its cells, and the tone of the line."""
+
+    cells: tuple[str, ...]
+    tone: str = "plain"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows whose cells are aligned in columns."""
+
+    rows: tuple[Row, ...]
+
+
+# A command yields these as it goes; an error among them is told, makes the exit status 1, and ends nothing.
+Result: TypeAlias = Text | Entry | Table | MCluError

@@ -1,0 +1,201 @@
+"""The dispatcher: every line of every door is run here, and here alone errors are caught and told."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, TextIO
+
+from mclu_shell import commands, language
+from mclu_shell.command import Command, Context, HelpAsked
+from mclu_shell.errors import MCluError, OutputError
+from mclu_shell.language import Line
+from mclu_shell.render import Renderer
+from mclu_shell.results import Text
+
+if TYPE_CHECKING:
+    import argparse
+
+    from mclu_shell.cloud.cloud import Cloud
+
+DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+class Session:
+    """Runs lines against one cloud, which is opened when a command first needs it.
+
+    The methods return an exit status and raise nothing: 0 done, 1 failed, 2 usage, 130 interrupted.
+    """
+
+    def __init__(
+        self,
+        open_cloud: Callable[[], "Cloud"],
+        renderer: Renderer,
+        *,
+        keep_going: bool = False,
+        verbose: bool = False,
+    ) -> None:
+        self.renderer = renderer
+        self.keep_going = keep_going
+        self.verbose = verbose
+        self._open_cloud = open_cloud
+        self._cloud: Cloud | None = None
+
+    @property
+    def known_cloud(self) -> "Cloud | None":
+        """The cloud, if a command has needed it."""
+        return self._cloud
+
+    def open_cloud(self) -> "Cloud":
+        """The cloud, opened on first use; ConfigError if there is no configuration for it."""
+        if self._cloud is None:
+            self._cloud = self._open_cloud()
+        return self._cloud
+
+    def close(self) -> None:
+        """Give up the cloud's connections."""
+        if self._cloud is not None:
+            self._cloud.close()
+
+    def run_text(self, text: str) -> int:
+        """Run the commands of a text; stop at the first failure, unless told to keep going."""
+        with self._caught("") as status:
+            status.append(self._run_lines(language.parse(text), place=""))
+        return status[-1]
+
+    def run_words(self, words: list[str]) -> int:
+        """Run one command whose words are already apart, as the user's own shell hands them over."""
+        with self._caught("") as status:
+            status.append(self._run_line(Line(tuple(words)), ""))
+        return status[-1]
+
+    def run_script(self, text: str, name: str) -> int:
+        """Run a script: all of it is read and checked before its first command runs."""
+        with self._caught(name) as status:
+            lines = language.parse(text)
+            problems = [problem for line in lines if (problem := self._problem(line, name)) is not None]
+            for problem in problems:
+                self._tell(problem)
+            status.append(
+                max(problem.status for problem in problems) if problems else self._run_lines(lines, name)
+            )
+        return status[-1]
+
+    def _run_lines(self, lines: list[Line], place: str) -> int:
+        worst = DONE
+        for line in lines:
+            status = self._run_one(line, f"{place}:{line.number}" if place else "")
+            if status == INTERRUPTED or (status != DONE and not self.keep_going):
+                return status
+            worst = max(worst, FAILED if status else DONE)
+        return worst
+
+    def _run_one(self, line: Line, place: str) -> int:
+        with self._caught(place) as status:
+            status.append(self._run_line(line, place))
+        return status[-1]
+
+    @contextlib.contextmanager
+    def _caught(self, place: str) -> Iterator[list[int]]:
+        """The one place where errors end; the status to return is the last of the list."""
+        status = [FAILED]
+        try:
+            yield status
+        except MCluError as error:
+            self._tell(error, place)
+            status.append(error.status)
+        except KeyboardInterrupt:
+            self.renderer.end_progress()
+            status.append(INTERRUPTED)
+        except BrokenPipeError:
+            # The reader of our answer has seen enough of it.
+            status.append(DONE)
+        except Exception as error:  # noqa: BLE001
+            self._tell(
+                MCluError(f"a defect in mclu: {error!r}", remedy="-v shows where; please report it"), place
+            )
+            if self.verbose:
+                traceback.print_exc(file=self.renderer.err)
+
+    def _tell(self, error: MCluError, place: str = "") -> None:
+        self.renderer.end_progress()
+        self.renderer.error(f"{place}: {error}" if place else str(error))
+
+    def _problem(self, line: Line, name: str) -> MCluError | None:
+        """What is wrong with a line of a script, found without running it."""
+        try:
+            if not line.shell:
+                self._prepare(line)
+        except MCluError as error:
+            problem = type(error)(error.fact, place=f"{name}:{line.number}", remedy=error.remedy)
+            return problem
+        except HelpAsked:
+            pass
+        return None
+
+    def _prepare(self, line: Line) -> tuple[Command, "argparse.Namespace"]:
+        command = commands.load_command(line.words[0])
+        return command, command.parser().parse(list(line.words[1:]))
+
+    def _run_line(self, line: Line, place: str) -> int:
+        if line.shell:
+            return DONE if subprocess.run(line.shell, shell=True, check=False).returncode == 0 else FAILED  # noqa: S602
+        if line.pipe:
+            return self._run_piped(line, place)
+        if line.output:
+            with self._file(line) as out:
+                return self._run_command(line, self.renderer.to(out), place)
+        return self._run_command(line, self.renderer, place)
+
+    def _run_piped(self, line: Line, place: str) -> int:
+        with subprocess.Popen(line.pipe, shell=True, stdin=subprocess.PIPE, text=True) as reader:  # noqa: S602
+            assert reader.stdin is not None
+            try:
+                status = self._run_command(line, self.renderer.to(reader.stdin), place)
+            finally:
+                with contextlib.suppress(BrokenPipeError):
+                    reader.stdin.close()
+        return status or (FAILED if reader.returncode else DONE)
+
+    @contextlib.contextmanager
+    def _file(self, line: Line) -> Iterator[TextIO]:
+        try:
+            with open(os.path.expanduser(line.output), "a" if line.append else "w", encoding="utf-8") as out:  # noqa: PTH111, PTH123
+                yield out
+        except OSError as error:
+            raise OutputError(f"cannot write: {error.strerror}", place=line.output) from error
+
+    def _run_command(self, line: Line, renderer: Renderer, place: str) -> int:
+        """Run a command and show what it yields; errors among it are told, and make the status 1."""
+        context = Context(self.open_cloud, renderer.progress)
+        status = DONE
+        try:
+            command, args = self._prepare(line)
+            for result in command.run(context, args):
+                if isinstance(result, MCluError):
+                    self._tell(result, place)
+                    status = max(status, result.status)
+                else:
+                    renderer.show(result)
+        except HelpAsked as asked:
+            renderer.show(Text(str(asked).rstrip()))
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise OutputError(f"cannot write the answer: {error.strerror}") from error
+        finally:
+            renderer.end_progress()
+        return status
+
+
+def quiet_exit(session: Session | None) -> None:
+    """Flush what is written and give up connections; a reader that has gone is no error."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes once more at its end, and would complain then.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if session is not None:
+        session.close()

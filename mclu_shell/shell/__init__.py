@@ -1,0 +1,1 @@
+"""The interactive shell: the only importer of cmd2 and prompt_toolkit."""
