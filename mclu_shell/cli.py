@@ -38,9 +38,7 @@ def _parser() -> argparse.ArgumentParser:
         "or /etc/mclu.conf")  # fmt: skip
     add("-c", dest="lines", metavar="LINE", action="append", help="run commands separated by ';' or newlines")
     add("-k", "--keep-going", action="store_true", help="go on after a failure, and report it at the end")
-    add(
-        "-v", "--verbose", action="store_true", help="debugging messages: every remote call with its duration"
-    )
+    add("-v", "--verbose", action="store_true", help="debugging messages: every remote call with its duration")
     add(
         "--demo",
         action="store_true",
@@ -83,14 +81,14 @@ def _end(number: int, _frame: object) -> NoReturn:
 
 def _leave(session: "Session | None") -> None:
     if session is not None:
-        from mclu_shell.session import quiet_exit  # noqa: PLC0415
+        from mclu_shell.session import quiet_exit
 
         quiet_exit(session)
 
 
 def _session(options: argparse.Namespace) -> "Session":
-    from mclu_shell.render import Renderer  # noqa: PLC0415
-    from mclu_shell.session import Session  # noqa: PLC0415
+    from mclu_shell.render import Renderer
+    from mclu_shell.session import Session
 
     if options.verbose:
         _log_to_stderr()
@@ -100,24 +98,24 @@ def _session(options: argparse.Namespace) -> "Session":
 
 def _color(wanted: str) -> str:
     # https://no-color.org: any value but the empty one; the option says it more plainly.
-    import os  # noqa: PLC0415
+    import os
 
     return "never" if wanted == "auto" and os.environ.get("NO_COLOR") else wanted
 
 
 def _log_to_stderr() -> None:
-    import logging  # noqa: PLC0415
+    import logging
 
     logging.basicConfig(format="mclu: debug: %(message)s", level=logging.WARNING)
     logging.getLogger("mclu_shell").setLevel(logging.DEBUG)
 
 
 def _cloud(options: argparse.Namespace) -> "Cloud":
-    from mclu_shell.cloud.cloud import open_cloud  # noqa: PLC0415
-    from mclu_shell.config import find_config, load_config  # noqa: PLC0415
+    from mclu_shell.cloud.cloud import open_cloud
+    from mclu_shell.config import find_config, load_config
 
     if options.demo:
-        from mclu_shell.cloud.simulated import demo_config, demo_nodes  # noqa: PLC0415
+        from mclu_shell.cloud.simulated import demo_config, demo_nodes
 
         return open_cloud(demo_config(), demo_nodes)
     return open_cloud(load_config(find_config(options.config_file)))
@@ -129,7 +127,7 @@ def _run(options: argparse.Namespace, session: "Session") -> int:
             raise UsageError(f"{options.words[0]!r}: there can be -c lines or a command, not both")
         return session.run_text("\n".join(options.lines))
     if not options.words:
-        from mclu_shell.shell.app import run_shell  # noqa: PLC0415
+        from mclu_shell.shell.app import run_shell
 
         return run_shell(session)
     first = options.words[0]

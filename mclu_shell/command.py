@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from mclu_shell.errors import UsageError, near
 from mclu_shell.results import Result
@@ -51,6 +51,9 @@ class HelpAsked(Exception):  # noqa: N818  (it is no error)
     """`--help` stands among the arguments; the text is the answer."""
 
 
+_Action = TypeVar("_Action", bound=argparse.Action)
+
+
 class _ShowHelp(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_rest: Any, **_options: Any) -> None:
         raise HelpAsked(parser.format_help())
@@ -71,7 +74,7 @@ class Parser(argparse.ArgumentParser):
         )
         self.add_argument("-h", "--help", action=_ShowHelp, nargs=0, help="show this help")
 
-    def _add_action(self, action: argparse.Action) -> argparse.Action:
+    def _add_action(self, action: _Action) -> _Action:
         # Also what a group adds comes by here; completion reads the list.
         self.arguments.append(action)
         return super()._add_action(action)

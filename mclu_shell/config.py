@@ -86,9 +86,7 @@ def parse_config(text: str, path: Path) -> Config:
         elif section == "nodes":
             lines.append((place, words))
         else:
-            raise ConfigError(
-                f"{words[0]!r} stands before the first section", place=place, remedy="write [nodes]"
-            )
+            raise ConfigError(f"{words[0]!r} stands before the first section", place=place, remedy="write [nodes]")
     # Nodes are made last, so that [global] may also follow [nodes].
     nodes: dict[str, NodeConfig] = {}
     for place, words in lines:
@@ -138,7 +136,8 @@ def _with_settings(node: NodeConfig, words: list[str], place: str) -> NodeConfig
         if key not in _KEYS:
             remedy = near(key, _KEYS) or f"known: {', '.join(_KEYS)}"
             raise ConfigError(f"unknown key {key!r}", place=place, remedy=remedy)
-        node = replace(node, **{key: _value(key, value, place)})
+        # The keys are the record's fields, and _value gives each its own type.
+        node = replace(node, **{key: _value(key, value, place)})  # type: ignore[arg-type]
     return node
 
 

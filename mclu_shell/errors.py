@@ -97,7 +97,7 @@ class LinkLost(NodeFault):
 def near(name: str, known: list[str]) -> str:
     """The remedy "did you mean …?" for a name that is not known, or an empty string."""
     # difflib takes 8 ms to import, and only a mistyped name needs it.
-    from difflib import get_close_matches  # noqa: PLC0415
+    from difflib import get_close_matches
 
     close = get_close_matches(name, known, n=3, cutoff=0.6)
     return f"did you mean {' or '.join(repr(word) for word in close)}?" if close else ""

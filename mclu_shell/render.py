@@ -51,8 +51,8 @@ class Renderer:
             return
         if self._status is None:
             # rich takes 60 ms to import, and only a person who waits needs it.
-            from rich.console import Console  # noqa: PLC0415
-            from rich.status import Status  # noqa: PLC0415
+            from rich.console import Console
+            from rich.status import Status
 
             self._status = Status(words, console=Console(file=self.err), spinner="dots")
             self._status.start()

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, TextIO
 
 from mclu_shell import commands, language
@@ -78,9 +79,7 @@ class Session:
             problems = [problem for line in lines if (problem := self._problem(line, name)) is not None]
             for problem in problems:
                 self._tell(problem)
-            status.append(
-                max(problem.status for problem in problems) if problems else self._run_lines(lines, name)
-            )
+            status.append(max(problem.status for problem in problems) if problems else self._run_lines(lines, name))
         return status[-1]
 
     def _run_lines(self, lines: list[Line], place: str) -> int:
@@ -113,9 +112,7 @@ class Session:
             # The reader of our answer has seen enough of it.
             status.append(DONE)
         except Exception as error:  # noqa: BLE001
-            self._tell(
-                MCluError(f"a defect in mclu: {error!r}", remedy="-v shows where; please report it"), place
-            )
+            self._tell(MCluError(f"a defect in mclu: {error!r}", remedy="-v shows where; please report it"), place)
             if self.verbose:
                 traceback.print_exc(file=self.renderer.err)
 
@@ -129,8 +126,7 @@ class Session:
             if not line.shell:
                 self._prepare(line)
         except MCluError as error:
-            problem = type(error)(error.fact, place=f"{name}:{line.number}", remedy=error.remedy)
-            return problem
+            return type(error)(error.fact, place=f"{name}:{line.number}", remedy=error.remedy)
         except HelpAsked:
             pass
         return None
@@ -151,7 +147,7 @@ class Session:
 
     def _run_piped(self, line: Line, place: str) -> int:
         with subprocess.Popen(line.pipe, shell=True, stdin=subprocess.PIPE, text=True) as reader:  # noqa: S602
-            assert reader.stdin is not None
+            assert isinstance(reader.stdin, TextIOWrapper)
             try:
                 status = self._run_command(line, self.renderer.to(reader.stdin), place)
             finally:

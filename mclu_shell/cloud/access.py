@@ -86,7 +86,7 @@ class SSHAccess:
         sock = dial(target, self.node.connect_timeout)
         _log.debug("%s: connect: %.1f ms", self.node.name, (time.perf_counter() - started) * 1000)
         # paramiko takes a quarter of a second to import; for a cloud whose nodes are all off it is not needed.
-        from mclu_shell.cloud.link import Link  # noqa: PLC0415
+        from mclu_shell.cloud.link import Link
 
         return Link(target, sock, deadline)
 
@@ -105,7 +105,8 @@ class SSHAccess:
         ready, self._ready = self._ready, None
         if ready is not None:
             return ready
-        channel = self._link and self._link.open_socket(self._remote_path, self.node.answer_timeout)
+        link = self._link
+        channel = link.open_socket(self._remote_path, self.node.answer_timeout) if link is not None else None
         if channel is None:
             raise ConnectionRefusedError
         return channel
@@ -140,8 +141,6 @@ class SSHAccess:
 
     def wake(self) -> None:
         """Send the magic packet."""
-        if self.node.mac is None:
-            raise NodeFault("no mac= in mclu.conf, so it cannot be woken", place=self.node.name)
         send_magic_packet(self.node)
 
     def power_off(self) -> None:

@@ -42,9 +42,7 @@ class Cloud:
             chosen.update(found)
         return [node for node in self.nodes if node.name in chosen]
 
-    def ask(
-        self, question: Callable[[Node], Value], nodes: Sequence[Node] | None = None
-    ) -> list[Outcome[Node, Value]]:
+    def ask(self, question: Callable[[Node], Value], nodes: Sequence[Node] | None = None) -> list[Outcome[Node, Value]]:
         """Ask all nodes, or those given, in parallel; an outcome for each, in their order."""
         return gather(self.nodes if nodes is None else nodes, question)
 
@@ -85,5 +83,5 @@ def _private_directory() -> Path:
     """A new directory of mode 0700; unix socket paths must stay short, so not below a long $TMPDIR."""
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     # mkdtemp gives mode 0700 (its documentation promises it).
-    parent = runtime if len(runtime) < 60 and os.access(runtime, os.W_OK) else "/tmp"  # noqa: S108
+    parent = runtime if len(runtime) < 60 and os.access(runtime, os.W_OK) else "/tmp"
     return Path(tempfile.mkdtemp(prefix="mclu-", dir=parent))

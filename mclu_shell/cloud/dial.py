@@ -8,6 +8,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from typing import Any
 
 from mclu_shell.cloud.sshconfig import Target
 from mclu_shell.errors import NodeOff, SSHSilent, Unreachable
@@ -34,7 +35,7 @@ def dial(target: Target, timeout_s: float) -> socket.socket:
     return connected
 
 
-_Address = tuple[int, tuple[str | int, ...]]
+_Address = tuple[int, tuple[Any, ...]]
 
 
 def _addresses(target: Target) -> list[_Address]:
@@ -114,9 +115,7 @@ class _Attempts:
                     remedy="the machine is on: is sshd running there?",
                 )
         elif code not in _NO_HOST and len(self.addresses) == 1:
-            raise Unreachable(
-                os.strerror(code).lower(), place=self.target.node, remedy="is this machine's network up?"
-            )
+            raise Unreachable(os.strerror(code).lower(), place=self.target.node, remedy="is this machine's network up?")
 
     def _drop(self, attempt: socket.socket) -> None:
         self.selector.unregister(attempt)
@@ -135,7 +134,8 @@ def _through_proxy(target: Target) -> socket.socket:
     with theirs, tempfile.TemporaryFile() as said:
         # A session of its own: it must not read our terminal, nor be ended by the user's Ctrl-C at the prompt.
         command = ["/bin/sh", "-c", target.proxy]
-        proxy = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=said, start_new_session=True)
+        end = theirs.fileno()
+        proxy = subprocess.Popen(command, stdin=end, stdout=end, stderr=said, start_new_session=True)
         ours.settimeout(_PROXY_TIMEOUT_S)
         try:
             banner = ours.recv(1, socket.MSG_PEEK)
@@ -158,6 +158,4 @@ def _proxy_fault(target: Target, said: str) -> NodeOff | Unreachable:
         return NodeOff(target.node)
     through = f"through {target.jump}" if target.jump else "through ProxyCommand"
     reason = f": {lines[-1]}" if lines else ""
-    return Unreachable(
-        f"no way {through}{reason}", place=target.node, remedy=f"see what 'ssh {target.login}' says"
-    )
+    return Unreachable(f"no way {through}{reason}", place=target.node, remedy=f"see what 'ssh {target.login}' says")

@@ -85,9 +85,7 @@ class Forward:
         end.close()
 
 
-def _pump(
-    receive: Callable[[int], bytes], send: Callable[[bytes], object], far: Duplex, end: socket.socket
-) -> None:
+def _pump(receive: Callable[[int], bytes], send: Callable[[bytes], object], far: Duplex, end: socket.socket) -> None:
     """Carry one way; when that way ends, end both: libvirt's protocol has no half-closed connections."""
     with contextlib.suppress(OSError, EOFError):
         while data := receive(_CHUNK):

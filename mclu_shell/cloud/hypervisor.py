@@ -132,7 +132,8 @@ def _with_addresses(guest: Guest, addresses: tuple[str, ...]) -> Guest:
 
 def _macs(xml: str) -> list[str]:
     """The MAC addresses of a domain's interfaces."""
-    from xml.etree import ElementTree  # noqa: PLC0415  (8 ms, and most nodes have no leases)
+    # 8 ms, and most nodes have no leases.
+    from xml.etree import ElementTree as ET
 
-    found = ElementTree.fromstring(xml).findall("./devices/interface/mac")
+    found = ET.fromstring(xml).findall("./devices/interface/mac")
     return [mac.get("address", "").lower() for mac in found]

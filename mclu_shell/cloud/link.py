@@ -22,6 +22,7 @@ _own_invoke = sys.modules.get("invoke")
 sys.modules["invoke"] = None  # type: ignore[assignment]
 import paramiko  # noqa: E402
 from paramiko.agent import AgentSSH  # noqa: E402
+from paramiko.pkey import UnknownKeyType  # noqa: E402
 
 if _own_invoke is None:
     del sys.modules["invoke"]
@@ -62,14 +63,11 @@ class _Transport(paramiko.Transport):
     def _send_user_message(self, data: paramiko.Message) -> None:
         # open_channel has no way to add the fields that this kind of channel needs (string socket path,
         # string reserved, uint32 reserved), and hands its message to this method alone.
-        if (
-            data.asbytes().startswith(paramiko.common.cMSG_CHANNEL_OPEN)
-            and _STREAM_LOCAL.encode() in data.asbytes()
-        ):
+        if data.asbytes().startswith(paramiko.common.cMSG_CHANNEL_OPEN) and _STREAM_LOCAL.encode() in data.asbytes():
             data.add_string(self._unix_path)
             data.add_string("")
             data.add_int(0)
-        super()._send_user_message(data)
+        super()._send_user_message(data)  # type: ignore[misc]
 
 
 class Link:
@@ -158,9 +156,7 @@ def _handshake(transport: _Transport, target: Target, deadline: float) -> None:
     # As ssh does: ask first for the kinds of key that we know of this host, or it would show another one.
     preferred = [kind for key in known if not key.marker for kind in _signatures(key.kind)]
     offered = transport.get_security_options()
-    offered.key_types = list(
-        dict.fromkeys([k for k in preferred if k in offered.key_types] + list(offered.key_types))
-    )
+    offered.key_types = list(dict.fromkeys([k for k in preferred if k in offered.key_types] + list(offered.key_types)))
     left = max(0.1, deadline - time.monotonic())
     transport.banner_timeout = transport.handshake_timeout = left
     try:
@@ -221,9 +217,7 @@ def _authenticate(transport: _Transport, target: Target, deadline: float) -> Non
             if not transport.is_active():
                 break
         except (paramiko.SSHException, OSError, EOFError) as error:
-            raise LinkLost(
-                "ssh: connection lost during login", place=target.node, remedy=_see(target)
-            ) from error
+            raise LinkLost("ssh: connection lost during login", place=target.node, remedy=_see(target)) from error
         else:
             return
     remedy = f"ssh-add {locked[0]} (it has a passphrase)" if locked else _see(target)
@@ -252,7 +246,7 @@ def _agent_keys(path: str) -> tuple[paramiko.PKey, ...]:
     try:
         connection.settimeout(2.0)
         connection.connect(path)
-        agent._connect(connection)  # noqa: SLF001  (paramiko.Agent itself knows only $SSH_AUTH_SOCK)
+        agent._connect(connection)  # type: ignore[attr-defined]  # noqa: SLF001  (paramiko.Agent itself knows only $SSH_AUTH_SOCK)
     except (OSError, paramiko.SSHException):
         connection.close()
         return ()
@@ -271,7 +265,7 @@ def _load(file: Path, locked: list[Path]) -> paramiko.PKey | None:
     except (paramiko.PasswordRequiredException, TypeError):
         # cryptography, which parses the file for paramiko, reports a missing passphrase as a TypeError.
         locked.append(file)
-    except (OSError, ValueError, paramiko.SSHException, paramiko.UnknownKeyType) as error:
+    except (OSError, ValueError, paramiko.SSHException, UnknownKeyType) as error:
         _log.debug("%s: not used: %s", file, error)
     return None
 

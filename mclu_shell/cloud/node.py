@@ -75,7 +75,7 @@ class Node:
     def _opened(self, deadline: float) -> "Hypervisor":
         uri = self._access.open(deadline)
         # libvirt-python takes 30 ms to import: meanwhile the other nodes' connections are under way.
-        from mclu_shell.cloud.hypervisor import Hypervisor  # noqa: PLC0415
+        from mclu_shell.cloud.hypervisor import Hypervisor
 
         return Hypervisor(self.name, uri)
 
@@ -139,9 +139,7 @@ class Node:
         while (fault := self._not_on()) is not None:
             if time.monotonic() >= deadline:
                 told = f"not up after {format_duration(timeout_s)}: {fault.fact}"
-                raise NodeFault(
-                    told, place=self.name, remedy="" if isinstance(fault, NodeOff) else fault.remedy
-                )
+                raise NodeFault(told, place=self.name, remedy="" if isinstance(fault, NodeOff) else fault.remedy)
             if time.monotonic() >= wake_again:
                 # A magic packet is sent once and confirmed by nobody: it can be lost.
                 self.wake()

@@ -45,9 +45,7 @@ def resolve(node: NodeConfig) -> Target:
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     except FileNotFoundError:
-        raise SSHFault(
-            "ssh is not installed here", place=node.name, remedy="install the OpenSSH client"
-        ) from None
+        raise SSHFault("ssh is not installed here", place=node.name, remedy="install the OpenSSH client") from None
     if done.returncode != 0:
         reason = done.stderr.strip().splitlines()
         raise SSHFault(f"ssh: {reason[-1] if reason else 'ssh -G failed'}", place=node.name)

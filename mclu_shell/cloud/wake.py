@@ -5,8 +5,11 @@ from mclu_shell.errors import NodeFault
 
 
 def send_magic_packet(node: NodeConfig) -> None:
-    """Broadcast the magic packet for a node's MAC once; NodeFault if it cannot leave this machine."""
-    import wakeonlan  # noqa: PLC0415  (45 ms, for this alone)
+    """Broadcast the magic packet for a node's MAC once; NodeFault if it has none, or it cannot leave here."""
+    if node.mac is None:
+        raise NodeFault("no mac= in mclu.conf, so it cannot be woken", place=node.name)
+    # 45 ms, for this alone.
+    import wakeonlan
 
     try:
         wakeonlan.wake(node.mac, host=node.broadcast)

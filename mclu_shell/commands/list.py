@@ -22,9 +22,7 @@ from mclu_shell.units import format_size
 def add_arguments(parser: Parser) -> None:
     """One of what there is to list."""
     which = parser.add_mutually_exclusive_group()
-    which.add_argument(
-        "--active", action="store_const", dest="which", const="active", help="only running guests"
-    )
+    which.add_argument("--active", action="store_const", dest="which", const="active", help="only running guests")
     which.add_argument(
         "--all",
         action="store_const",
@@ -39,9 +37,7 @@ def add_arguments(parser: Parser) -> None:
         const="inactive",
         help="only guests that are not running",
     )
-    which.add_argument(
-        "--templates", action="store_const", dest="which", const="templates", help="only templates"
-    )
+    which.add_argument("--templates", action="store_const", dest="which", const="templates", help="only templates")
     parser.set_defaults(which="all")
 
 
@@ -57,9 +53,7 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
 
 def _guests(context: Context, *, active: bool, faults: list[MCluError]) -> Table:
     outcomes = context.cloud.ask(lambda node: node.fetch_guests(active=active))
-    faults += [
-        outcome.error for outcome in outcomes if outcome.error and not isinstance(outcome.error, NodeOff)
-    ]
+    faults += [outcome.error for outcome in outcomes if outcome.error and not isinstance(outcome.error, NodeOff)]
     return Table(tuple(_guest(guest) for outcome in outcomes for guest in outcome.value or ()))
 
 

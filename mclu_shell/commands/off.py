@@ -20,9 +20,7 @@ from mclu_shell.results import Entry, Result
 
 def add_arguments(parser: Parser) -> None:
     """Nodes or wildcards."""
-    parser.add_argument(
-        "nodes", nargs="+", metavar="NODE", type=kinds.NODE_TO_SWITCH_OFF, help="node or wildcard"
-    )
+    parser.add_argument("nodes", nargs="+", metavar="NODE", type=kinds.NODE_TO_SWITCH_OFF, help="node or wildcard")
 
 
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:

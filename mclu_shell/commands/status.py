@@ -21,9 +21,7 @@ from mclu_shell.units import format_size
 
 def add_arguments(parser: Parser) -> None:
     """Nodes or wildcards, if not all are meant."""
-    parser.add_argument(
-        "nodes", nargs="*", metavar="NODE", type=kinds.NODE, help="node or wildcard (default: all)"
-    )
+    parser.add_argument("nodes", nargs="*", metavar="NODE", type=kinds.NODE, help="node or wildcard (default: all)")
 
 
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
