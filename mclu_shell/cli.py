@@ -1,6 +1,8 @@
 """argv to the right door: the interactive shell, one command, -c lines, or a script."""
 
 import argparse
+import contextlib
+import os
 import signal
 import sys
 from pathlib import Path
@@ -98,8 +100,6 @@ def _session(options: argparse.Namespace) -> "Session":
 
 def _color(wanted: str) -> str:
     # https://no-color.org: any value but the empty one; the option says it more plainly.
-    import os
-
     return "never" if wanted == "auto" and os.environ.get("NO_COLOR") else wanted
 
 
@@ -127,6 +127,8 @@ def _run(options: argparse.Namespace, session: "Session") -> int:
             raise UsageError(f"{options.words[0]!r}: there can be -c lines or a command, not both")
         return session.run_text("\n".join(options.lines))
     if not options.words:
+        if not sys.stdin.isatty():
+            return session.run_script(*_script("-"))
         from mclu_shell.shell.app import run_shell
 
         return run_shell(session)
@@ -149,5 +151,16 @@ def _script(name: str) -> tuple[str, str]:
         raise UsageError("not a text file", place=name) from error
 
 
+def run() -> NoReturn:
+    """The program: main, and then out, at once."""
+    status = main()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+    # All is closed and removed by now. What an interrupted command left waiting on a node are daemon threads;
+    # taking the interpreter apart under them costs 50 ms and makes libvirt's destructors complain.
+    os._exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

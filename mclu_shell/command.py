@@ -47,7 +47,7 @@ class Command:
         return parser
 
 
-class HelpAsked(Exception):  # noqa: N818  (it is no error)
+class HelpAsked(Exception):
     """`--help` stands among the arguments; the text is the answer."""
 
 

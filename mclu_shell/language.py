@@ -36,6 +36,20 @@ def parse(text: str) -> list[Line]:
     return _Reader(text).read()
 
 
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """The command that a text ends in: its words so far, and the word at the end, which begins at `start`."""
+
+    words: tuple[str, ...]
+    word: str
+    start: int
+
+
+def tail(text: str) -> Tail | None:
+    """What a text ends in, for completion; None where no word of mclu's can follow (a comment, `!`, a pipe)."""
+    return _Reader(text).tail()
+
+
 class _Reader:
     """A cursor over the text; each method consumes one thing of the grammar."""
 
@@ -48,6 +62,32 @@ class _Reader:
         while self._skip_to_command():
             lines.append(self._command())
         return lines
+
+    def tail(self) -> Tail | None:
+        words: list[str] = []
+        while True:
+            if not self._skip_blanks():
+                in_comment = "#" in self.text[self.text.rfind("\n") + 1 :] and not self.text.endswith(tuple(_BLANK))
+                return None if in_comment else Tail(tuple(words), "", self.at)
+            if self._peek() in "\n;":
+                words = []
+                self.at += 1
+            elif self._peek() in "|>" or (self._peek() == "!" and not words):
+                return None
+            else:
+                start = self.at
+                word = self._last_word()
+                if self.at >= len(self.text):
+                    return Tail(tuple(words), word, start)
+                words.append(word)
+
+    def _last_word(self) -> str:
+        start = self.at
+        try:
+            return self._word()
+        except Unfinished:
+            self.at = len(self.text)
+            return self.text[start:].lstrip("'\"").rstrip("\\")
 
     def _peek(self) -> str:
         return self.text[self.at : self.at + 1]

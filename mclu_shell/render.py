@@ -17,7 +17,7 @@ def paint(text: str, tone: str) -> str:
     return f"\x1b[{_SGR[tone]}m{text}\x1b[0m" if _SGR[tone] and text else text
 
 
-def _unpainted(text: str, tone: str) -> str:  # noqa: ARG001
+def _unpainted(text: str, _tone: str) -> str:
     return text
 
 
@@ -80,7 +80,7 @@ def as_text(result: Result, painter: Callable[[str, str], str] = _unpainted) -> 
         case Table():
             return _table(result.rows, painter)
         case _:
-            return f"{result}\n"
+            return ""
 
 
 def _table(rows: tuple[Row, ...], painter: Callable[[str, str], str]) -> str:

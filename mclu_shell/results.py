@@ -38,5 +38,10 @@ class Table:
     rows: tuple[Row, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Quit:
+    """Nothing more is to be run."""
+
+
 # A command yields these as it goes; an error among them is told, makes the exit status 1, and ends nothing.
-Result: TypeAlias = Text | Entry | Table | MCluError
+Result: TypeAlias = Text | Entry | Table | Quit | MCluError

@@ -14,7 +14,7 @@ from mclu_shell.command import Command, Context, HelpAsked
 from mclu_shell.errors import MCluError, OutputError
 from mclu_shell.language import Line
 from mclu_shell.render import Renderer
-from mclu_shell.results import Text
+from mclu_shell.results import Quit, Text
 
 if TYPE_CHECKING:
     import argparse
@@ -41,13 +41,9 @@ class Session:
         self.renderer = renderer
         self.keep_going = keep_going
         self.verbose = verbose
+        self.has_quit = False
         self._open_cloud = open_cloud
         self._cloud: Cloud | None = None
-
-    @property
-    def known_cloud(self) -> "Cloud | None":
-        """The cloud, if a command has needed it."""
-        return self._cloud
 
     def open_cloud(self) -> "Cloud":
         """The cloud, opened on first use; ConfigError if there is no configuration for it."""
@@ -86,7 +82,7 @@ class Session:
         worst = DONE
         for line in lines:
             status = self._run_one(line, f"{place}:{line.number}" if place else "")
-            if status == INTERRUPTED or (status != DONE and not self.keep_going):
+            if self.has_quit or status == INTERRUPTED or (status != DONE and not self.keep_going):
                 return status
             worst = max(worst, FAILED if status else DONE)
         return worst
@@ -173,6 +169,8 @@ class Session:
                 if isinstance(result, MCluError):
                     self._tell(result, place)
                     status = max(status, result.status)
+                elif isinstance(result, Quit):
+                    self.has_quit = True
                 else:
                     renderer.show(result)
         except HelpAsked as asked:

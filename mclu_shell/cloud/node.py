@@ -170,5 +170,5 @@ class Node:
         self._note(Phase.OFF, NodeOff(self.name).fact)
 
     def close(self) -> None:
-        """Give up the connection at once."""
-        self._access.close()
+        """Give up the connection at once; a question that is under way fails."""
+        self._drop()

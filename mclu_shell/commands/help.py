@@ -20,7 +20,7 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("commands", nargs="*", metavar="COMMAND", type=_COMMAND, help="command to explain")
 
 
-def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:  # noqa: ARG001
+def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """A line per command, or the whole help of those named."""
     if not args.commands:
         loaded = [commands.load_command(name) for name in commands.command_names()]

@@ -1,0 +1,16 @@
+"""Leave the shell, or end a script here. Ctrl-D does the same, and so does 'exit'."""
+
+import argparse
+from collections.abc import Iterator
+
+from mclu_shell.command import Context, Parser
+from mclu_shell.results import Quit, Result
+
+
+def add_arguments(parser: Parser) -> None:
+    """None."""
+
+
+def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
+    """Say that nothing more is to be run."""
+    yield Quit()

@@ -1,0 +1,47 @@
+"""The prompt: cmd2 reads the lines, the session runs them."""
+
+from typing import Any
+
+import cmd2
+
+from mclu_shell import __version__
+from mclu_shell.session import Session
+from mclu_shell.shell.completer import SnapshotCompleter
+
+# What cmd2 hands over when the user ends the input (Ctrl-D).
+_EOF = "_eof"
+
+
+def run_shell(session: Session) -> int:
+    """Read and run lines until the user leaves; the status of the last of them."""
+    cloud = session.open_cloud()
+    shell = Shell(session, SnapshotCompleter(lambda: cloud.snapshot))
+    count = len(cloud.nodes)
+    shell.poutput(
+        f"mclu {__version__}, {count} {'node' if count == 1 else 'nodes'}; 'help' lists the commands, Ctrl-D leaves."
+    )
+    return shell.cmdloop()
+
+
+class Shell(cmd2.Cmd):
+    """cmd2's prompt in front of the session; none of cmd2's own commands is reached."""
+
+    def __init__(self, session: Session, completer: SnapshotCompleter) -> None:
+        super().__init__(allow_cli_args=False, allow_clipboard=False, auto_suggest=True)
+        self.prompt = "mclu> "
+        self._mclu = session
+        self.main_session.completer = completer
+        # cmd2's highlighting knows cmd2's commands only.
+        self.main_session.lexer = None
+
+    def onecmd_plus_hooks(self, line: str, **_options: Any) -> bool:
+        """Run a line as every other door does; True when the user wants to leave."""
+        if line == _EOF:
+            self.poutput("")
+            return True
+        self.exit_code = self._mclu.run_text(line)
+        return self._mclu.has_quit
+
+    def sigint_handler(self, signum: int, frame: Any) -> None:  # noqa: ARG002
+        """Ctrl-C: what runs is interrupted, and nothing else."""
+        raise KeyboardInterrupt
