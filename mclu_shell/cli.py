@@ -106,7 +106,7 @@ def _color(wanted: str) -> str:
 def _log_to_stderr() -> None:
     import logging
 
-    logging.basicConfig(format="mclu: debug: %(message)s", level=logging.WARNING)
+    logging.basicConfig(format="%(relativeCreated)d mclu: debug: %(message)s", level=logging.WARNING)
     logging.getLogger("mclu_shell").setLevel(logging.DEBUG)
 
 

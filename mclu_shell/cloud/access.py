@@ -10,7 +10,7 @@ from urllib.parse import quote, urlsplit
 
 from mclu_shell.cloud.dial import dial
 from mclu_shell.cloud.forward import Duplex, Forward
-from mclu_shell.cloud.sshconfig import Target, resolve
+from mclu_shell.cloud.sshconfig import SSHConfig, Target
 from mclu_shell.cloud.wake import send_magic_packet
 from mclu_shell.config import NodeConfig
 from mclu_shell.errors import LibvirtDown, LibvirtFault, NodeFault, NodeOff, SSHFault
@@ -62,8 +62,9 @@ def forwarded_uri(uri: str, path: Path) -> str:
 class SSHAccess:
     """Over one SSH connection: libvirt through a forwarded private socket, commands beside it."""
 
-    def __init__(self, node: NodeConfig, socket_path: Path) -> None:
+    def __init__(self, node: NodeConfig, socket_path: Path, ssh_config: SSHConfig) -> None:
         self.node = node
+        self._ssh_config = ssh_config
         self._socket_path = socket_path
         self._link: Link | None = None
         self._forward: Forward | None = None
@@ -78,7 +79,7 @@ class SSHAccess:
         return forwarded_uri(self.node.uri, self._socket_path)
 
     def _target(self) -> Target:
-        return resolve(self.node)
+        return self._ssh_config.resolve(self.node)
 
     def _login(self, deadline: float) -> "Link":
         target = self._target()

@@ -5,6 +5,7 @@ import fnmatch
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -12,6 +13,7 @@ from typing import TypeVar
 from mclu_shell.cloud.access import LocalAccess, SSHAccess
 from mclu_shell.cloud.node import Node
 from mclu_shell.cloud.parallel import Outcome, gather
+from mclu_shell.cloud.sshconfig import SSHConfig
 from mclu_shell.cloud.state import Snapshot
 from mclu_shell.config import Config, NodeConfig
 from mclu_shell.errors import NotFound, near
@@ -44,6 +46,7 @@ class Cloud:
 
     def ask(self, question: Callable[[Node], Value], nodes: Sequence[Node] | None = None) -> list[Outcome[Node, Value]]:
         """Ask all nodes, or those given, in parallel; an outcome for each, in their order."""
+        threading.Thread(target=_import_libraries, daemon=True).start()
         return gather(self.nodes if nodes is None else nodes, question)
 
     def close(self) -> None:
@@ -51,6 +54,15 @@ class Cloud:
         for node in self.nodes:
             node.close()
         shutil.rmtree(self._directory, ignore_errors=True)
+
+
+def _import_libraries() -> None:
+    """Import what every node's thread will need, once, while they wait for the network.
+
+    Sixty threads that arrive at the same import fight for the interpreter: it then takes three times as long.
+    """
+    import mclu_shell.cloud.hypervisor
+    import mclu_shell.cloud.link  # noqa: F401
 
 
 def _no_node(pattern: str, names: list[str]) -> NotFound:
@@ -72,11 +84,12 @@ def open_cloud(config: Config, make_nodes: Callable[[Config, Path], list[Node]] 
 
 
 def _real_nodes(config: Config, directory: Path) -> list[Node]:
-    return [_real_node(node, directory / f"{i}.sock") for i, node in enumerate(config.nodes)]
+    ssh_config = SSHConfig()
+    return [_real_node(node, directory / f"{i}.sock", ssh_config) for i, node in enumerate(config.nodes)]
 
 
-def _real_node(node: NodeConfig, socket_path: Path) -> Node:
-    return Node(node, LocalAccess(node, socket_path) if node.via == "local" else SSHAccess(node, socket_path))
+def _real_node(node: NodeConfig, path: Path, ssh_config: SSHConfig) -> Node:
+    return Node(node, LocalAccess(node, path) if node.via == "local" else SSHAccess(node, path, ssh_config))
 
 
 def _private_directory() -> Path:

@@ -5,7 +5,6 @@ import contextlib
 import logging
 import shlex
 import socket
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -14,20 +13,14 @@ from functools import lru_cache
 from pathlib import Path
 
 from mclu_shell.cloud.hostkeys import KnownKey, known_keys
+from mclu_shell.cloud.lean import lean_imports
 from mclu_shell.cloud.sshconfig import Target
 from mclu_shell.errors import HostKeyUnknown, LinkLost, SSHFault, SSHSilent
 
-# paramiko imports invoke, a quarter of its import time, only for "Match exec", which ssh itself reads for us.
-_own_invoke = sys.modules.get("invoke")
-sys.modules["invoke"] = None  # type: ignore[assignment]
-import paramiko  # noqa: E402
-from paramiko.agent import AgentSSH  # noqa: E402
-from paramiko.pkey import UnknownKeyType  # noqa: E402
-
-if _own_invoke is None:
-    del sys.modules["invoke"]
-else:
-    sys.modules["invoke"] = _own_invoke
+with lean_imports():
+    import paramiko
+    from paramiko.agent import AgentSSH
+    from paramiko.pkey import UnknownKeyType
 
 _log = logging.getLogger(__name__)
 # What paramiko would write by itself belongs in our errors; nothing may write into the prompt.

@@ -2,23 +2,35 @@
 
 import getpass
 import logging
+import math
 import os
 import re
 import shlex
 import subprocess
+import threading
 import time
-from dataclasses import dataclass
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from mclu_shell.cloud.hostblocks import HostBlocks, read_host_blocks
 from mclu_shell.config import NodeConfig
 from mclu_shell.errors import SSHFault
 
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
 _log = logging.getLogger(__name__)
+
+# For so long an answer of ssh's is used again; then the user may have edited the configuration.
+_FRESH_S = 5.0
+_SSH_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where and how to log in (ssh_config(5)); `proxy` is a command that carries the connection, or empty."""
+    """Where and how to log in (ssh_config(5))."""
 
     node: str
     host: str
@@ -29,7 +41,7 @@ class Target:
     agent: str
     known_hosts: tuple[Path, ...]
     host_key_name: str
-    proxy: str
+    proxy_command: str
     jump: str
 
     @property
@@ -37,13 +49,74 @@ class Target:
         """USER@NODE, as the user would type it after `ssh`."""
         return f"{self.user}@{self.node}"
 
+    @property
+    def proxy(self) -> str:
+        """A shell command that carries the connection, or empty: OpenSSH itself takes the jumps, with all it can."""
+        if not self.jump:
+            return "exec " + _expand(self.proxy_command, self._tokens()) if self.proxy_command else ""
+        *through, last = self.jump.split(",")
+        words = ["exec", "ssh", "-o", "BatchMode=yes", "-o", "LogLevel=VERBOSE", "-W", f"[{self.host}]:{self.port}"]
+        words += ["-J", ",".join(through)] if through else []
+        return shlex.join([*words, "--", last if "://" in last else f"ssh://{last}"])
 
-def resolve(node: NodeConfig) -> Target:
-    """The target of a node: mclu.conf first, then the user's SSH configuration, then ssh's defaults."""
+    def paths(self, names: list[str]) -> tuple[Path, ...]:
+        """File names of the configuration, with their tokens and `~` replaced."""
+        return tuple(Path(_expand(name, self._tokens())).expanduser() for name in names)
+
+    def _tokens(self) -> dict[str, str]:
+        """ssh_config(5), TOKENS."""
+        tokens = {"%%": "%", "%h": self.host, "%p": str(self.port), "%r": self.user, "%n": self.node}
+        return tokens | {"%d": str(Path.home())}
+
+
+class SSHConfig:
+    """The user's SSH configuration, asked once for all nodes that it cannot tell apart."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._groups: dict[Hashable, Future[Target]] = {}
+        self._blocks = HostBlocks((), simple=False)
+        self._read_at = -math.inf
+
+    def resolve(self, node: NodeConfig) -> Target:
+        """The target of a node: mclu.conf first, then the user's SSH configuration, then ssh's defaults."""
+        future, is_first = self._group(node)
+        if is_first:
+            try:
+                future.set_result(_ask_ssh(node))
+            except SSHFault as fault:
+                future.set_exception(fault)
+        try:
+            return _for_node(future.result(), node)
+        except SSHFault as fault:
+            raise SSHFault(fault.fact, place=node.name, remedy=fault.remedy) from fault
+
+    def _group(self, node: NodeConfig) -> tuple[Future[Target], bool]:
+        with self._lock:
+            if time.monotonic() - self._read_at > _FRESH_S:
+                self._groups, self._blocks, self._read_at = {}, read_host_blocks(), time.monotonic()
+            # All that ssh is told on its command line, and what it makes of the name.
+            told = (node.user, node.port, node.identity, node.address is None)
+            group = (*told, self._blocks.group_of(node.name))
+            is_first = group not in self._groups
+            return self._groups.setdefault(group, Future()), is_first
+
+
+def _for_node(target: Target, node: NodeConfig) -> Target:
+    """A target of the node's group, made the node's own."""
+    is_plain = target.host == target.node.lower()
+    return replace(target, node=node.name, host=node.address or (node.name.lower() if is_plain else target.host))
+
+
+def _ask_ssh(node: NodeConfig) -> Target:
     started = time.perf_counter()
     command = _command(node)
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=_SSH_TIMEOUT_S
+        )
+    except subprocess.TimeoutExpired:
+        raise SSHFault("ssh -G does not end", place=node.name, remedy="is there a 'Match exec' that hangs?") from None
     except FileNotFoundError:
         raise SSHFault("ssh is not installed here", place=node.name, remedy="install the OpenSSH client") from None
     if done.returncode != 0:
@@ -77,28 +150,25 @@ def _target(node: NodeConfig, answer: str) -> Target:
     def one(key: str, default: str = "") -> str:
         return said.get(key, [default])[0]
 
-    host, port, user = one("hostname", node.name), int(one("port", "22")), one("user", getpass.getuser())
-    # Percent tokens: ssh_config(5), TOKENS.
-    tokens = {"%%": "%", "%h": host, "%p": str(port), "%r": user, "%n": node.name, "%d": str(Path.home())}
-    known_hosts = shlex.split(one("userknownhostsfile")) + shlex.split(one("globalknownhostsfile"))
-    jump = one("proxyjump", "none")
-    return Target(
+    plain = Target(
         node=node.name,
-        host=host,
-        port=port,
-        user=user,
-        identities=tuple(_path(_expand(name, tokens)) for name in said.get("identityfile", [])),
+        host=one("hostname", node.name).lower(),
+        port=int(one("port", "22")),
+        user=one("user", getpass.getuser()),
+        identities=(),
         identities_only=one("identitiesonly") == "yes",
         agent=_agent(one("identityagent")),
-        known_hosts=tuple(_path(_expand(name, tokens)) for name in known_hosts),
+        known_hosts=(),
         host_key_name=one("hostkeyalias"),
-        proxy=_proxy(one("proxycommand", "none"), jump, host, port, tokens),
-        jump="" if jump == "none" else jump,
+        proxy_command=one("proxycommand").removeprefix("none"),
+        jump=one("proxyjump").removeprefix("none"),
     )
-
-
-def _path(name: str) -> Path:
-    return Path(name).expanduser()
+    known_hosts = shlex.split(one("userknownhostsfile")) + shlex.split(one("globalknownhostsfile"))
+    return replace(
+        plain,
+        identities=plain.paths(said.get("identityfile", [])),
+        known_hosts=plain.paths(known_hosts),
+    )
 
 
 def _expand(text: str, tokens: dict[str, str]) -> str:
@@ -112,14 +182,4 @@ def _agent(named: str) -> str:
         return os.environ.get("SSH_AUTH_SOCK", "")
     if named == "none":
         return ""
-    return str(_path(os.environ.get(named[1:], "") if named.startswith("$") else named))
-
-
-def _proxy(command: str, jump: str, host: str, port: int, tokens: dict[str, str]) -> str:
-    """The command that carries the connection: OpenSSH itself takes the jumps, with all that it can."""
-    if jump != "none":
-        *through, last = jump.split(",")
-        words = ["ssh", "-o", "BatchMode=yes", "-o", "LogLevel=VERBOSE", "-W", f"[{host}]:{port}"]
-        words += ["-J", ",".join(through)] if through else []
-        return shlex.join([*words, "--", last if "://" in last else f"ssh://{last}"])
-    return "" if command == "none" else "exec " + _expand(command, tokens)
+    return os.environ.get(named[1:], "") if named.startswith("$") else str(Path(named).expanduser())
