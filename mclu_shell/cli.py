@@ -5,11 +5,12 @@ import contextlib
 import os
 import signal
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from mclu_shell import __version__
-from mclu_shell.errors import MCluError, UsageError
+from mclu_shell.errors import MCluError, OutputError, UsageError
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.cloud import Cloud
@@ -24,6 +25,15 @@ A script (FILE.mclu, or '-' for standard input) holds one command a line."""
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UsageError(message, remedy="see 'mclu --help'")
+
+    def _print_message(self, message: str, file: object = None) -> None:  # noqa: ARG002
+        try:
+            sys.stdout.write(message)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            pass  # The reader has seen enough.
+        except OSError as error:
+            raise OutputError(f"cannot write the answer: {error.strerror}") from error
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -69,7 +79,8 @@ def main(argv: list[str] | None = None) -> int:
         session = _session(options)
         return _run(options, session)
     except MCluError as error:
-        sys.stderr.write(f"mclu: {error}\n")
+        with contextlib.suppress(OSError):
+            sys.stderr.write(f"mclu: {error}\n")
         return error.status
     except KeyboardInterrupt:
         return 130
@@ -141,19 +152,37 @@ def _run(options: argparse.Namespace, session: "Session") -> int:
 
 
 def _script(name: str) -> tuple[str, str]:
-    """A script's text, and what it is called in messages."""
+    """A script's text, with lines ended as ours are, and what it is called in messages."""
+    called = "stdin" if name == "-" else name
     try:
         data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-        return data.decode(), "stdin" if name == "-" else name
+        return data.decode("utf-8-sig").replace("\r\n", "\n"), called
     except OSError as error:
-        raise UsageError(f"cannot read: {error.strerror}", place=name) from error
+        raise UsageError(f"cannot read: {error.strerror}", place=called) from error
     except UnicodeDecodeError as error:
-        raise UsageError("not a text file", place=name) from error
+        raise UsageError("not a text file", place=called) from error
+
+
+def _open_streams() -> None:
+    """Open standard streams that the caller has closed, lest a socket of ours takes their place."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            # Opened for reading, so that writing an answer there fails, as it should.
+            os.dup2(os.open(os.devnull, os.O_RDONLY), number)
+            setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8", closefd=False))  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # A name that the terminal's encoding does not have is no reason to say nothing.
+            stream.reconfigure(errors="backslashreplace")
 
 
 def run() -> NoReturn:
     """The program: main, and then out, at once."""
-    status = main()
+    _open_streams()
+    try:
+        status = main()
+    except SystemExit as ended:  # --help, --version, or a signal.
+        status = int(ended.code or 0)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError):
             stream.flush()

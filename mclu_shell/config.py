@@ -56,7 +56,7 @@ def find_config(named: str | None) -> Path:
 def load_config(path: Path) -> Config:
     """Read and check a configuration file; ConfigError names the file and line."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(
             "no configuration",

@@ -31,9 +31,9 @@ class Unfinished(UsageError):
     """The text ends inside a quotation or after a backslash: more may follow."""
 
 
-def parse(text: str) -> list[Line]:
-    """The commands of a text, in order; UsageError names what is wrong and the line on which it is."""
-    return _Reader(text).read()
+def parse(text: str, name: str = "") -> list[Line]:
+    """The commands of a text, in order; UsageError says what is wrong and on which line (of the file `name`)."""
+    return _Reader(text, name).read()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +53,11 @@ def tail(text: str) -> Tail | None:
 class _Reader:
     """A cursor over the text; each method consumes one thing of the grammar."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, name: str = "") -> None:
         self.text = text
+        self.name = name
         self.at = 0
+        self.comment_end = -1
 
     def read(self) -> list[Line]:
         lines = []
@@ -67,8 +69,7 @@ class _Reader:
         words: list[str] = []
         while True:
             if not self._skip_blanks():
-                in_comment = "#" in self.text[self.text.rfind("\n") + 1 :] and not self.text.endswith(tuple(_BLANK))
-                return None if in_comment else Tail(tuple(words), "", self.at)
+                return None if self.comment_end == self.at else Tail(tuple(words), "", self.at)
             if self._peek() in "\n;":
                 words = []
                 self.at += 1
@@ -96,6 +97,8 @@ class _Reader:
         return self.text.count("\n", 0, self.at) + 1
 
     def _fail(self, fact: str, kind: type[UsageError] = UsageError) -> UsageError:
+        if self.name:
+            return kind(fact, place=f"{self.name}:{self._number()}")
         return kind(fact, place=f"line {self._number()}" if "\n" in self.text.strip() else "")
 
     def _skip_to_command(self) -> bool:
@@ -110,6 +113,7 @@ class _Reader:
                 self.at += 2
             elif self._peek() == "#":
                 self._take_until("\n")
+                self.comment_end = self.at
             elif self._peek() and self._peek() in _BLANK:
                 self.at += 1
             else:

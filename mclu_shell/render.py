@@ -1,5 +1,6 @@
 """Results onto streams: text and colour. It knows no command and no cloud."""
 
+import contextlib
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TextIO
@@ -42,8 +43,10 @@ class Renderer:
 
     def error(self, message: str) -> None:
         """One line about what went wrong: `mclu: PLACE: FACT; REMEDY`."""
-        self.err.write(self._painter(self.err)(f"mclu: {message}", "bad") + "\n")
-        self.err.flush()
+        # Where it cannot be told, the exit status still tells.
+        with contextlib.suppress(OSError):
+            self.err.write(self._painter(self.err)(f"mclu: {message}", "bad") + "\n")
+            self.err.flush()
 
     def progress(self, words: str) -> None:
         """Say on a terminal what is being waited for, until something else is shown."""

@@ -14,7 +14,7 @@ from mclu_shell.command import Command, Context, HelpAsked
 from mclu_shell.errors import MCluError, OutputError
 from mclu_shell.language import Line
 from mclu_shell.render import Renderer
-from mclu_shell.results import Quit, Text
+from mclu_shell.results import Quit, Result, Text
 
 if TYPE_CHECKING:
     import argparse
@@ -70,8 +70,8 @@ class Session:
 
     def run_script(self, text: str, name: str) -> int:
         """Run a script: all of it is read and checked before its first command runs."""
-        with self._caught(name) as status:
-            lines = language.parse(text)
+        with self._caught("") as status:
+            lines = language.parse(text, name)
             problems = [problem for line in lines if (problem := self._problem(line, name)) is not None]
             for problem in problems:
                 self._tell(problem)
@@ -82,9 +82,11 @@ class Session:
         worst = DONE
         for line in lines:
             status = self._run_one(line, f"{place}:{line.number}" if place else "")
-            if self.has_quit or status == INTERRUPTED or (status != DONE and not self.keep_going):
+            if status == INTERRUPTED or (status != DONE and not self.keep_going):
                 return status
             worst = max(worst, FAILED if status else DONE)
+            if self.has_quit:
+                break
         return worst
 
     def _run_one(self, line: Line, place: str) -> int:
@@ -104,8 +106,7 @@ class Session:
         except KeyboardInterrupt:
             self.renderer.end_progress()
             status.append(INTERRUPTED)
-        except BrokenPipeError:
-            # The reader of our answer has seen enough of it.
+        except _ReaderGone:
             status.append(DONE)
         except Exception as error:  # noqa: BLE001
             self._tell(MCluError(f"a defect in mclu: {error!r}", remedy="-v shows where; please report it"), place)
@@ -134,6 +135,10 @@ class Session:
     def _run_line(self, line: Line, place: str) -> int:
         if line.shell:
             return DONE if subprocess.run(line.shell, shell=True, check=False).returncode == 0 else FAILED  # noqa: S602
+        if line.pipe or line.output:
+            # A mistyped command must not empty the file, nor start the reader.
+            with contextlib.suppress(HelpAsked):
+                self._prepare(line)
         if line.pipe:
             return self._run_piped(line, place)
         if line.output:
@@ -146,6 +151,9 @@ class Session:
             assert isinstance(reader.stdin, TextIOWrapper)
             try:
                 status = self._run_command(line, self.renderer.to(reader.stdin), place)
+            except _ReaderGone:
+                # What the reader makes of it decides, whether or not it was quick enough to leave.
+                status = DONE
             finally:
                 with contextlib.suppress(BrokenPipeError):
                     reader.stdin.close()
@@ -172,23 +180,32 @@ class Session:
                 elif isinstance(result, Quit):
                     self.has_quit = True
                 else:
-                    renderer.show(result)
+                    _show(renderer, result)
         except HelpAsked as asked:
-            renderer.show(Text(str(asked).rstrip()))
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            raise OutputError(f"cannot write the answer: {error.strerror}") from error
+            _show(renderer, Text(str(asked).rstrip()))
         finally:
             renderer.end_progress()
         return status
 
 
+class _ReaderGone(Exception):
+    """The reader of our answer has seen enough of it."""
+
+
+def _show(renderer: Renderer, result: Result) -> None:
+    try:
+        renderer.show(result)
+    except BrokenPipeError as error:
+        raise _ReaderGone from error
+    except OSError as error:
+        raise OutputError(f"cannot write the answer: {error.strerror}") from error
+
+
 def quiet_exit(session: Session | None) -> None:
-    """Flush what is written and give up connections; a reader that has gone is no error."""
+    """Flush what is written and give up connections; what could not be written has been told by now."""
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError:
         # Python flushes once more at its end, and would complain then.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if session is not None:

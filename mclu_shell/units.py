@@ -3,15 +3,17 @@
 import re
 
 _POWERS = {"": 0, "b": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([bkmgtp]?)(i?b)?", re.IGNORECASE | re.ASCII)
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?", re.ASCII)
+# More digits than these mean nothing, and would be more than a float can hold.
+_NUMBER = r"(\d{1,18}(?:\.\d{1,18})?)"
+_SIZE = re.compile(_NUMBER + r"\s*([bkmgtp]?)(i?b)?", re.IGNORECASE | re.ASCII)
+_DURATION = re.compile(_NUMBER + "(ms|s|m|h)?", re.ASCII)
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
 
 
 def parse_size(text: str) -> int:
     """Bytes of `4G`, `512M`, `1.5G`, `20GiB`, `1T` or plain bytes; ValueError says what is allowed."""
     match = _SIZE.fullmatch(text.strip())
-    if match is None or (match[2].lower() == "b" and match[3]):
+    if match is None or (match[2] in ("", "b", "B") and match[3]):
         raise ValueError(f"bad size {text!r}: a number and a unit, such as 512M, 4G, 1.5G, 20GiB or 1T")
     size = (
         int(float(match[1]) * 1024 ** _POWERS[match[2].lower()])
@@ -47,4 +49,4 @@ def format_duration(seconds: float) -> str:
     for size, unit in ((3600, "h"), (60, "min")):
         if seconds >= size and seconds % size == 0:
             return f"{int(seconds // size)} {unit}"
-    return f"{seconds:g} s"
+    return f"{seconds:.12g} s"

@@ -16,7 +16,7 @@ from mclu_shell.cloud.parallel import Outcome, gather
 from mclu_shell.cloud.sshconfig import SSHConfig
 from mclu_shell.cloud.state import Snapshot
 from mclu_shell.config import Config, NodeConfig
-from mclu_shell.errors import NotFound, near
+from mclu_shell.errors import MCluError, NotFound, near
 
 Value = TypeVar("Value")
 
@@ -97,4 +97,7 @@ def _private_directory() -> Path:
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     # mkdtemp gives mode 0700 (its documentation promises it).
     parent = runtime if len(runtime) < 60 and os.access(runtime, os.W_OK) else "/tmp"
-    return Path(tempfile.mkdtemp(prefix="mclu-", dir=parent))
+    try:
+        return Path(tempfile.mkdtemp(prefix="mclu-", dir=parent))
+    except OSError as error:
+        raise MCluError(f"no directory can be made there for sockets: {error.strerror}", place=parent) from error

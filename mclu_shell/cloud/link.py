@@ -154,13 +154,15 @@ def _handshake(transport: _Transport, target: Target, deadline: float) -> None:
     transport.banner_timeout = transport.handshake_timeout = left
     try:
         transport.start_client(timeout=left)
+        # start_client returns at its time limit as if all were well; without a session this raises.
+        shown = transport.get_remote_server_key()
     except (paramiko.SSHException, OSError, EOFError) as error:
         if time.monotonic() >= deadline or "banner" in str(error):
             raise SSHSilent(
                 "ssh: not answering", place=target.node, remedy="the machine is on, but sshd does not answer"
             ) from error
         raise SSHFault(f"ssh: {error}", place=target.node, remedy=_see(target)) from error
-    _check_host_key(transport.get_remote_server_key(), known, target)
+    _check_host_key(shown, known, target)
 
 
 def _signatures(kind: str) -> list[str]:
