@@ -14,6 +14,7 @@ from mclu_shell.errors import MCluError, OutputError, UsageError
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.cloud import Cloud
+    from mclu_shell.config import Config
     from mclu_shell.session import Session
 
 _ABOUT = "Mini Cloud: parallel libvirt over SSH for a few Linux nodes."
@@ -121,15 +122,20 @@ def _log_to_stderr() -> None:
     logging.getLogger("mclu_shell").setLevel(logging.DEBUG)
 
 
+def _config(options: argparse.Namespace) -> "Config":
+    from mclu_shell.config import demo_config, find_config, load_config
+
+    return demo_config() if options.demo else load_config(find_config(options.config_file))
+
+
 def _cloud(options: argparse.Namespace) -> "Cloud":
     from mclu_shell.cloud.cloud import open_cloud
-    from mclu_shell.config import find_config, load_config
 
     if options.demo:
-        from mclu_shell.cloud.simulated import demo_config, demo_nodes
+        from mclu_shell.cloud.simulated import demo_nodes
 
-        return open_cloud(demo_config(), demo_nodes)
-    return open_cloud(load_config(find_config(options.config_file)))
+        return open_cloud(_config(options), demo_nodes)
+    return open_cloud(_config(options))
 
 
 def _run(options: argparse.Namespace, session: "Session") -> int:
@@ -140,15 +146,21 @@ def _run(options: argparse.Namespace, session: "Session") -> int:
     if not options.words:
         if not sys.stdin.isatty():
             return session.run_script(*_script("-"))
-        from mclu_shell.shell.app import run_shell
-
-        return run_shell(session)
+        return _run_shell(options, session)
     first = options.words[0]
     if first == "-" or first.endswith(".mclu"):
         if len(options.words) > 1:
             raise UsageError(f"{first}: a script takes no arguments yet")
         return session.run_script(*_script(first))
     return session.run_words(options.words)
+
+
+def _run_shell(options: argparse.Namespace, session: "Session") -> int:
+    # A configuration that is wrong is told before there is a prompt; and before the shell's libraries, which take long.
+    nodes = _config(options).nodes
+    from mclu_shell.shell.app import run_shell
+
+    return run_shell(session, len(nodes))
 
 
 def _script(name: str) -> tuple[str, str]:

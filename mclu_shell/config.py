@@ -43,6 +43,12 @@ class Config:
     nodes: tuple[NodeConfig, ...]
 
 
+def demo_config() -> Config:
+    """The simulated cloud of `mclu --demo`: four nodes, as in the original manual's example."""
+    nodes = (NodeConfig(f"ham{i}", mac=f"74:d4:35:51:ab:{0x86 + i:02x}") for i in range(4))
+    return Config(Path("--demo"), tuple(nodes))
+
+
 def find_config(named: str | None) -> Path:
     """The configuration to use: --config-file, $MCLU_CONFIG, ~/.config/mclu/mclu.conf, /etc/mclu.conf."""
     if named is not None:

@@ -4,6 +4,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from io import TextIOWrapper
@@ -43,13 +44,16 @@ class Session:
         self.verbose = verbose
         self.has_quit = False
         self._open_cloud = open_cloud
+        self._opening = threading.Lock()
         self._cloud: Cloud | None = None
 
     def open_cloud(self) -> "Cloud":
         """The cloud, opened on first use; ConfigError if there is no configuration for it."""
-        if self._cloud is None:
-            self._cloud = self._open_cloud()
-        return self._cloud
+        # Completion asks for it from a thread of its own.
+        with self._opening:
+            if self._cloud is None:
+                self._cloud = self._open_cloud()
+            return self._cloud
 
     def close(self) -> None:
         """Give up the cloud's connections."""

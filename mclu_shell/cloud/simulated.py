@@ -7,14 +7,6 @@ from mclu_shell.cloud.node import Node
 from mclu_shell.config import Config, NodeConfig
 from mclu_shell.errors import NodeOff
 
-_NODES = ("ham0", "ham1", "ham2", "ham3")
-
-
-def demo_config() -> Config:
-    """Four nodes, as in the original manual's example."""
-    nodes = (NodeConfig(name, mac=f"74:d4:35:51:ab:{0x86 + i:02x}") for i, name in enumerate(_NODES))
-    return Config(Path("--demo"), tuple(nodes))
-
 
 def demo_nodes(config: Config, directory: Path) -> list[Node]:
     """One node on, with two guests, and the others off."""

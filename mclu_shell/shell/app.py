@@ -12,11 +12,10 @@ from mclu_shell.shell.completer import SnapshotCompleter
 _EOF = "_eof"
 
 
-def run_shell(session: Session) -> int:
-    """Read and run lines until the user leaves; the status of the last of them."""
-    cloud = session.open_cloud()
-    shell = Shell(session, SnapshotCompleter(lambda: cloud.snapshot))
-    count = len(cloud.nodes)
+def run_shell(session: Session, count: int) -> int:
+    """Read and run lines until the user leaves; the status of the last of them. `count` is that of the nodes."""
+    # The cloud is not opened before something needs it: the prompt comes first.
+    shell = Shell(session, SnapshotCompleter(lambda: session.open_cloud().snapshot))
     shell.poutput(
         f"mclu {__version__}, {count} {'node' if count == 1 else 'nodes'}; 'help' lists the commands, Ctrl-D leaves."
     )

@@ -1,22 +1,26 @@
 """The prompt's completer: candidates from `completion`, in prompt_toolkit's form."""
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 
-from mclu_shell.cloud.state import Snapshot
-from mclu_shell.completion import complete
+if TYPE_CHECKING:
+    from mclu_shell.cloud.state import Snapshot
 
 
 class SnapshotCompleter(Completer):
     """Completes from the snapshot of the moment; it asks no node."""
 
-    def __init__(self, snapshot: Callable[[], Snapshot]) -> None:
+    def __init__(self, snapshot: Callable[[], "Snapshot"]) -> None:
         self._snapshot = snapshot
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:  # noqa: ARG002
         """The candidates; a single one is finished with a blank, so that the next word can follow."""
+        # The prompt comes first: what knows the commands is imported when the first Tab is pressed.
+        from mclu_shell.completion import complete
+
         text = document.text_before_cursor
         found = complete(text, self._snapshot())
         blank = " " if len(found.candidates) == 1 and not document.text_after_cursor else ""
