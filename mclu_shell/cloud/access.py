@@ -13,7 +13,7 @@ from mclu_shell.cloud.forward import Duplex, Forward
 from mclu_shell.cloud.sshconfig import SSHConfig, Target
 from mclu_shell.cloud.wake import send_magic_packet
 from mclu_shell.config import NodeConfig
-from mclu_shell.errors import LibvirtDown, LibvirtFault, NodeFault, NodeOff, SSHFault
+from mclu_shell.errors import LibvirtDown, LibvirtFault, NodeFault, NodeOff, SSHFault, Unreachable
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.link import Link
@@ -131,11 +131,13 @@ class SSHAccess:
             link.close()
 
     def is_off(self, timeout_s: float) -> bool:
-        """Whether nothing answers, not even with a refusal."""
+        """Whether nothing answers, not even with a refusal; Unreachable if there is no way to know."""
         try:
             dial(self._target(), timeout_s).close()
         except NodeOff:
             return True
+        except Unreachable:
+            raise
         except NodeFault:
             return False
         return False

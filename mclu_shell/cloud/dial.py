@@ -11,13 +11,15 @@ import time
 from typing import Any
 
 from mclu_shell.cloud.sshconfig import Target
-from mclu_shell.errors import NodeOff, SSHSilent, Unreachable
+from mclu_shell.errors import NodeFault, NodeOff, SSHSilent, Unreachable
 
 # Linux sends a lost SYN again after a second, which is longer than a node may stay silent (0.8 s): so several
 # attempts are made, and one lost packet does not make a node look off.
 _ATTEMPTS = 3
 # For the jump host's own login and its connection to the node, which cannot be told apart from here.
 _PROXY_TIMEOUT_S = 4.0
+NO_SSHD = "the machine is on: is sshd running there? at its console: systemctl start sshd"
+SSHD_HANGS = "the machine is on, but hangs: look at its console, or reset it"
 _NO_HOST = (errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ETIMEDOUT)
 
 
@@ -112,7 +114,7 @@ class _Attempts:
                 raise SSHSilent(
                     f"ssh: connection refused on port {self.target.port}",
                     place=self.target.node,
-                    remedy="the machine is on: is sshd running there?",
+                    remedy=NO_SSHD,
                 )
         elif code not in _NO_HOST and len(self.addresses) == 1:
             raise Unreachable(os.strerror(code).lower(), place=self.target.node, remedy="is this machine's network up?")
@@ -131,31 +133,47 @@ class _Attempts:
 def _through_proxy(target: Target) -> socket.socket:
     """Start the proxy command on one end of a socket pair; wait for sshd's banner at the other."""
     ours, theirs = socket.socketpair()
-    with theirs, tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as said:
         # A session of its own: it must not read our terminal, nor be ended by the user's Ctrl-C at the prompt.
         command = ["/bin/sh", "-c", target.proxy]
-        end = theirs.fileno()
-        proxy = subprocess.Popen(command, stdin=end, stdout=end, stderr=said, start_new_session=True)
-        ours.settimeout(_PROXY_TIMEOUT_S)
-        try:
-            banner = ours.recv(1, socket.MSG_PEEK)
-        except TimeoutError:
-            banner = b""
-        if not banner:
-            ours.close()
-            proxy.terminate()
+        # Without our copy of its end, the end of a proxy that gives up is seen at once.
+        with theirs:
+            end = theirs.fileno()
+            proxy = subprocess.Popen(command, stdin=end, stdout=end, stderr=said, start_new_session=True)
+        if not _greets(ours, proxy):
             said.seek(0)
             raise _proxy_fault(target, said.read().decode(errors="replace"))
-    ours.settimeout(None)
     return ours
 
 
-def _proxy_fault(target: Target, said: str) -> NodeOff | Unreachable:
-    """Off only if the jump host itself let us in and then could not reach the node."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
+def _greets(ours: socket.socket, proxy: subprocess.Popen[bytes]) -> bool:
+    """Whether sshd says something through the proxy in time; if not, both are ended."""
+    ours.settimeout(_PROXY_TIMEOUT_S)
+    try:
+        banner = ours.recv(1, socket.MSG_PEEK)
+    except OSError:
+        banner = b""
+    if banner:
+        ours.settimeout(None)
+    else:
+        ours.close()
+        proxy.terminate()
+    return bool(banner)
+
+
+def _proxy_fault(target: Target, said: str) -> NodeFault:
+    """What the jump host's ssh told of the node: off only if it let us in and could then not reach the node."""
+    # The second of each pair is what ssh says where an open connection of the user's is shared (ControlMaster).
+    at_jump = "Authenticated to" in said or "hello_exchange: master version" in said
+    connected = "open confirm" in said or "stdio_fwd: master session id" in said
     silent = any(sign in said for sign in ("No route to host", "timed out", "Host is unreachable"))
-    if "Authenticated to" in said and (silent or "open failed" not in said):
+    if at_jump and connected:
+        return SSHSilent("ssh: not answering", place=target.node, remedy=SSHD_HANGS)
+    if at_jump and "connect failed: Connection refused" in said:
+        return SSHSilent(f"ssh: connection refused on port {target.port}", place=target.node, remedy=NO_SSHD)
+    if at_jump and (silent or "open failed" not in said):
         return NodeOff(target.node)
+    lines = [line.strip() for line in said.splitlines() if line.strip() and not line.startswith("debug")]
     through = f"through {target.jump}" if target.jump else "through ProxyCommand"
-    reason = f": {lines[-1]}" if lines else ""
-    return Unreachable(f"no way {through}{reason}", place=target.node, remedy=f"see what 'ssh {target.login}' says")
+    reason = lines[-1].rstrip(".") if lines else f"no answer in {_PROXY_TIMEOUT_S:g} s"
+    return Unreachable(f"no way {through}: {reason}", place=target.node, remedy=f"see what '{target.login}' says")

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from mclu_shell.errors import NodeFault
+
 _CHUNK = 65536
 
 
@@ -70,7 +72,7 @@ class Forward:
             self._ends.add(end)
         try:
             far = self._connect()
-        except (OSError, EOFError):
+        except (OSError, EOFError, NodeFault):
             self._forget(end)
             return
         back = threading.Thread(target=_pump, args=(far.recv, end.sendall, far, end), daemon=True)
@@ -90,6 +92,8 @@ def _pump(receive: Callable[[int], bytes], send: Callable[[bytes], object], far:
     with contextlib.suppress(OSError, EOFError):
         while data := receive(_CHUNK):
             send(data)
-    far.close()
+    # Where the node is gone, or the program is ending, nobody is there to be told.
+    with contextlib.suppress(OSError, EOFError):
+        far.close()
     with contextlib.suppress(OSError):
         end.shutdown(socket.SHUT_RDWR)

@@ -31,8 +31,13 @@ class KnownKey:
 
 def known_keys(files: tuple[Path, ...], name: str, port: int) -> list[KnownKey]:
     """The lines about a host, `[name]:port` where the port is not 22; files that are not there hold none."""
-    wanted = name.lower() if port == 22 else f"[{name.lower()}]:{port}"
+    wanted = listed_name(name, port)
     return [line for file in files for line in _lines(file) if line.names(wanted)]
+
+
+def listed_name(name: str, port: int) -> str:
+    """The name under which a host stands in known_hosts."""
+    return name.lower() if port == 22 else f"[{name.lower()}]:{port}"
 
 
 @lru_cache(maxsize=32)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from mclu_shell.cloud.hostkeys import KnownKey, known_keys
+from mclu_shell.cloud.dial import SSHD_HANGS
+from mclu_shell.cloud.hostkeys import KnownKey, known_keys, listed_name
 from mclu_shell.cloud.lean import lean_imports
 from mclu_shell.cloud.sshconfig import Target
 from mclu_shell.errors import HostKeyUnknown, LinkLost, SSHFault, SSHSilent
@@ -143,9 +144,7 @@ _PROHIBITED = 1
 
 def _handshake(transport: _Transport, target: Target, deadline: float) -> None:
     """Exchange keys, and check the host key before anything is told to the other side."""
-    known = known_keys(target.known_hosts, target.host_key_name or target.node, target.port)
-    if not known and not target.host_key_name:
-        known = known_keys(target.known_hosts, target.host, target.port)
+    listed, known = _known(target)
     # As ssh does: ask first for the kinds of key that we know of this host, or it would show another one.
     preferred = [kind for key in known if not key.marker for kind in _signatures(key.kind)]
     offered = transport.get_security_options()
@@ -158,11 +157,23 @@ def _handshake(transport: _Transport, target: Target, deadline: float) -> None:
         shown = transport.get_remote_server_key()
     except (paramiko.SSHException, OSError, EOFError) as error:
         if time.monotonic() >= deadline or "banner" in str(error):
-            raise SSHSilent(
-                "ssh: not answering", place=target.node, remedy="the machine is on, but sshd does not answer"
-            ) from error
+            raise SSHSilent("ssh: not answering", place=target.node, remedy=SSHD_HANGS) from error
         raise SSHFault(f"ssh: {error}", place=target.node, remedy=_see(target)) from error
-    _check_host_key(shown, known, target)
+    _check_host_key(shown, known, target, listed)
+
+
+def _known(target: Target) -> tuple[str, list[KnownKey]]:
+    """The lines of known_hosts about a node, and the name in them, as ssh looks for it: the alias, or the address.
+
+    The name in mclu.conf comes last: under it stands a node whose address mclu.conf alone knows.
+    """
+    if target.host_key_name:
+        # ssh adds no port to an alias.
+        return target.host_key_name, known_keys(target.known_hosts, target.host_key_name, 22)
+    for name in (target.host, target.node):
+        if known := known_keys(target.known_hosts, name, target.port):
+            return listed_name(name, target.port), known
+    return "", []
 
 
 def _signatures(kind: str) -> list[str]:
@@ -170,7 +181,7 @@ def _signatures(kind: str) -> list[str]:
     return ["rsa-sha2-512", "rsa-sha2-256"] if kind == "ssh-rsa" else [kind]
 
 
-def _check_host_key(shown: paramiko.PKey, known: list[KnownKey], target: Target) -> None:
+def _check_host_key(shown: paramiko.PKey, known: list[KnownKey], target: Target, listed: str) -> None:
     same = [line for line in known if (line.kind, line.key) == (shown.get_name(), shown.get_base64())]
     revoked = [line for line in same if line.marker == "@revoked"]
     plain = [line for line in known if not line.marker]
@@ -183,17 +194,16 @@ def _check_host_key(shown: paramiko.PKey, known: list[KnownKey], target: Target)
     if any(not line.marker for line in same):
         return
     if any(line.kind == shown.get_name() for line in plain):
-        name = target.host_key_name or target.node
         raise SSHFault(
             "ssh: host key has CHANGED",
             place=target.node,
-            remedy=f"somebody may be listening in; if the node was installed anew: ssh-keygen -R {shlex.quote(name)}, "
-            f"then 'ssh {target.login}' (known key: {plain[0].place})",
+            remedy=f"somebody may be listening in; if the node was installed anew: ssh-keygen -R {shlex.quote(listed)}, "
+            f"then '{target.login}' (known key: {plain[0].place})",
         )
     raise HostKeyUnknown(
         "ssh: host key not known",
         place=target.node,
-        remedy=f"run 'ssh {target.login}' once to check its key {shown.fingerprint} and keep it",
+        remedy=f"run '{target.login}' once to check its key {shown.fingerprint} and keep it",
     )
 
 
@@ -220,7 +230,7 @@ def _authenticate(transport: _Transport, target: Target, deadline: float) -> Non
 
 
 def _see(target: Target) -> str:
-    return f"see what 'ssh {target.login}' says"
+    return f"see what '{target.login}' says"
 
 
 def _keys(target: Target, locked: list[Path]) -> Iterator[paramiko.PKey]:

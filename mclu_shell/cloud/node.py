@@ -10,7 +10,7 @@ from mclu_shell.cloud.access import Access
 from mclu_shell.cloud.guest import Guest, NodeReport
 from mclu_shell.cloud.state import NodeState, NodeView, Phase, phase_of
 from mclu_shell.config import NodeConfig
-from mclu_shell.errors import LibvirtDown, LibvirtFault, LinkLost, NodeFault, NodeOff, SSHSilent
+from mclu_shell.errors import LibvirtDown, LibvirtFault, LinkLost, NodeFault, NodeOff, SSHSilent, Unreachable
 from mclu_shell.units import format_duration
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ T = TypeVar("T")
 
 # What a second try still gets when the first has used up the node's time.
 _LAST_TRY_S = 1.0
+# How often a question that is late is cut again, until it has ended.
+_CUT_AGAIN_S = 0.05
 # While a node starts or stops, how often it is looked at, and how often it is woken again.
 _POLL_S = 0.25
 _WAKE_AGAIN_S = 5.0
@@ -82,20 +84,24 @@ class Node:
     @contextmanager
     def _limited(self, deadline: float) -> Iterator[None]:
         """End libvirt's calls at the deadline, and then say what it was that did not answer."""
-        late = threading.Event()
+        late, ended = threading.Event(), threading.Event()
 
         def cut() -> None:
+            if ended.wait(max(0.0, deadline - time.monotonic())):
+                return
             late.set()
-            self._access.cut()
+            # More than once: a connection may have been made in the very moment of the first time.
+            while not ended.is_set():
+                self._access.cut()
+                ended.wait(_CUT_AGAIN_S)
 
-        timer = threading.Timer(max(0.0, deadline - time.monotonic()), cut)
-        timer.daemon = True
-        timer.start()
+        threading.Thread(target=cut, daemon=True).start()
         try:
             yield
         except (LinkLost, LibvirtFault) as error:
             if not late.is_set():
                 raise
+            ended.set()
             if self._access.answers(self.config.connect_timeout):
                 raise LibvirtDown(
                     "libvirtd not answering",
@@ -104,7 +110,7 @@ class Node:
                 ) from error
             raise LinkLost("the connection was lost", place=self.name) from error
         finally:
-            timer.cancel()
+            ended.set()
 
     @contextmanager
     def _noted(self) -> Iterator[None]:
@@ -151,7 +157,8 @@ class Node:
         """None once libvirt answers, else what a node that is starting shows; other faults are raised."""
         try:
             self.fetch(lambda _hypervisor: None)
-        except (NodeOff, SSHSilent, LibvirtDown, LinkLost) as fault:
+        except (NodeOff, SSHSilent, LibvirtDown, LinkLost, Unreachable) as fault:
+            # Unreachable too: a name that the node itself announces (mDNS, DHCP) is not known before it is up.
             return fault
         return None
 
@@ -160,7 +167,7 @@ class Node:
         deadline = time.monotonic() + timeout_s
         with self._lock, self._noted():
             self._access.power_off()
-            while not self._access.is_off(self.config.connect_timeout):
+            while not self._is_off():
                 if time.monotonic() >= deadline:
                     told = f"was told to power off, but still answers after {format_duration(timeout_s)}"
                     raise NodeFault(told, place=self.name)
@@ -168,6 +175,14 @@ class Node:
                     return
             self._drop()
         self._note(Phase.OFF, NodeOff(self.name).fact)
+
+    def _is_off(self) -> bool:
+        try:
+            return self._access.is_off(self.config.connect_timeout)
+        except Unreachable as fault:
+            # Its jump host may be on its way down, too.
+            told = f"was told to power off, but it cannot be told whether it did: {fault.fact}"
+            raise Unreachable(told, place=self.name, remedy=fault.remedy) from fault
 
     def close(self) -> None:
         """Give up the connection at once; a question that is under way fails."""

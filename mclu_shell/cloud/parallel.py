@@ -1,15 +1,19 @@
 """The same question to many at once: an outcome for each, and none holds back the others."""
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
 from mclu_shell.errors import MCluError
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
+Result = TypeVar("Result")
+
+_LOOK_FOR_SIGNALS_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +42,18 @@ def each(items: Iterable[Item], ask: Callable[[Item], Value]) -> Iterator[Outcom
     for item in asked:
         threading.Thread(target=_ask_one, args=(item, ask, results), daemon=True).start()
     for _ in asked:
-        result = results.get()
+        result = _next(results)
         if isinstance(result, BaseException):
             raise result
         yield result
+
+
+def _next(results: "SimpleQueue[Result]") -> Result:
+    # CPython looks for signals before it begins to wait: one that comes in between would end no wait, and the user's
+    # Ctrl-C would be lost until an answer comes.
+    while True:
+        with contextlib.suppress(Empty):
+            return results.get(timeout=_LOOK_FOR_SIGNALS_S)
 
 
 def gather(items: Iterable[Item], ask: Callable[[Item], Value]) -> list[Outcome[Item, Value]]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from mclu_shell.cloud.hostblocks import HostBlocks, read_host_blocks
 from mclu_shell.config import NodeConfig
-from mclu_shell.errors import SSHFault
+from mclu_shell.errors import Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -44,10 +44,13 @@ class Target:
     proxy_command: str
     jump: str
 
+    # What `ssh` must be told beside USER@NODE to do the same, because mclu.conf says it.
+    options: tuple[str, ...] = ()
+
     @property
     def login(self) -> str:
-        """USER@NODE, as the user would type it after `ssh`."""
-        return f"{self.user}@{self.node}"
+        """What the user would type to log in by hand."""
+        return shlex.join(["ssh", *self.options, f"{self.user}@{self.node}"])
 
     @property
     def proxy(self) -> str:
@@ -84,12 +87,12 @@ class SSHConfig:
         if is_first:
             try:
                 future.set_result(_ask_ssh(node))
-            except SSHFault as fault:
+            except Unreachable as fault:
                 future.set_exception(fault)
         try:
             return _for_node(future.result(), node)
-        except SSHFault as fault:
-            raise SSHFault(fault.fact, place=node.name, remedy=fault.remedy) from fault
+        except Unreachable as fault:
+            raise Unreachable(fault.fact, place=node.name, remedy=fault.remedy) from fault
 
     def _group(self, node: NodeConfig) -> tuple[Future[Target], bool]:
         with self._lock:
@@ -105,7 +108,11 @@ class SSHConfig:
 def _for_node(target: Target, node: NodeConfig) -> Target:
     """A target of the node's group, made the node's own."""
     is_plain = target.host == target.node.lower()
-    return replace(target, node=node.name, host=node.address or (node.name.lower() if is_plain else target.host))
+    host = node.address or (node.name.lower() if is_plain else target.host)
+    options = ["-o", f"HostName={node.address}"] if node.address else []
+    options += ["-p", str(node.port)] if node.port else []
+    options += ["-i", node.identity] if node.identity else []
+    return replace(target, node=node.name, host=host, options=tuple(options))
 
 
 def _ask_ssh(node: NodeConfig) -> Target:
@@ -116,12 +123,16 @@ def _ask_ssh(node: NodeConfig) -> Target:
             command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=_SSH_TIMEOUT_S
         )
     except subprocess.TimeoutExpired:
-        raise SSHFault("ssh -G does not end", place=node.name, remedy="is there a 'Match exec' that hangs?") from None
+        raise Unreachable(
+            "ssh -G does not end", place=node.name, remedy="is there a 'Match exec' that hangs?"
+        ) from None
     except FileNotFoundError:
-        raise SSHFault("ssh is not installed here", place=node.name, remedy="install the OpenSSH client") from None
+        raise Unreachable("ssh is not installed here", place=node.name, remedy="install the OpenSSH client") from None
     if done.returncode != 0:
+        # The first line has file and line; the last one only says that ssh gives up.
         reason = done.stderr.strip().splitlines()
-        raise SSHFault(f"ssh: {reason[-1] if reason else 'ssh -G failed'}", place=node.name)
+        told = f"ssh: {reason[0] if reason else 'ssh -G failed'}"
+        raise Unreachable(told, place=node.name, remedy=f"see what '{shlex.join(command)}' says")
     _log.debug("%s: %s: %.1f ms", node.name, shlex.join(command), (time.perf_counter() - started) * 1000)
     return _target(node, done.stdout)
 

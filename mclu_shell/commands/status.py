@@ -27,7 +27,7 @@ def add_arguments(parser: Parser) -> None:
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """An entry per node, then the faults with what to do about them."""
     cloud = context.cloud
-    outcomes = cloud.ask(lambda node: node.fetch_report(), cloud.match(args.nodes or ["*"]))
+    outcomes = cloud.ask(lambda node: node.fetch_report(), cloud.match(args.nodes) if args.nodes else None)
     faults = []
     for outcome in outcomes:
         if isinstance(outcome.error, NodeOff):

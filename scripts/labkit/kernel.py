@@ -1,0 +1,47 @@
+"""The system calls that Python 3.11 lacks: mount, unshare and the host name."""
+
+import ctypes
+import os
+from pathlib import Path
+
+# <sys/mount.h>
+MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND = 2, 4, 8, 4096
+MNT_DETACH = 2
+# <sched.h>
+CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
+CLONE_NEWPID, CLONE_NEWNET = 0x20000000, 0x40000000
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _check(result: int, what: str) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), what)
+
+
+def mount(source: Path | str, target: Path | str, kind: str = "", flags: int = 0, options: str = "") -> None:
+    """Mount, as mount(2)."""
+    arguments = (os.fsencode(source), os.fsencode(target), kind.encode(), ctypes.c_ulong(flags), options.encode())
+    _check(_libc.mount(*arguments), f"mount {kind or 'of ' + str(source)} on {target}")
+
+
+def bind(source: Path | str, target: Path | str) -> None:
+    """Make `target` show what is at `source`."""
+    mount(source, target, flags=MS_BIND)
+
+
+def unmount(target: Path | str) -> None:
+    """Take a mount away, also if it is in use."""
+    _check(_libc.umount2(os.fsencode(target), MNT_DETACH), f"umount {target}")
+
+
+def unshare(flags: int) -> None:
+    """Enter new namespaces, as unshare(2)."""
+    _check(_libc.unshare(flags), "unshare")
+
+
+def set_host_name(name: str) -> None:
+    """Name this UTS namespace."""
+    encoded = name.encode()
+    _check(_libc.sethostname(encoded, ctypes.c_size_t(len(encoded))), "sethostname")

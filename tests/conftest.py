@@ -1,0 +1,131 @@
+"""What the tests share: the installed program as a process, a simulated cloud in this one, and silent sockets."""
+
+import io
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mclu_shell.cloud.cloud import Cloud, open_cloud
+from mclu_shell.cloud.simulated import demo_nodes
+from mclu_shell.config import demo_config, parse_config
+from mclu_shell.render import Renderer
+from mclu_shell.session import Session
+
+MCLU = Path(sys.executable).with_name("mclu")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # An error in a thread of ours would be a few lines on the user's prompt, so it fails the test that caused it.
+    config.addinivalue_line("filterwarnings", "error::pytest.PytestUnhandledThreadExceptionWarning")
+
+
+@pytest.fixture(autouse=True)
+def _own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test depends on the configuration, the templates or the colours of whoever runs it."""
+    empty = tmp_path / "no-templates"
+    empty.mkdir()
+    monkeypatch.setenv("MCLU_PATH", str(empty))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("MCLU_CONFIG", "XDG_CONFIG_HOME", "NO_COLOR", "SSH_AUTH_SOCK"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a line did."""
+
+    status: int
+    out: str
+    err: str
+
+
+class InProcess:
+    """A session in this process, whose lines tell what they did."""
+
+    def __init__(self, cloud: Cloud, **options: Any) -> None:
+        self.cloud = cloud
+        self._out, self._err = io.StringIO(), io.StringIO()
+        self.session = Session(lambda: cloud, Renderer(self._out, self._err), **options)
+
+    def __call__(self, text: str) -> Answer:
+        return self._told(self.session.run_text(text))
+
+    def script(self, text: str, name: str = "x.mclu") -> Answer:
+        return self._told(self.session.run_script(text, name))
+
+    def _told(self, status: int) -> Answer:
+        answer = Answer(status, self._out.getvalue(), self._err.getvalue())
+        for stream in (self._out, self._err):
+            stream.seek(0)
+            stream.truncate()
+        return answer
+
+    @property
+    def on(self) -> list[str]:
+        """The nodes that `status` shows as on."""
+        lines = self("status").out.splitlines()
+        return [line.split()[0] for line in lines if line.endswith(" on")]
+
+
+@pytest.fixture
+def clouds() -> Iterator[Callable[..., InProcess]]:
+    """Makes sessions: on the simulated cloud, or on one that a configuration describes; all are closed at the end."""
+    with ExitStack() as stack:
+
+        def make(config: str = "", **options: Any) -> InProcess:
+            parsed = parse_config(config, Path("mclu.conf")) if config else demo_config()
+            cloud = open_cloud(parsed, None if config else demo_nodes)
+            stack.callback(cloud.close)
+            return InProcess(cloud, **options)
+
+        yield make
+
+
+@pytest.fixture
+def demo(clouds: Callable[..., InProcess]) -> InProcess:
+    """A session on the simulated cloud: ham0 is on and runs the guests db and web; ham1 to ham3 are off."""
+    return clouds()
+
+
+@pytest.fixture
+def mclu(tmp_path: Path) -> Callable[..., Answer]:
+    """Runs the installed program, as a user would."""
+
+    def run(*words: str | Path, given: str | bytes = b"", env: dict[str, str] | None = None, **options: Any) -> Answer:
+        done = subprocess.run(
+            [MCLU, *map(str, words)],
+            input=given.encode() if isinstance(given, str) else given,
+            env={**os.environ, **(env or {})},
+            timeout=60, check=False, **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "cwd": tmp_path, **options},
+        )  # fmt: skip
+        return Answer(done.returncode, (done.stdout or b"").decode(), (done.stderr or b"").decode())
+
+    return run
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A port of this machine that neither accepts nor refuses, as the address of a machine that is off."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        # The kernel drops what does not fit into the queue of a listener that accepts nothing.
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
+
+
+@pytest.fixture
+def closed_port() -> int:
+    """A port of this machine that refuses."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])

@@ -1,0 +1,32 @@
+"""Real nodes for tests: one lab of four for all of them, reset for each."""
+
+import os
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from tests.lab.reallab import OWN, RealLab, why_not
+
+
+def need_lab(words: Sequence[str] = OWN) -> None:
+    """Skip the test where no lab can be run; fail it in CI, where that would go unnoticed."""
+    if reason := why_not(words):
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def lab4() -> Iterator[RealLab]:
+    """A lab of four nodes, for all tests; it is as the test before left it."""
+    need_lab()
+    lab = RealLab(4, on=1)
+    yield lab
+    lab.down()
+
+
+@pytest.fixture
+def cloud(lab4: RealLab) -> RealLab:
+    """The lab of four nodes with ham0 on, the others off, nothing frozen and all keys known; `power` changes that."""
+    lab4.power(on=["ham0"])
+    return lab4

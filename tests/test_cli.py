@@ -1,0 +1,236 @@
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from mclu_shell import __version__
+from tests.conftest import MCLU, Answer
+
+Program = Callable[..., Answer]
+
+HAM1_OFF = Answer(0, "ham1 off\n", "")
+
+
+class TestDoors:
+    def test_a_command(self, mclu: Program) -> None:
+        assert mclu("--demo", "status", "ham1") == HAM1_OFF
+
+    def test_words_are_taken_as_the_users_shell_hands_them_over(self, mclu: Program) -> None:
+        assert mclu("--demo", "status", "ham*; quit").status == 2
+        assert mclu("--demo", "status", "ham[1]") == HAM1_OFF
+
+    def test_lines_of_one_or_several_options(self, mclu: Program) -> None:
+        several = mclu("--demo", "-c", "status ham1; status ham2", "-c", "status ham3\nquit", "-c", "lst")
+        assert several == Answer(0, "ham1 off\nham2 off\nham3 off\n", "")
+        assert mclu("--demo", "-c", "") == Answer(0, "", "")
+
+    def test_a_script_file(self, mclu: Program, tmp_path: Path) -> None:
+        (tmp_path / "x.mclu").write_text("status ham1")
+        assert mclu("--demo", "x.mclu") == mclu("--demo", tmp_path / "x.mclu") == HAM1_OFF
+
+    def test_a_script_on_standard_input(self, mclu: Program) -> None:
+        assert mclu("--demo", "-", given="status \\\nham1\n") == HAM1_OFF
+        assert mclu("--demo", given="status ham1") == HAM1_OFF
+        assert mclu("--demo", "-", given="\nlst\n").err == "mclu: stdin:2: unknown command 'lst'; did you mean 'list'?\n"
+
+    def test_a_script_of_another_system(self, mclu: Program) -> None:
+        assert mclu("--demo", "-", given=b"\xef\xbb\xbfstatus \\\r\n  ham1\r\n") == HAM1_OFF
+
+    def test_an_executable_script(self, tmp_path: Path) -> None:
+        script = tmp_path / "x.mclu"
+        script.write_text("#!/usr/bin/env mclu\nhelp quit\n")
+        script.chmod(0o755)
+        env = {**os.environ, "PATH": f"{MCLU.parent}:{os.environ['PATH']}"}
+        done = subprocess.run([script], env=env, capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith("usage: quit")
+
+    @pytest.mark.parametrize(
+        ("line", "status"), [("status", 0), ("off ham0", 1), ("stats", 2), ("status 'a", 2), ("on ham1 --wait=x", 2)]
+    )
+    def test_a_line_means_the_same_through_each(self, mclu: Program, tmp_path: Path, line: str, status: int) -> None:
+        (tmp_path / "x.mclu").write_text(line)
+        answers = [mclu("--demo", "-c", line), mclu("--demo", "x.mclu"), mclu("--demo", "-", given=line)]
+        if "'" not in line:
+            answers.append(mclu("--demo", *line.split()))
+        told = {(answer.status, answer.out, re.sub(r"^mclu: \S+:1: ", "mclu: ", answer.err)) for answer in answers}
+        assert len(told) == 1
+        assert told.pop()[0] == status
+
+
+class TestOptions:
+    def test_version(self, mclu: Program) -> None:
+        assert mclu("--version") == mclu("-V") == Answer(0, f"mclu {__version__}\n", "")
+
+    def test_help(self, mclu: Program) -> None:
+        answer = mclu("--help")
+        assert answer == mclu("-h")
+        assert answer.status == 0
+        assert "mclu help" in answer.out
+        for option in ("--config-file", "--verbose", "--version", "--help", "-c", "--keep-going", "--demo", "--color"):
+            assert option in answer.out
+
+    @pytest.mark.parametrize(
+        ("words", "told"),
+        [
+            (["--bogus"], "unrecognized arguments: --bogus"),
+            (["--dem", "status"], "unrecognized arguments: --dem"),
+            (["-c"], "argument -c: expected one argument"),
+            (["--color", "blue", "status"], "argument --color: invalid choice: 'blue'"),
+            (["-c", "status", "list"], "'list': there can be -c lines or a command, not both"),
+            (["stats"], "unknown command 'stats'; did you mean 'status'?"),
+            ([""], "unknown command ''"),
+            (["status", "--bogus"], "status: unrecognized arguments: --bogus"),
+            (["nosuch.mclu"], "nosuch.mclu: cannot read: No such file or directory"),
+            (["-f", "/nosuch", "status"], "/nosuch: no configuration"),
+        ],
+    )
+    def test_bad_ones_are_usage_errors(self, mclu: Program, words: list[str], told: str) -> None:
+        answer = mclu(*words)
+        assert (answer.status, answer.out) == (2, "")
+        assert answer.err.startswith(f"mclu: {told}")
+        assert answer.err.count("\n") == 1
+
+    def test_a_script_that_is_no_text_is_told(self, mclu: Program) -> None:
+        assert mclu("--demo", "-", given=b"status \xff") == Answer(2, "", "mclu: stdin: not a text file\n")
+
+    def test_what_follows_the_command_is_the_commands(self, mclu: Program) -> None:
+        assert mclu("--demo", "status", "-h").out.startswith("usage: status")
+
+    def test_keep_going(self, mclu: Program) -> None:
+        answer = mclu("--demo", "-k", "-c", "lst; status ham1")
+        assert (answer.status, answer.out) == (1, "ham1 off\n")
+
+    def test_verbose_tells_each_remote_call_with_its_duration_on_stderr(self, mclu: Program) -> None:
+        answer = mclu("--demo", "-v", "status", "ham0")
+        assert answer.out.startswith("ham0 on\n")
+        assert re.search(r"mclu: debug: ham0: libvirt getInfo: \d+\.\d ms\n", answer.err)
+
+    def test_configuration_faults_name_file_and_line(self, mclu: Program, tmp_path: Path) -> None:
+        (tmp_path / "x.conf").write_text("[nodes]\nham0 mac=1\n")
+        told = "mclu: x.conf:2: bad mac '1': it should be such as 74:d4:35:51:ab:86\n"
+        assert mclu("-f", "x.conf", "status") == Answer(2, "", told)
+        assert mclu("status", env={"MCLU_CONFIG": "x.conf"}) == Answer(2, "", told)
+
+    def test_a_configuration_without_nodes_has_nothing_to_show(self, mclu: Program, tmp_path: Path) -> None:
+        (tmp_path / "x.conf").write_text("[nodes]\n")
+        assert mclu("-f", "x.conf", "status") == Answer(0, "", "")
+        assert mclu("-f", "x.conf", "on", "*").status == 1
+
+    def test_colour_is_for_terminals_unless_one_asks(self, mclu: Program) -> None:
+        assert "\x1b" not in mclu("--demo", "status").out
+        assert "ham1 \x1b[2moff\x1b[0m\n" in mclu("--demo", "--color=always", "status").out
+        assert mclu("--demo", "--color=always", "lst", env={"NO_COLOR": "1"}).err.startswith("\x1b[31mmclu: ")
+
+
+class TestStreams:
+    @pytest.mark.parametrize("words", [["--version"], ["--help"], ["--demo", "status"], ["--demo", "help"]])
+    def test_an_answer_that_cannot_be_written_is_a_failure(self, mclu: Program, words: list[str]) -> None:
+        with open("/dev/full", "w") as full:  # noqa: PTH123
+            answer = mclu(*words, stdout=full)
+        assert answer == Answer(1, "", "mclu: cannot write the answer: No space left on device\n")
+
+    @pytest.mark.parametrize("words", [["--version"], ["--help"], ["--demo", "status"], ["--demo", "help"]])
+    def test_a_reader_that_has_gone_is_no_error(self, mclu: Program, words: list[str]) -> None:
+        theirs, ours = os.pipe()
+        os.close(theirs)
+        assert mclu(*words, stdout=ours) == Answer(0, "", "")
+        os.close(ours)
+
+    @pytest.mark.parametrize(
+        ("closed", "words", "status"),
+        [
+            ("<&-", "--demo", 0),
+            ("<&-", "--demo status", 0),
+            (">&-", "--demo status", 1),
+            (">&-", "--version", 1),
+            ("2>&-", "--demo stats", 2),
+            ("2>&-", "--bogus", 2),
+            ("<&- >&- 2>&-", "--demo status", 1),
+            ("2>/dev/full", "--demo stats", 2),
+            ("2>/dev/full", "--bogus", 2),
+        ],
+    )
+    def test_closed_streams_are_no_defect(self, tmp_path: Path, closed: str, words: str, status: int) -> None:
+        command = f"exec {MCLU} {words} {closed}"
+        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == status
+        assert "Traceback" not in done.stderr
+        assert "defect" not in done.stderr
+
+    @pytest.mark.parametrize("words", [["--help"], ["--demo", "status", "hä*"]])
+    def test_an_encoding_that_lacks_a_letter_is_no_defect(self, mclu: Program, words: list[str]) -> None:
+        answer = mclu(*words, env={"PYTHONIOENCODING": "ascii"})
+        assert answer.status in (0, 2)
+        assert "Traceback" not in answer.err
+
+    def test_no_place_for_sockets_is_told(self, mclu: Program) -> None:
+        answer = mclu("--demo", "status", env={"XDG_RUNTIME_DIR": "/proc"})
+        assert answer.status == 1
+        assert answer.err.startswith("mclu: /proc: no directory can be made there for sockets: ")
+
+
+@pytest.fixture
+def runtime() -> Iterator[Path]:
+    """The directory for a user's sockets; the paths of sockets must be short, so it is not the test's own."""
+    with tempfile.TemporaryDirectory(prefix="mclu-test-", dir="/tmp") as directory:
+        yield Path(directory)
+
+
+class TestEnds:
+    @pytest.mark.parametrize(
+        ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+    )
+    def test_a_signal_ends_it_at_once_and_leaves_nothing(
+        self, tmp_path: Path, runtime: Path, silent_port: int, number: signal.Signals, status: int
+    ) -> None:
+        settings = f"address=127.0.0.1 port={silent_port} mac=74:d4:35:51:ab:86 broadcast=127.0.0.1"
+        (tmp_path / "x.conf").write_text(f"[nodes]\nsilent {settings}\n")
+        command = [MCLU, "-f", tmp_path / "x.conf", "on", "silent", "--wait"]
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env={**os.environ, "XDG_RUNTIME_DIR": str(runtime)},
+        ) as program:  # fmt: skip
+            assert program.stdout
+            try:
+                assert program.stdout.readline().startswith("Waking up")
+                assert list(runtime.iterdir())
+                program.send_signal(number)
+                out, err = program.communicate(timeout=5)
+            finally:
+                program.kill()
+        assert (program.returncode, out, err) == (status, "", "")
+        assert list(runtime.iterdir()) == []
+
+    def test_nothing_is_left_of_a_command_that_ends_well(self, mclu: Program, runtime: Path) -> None:
+        assert mclu("--demo", "status", env={"XDG_RUNTIME_DIR": str(runtime)}).status == 0
+        assert list(runtime.iterdir()) == []
+
+
+class TestImports:
+    def imported(self, *words: str) -> set[str]:
+        command = [sys.executable, "-X", "importtime", "-m", "mclu_shell.cli", *words]
+        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60, check=True)
+        return {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
+
+    def test_the_version_needs_hardly_anything(self) -> None:
+        loaded = self.imported("--version")
+        assert "mclu_shell" in loaded
+        assert not loaded & {"paramiko", "libvirt", "libvirtmod", "cmd2", "prompt_toolkit", "rich", "wakeonlan"}
+
+    @pytest.mark.parametrize("words", [["status"], ["list"], ["-c", "status; on ham1 --wait; off ham1"], ["help"]])
+    def test_one_shots_never_load_the_shell(self, words: list[str]) -> None:
+        loaded = self.imported("--demo", *words)
+        assert "mclu_shell" in loaded
+        assert not loaded & {"cmd2", "prompt_toolkit", "rich"}
+
+
+def test_the_program_is_installed_under_its_name() -> None:
+    assert shutil.which(MCLU)

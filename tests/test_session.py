@@ -1,0 +1,258 @@
+import contextlib
+import os
+import re
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TextIO
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mclu_shell.cloud.cloud import Cloud
+from mclu_shell.errors import ConfigError
+from mclu_shell.render import Renderer
+from mclu_shell.session import Session
+from tests.conftest import InProcess
+
+MESSAGE = re.compile(r"mclu: (.+: )?[^:;]+.*\n")
+
+
+class TestStatus:
+    @pytest.mark.parametrize(
+        ("line", "status"),
+        [
+            ("", 0),
+            ("# nothing", 0),
+            ("status", 0),
+            ("status ham1", 0),
+            ("on ham9", 1),
+            ("off ham0", 1),
+            ("stats", 2),
+            ("''", 2),
+            ("status --bogus", 2),
+            ("status 'a", 2),
+            ("help nosuch", 2),
+            ("list --active --all", 2),
+            ("on", 2),
+            ("on 'a;b'", 2),
+        ],
+    )
+    def test_it_is_0_for_done_1_for_failed_and_2_for_usage(self, demo: InProcess, line: str, status: int) -> None:
+        answer = demo(line)
+        assert answer.status == status
+        assert bool(answer.err) == bool(status)
+        if status:
+            assert MESSAGE.fullmatch(answer.err)
+
+    def test_one_failure_of_many_is_enough(self, clouds: Callable[..., InProcess], closed_port: int) -> None:
+        cloud = clouds(f"[nodes]\ngood via=local uri=test:///default\nbad address=127.0.0.1 port={closed_port}")
+        answer = cloud("status")
+        assert answer.status == 1
+        assert "good on\n" in answer.out
+
+    def test_a_bad_configuration_is_2(self) -> None:
+        def broken() -> Cloud:
+            raise ConfigError("unknown key 'x'", place="mclu.conf:3")
+
+        assert Session(broken, Renderer()).run_text("status") == 2
+
+    def test_help_needs_no_configuration(self, capsys: pytest.CaptureFixture[str]) -> None:
+        def broken() -> Cloud:
+            raise AssertionError
+
+        session = Session(broken, Renderer())
+        assert session.run_text("help; help off; status --help") == 0
+        assert "Switch nodes off cleanly" in capsys.readouterr().out
+
+    def test_an_interrupt_is_130_and_ends_the_lines(
+        self, clouds: Callable[..., InProcess], silent_port: int
+    ) -> None:
+        off = f"silent address=127.0.0.1 port={silent_port} mac=74:d4:35:51:ab:86 broadcast=127.0.0.1"
+        cloud = clouds(f"[nodes]\n{off}", keep_going=True)
+        # The signal comes when the command has written its first line, which is before it waits.
+        interrupt_when(lambda: "Waking up" in cloud._out.getvalue())  # noqa: SLF001
+        started = time.monotonic()
+        answer = cloud("on silent --wait; list")
+        assert answer.status == 130
+        assert answer.out == "Waking up 74:d4:35:51:ab:86...\n"
+        assert answer.err == ""
+        assert time.monotonic() - started < 10
+
+
+def interrupt_when(condition: Callable[[], bool]) -> None:
+    def watch() -> None:
+        deadline = time.monotonic() + 10
+        while not condition() and time.monotonic() < deadline:
+            threading.Event().wait(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+class TestSeveralLines:
+    def test_they_stop_at_the_first_failure_with_its_status(self, demo: InProcess) -> None:
+        answer = demo("status ham1; on ham9; status ham2")
+        assert (answer.status, answer.out) == (1, "ham1 off\n")
+        assert demo("status ham1; lst; status ham2").status == 2
+
+    def test_keep_going_does_all_and_reports_1(self, clouds: Callable[..., InProcess]) -> None:
+        answer = clouds(keep_going=True)("status ham1; lst; status ham2")
+        assert (answer.status, answer.out) == (1, "ham1 off\nham2 off\n")
+
+    def test_quit_ends_them(self, demo: InProcess) -> None:
+        answer = demo("status ham1; quit; lst")
+        assert (answer.status, answer.out, answer.err) == (0, "ham1 off\n", "")
+        assert demo.session.has_quit
+
+    def test_quit_does_not_hide_an_earlier_failure(self, clouds: Callable[..., InProcess]) -> None:
+        assert clouds(keep_going=True)("lst; quit").status == 1
+
+
+class TestMessages:
+    @pytest.mark.parametrize(
+        ("line", "told"),
+        [
+            ("stats", "mclu: unknown command 'stats'; did you mean 'status'?\n"),
+            ("zzz", "mclu: unknown command 'zzz'; see 'help'\n"),
+            ("on ham9", "mclu: no such node 'ham9'; did you mean 'ham3' or 'ham2' or 'ham1'?\n"),
+            ("on 'web*'", "mclu: no node matches 'web*'; there are ham0, ham1, ham2, ham3\n"),
+            ("off ham0", "mclu: ham0: not switched off: guests running: db, web\n"),
+            ("list --templates x", "mclu: list: unrecognized arguments: x; see 'help list'\n"),
+            ("list --activ", "mclu: list: unrecognized arguments: --activ; did you mean '--active' or '--inactive'?\n"),
+            ("on ham1 --wait=soon", "mclu: on: argument --wait: bad time 'soon': a number of seconds, or such as "
+             "30s, 5m, 1h; see 'help on'\n"),
+            ("status 'a", "mclu: no closing '\n"),
+            ("status\nstatus 'a", "mclu: line 2: no closing '\n"),
+        ],
+    )  # fmt: skip
+    def test_they_say_place_fact_and_remedy_in_one_line(self, demo: InProcess, line: str, told: str) -> None:
+        assert demo(line).err == told
+
+    def test_a_defect_shows_no_traceback_unless_one_asks(self, capsys: pytest.CaptureFixture[str]) -> None:
+        def broken() -> Cloud:
+            raise ZeroDivisionError("boom")
+
+        assert Session(broken, Renderer()).run_text("status") == 1
+        told = capsys.readouterr().err
+        assert told.startswith("mclu: a defect in mclu: ZeroDivisionError('boom'); -v shows where")
+        assert "Traceback" not in told
+        assert Session(broken, Renderer(), verbose=True).run_text("status") == 1
+        assert "Traceback" in capsys.readouterr().err
+
+    def test_an_error_of_the_system_is_not_blamed_on_the_output(self, capsys: pytest.CaptureFixture[str]) -> None:
+        def broken() -> Cloud:
+            raise FileNotFoundError(2, "No such file or directory")
+
+        assert Session(broken, Renderer()).run_text("status") == 1
+        assert "cannot write the answer" not in capsys.readouterr().err
+
+    @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(st.text(alphabet="abstuonlifhm019 *?[];#'\"\\-=.:", max_size=25))
+    def test_no_line_is_a_defect(self, demo: InProcess, line: str) -> None:
+        answer = demo(line)
+        assert answer.status in (0, 1, 2)
+        assert "defect" not in answer.err
+
+
+class TestRedirection:
+    def test_the_answer_goes_to_a_file_and_errors_do_not(self, demo: InProcess, tmp_path: Path) -> None:
+        file = tmp_path / "a b"
+        file.write_text("old\n")
+        answer = demo(f"on ham1 > '{file}'")
+        assert (answer.status, answer.out, answer.err) == (0, "", "")
+        assert file.read_text() == "Waking up 74:d4:35:51:ab:87...\n"
+        answer = demo(f"off ham0 > '{file}'")
+        assert (answer.status, file.read_text()) == (1, "")
+        assert "not switched off" in answer.err
+
+    def test_two_angles_append(self, demo: InProcess, tmp_path: Path) -> None:
+        file = tmp_path / "x"
+        assert demo(f"status ham1 >>{file}; status ham2 >> {file}").status == 0
+        assert file.read_text() == "ham1 off\nham2 off\n"
+
+    def test_the_file_may_be_at_home(self, demo: InProcess, tmp_path: Path) -> None:
+        assert demo("status ham1 > ~/at-home").status == 0
+        assert (tmp_path / "at-home").read_text() == "ham1 off\n"
+
+    @pytest.mark.parametrize(
+        ("file", "reason"),
+        [
+            ("/nosuch/x", "No such file or directory"),
+            ("/", "Is a directory"),
+            ("/dev/full", "No space left on device"),
+        ],
+    )
+    def test_a_file_that_cannot_be_written_is_told(self, demo: InProcess, file: str, reason: str) -> None:
+        answer = demo(f"status > {file}")
+        assert (answer.status, answer.err) == (1, f"mclu: {file}: cannot write: {reason}\n")
+
+    def test_a_mistyped_command_leaves_the_file_alone(self, demo: InProcess, tmp_path: Path) -> None:
+        file = tmp_path / "x"
+        file.write_text("old\n")
+        assert demo(f"lst > {file}").status == 2
+        assert demo(f"list --bogus > {file}").status == 2
+        assert file.read_text() == "old\n"
+
+
+class TestPipe:
+    def test_the_answer_goes_through_the_users_shell(self, demo: InProcess, tmp_path: Path) -> None:
+        answer = demo(f"status | grep off | tr a-z A-Z > {tmp_path}/x")
+        assert (answer.status, answer.out) == (0, "")
+        assert (tmp_path / "x").read_text() == "HAM1 OFF\nHAM2 OFF\nHAM3 OFF\n"
+
+    def test_it_fails_if_either_side_does(self, demo: InProcess) -> None:
+        assert demo("status | cat >/dev/null; status | grep -q nosuch").status == 1
+        assert demo("on ham9 | cat").status == 1
+        assert demo("lst | cat").status == 2
+
+    @pytest.mark.parametrize("reader", ["false", "cat >/dev/null; false", "nosuch-program 2>/dev/null"])
+    def test_the_readers_failure_counts_whether_or_not_it_has_read(self, demo: InProcess, reader: str) -> None:
+        assert {demo(f"status | sh -c '{reader}'").status for _ in range(10)} == {1}
+
+    @pytest.mark.parametrize("reader", ["true", "head -1 >/dev/null"])
+    def test_a_reader_that_has_seen_enough_is_no_error(self, demo: InProcess, reader: str) -> None:
+        answers = [demo(f"status | {reader}") for _ in range(10)]
+        assert {(answer.status, answer.err) for answer in answers} == {(0, "")}
+
+
+class TestUsersShell:
+    def test_its_status_decides_whether_the_lines_go_on(self, demo: InProcess, tmp_path: Path) -> None:
+        assert demo(f"!echo 'a; b' > {tmp_path}/x\nstatus ham1").out == "ham1 off\n"
+        assert (tmp_path / "x").read_text() == "a; b\n"
+        answer = demo("!exit 3\nstatus ham1")
+        assert (answer.status, answer.out) == (1, "")
+
+
+@contextlib.contextmanager
+def unwritable(kind: str) -> Iterator[TextIO]:
+    """A stream where writing fails: a disk that is full, or a pipe that nobody reads."""
+    if kind == "full":
+        end = os.open("/dev/full", os.O_WRONLY)
+    else:
+        reader, end = os.pipe()
+        os.close(reader)
+    stream = os.fdopen(end, "w")
+    yield stream
+    with contextlib.suppress(OSError):
+        stream.close()
+
+
+class TestStreams:
+    def test_a_reader_of_ours_that_has_gone_is_no_error(self, demo: InProcess) -> None:
+        with unwritable("pipe") as out:
+            assert Session(lambda: demo.cloud, Renderer(out=out)).run_text("status") == 0
+
+    def test_a_full_disk_is_told(self, demo: InProcess, capsys: pytest.CaptureFixture[str]) -> None:
+        with unwritable("full") as out:
+            assert Session(lambda: demo.cloud, Renderer(out=out)).run_text("status") == 1
+        assert capsys.readouterr().err == "mclu: cannot write the answer: No space left on device\n"
+
+    @pytest.mark.parametrize("kind", ["full", "pipe"])
+    @pytest.mark.parametrize("line", ["lst", "status 'a", "off ham9; list"])
+    def test_where_errors_cannot_be_told_the_status_still_tells(self, demo: InProcess, line: str, kind: str) -> None:
+        with unwritable(kind) as err:
+            assert Session(lambda: demo.cloud, Renderer(err=err)).run_text(line) == demo(line).status != 0
