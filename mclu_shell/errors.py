@@ -35,6 +35,10 @@ class NotFound(MCluError):
     """What was named does not exist; the remedy lists near misses."""
 
 
+class Ambiguous(MCluError):
+    """What was named can mean several things, and one is needed; the remedy says how to name it."""
+
+
 class Refused(MCluError):
     """What was asked would do harm, so nothing was done."""
 

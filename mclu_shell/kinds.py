@@ -2,13 +2,16 @@
 
 import argparse
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mclu_shell.units import format_duration, parse_duration
+from mclu_shell.cloud.guests import parse_guest
+from mclu_shell.units import format_duration, format_size, parse_duration
 
 if TYPE_CHECKING:
+    from mclu_shell.cloud.guest import Guest
     from mclu_shell.cloud.state import NodeView, Snapshot
 
 
@@ -54,6 +57,37 @@ def _nodes(wanted: Callable[["NodeView"], bool]) -> Callable[["Snapshot"], Itera
 NODE = Kind(_node_pattern, _nodes(lambda _node: True))
 NODE_TO_WAKE = Kind(_node_pattern, _nodes(lambda node: node.state.phase != "on"))
 NODE_TO_SWITCH_OFF = Kind(_node_pattern, _nodes(lambda node: node.state.phase != "off"))
+
+
+def _guest_pattern(text: str) -> str:
+    if parse_guest(text).host:
+        _node_pattern(parse_guest(text).host)
+    return text
+
+
+def _guests(wanted: Callable[["Guest"], bool]) -> Callable[["Snapshot"], Iterable[Candidate]]:
+    def candidates(snapshot: "Snapshot") -> Iterable[Candidate]:
+        # Of a node that is off, nothing can be had now.
+        there = [guest for node in snapshot.nodes if node.state.phase != "off" for guest in node.guests]
+        count = Counter(guest.name for guest in there)
+        found = sorted((guest for guest in there if wanted(guest)), key=lambda guest: guest.name)
+        # A colon in its own name would be read as the end of a node's.
+        alone = [guest for guest in found if count[guest.name] == 1 and ":" not in guest.name]
+        return [Candidate(guest.name, _about(guest)) for guest in alone] + [
+            Candidate(f"{guest.node}:{guest.name}", _about(guest)) for guest in found
+        ]
+
+    return candidates
+
+
+def _about(guest: "Guest") -> str:
+    return f"{guest.state} on {guest.node}, {format_size(guest.memory_bytes)}"
+
+
+# [HOST:]GUEST, both with wildcards; `cloud.guests` finds what is meant.
+GUEST = Kind(_guest_pattern, _guests(lambda _guest: True))
+RUNNING_GUEST = Kind(_guest_pattern, _guests(lambda guest: guest.is_active))
+STOPPED_GUEST = Kind(_guest_pattern, _guests(lambda guest: not guest.is_active))
 
 
 def duration_kind(*usual_s: float) -> Kind:

@@ -3,6 +3,7 @@ import argparse
 import pytest
 
 from mclu_shell import kinds
+from mclu_shell.cloud.guest import Guest
 from mclu_shell.cloud.state import NodeState, NodeView, Phase, Snapshot
 
 SNAPSHOT = Snapshot(tuple(NodeView(phase.name.lower(), NodeState(phase, 0.0)) for phase in Phase))
@@ -36,6 +37,40 @@ def test_only_nodes_that_may_be_off_are_offered_to_wake() -> None:
 def test_only_nodes_that_may_be_on_are_offered_to_switch_off() -> None:
     assert "on" in offered(kinds.NODE_TO_SWITCH_OFF)
     assert "off" not in offered(kinds.NODE_TO_SWITCH_OFF)
+
+
+@pytest.mark.parametrize("text", ["web", "ham0:web", "ham*:web*", "web[0-9]", "my guest", "ham0:a:b", "wäb"])
+def test_names_and_wildcards_of_guests_are_taken_as_they_stand(text: str) -> None:
+    assert kinds.GUEST(text) == text
+
+
+@pytest.mark.parametrize("text", ["", "ham0:", ":web", "a b:web", "../x", "a\nb", "$(x):web"])
+def test_anything_else_is_no_name_of_a_guest(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match=r"bad (guest|node) name"):
+        kinds.GUEST(text)
+
+
+def test_guests_of_nodes_that_are_not_off_are_offered_with_state_node_and_memory() -> None:
+    def view(node: str, phase: Phase, **guests: str) -> NodeView:
+        there = (Guest(node, name, name, state, 2 << 30, 1) for name, state in guests.items())
+        return NodeView(node, NodeState(phase, 0.0), tuple(there))
+
+    snapshot = Snapshot(
+        (
+            view("ham0", Phase.ON, web="running", db="shut off"),
+            view("ham1", Phase.LOST, web="running"),
+            view("ham2", Phase.OFF, mail="running"),
+        )
+    )
+
+    def texts(kind: kinds.Kind) -> list[str]:
+        return [candidate.text for candidate in kind.candidates(snapshot)]
+
+    # A name that is on two nodes would be refused without its node.
+    assert texts(kinds.GUEST) == ["db", "ham0:db", "ham0:web", "ham1:web"]
+    assert texts(kinds.RUNNING_GUEST) == ["ham0:web", "ham1:web"]
+    assert texts(kinds.STOPPED_GUEST) == ["db", "ham0:db"]
+    assert next(iter(kinds.GUEST.candidates(snapshot))).about == "shut off on ham0, 2.0G"
 
 
 def test_the_usual_times_are_offered_and_others_are_read_too() -> None:

@@ -117,8 +117,11 @@ def test_a_second_setup_does_nothing_and_says_nothing() -> None:
 
 def interrupt(checkout: Path, stage: Callable[[], bool]) -> None:
     """Start a setup, and kill all of it when it has come to `stage`."""
-    command = [checkout / "scripts/setup"]
-    with subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL) as process:
+    # What pip leaves in its temporary directory when it is killed goes with the checkout.
+    environment = {**os.environ, "TMPDIR": str(checkout.parent)}
+    with subprocess.Popen(
+        [checkout / "scripts/setup"], start_new_session=True, stderr=subprocess.DEVNULL, env=environment
+    ) as process:
         assert wait_for(lambda: stage() or process.poll() is not None, 300)
         os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL

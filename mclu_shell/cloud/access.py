@@ -4,16 +4,18 @@ import contextlib
 import logging
 import socket
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote, urlsplit
 
 from mclu_shell.cloud.dial import dial
 from mclu_shell.cloud.forward import Duplex, Forward
+from mclu_shell.cloud.process import Completed, LocalProcess, Process, run_here
 from mclu_shell.cloud.sshconfig import SSHConfig, Target
 from mclu_shell.cloud.wake import send_magic_packet
 from mclu_shell.config import NodeConfig
-from mclu_shell.errors import LibvirtDown, LibvirtFault, NodeFault, NodeOff, SSHFault, Unreachable
+from mclu_shell.errors import LibvirtDown, LibvirtFault, LinkLost, NodeFault, NodeOff, SSHFault, Unreachable
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.link import Link
@@ -51,6 +53,12 @@ class Access(Protocol):
 
     def power_off(self) -> None:
         """Tell the machine to switch off cleanly."""
+
+    def run(self, argv: Sequence[str], timeout_s: float) -> Completed:
+        """Run a command on the machine, over the way that is open."""
+
+    def start(self, argv: Sequence[str]) -> Process:
+        """Start a command on the machine, over the way that is open."""
 
 
 def forwarded_uri(uri: str, path: Path) -> str:
@@ -146,6 +154,19 @@ class SSHAccess:
         """Send the magic packet."""
         send_magic_packet(self.node)
 
+    def run(self, argv: Sequence[str], timeout_s: float) -> Completed:
+        """Run a command on the node."""
+        return self._opened().run(argv, timeout_s)
+
+    def start(self, argv: Sequence[str]) -> Process:
+        """Start a command on the node."""
+        return self._opened().start(argv)
+
+    def _opened(self) -> "Link":
+        if self._link is None:
+            raise LinkLost("the connection was lost", place=self.node.name)
+        return self._link
+
     def power_off(self) -> None:
         """Run poweroff on the node, with sudo if the user is not root."""
         link = self._link or self._login(time.monotonic() + self.node.answer_timeout)
@@ -188,7 +209,9 @@ class LocalAccess:
         except PermissionError as error:
             connection.close()
             raise LibvirtFault(
-                f"no permission for {path}", place=self.node.name, remedy="join the group 'libvirt'"
+                f"no permission for {path or self._remote_path}",
+                place=self.node.name,
+                remedy="join the group 'libvirt'",
             ) from error
         except OSError:
             connection.close()
@@ -217,6 +240,14 @@ class LocalAccess:
     def wake(self) -> None:
         """Nothing to do."""
         raise NodeFault("is this machine, which is on", place=self.node.name)
+
+    def run(self, argv: Sequence[str], timeout_s: float) -> Completed:
+        """Run a command here."""
+        return run_here(argv, timeout_s)
+
+    def start(self, argv: Sequence[str]) -> Process:
+        """Start a command here."""
+        return LocalProcess(argv)
 
     def power_off(self) -> None:
         """Not ours to do: it would end this program, too."""

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import selectors
+import signal
 import socket
 import subprocess
 import tempfile
@@ -157,7 +158,9 @@ def _greets(ours: socket.socket, proxy: subprocess.Popen[bytes]) -> bool:
         ours.settimeout(None)
     else:
         ours.close()
-        proxy.terminate()
+        # With all that it started: they share its session.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(proxy.pid, signal.SIGTERM)
     return bool(banner)
 
 

@@ -36,6 +36,7 @@ class Forward:
         self._connect = connect
         self._lock = threading.Lock()
         self._ends: set[socket.socket] = set()
+        self._is_closed = False
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(str(path))
         path.chmod(0o600)
@@ -55,6 +56,8 @@ class Forward:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        with self._lock:
+            self._is_closed = True
         self.cut()
         self.path.unlink(missing_ok=True)
 
@@ -69,6 +72,9 @@ class Forward:
     def _carry(self, end: socket.socket) -> None:
         """Carry one connection both ways until either side ends it."""
         with self._lock:
+            if self._is_closed:
+                end.close()
+                return
             self._ends.add(end)
         try:
             far = self._connect()
@@ -93,6 +99,10 @@ def _pump(receive: Callable[[int], bytes], send: Callable[[bytes], object], far:
         while data := receive(_CHUNK):
             send(data)
     # Where the node is gone, or the program is ending, nobody is there to be told.
+    with contextlib.suppress(OSError, EOFError):
+        if isinstance(far, socket.socket):
+            # Closing it would not wake the other thread, which may be receiving from it.
+            far.shutdown(socket.SHUT_RDWR)
     with contextlib.suppress(OSError, EOFError):
         far.close()
     with contextlib.suppress(OSError):

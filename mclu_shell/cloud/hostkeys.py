@@ -24,7 +24,7 @@ class KnownKey:
         if self.hosts.startswith("|1|"):
             return _hashed_is(self.hosts, name)
         patterns = self.hosts.lower().split(",")
-        if any(fnmatch.fnmatchcase(name, pattern[1:]) for pattern in patterns if pattern.startswith("!")):
+        if any(_matches(name, pattern[1:]) for pattern in patterns if pattern.startswith("!")):
             return False
         return any(_matches(name, pattern) for pattern in patterns)
 

@@ -3,14 +3,15 @@
 import contextlib
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import MappingProxyType
 from typing import Any
 
 import libvirt
 
+from mclu_shell.cloud.domainxml import Capabilities, parse_capabilities
 from mclu_shell.cloud.guest import Guest, NodeInfo, NodeReport
-from mclu_shell.errors import LibvirtFault, LinkLost
+from mclu_shell.errors import LibvirtFault, LinkLost, NotFound
 
 _log = logging.getLogger(__name__)
 
@@ -29,13 +30,50 @@ _WHICH = MappingProxyType(
 )
 
 
+def _undefine(domain: Any) -> None:
+    """Undefine with all that libvirt keeps for a guest; the test: driver knows no such flags."""
+    try:
+        domain.undefineFlags(
+            libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+            | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+            | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
+            | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+        )
+    except libvirt.libvirtError as error:
+        if error.get_error_code() not in (libvirt.VIR_ERR_INVALID_ARG, libvirt.VIR_ERR_NO_SUPPORT):
+            raise
+        domain.undefine()
+
+
+def _stop(domain: Any) -> None:
+    """Pull a guest's plug; one that is not running is as it should be."""
+    try:
+        domain.destroy()
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID:
+            raise
+
+
+_VERBS: MappingProxyType[str, Callable[[Any], object]] = MappingProxyType(
+    {
+        "start": lambda domain: domain.create(),
+        "shutdown": lambda domain: domain.shutdown(),
+        "reboot": lambda domain: domain.reboot(0),
+        "reset": lambda domain: domain.reset(0),
+        "stop": _stop,
+        "undefine": _undefine,
+    }
+)
+
+
 class Hypervisor:
     """An open connection to a node's libvirt. Every method is a remote call and ends when the socket is cut."""
 
     def __init__(self, node: str, uri: str) -> None:
         self.node = node
+        self._connection: Any = None
         with self._call(f"open {uri}"):
-            self._connection: Any = libvirt.open(uri)
+            self._connection = libvirt.open(uri)
 
     def close(self) -> None:
         """Give up the connection; cut its socket first, or this waits for an answer."""
@@ -69,6 +107,74 @@ class Hypervisor:
         addresses = self._fetch_addresses([domain for domain, _ in found]) if active is not False else {}
         known = (_with_addresses(guest, addresses.get(guest.uuid, ())) for guest in guests)
         return tuple(sorted(known, key=lambda guest: guest.name))
+
+    def fetch_capabilities(self, *, kvm: bool) -> Capabilities:
+        """What the node can do for a guest, with KVM or without; LibvirtFault if it cannot do it at all."""
+        kind = "kvm" if kvm else "qemu"
+        with self._call("getDomainCapabilities"):
+            if self._connection.getType() == "TEST":
+                return Capabilities("test", "", "i686", {}, frozenset(), frozenset(), frozenset())
+            answers = [self._connection.getDomainCapabilities(None, None, None, kind, 0)]
+            arch = answers[0].partition("<arch>")[2].partition("</arch>")[0]
+            if arch == "x86_64":
+                for machine in ("q35", "pc"):
+                    with contextlib.suppress(libvirt.libvirtError):  # An emulator without this machine type.
+                        answers.append(self._connection.getDomainCapabilities(None, arch, machine, kind, 0))
+        return parse_capabilities(answers)
+
+    def fetch_networks(self) -> frozenset[str]:
+        """The names of libvirt's active networks; none where there is no network driver."""
+        try:
+            with self._call("listAllNetworks"):
+                found = self._connection.listAllNetworks(libvirt.VIR_CONNECT_LIST_NETWORKS_ACTIVE)
+                return frozenset(network.name() for network in found)
+        except LibvirtFault:
+            return frozenset()
+
+    def fetch_definitions(self) -> dict[str, str]:
+        """The persistent XML of every guest, by name: a call per guest, for `destroy` alone."""
+        with self._call("XMLDesc of all"):
+            domains = self._connection.listAllDomains()
+            return {domain.name(): self._definition(domain) for domain in domains}
+
+    def _definition(self, domain: Any) -> str:
+        try:
+            xml: str = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+        except libvirt.libvirtError as error:
+            if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+                return "<domain/>"  # It has gone meanwhile.
+            raise
+        return xml
+
+    def fetch_state(self, name: str) -> str | None:
+        """A guest's state in virsh's words; None if there is no such guest."""
+        with self._call("state"):
+            domain = self._find(name)
+            return None if domain is None else _STATES[domain.state()[0]]
+
+    def define(self, xml: str) -> None:
+        """Define a guest that is not there yet; LibvirtFault if there is one of its name."""
+        with self._call("defineXML"):
+            self._connection.defineXMLFlags(xml, libvirt.VIR_DOMAIN_DEFINE_VALIDATE if self._validates() else 0)
+
+    def _validates(self) -> bool:
+        return bool(self._connection.getType() != "TEST")
+
+    def change(self, name: str, verb: str) -> None:
+        """Do one of `start`, `shutdown`, `reboot`, `reset`, `stop` (virsh's destroy) or `undefine` to a guest."""
+        with self._call(verb):
+            domain = self._find(name)
+            if domain is None:
+                raise NotFound(f"no such guest {name!r}", place=self.node)
+            _VERBS[verb](domain)
+
+    def _find(self, name: str) -> Any:
+        try:
+            return self._connection.lookupByName(name)
+        except libvirt.libvirtError as error:
+            if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+                return None
+            raise
 
     def _guest(self, domain: Any, stats: dict[str, Any]) -> Guest:
         if "balloon.maximum" in stats and "vcpu.current" in stats:
@@ -113,15 +219,21 @@ class Hypervisor:
             _log.debug("%s: libvirt %s: %.1f ms", self.node, name, (time.perf_counter() - started) * 1000)
 
     def _fault(self, error: libvirt.libvirtError) -> LibvirtFault | LinkLost:
-        if self._is_dead() or error.get_error_code() in (libvirt.VIR_ERR_RPC, libvirt.VIR_ERR_SYSTEM_ERROR):
+        told = f"libvirt: {error.get_error_message()}"
+        code = error.get_error_code()
+        if self._connection is None:
+            is_lost = code in (libvirt.VIR_ERR_RPC, libvirt.VIR_ERR_SYSTEM_ERROR)
+            return (LinkLost if is_lost else LibvirtFault)(told, place=self.node)
+        # A system error may also be the node's own: a disk that is full, a file that is not there.
+        if code == libvirt.VIR_ERR_RPC or not self._is_alive():
             return LinkLost("the connection to libvirtd was lost", place=self.node)
-        return LibvirtFault(f"libvirt: {error.get_error_message()}", place=self.node)
+        return LibvirtFault(told, place=self.node)
 
-    def _is_dead(self) -> bool:
+    def _is_alive(self) -> bool:
         try:
-            return not self._connection.isAlive()
-        except (AttributeError, libvirt.libvirtError):
-            return True
+            return bool(self._connection.isAlive())
+        except libvirt.libvirtError:
+            return False
 
 
 def _with_addresses(guest: Guest, addresses: tuple[str, ...]) -> Guest:

@@ -7,14 +7,14 @@ import shlex
 import socket
 import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 from mclu_shell.cloud.dial import SSHD_HANGS
 from mclu_shell.cloud.hostkeys import KnownKey, known_keys, listed_name
 from mclu_shell.cloud.lean import lean_imports
+from mclu_shell.cloud.process import Completed, split_lines
 from mclu_shell.cloud.sshconfig import Target
 from mclu_shell.errors import HostKeyUnknown, LinkLost, SSHFault, SSHSilent
 
@@ -28,16 +28,38 @@ _log = logging.getLogger(__name__)
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 logging.getLogger("paramiko").propagate = False
 
+_START_TIMEOUT_S = 10.0
 _STREAM_LOCAL = "direct-streamlocal@openssh.com"
 
 
-@dataclass(frozen=True, slots=True)
-class Completed:
-    """What a remote command did; `status` is -1 when the connection ended before it did."""
+class RemoteProcess:
+    """A command on the node, over a channel of its own (RFC 4254, section 6)."""
 
-    status: int
-    out: str
-    err: str
+    def __init__(self, channel: paramiko.Channel) -> None:
+        self._channel = channel
+
+    def send(self, data: bytes) -> None:
+        """Write to its standard input."""
+        with contextlib.suppress(OSError):
+            self._channel.sendall(data)
+
+    def end_input(self) -> None:
+        """Close its standard input."""
+        with contextlib.suppress(OSError, EOFError):
+            self._channel.shutdown_write()
+
+    def lines(self) -> Iterator[str]:
+        """Its output, line by line."""
+        return split_lines(iter(lambda: self._channel.recv(65536), b""))
+
+    def wait(self, timeout_s: float) -> int:
+        """Its exit status; -1 if there is none in time."""
+        self._channel.status_event.wait(timeout_s)
+        return int(self._channel.exit_status) if self._channel.exit_status_ready() else -1
+
+    def close(self) -> None:
+        """Let go of it."""
+        self._channel.close()
 
 
 class _Transport(paramiko.Transport):
@@ -113,7 +135,7 @@ class Link:
         except (paramiko.SSHException, OSError, EOFError) as error:
             raise LinkLost("the connection was lost", place=self.target.node) from error
 
-    def run(self, argv: list[str], timeout_s: float) -> Completed:
+    def run(self, argv: Sequence[str], timeout_s: float) -> Completed:
         """Run a command on the node and wait for its end; no part of it is read by a shell."""
         started = time.perf_counter()
         command = shlex.join(argv)
@@ -132,6 +154,16 @@ class Link:
             raise LinkLost("the connection was lost", place=self.target.node) from error
         _log.debug("%s: %s: %.1f ms", self.target.node, command, (time.perf_counter() - started) * 1000)
         return Completed(status, out.decode(errors="replace"), err.decode(errors="replace"))
+
+    def start(self, argv: Sequence[str]) -> RemoteProcess:
+        """Start a command on the node, both of its output streams in one."""
+        try:
+            channel = self._transport.open_session(timeout=_START_TIMEOUT_S)
+            channel.set_combine_stderr(True)
+            channel.exec_command(shlex.join(argv))
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            raise LinkLost("the connection was lost", place=self.target.node) from error
+        return RemoteProcess(channel)
 
     def close(self) -> None:
         """End the connection; what waits on it ends at once."""
@@ -197,8 +229,8 @@ def _check_host_key(shown: paramiko.PKey, known: list[KnownKey], target: Target,
         raise SSHFault(
             "ssh: host key has CHANGED",
             place=target.node,
-            remedy=f"somebody may be listening in; if the node was installed anew: ssh-keygen -R {shlex.quote(listed)}, "
-            f"then '{target.login}' (known key: {plain[0].place})",
+            remedy="somebody may be listening in; if the node was installed anew: "
+            f"ssh-keygen -R {shlex.quote(listed)}, then '{target.login}' (known key: {plain[0].place})",
         )
     raise HostKeyUnknown(
         "ssh: host key not known",

@@ -2,12 +2,14 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from mclu_shell.cloud.access import Access
 from mclu_shell.cloud.guest import Guest, NodeReport
+from mclu_shell.cloud.process import Completed, Process
 from mclu_shell.cloud.state import NodeState, NodeView, Phase, phase_of
 from mclu_shell.config import NodeConfig
 from mclu_shell.errors import LibvirtDown, LibvirtFault, LinkLost, NodeFault, NodeOff, SSHSilent, Unreachable
@@ -22,6 +24,9 @@ T = TypeVar("T")
 _LAST_TRY_S = 1.0
 # How often a question that is late is cut again, until it has ended.
 _CUT_AGAIN_S = 0.05
+# Starting a guest may mean restoring its memory from disk; deleting one, merging files.
+_CHANGE_TIMEOUT_S = 60.0
+_RUN_TIMEOUT_S = 30.0
 # While a node starts or stops, how often it is looked at, and how often it is woken again.
 _POLL_S = 0.25
 _WAKE_AGAIN_S = 5.0
@@ -38,6 +43,7 @@ class Node:
         self._access = access
         self._hypervisor: Hypervisor | None = None
         self._lock = threading.Lock()
+        self._is_closed = False
         self.view = NodeView(config.name, NodeState(Phase.UNSEEN, time.monotonic()))
 
     @property
@@ -51,7 +57,14 @@ class Node:
 
     def fetch_guests(self, *, active: bool | None = None) -> tuple[Guest, ...]:
         """Its guests: running, not running, or (None) all."""
-        return self.fetch(lambda hypervisor: hypervisor.fetch_guests(active=active))
+        return self.fetch(lambda hypervisor: self._remember(hypervisor.fetch_guests(active=active), active))
+
+    def _remember(self, guests: tuple[Guest, ...], active: bool | None) -> tuple[Guest, ...]:
+        """Keep what was listed in the view, and what is known of those that were not asked for."""
+        listed = {guest.uuid for guest in guests}
+        others = [g for g in self.view.guests if g.uuid not in listed and active is not None and g.is_active != active]
+        self.view = replace(self.view, guests=tuple(sorted((*guests, *others), key=lambda guest: guest.name)))
+        return guests
 
     def fetch(self, question: Callable[["Hypervisor"], T]) -> T:
         """Ask libvirt something that changes nothing, within the node's deadline; NodeFault says why not.
@@ -63,8 +76,26 @@ class Node:
             try:
                 return self._ask(question, deadline)
             except LinkLost:
+                if self._is_closed:
+                    raise
                 self._drop()
                 return self._ask(question, max(deadline, time.monotonic() + _LAST_TRY_S))
+
+    def change(self, action: Callable[["Hypervisor"], T]) -> T:
+        """Have libvirt change something: like `fetch`, but never twice, and with more time."""
+        deadline = time.monotonic() + _CHANGE_TIMEOUT_S
+        with self._lock, self._noted():
+            return self._ask(action, deadline)
+
+    def run(self, argv: Sequence[str], timeout_s: float = _RUN_TIMEOUT_S) -> Completed:
+        """Run a command on the machine, for as long as it is told."""
+        self.fetch(lambda _hypervisor: None)
+        return self._access.run(argv, timeout_s)
+
+    def start(self, argv: Sequence[str]) -> Process:
+        """Start a command on the machine."""
+        self.fetch(lambda _hypervisor: None)
+        return self._access.start(argv)
 
     def _ask(self, question: Callable[["Hypervisor"], T], deadline: float) -> T:
         if self._hypervisor is not None and not self._access.answers(self.config.connect_timeout):
@@ -125,7 +156,7 @@ class Node:
 
     def _note(self, phase: Phase, why: str = "") -> None:
         if (phase, why) != (self.view.state.phase, self.view.state.why):
-            self.view = NodeView(self.name, NodeState(phase, time.monotonic(), why))
+            self.view = replace(self.view, state=NodeState(phase, time.monotonic(), why))
 
     def _drop(self) -> None:
         # The way first: closing libvirt's end would wait for an answer over it.
@@ -185,5 +216,6 @@ class Node:
             raise Unreachable(told, place=self.name, remedy=fault.remedy) from fault
 
     def close(self) -> None:
-        """Give up the connection at once; a question that is under way fails."""
+        """Give up the connection at once and for good; a question that is under way fails."""
+        self._is_closed = True
         self._drop()

@@ -1,19 +1,26 @@
 """The cloud of `mclu --demo`: simulated nodes on libvirt's own test: driver, in this process alone."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
 from mclu_shell.cloud.node import Node
+from mclu_shell.cloud.process import Completed, LocalProcess, Process, run_here
 from mclu_shell.config import Config, NodeConfig
 from mclu_shell.errors import NodeOff
 
 
 def demo_nodes(config: Config, directory: Path) -> list[Node]:
     """One node on, with two guests, and the others off."""
-    return [
-        Node(node, SimulatedAccess(node, directory / f"{node.name}.xml", is_on=node is config.nodes[0]))
-        for node in config.nodes
-    ]
+    return [_demo_node(node, directory, is_on=node is config.nodes[0]) for node in config.nodes]
+
+
+def _demo_node(node: NodeConfig, directory: Path, *, is_on: bool) -> Node:
+    images = directory / node.name
+    images.mkdir()
+    node = replace(node, images=str(images))
+    return Node(node, SimulatedAccess(node, directory / f"{node.name}.xml", is_on=is_on))
 
 
 class SimulatedAccess:
@@ -51,6 +58,14 @@ class SimulatedAccess:
     def wake(self) -> None:
         """A magic packet would switch it on; this does, too."""
         self._is_on = True
+
+    def run(self, argv: Sequence[str], timeout_s: float) -> Completed:
+        """Run a command here: the demo's guests live in a private directory of this machine."""
+        return run_here(argv, timeout_s)
+
+    def start(self, argv: Sequence[str]) -> Process:
+        """Start a command here."""
+        return LocalProcess(argv)
 
     def power_off(self) -> None:
         """Switch it off; like a real machine it forgets what ran on it."""

@@ -58,7 +58,7 @@ class Target:
         if not self.jump:
             return "exec " + _expand(self.proxy_command, self._tokens()) if self.proxy_command else ""
         *through, last = self.jump.split(",")
-        words = ["exec", "ssh", "-o", "BatchMode=yes", "-o", "LogLevel=VERBOSE", "-W", f"[{self.host}]:{self.port}"]
+        words = ["exec", "ssh", "-o", "BatchMode=yes", "-o", "LogLevel=DEBUG2", "-W", f"[{self.host}]:{self.port}"]
         words += ["-J", ",".join(through)] if through else []
         return shlex.join([*words, "--", last if "://" in last else f"ssh://{last}"])
 
@@ -69,7 +69,8 @@ class Target:
     def _tokens(self) -> dict[str, str]:
         """ssh_config(5), TOKENS."""
         tokens = {"%%": "%", "%h": self.host, "%p": str(self.port), "%r": self.user, "%n": self.node}
-        return tokens | {"%d": str(Path.home())}
+        tokens |= {"%d": str(Path.home()), "%u": getpass.getuser(), "%i": str(os.getuid())}
+        return tokens | {"%k": self.host_key_name or self.node}
 
 
 class SSHConfig:
@@ -87,8 +88,9 @@ class SSHConfig:
         if is_first:
             try:
                 future.set_result(_ask_ssh(node))
-            except Unreachable as fault:
-                future.set_exception(fault)
+            except BaseException as error:  # noqa: BLE001
+                # Whatever it is: the others of the group wait for it.
+                future.set_exception(error)
         try:
             return _for_node(future.result(), node)
         except Unreachable as fault:
@@ -128,6 +130,8 @@ def _ask_ssh(node: NodeConfig) -> Target:
         ) from None
     except FileNotFoundError:
         raise Unreachable("ssh is not installed here", place=node.name, remedy="install the OpenSSH client") from None
+    except OSError as error:
+        raise Unreachable(f"ssh cannot be run: {error.strerror}", place=node.name) from error
     if done.returncode != 0:
         # The first line has file and line; the last one only says that ssh gives up.
         reason = done.stderr.strip().splitlines()
@@ -138,11 +142,12 @@ def _ask_ssh(node: NodeConfig) -> Target:
 
 
 def _command(node: NodeConfig) -> list[str]:
+    # A scope in an IPv6 address (fe80::1%eth0) is no token, and a blank in a file's name is part of it.
     options: dict[str, str | int | None] = {
-        "HostName": node.address,
+        "HostName": node.address and node.address.replace("%", "%%"),
         "User": node.user,
         "Port": node.port,
-        "IdentityFile": node.identity,
+        "IdentityFile": node.identity and _quoted(node.identity),
         "IdentitiesOnly": "yes" if node.identity else None,
     }
     command = ["ssh", "-G"]
@@ -150,6 +155,11 @@ def _command(node: NodeConfig) -> list[str]:
         if value is not None:
             command += ["-o", f"{key}={value}"]
     return [*command, "--", node.name]
+
+
+def _quoted(value: str) -> str:
+    """One word of ssh's configuration (ssh_config(5): arguments may be enclosed in double quotes)."""
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _target(node: NodeConfig, answer: str) -> Target:

@@ -53,6 +53,8 @@ def read_template(path: Path) -> Template:
     base_image = _answer(path, "base-image")
     if not base_image:
         raise TemplateError("it names no base-image", place=name)
+    if len(base_image.split()) > 1 or not base_image.isprintable():
+        raise TemplateError(f"base-image: not a name: {base_image[:60]!r}", place=name)
     return Template(
         name,
         path,

@@ -3,9 +3,10 @@
 from typing import Any
 
 import cmd2
+from prompt_toolkit.shortcuts import CompleteStyle
 
 from mclu_shell import __version__
-from mclu_shell.session import Session
+from mclu_shell.session import INTERRUPTED, Session
 from mclu_shell.shell.completer import SnapshotCompleter
 
 # What cmd2 hands over when the user ends the input (Ctrl-D).
@@ -32,6 +33,8 @@ class Shell(cmd2.Cmd):
         self.main_session.completer = completer
         # cmd2's highlighting knows cmd2's commands only.
         self.main_session.lexer = None
+        # One name a line, with what is known of it beside it.
+        self.main_session.complete_style = CompleteStyle.COLUMN
 
     def onecmd_plus_hooks(self, line: str, **_options: Any) -> bool:
         """Run a line as every other door does; True when the user wants to leave."""
@@ -39,6 +42,9 @@ class Shell(cmd2.Cmd):
             self.poutput("")
             return True
         self.exit_code = self._mclu.run_text(line)
+        if self.exit_code == INTERRUPTED:
+            # The terminal has shown ^C, and the prompt would stand behind it.
+            self.poutput("")
         return self._mclu.has_quit
 
     def sigint_handler(self, signum: int, frame: Any) -> None:  # noqa: ARG002

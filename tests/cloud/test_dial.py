@@ -6,15 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from mclu_shell.cloud.dial import dial
+from mclu_shell.cloud.dial import NO_SSHD, dial
 from mclu_shell.cloud.sshconfig import Target
 from mclu_shell.errors import NodeOff, SSHSilent, Unreachable
 
 
-def target(host: str = "127.0.0.1", port: int = 22, *, proxy: str = "", jump: str = "") -> Target:
+# What ssh says when the jump host has let it in.
+AT_GATE = "Authenticated to gate ([10.0.0.1]:22)."
+
+
+def target(host: str = "127.0.0.1", port: int = 22, *, proxy: str = "") -> Target:
     return Target(
         node="ham0", host=host, port=port, user="root", identities=(), identities_only=False, agent="",
-        known_hosts=(), host_key_name="", proxy=proxy, jump=jump,
+        known_hosts=(), host_key_name="", proxy_command=proxy, jump="",
     )  # fmt: skip
 
 
@@ -37,7 +41,7 @@ class TestDirect:
         with pytest.raises(SSHSilent) as caught:
             dial(target(port=closed_port), 5)
         assert caught.value.power == "on"
-        told = f"ham0: ssh: connection refused on port {closed_port}; the machine is on: is sshd running there?"
+        told = f"ham0: ssh: connection refused on port {closed_port}; {NO_SSHD}"
         assert str(caught.value) == told
 
     def test_silence_means_that_it_is_off_and_is_not_awaited_for_longer_than_told(self, silent_port: int) -> None:
@@ -83,7 +87,7 @@ class TestDirect:
 
 class TestThroughACommand:
     def test_its_standard_streams_carry_the_connection(self) -> None:
-        with dial(target(proxy="echo SSH-2.0-x; exec cat"), 5) as ours:
+        with dial(target(proxy="/bin/sh -c 'echo SSH-2.0-x; exec cat'"), 5) as ours:
             ours.sendall(b"hello\n")
             data = b""
             while not data.endswith(b"hello\n"):
@@ -93,24 +97,25 @@ class TestThroughACommand:
     @pytest.mark.parametrize(
         ("said", "fault", "told"),
         [
-            ("gate: Permission denied (publickey).", Unreachable, "ham0: no way through gate: gate: Permission denied"),
-            ("ssh: connect to host gate port 22: No route to host", Unreachable, "ham0: no way through gate: ssh: connect"),
-            ("", Unreachable, "ham0: no way through gate; see what 'ssh root@ham0' says"),
-            ("Authenticated to gate\\nchannel 0: open failed: connect failed: No route to host", NodeOff, "ham0: is off"),
-            ("Authenticated to gate\\nchannel 0: open failed: administratively prohibited", Unreachable, "ham0: no way"),
+            ("gate: Permission denied (publickey).", Unreachable, "no way through ProxyCommand: gate: Permission denied ("),
+            ("ssh: connect to host gate port 22: No route to host", Unreachable, "no way through ProxyCommand: ssh: conn"),
+            (f"{AT_GATE}\\nchannel 0: open failed: connect failed: No route to host", NodeOff, "is off"),
+            (f"{AT_GATE}\\nchannel 0: open failed: connect failed: Connection refused", SSHSilent, "ssh: connection ref"),
+            (f"{AT_GATE}\\nchannel 0: open failed: administratively prohibited", Unreachable, "no way through"),
+            (f"{AT_GATE}\\nchannel 0: open confirm rwindow 0", SSHSilent, "ssh: not answering"),
         ],
     )
     def test_only_what_the_jump_host_itself_could_not_reach_is_off(
         self, said: str, fault: type[Exception], told: str
     ) -> None:
         with pytest.raises(fault) as caught:
-            dial(target(proxy=f"printf '{said}' >&2; exit 1", jump="gate"), 5)
-        assert str(caught.value).startswith(told)
+            dial(target(proxy=f"/bin/sh -c \"printf '{said}' >&2; exit 1\""), 5)
+        assert str(caught.value).startswith(f"ham0: {told}")
 
     def test_its_end_is_not_left_behind(self) -> None:
         before = descriptors()
         with pytest.raises(Unreachable):
-            dial(target(proxy="exit 1"), 5)
+            dial(target(proxy="false"), 5)
         assert descriptors() == before
 
     def test_a_command_that_says_nothing_is_ended_with_all_that_it_started(
@@ -119,7 +124,7 @@ class TestThroughACommand:
         monkeypatch.setattr("mclu_shell.cloud.dial._PROXY_TIMEOUT_S", 0.3)
         note = tmp_path / "pid"
         with pytest.raises(Unreachable):
-            dial(target(proxy=f"sleep 60 & echo $! > {note}; wait"), 5)
+            dial(target(proxy=f"/bin/sh -c 'sleep 60 & echo $! > {note}; wait'"), 5)
         assert wait_until_gone(int(note.read_text()))
 
 

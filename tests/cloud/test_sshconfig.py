@@ -1,13 +1,18 @@
 import getpass
 import os
 import shlex
+import shutil
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
 
-from mclu_shell.cloud.sshconfig import Target, _target, resolve
+from mclu_shell.cloud.parallel import gather
+from mclu_shell.cloud.sshconfig import SSHConfig, Target, _target
 from mclu_shell.config import NodeConfig
-from mclu_shell.errors import SSHFault
+from mclu_shell.errors import Unreachable
 
 HAM0 = NodeConfig("ham0")
 
@@ -25,6 +30,10 @@ userknownhostsfile /home/op/.ssh/known_hosts /home/op/.ssh/known_hosts2
 """
 
 
+def resolve(node: NodeConfig) -> Target:
+    return SSHConfig().resolve(node)
+
+
 def read(*more: str, node: NodeConfig = HAM0) -> Target:
     """Return the target of an answer; a line given here stands before those that it replaces."""
     keys = {line.split()[0] for line in more}
@@ -39,11 +48,12 @@ class TestRealSSH:
         assert target.port == 22
         assert target.identities
         assert any(path.name == "known_hosts" for path in target.known_hosts)
-        assert target.login == f"{target.user}@ham0"
+        assert target.login == f"ssh {target.user}@ham0"
 
     def test_mclu_conf_decides_where_it_says_something(self) -> None:
         target = resolve(NodeConfig("ham0", address="10.0.0.7", user="op", port=2222))
-        assert (target.host, target.user, target.port, target.login) == ("10.0.0.7", "op", 2222, "op@ham0")
+        assert (target.host, target.user, target.port) == ("10.0.0.7", "op", 2222)
+        assert target.login == "ssh -o HostName=10.0.0.7 -p 2222 op@ham0"
 
     @pytest.mark.parametrize("name", ["/keys/one", "/my keys/one", "/keys/a#b", "/keys/a'b", '/keys/a"b', "/keys/a\\b"])
     def test_an_identity_is_the_only_one_whatever_its_name(self, name: str) -> None:
@@ -59,18 +69,71 @@ class TestRealSSH:
 
     def test_a_machine_without_ssh_says_so(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setenv("PATH", str(tmp_path))
-        with pytest.raises(SSHFault) as caught:
+        with pytest.raises(Unreachable) as caught:
             resolve(HAM0)
         assert str(caught.value) == "ham0: ssh is not installed here; install the OpenSSH client"
 
-    def test_what_ssh_refuses_is_told_in_its_words(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        ssh = tmp_path / "ssh"
-        ssh.write_text("#!/bin/sh\necho 'warning' >&2\necho '/etc/ssh/ssh_config line 3: Bad configuration' >&2\nexit 255\n")
-        ssh.chmod(0o755)
-        monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-        with pytest.raises(SSHFault) as caught:
+    def test_what_ssh_refuses_is_told_in_its_words(self, program: Callable[[str], Path]) -> None:
+        program("echo '/etc/ssh/ssh_config line 3: Bad configuration' >&2; echo 'giving up' >&2; exit 255")
+        with pytest.raises(Unreachable) as caught:
             resolve(HAM0)
-        assert str(caught.value) == "ham0: ssh: /etc/ssh/ssh_config line 3: Bad configuration"
+        assert str(caught.value).startswith("ham0: ssh: /etc/ssh/ssh_config line 3: Bad configuration; see what 'ssh -G")
+
+    def test_nodes_that_ssh_cannot_tell_apart_share_one_answer(self, program: Callable[[str], Path]) -> None:
+        count = program("echo x >>$0.count; exec {ssh} \"$@\"").with_name("ssh.count")
+        config = SSHConfig()
+        asked = [NodeConfig("ham0"), NodeConfig("ham1", address="10.0.0.7"), NodeConfig("ham2"), NodeConfig("x", user="u")]
+        targets = [outcome.unwrap() for outcome in gather(asked, config.resolve)]
+        assert [(target.node, target.host) for target in targets] == [
+            ("ham0", "ham0"), ("ham1", "10.0.0.7"), ("ham2", "ham2"), ("x", "x"),
+        ]  # fmt: skip
+        # One for ham0 and ham2, one where the address is given, one for the other user.
+        assert len(count.read_text().splitlines()) == 3
+
+    @pytest.mark.parametrize(
+        ("script", "told"),
+        [("exit 1", "ssh: ssh -G failed"), ("echo port x", "defect"), (None, "ssh cannot be run: Permission denied")],
+    )
+    def test_none_of_them_waits_for_an_answer_that_never_comes(
+        self, program: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, script: str | None, told: str
+    ) -> None:
+        ssh = program(script or "")
+        if script is None:
+            ssh.chmod(0o644)
+            monkeypatch.setenv("PATH", str(ssh.parent))
+        config = SSHConfig()
+        nodes = [NodeConfig("ham0"), NodeConfig("ham1")]
+        failed: "SimpleQueue[str]" = SimpleQueue()
+        for node in nodes:
+            threading.Thread(target=note_failure, args=(config, node, failed), daemon=True).start()
+        found = {failed.get(timeout=10) for _ in nodes}
+        assert found == {f"{node.name}: {told}" for node in nodes} if told != "defect" else found == {"defect"}
+
+
+def note_failure(config: SSHConfig, node: NodeConfig, failed: "SimpleQueue[str]") -> None:
+    try:
+        config.resolve(node)
+    except Unreachable as fault:
+        failed.put(f"{fault.place}: {fault.fact}")
+    except ValueError:
+        failed.put("defect")
+
+
+@pytest.fixture
+def program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], Path]:
+    """Puts a shell script before the real ssh."""
+    real = shutil.which("ssh")
+
+    def make(script: str) -> Path:
+        directory = tmp_path / "bin"
+        directory.mkdir()
+        ssh = directory / "ssh"
+        ssh.write_text("#!/bin/sh\n" + script.replace("{ssh}", str(real)) + "\n")
+        ssh.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{directory}:{os.environ['PATH']}")
+        return ssh
+
+    return make
 
 
 class TestWhatSSHSays:
@@ -125,7 +188,7 @@ class TestWhatSSHSays:
 
 class TestProxy:
     def test_there_is_none_unless_ssh_says_so(self) -> None:
-        assert (read().proxy, read().jump) == ("", "")
+        assert read().proxy == ""
         assert read("proxycommand none", "proxyjump none").proxy == ""
 
     def test_a_command_has_its_tokens_expanded(self) -> None:
@@ -135,11 +198,10 @@ class TestProxy:
     def test_a_jump_is_made_by_ssh_itself(self) -> None:
         target = read("proxyjump op@gate:2200", "hostname fe80::7")
         words = shlex.split(target.proxy)
-        assert words[0] == "ssh"
+        assert words[:2] == ["exec", "ssh"]
         assert words[words.index("-W") + 1] == "[fe80::7]:22"
         assert words[-2:] == ["--", "ssh://op@gate:2200"]
         assert "-J" not in words
-        assert target.jump == "op@gate:2200"
 
     def test_several_jumps_are_made_one_after_another(self) -> None:
         words = shlex.split(read("proxyjump a,b:22,ssh://c").proxy)

@@ -1,0 +1,147 @@
+"""Building a guest's disk on its node, in such a way that the node itself cleans up if we are gone.
+
+One shell script runs on the node for the whole of a boot. It holds the claim to the name, copies the template
+out of its standard input, builds, and waits for the word to keep what was made. If its input ends before that
+word (the user interrupts, the link is lost, this program is killed), it ends the build and removes all of it.
+"""
+
+import secrets
+import shlex
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from mclu_shell.cloud.node import Node
+from mclu_shell.cloud.process import Process
+from mclu_shell.errors import LinkLost, NodeFault, Refused
+
+# What the script says besides the build's output begins with a word that no build can know.
+# flock needs a file; `-ef` tells whether the file that is locked is still the one of that name, because the
+# one who held it before removes it on leaving. Background jobs of sh get no input unless it is handed to them.
+_SCRIPT = r"""
+set -u
+word=$1 output=$2 size=$3
+say() { printf '%s %s\n' "$word" "$*"; }
+exec 8>>"$output.claim" || { say fault "cannot write to ${output%/*}"; exit 1; }
+flock -n 8 && [ "$output.claim" -ef /proc/self/fd/8 ] || { say fault "somebody else is booting a guest of this name"; exit 1; }
+discard() { rm -f -- "$output" "$output".* 2>/dev/null; rm -f -- "$output.claim"; }
+work=
+leave() { if [ -n "$work" ]; then rm -rf -- "$work"; fi; rm -f -- "$output.claim"; }
+trap leave EXIT
+for file in "$output" "$output".*; do
+    case $file in *.claim) continue ;; esac
+    # Without the mark of an unfinished boot it is not ours, and what is not ours is never written to or removed.
+    if [ -e "$file" ] && [ ! -e "$output.unfinished" ]; then say fault "$file is there already"; exit 1; fi
+done
+: >"$output.unfinished" || { say fault "cannot write to ${output%/*}"; exit 1; }
+work=$(mktemp -d) || { say fault "no temporary directory"; discard; exit 1; }
+head -c "$size" >"$work/template"
+chmod 700 "$work/template"
+say started
+exec 3<&0
+cd "$work"
+setsid "$work/template" build </dev/null 3<&- 8>&- &
+build=$!
+( exec 8>&-; read -r answer <&3; echo "$answer" >"$work/answer"; [ "$answer" = keep ] || kill -TERM -$build 2>/dev/null
+  [ "$answer" = keep ] || { sleep 5; kill -KILL -$build 2>/dev/null; } ) &
+reader=$!
+wait $build
+status=$?
+if [ $status -ne 0 ]; then
+    kill $reader 2>/dev/null
+    discard
+    say failed $status
+    exit 1
+fi
+for file in "$output" "$output".*; do
+    case $file in *.claim | *.unfinished) ;; *) [ ! -e "$file" ] || say file "$file" ;; esac
+done
+say ready
+while [ ! -s "$work/answer" ] && kill -0 $reader 2>/dev/null; do wait $reader; done
+if [ "$(cat "$work/answer" 2>/dev/null)" = keep ]; then rm -f -- "$output.unfinished"; else discard; say discarded; exit 1; fi
+say kept
+"""
+
+_TAIL_LINES = 8
+_CLEAN_UP_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What a build made on a node: the disk and what stands beside it."""
+
+    output: str
+    files: tuple[str, ...]
+
+
+class Build:
+    """A build that has ended well and waits for the word to keep it."""
+
+    def __init__(self, process: Process, word: str, made: Built) -> None:
+        self._process = process
+        self._word = word
+        self.made = made
+
+    def keep(self) -> None:
+        """Let what was made stay; NodeFault if the node has given it up meanwhile."""
+        self._process.send(b"keep\n")
+        if f"{self._word} kept" not in self._process.lines():
+            raise LinkLost("the connection was lost before the disk could be kept")
+
+
+@contextmanager
+def building(
+    node: Node, template: Path, output: str, environment: Mapping[str, str], progress: Callable[[str], None]
+) -> Iterator[Build]:
+    """Build on a node; on leaving without `keep`, all that was made there is removed.
+
+    NodeFault or Refused says at which step it failed, with the last lines of the build.
+    """
+    script = template.read_bytes()
+    word = f"@{secrets.token_hex(8)}"
+    argv = ["env", *(f"{key}={value}" for key, value in environment.items())]
+    argv += ["sh", "-c", _SCRIPT, "mclu-build", word, output, str(len(script))]
+    process = node.start(argv)
+    try:
+        process.send(script)
+        yield Build(process, word, Built(output, _follow(node, process, word, progress)))
+    finally:
+        # The end of its input is the order to clean up, or, after `keep`, nothing. It is given time to obey.
+        process.end_input()
+        process.wait(_CLEAN_UP_S)
+        process.close()
+
+
+def _follow(node: Node, process: Process, word: str, progress: Callable[[str], None]) -> tuple[str, ...]:
+    """Read a build's output until it is ready; the files that it made."""
+    files: list[str] = []
+    tail: deque[str] = deque(maxlen=_TAIL_LINES)
+    for line in process.lines():
+        if not line.startswith(f"{word} "):
+            tail.append(line)
+            progress(line)
+            continue
+        said, _, rest = line.removeprefix(f"{word} ").partition(" ")
+        match said:
+            case "file":
+                files.append(rest)
+            case "ready":
+                return tuple(files)
+            case "fault":
+                raise Refused(f"nothing was built: {rest}", place=node.name)
+            case "failed":
+                raise NodeFault(_failure(rest, tail), place=node.name)
+    raise LinkLost("the connection was lost during the build", place=node.name)
+
+
+def _failure(status: str, tail: deque[str]) -> str:
+    lines = [line for line in tail if line.strip()]
+    told = f"the build failed with exit status {status}, and what it made was removed"
+    return "\n  ".join([told + (". It said last:" if lines else ""), *lines])
+
+
+def quoted(paths: tuple[str, ...]) -> str:
+    """File names for a person to read."""
+    return ", ".join(shlex.quote(path) for path in paths)

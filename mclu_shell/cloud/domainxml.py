@@ -1,0 +1,210 @@
+"""The libvirt XML of a guest, built from what its node can do (libvirt's formatdomain.html)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from xml.etree import ElementTree as ET
+
+from mclu_shell.errors import TemplateError
+
+# The namespace of what mclu notes in a guest's metadata: its template, when it was made, and its files.
+NAMESPACE = "urn:mclu:1"
+ET.register_namespace("mclu", NAMESPACE)
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a node's libvirt can do for a guest (virConnectGetDomainCapabilities)."""
+
+    virt_type: str
+    emulator: str
+    arch: str
+    machines: dict[str, str]
+    cpu_modes: frozenset[str]
+    video_models: frozenset[str]
+    graphics: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class GuestSpec:
+    """A guest to be defined. `files` are all that its build made; `network` is what its interface attaches to."""
+
+    name: str
+    template: str
+    memory_bytes: int
+    vcpus: int
+    output: str
+    disk_format: str
+    disk_bus: str
+    network_model: str
+    mac: str
+    network: tuple[str, str]
+    files: tuple[str, ...] = ()
+    kernel_arguments: str | None = None
+    created: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+
+def domain_xml(guest: GuestSpec, node: Capabilities) -> str:
+    """The definition of a guest for a node."""
+    domain = ET.Element("domain", type=node.virt_type)
+    _text(domain, "name", guest.name)
+    domain.append(_metadata(guest))
+    _text(domain, "memory", str(guest.memory_bytes >> 10), unit="KiB")
+    _text(domain, "vcpu", str(guest.vcpus))
+    _os(domain, guest, node)
+    features = ET.SubElement(domain, "features")
+    ET.SubElement(features, "acpi")
+    ET.SubElement(features, "apic")
+    _cpu(domain, node)
+    ET.SubElement(domain, "clock", offset="utc")
+    for event, action in (("on_poweroff", "destroy"), ("on_reboot", "restart"), ("on_crash", "destroy")):
+        _text(domain, event, action)
+    _devices(domain, guest, node)
+    return ET.tostring(domain, encoding="unicode")
+
+
+def with_metadata(xml: str, guest: GuestSpec) -> str:
+    """A template's own XML with mclu's metadata in it; TemplateError if it is not this guest's definition."""
+    try:
+        domain = ET.fromstring(xml)
+    except ET.ParseError as error:
+        raise TemplateError(f"its xml is not XML ({error})", place=guest.template) from None
+    if domain.tag != "domain":
+        raise TemplateError(f"its xml is a <{domain.tag}>, not a <domain>", place=guest.template)
+    named = domain.findtext("name", "").strip()
+    if named != guest.name:
+        raise TemplateError(f"its xml names {named!r}, not {guest.name!r}", place=guest.template)
+    metadata = domain.find("metadata")
+    if metadata is None:
+        domain.append(_metadata(guest))
+    else:
+        metadata.extend(_metadata(guest))
+    return ET.tostring(domain, encoding="unicode")
+
+
+def own_files(xml: str) -> tuple[str, ...]:
+    """The files that mclu made for a guest, from its definition."""
+    found = ET.fromstring(xml).findall(f"./metadata/{{{NAMESPACE}}}guest/{{{NAMESPACE}}}file")
+    return tuple(file.text for file in found if file.text)
+
+
+def disk_files(xml: str) -> tuple[str, ...]:
+    """The files and devices that a guest's disks are, backing files included where libvirt says them."""
+    sources = ET.fromstring(xml).findall("./devices/disk//source")
+    return tuple(dict.fromkeys(path for source in sources if (path := source.get("file") or source.get("dev"))))
+
+
+def _text(parent: ET.Element, tag: str, text: str, **attributes: str) -> ET.Element:
+    element = ET.SubElement(parent, tag, attributes)
+    element.text = text
+    return element
+
+
+def _metadata(guest: GuestSpec) -> ET.Element:
+    metadata = ET.Element("metadata")
+    own = ET.SubElement(metadata, f"{{{NAMESPACE}}}guest")
+    _text(own, f"{{{NAMESPACE}}}template", guest.template)
+    _text(own, f"{{{NAMESPACE}}}created", guest.created.isoformat(timespec="seconds"))
+    for file in guest.files:
+        _text(own, f"{{{NAMESPACE}}}file", file)
+    return metadata
+
+
+def _os(domain: ET.Element, guest: GuestSpec, node: Capabilities) -> None:
+    os = ET.SubElement(domain, "os")
+    # q35 has no IDE controller.
+    wanted = ("pc", "q35") if guest.disk_bus == "ide" else ("q35", "pc", "")
+    machine = next((node.machines[kind] for kind in wanted if kind in node.machines), None)
+    _text(os, "type", "hvm", arch=node.arch, **({"machine": machine} if machine else {}))
+    if guest.kernel_arguments is not None:
+        _text(os, "kernel", f"{guest.output}.kernel")
+        _text(os, "initrd", f"{guest.output}.initrd")
+        _text(os, "cmdline", guest.kernel_arguments)
+    else:
+        ET.SubElement(os, "boot", dev="hd")
+
+
+def _cpu(domain: ET.Element, node: Capabilities) -> None:
+    """The most that the guest can get: distributions of today do not boot on QEMU's default model."""
+    for mode in ("host-passthrough", "maximum") if node.virt_type == "kvm" else ("maximum",):
+        if mode in node.cpu_modes:
+            ET.SubElement(domain, "cpu", mode=mode)
+            return
+
+
+def _devices(domain: ET.Element, guest: GuestSpec, node: Capabilities) -> None:
+    devices = ET.SubElement(domain, "devices")
+    _text(devices, "emulator", node.emulator)
+    _disk(devices, guest)
+    if f"{guest.output}.seed" in guest.files:
+        _seed(devices, guest)
+    _interface(devices, guest)
+    serial = ET.SubElement(devices, "serial", type="pty")
+    ET.SubElement(serial, "target", port="0")
+    console = ET.SubElement(devices, "console", type="pty")
+    ET.SubElement(console, "target", type="serial", port="0")
+    channel = ET.SubElement(devices, "channel", type="unix")
+    ET.SubElement(channel, "target", type="virtio", name="org.qemu.guest_agent.0")
+    if "vnc" in node.graphics:
+        ET.SubElement(devices, "graphics", type="vnc", autoport="yes", listen="127.0.0.1")
+        _video(devices, node)
+
+
+def _disk(devices: ET.Element, guest: GuestSpec) -> None:
+    disk = ET.SubElement(devices, "disk", type="file", device="disk")
+    ET.SubElement(disk, "driver", name="qemu", type=guest.disk_format)
+    ET.SubElement(disk, "source", file=guest.output)
+    device, bus = {"ide": ("hda", "ide"), "virtio-scsi": ("sda", "scsi")}.get(guest.disk_bus, ("vda", "virtio"))
+    ET.SubElement(disk, "target", dev=device, bus=bus)
+    if bus == "scsi":
+        ET.SubElement(devices, "controller", type="scsi", model="virtio-scsi")
+
+
+def _seed(devices: ET.Element, guest: GuestSpec) -> None:
+    disk = ET.SubElement(devices, "disk", type="file", device="cdrom")
+    ET.SubElement(disk, "driver", name="qemu", type="raw")
+    ET.SubElement(disk, "source", file=f"{guest.output}.seed")
+    device, bus = ("hdc", "ide") if guest.disk_bus == "ide" else ("sdz", "sata")
+    ET.SubElement(disk, "target", dev=device, bus=bus)
+    ET.SubElement(disk, "readonly")
+
+
+def _interface(devices: ET.Element, guest: GuestSpec) -> None:
+    kind, name = guest.network
+    interface = ET.SubElement(devices, "interface", type=kind)
+    ET.SubElement(interface, "mac", address=guest.mac)
+    if name:
+        ET.SubElement(interface, "source", {kind: name})
+    ET.SubElement(interface, "model", type=guest.network_model)
+
+
+def _video(devices: ET.Element, node: Capabilities) -> None:
+    model = next((model for model in ("virtio", "vga", "cirrus") if model in node.video_models), None)
+    if model:
+        ET.SubElement(ET.SubElement(devices, "video"), "model", type=model)
+
+
+def parse_capabilities(xmls: Sequence[str]) -> Capabilities:
+    """The capabilities of a node from its answers for one virtualisation type, one per machine type; first wins."""
+    trees = [ET.fromstring(xml) for xml in xmls]
+    first = trees[0]
+    machines = {_machine_kind(name): name for tree in reversed(trees) if (name := tree.findtext("machine", ""))}
+    return Capabilities(
+        virt_type=first.findtext("domain", "qemu"),
+        emulator=first.findtext("path", ""),
+        arch=first.findtext("arch", ""),
+        machines=machines,
+        cpu_modes=frozenset(
+            mode.get("name", "") for mode in first.findall("./cpu/mode") if mode.get("supported") == "yes"
+        ),
+        video_models=_values(first, "./devices/video", "modelType"),
+        graphics=_values(first, "./devices/graphics", "type"),
+    )
+
+
+def _machine_kind(machine: str) -> str:
+    return next((kind for kind in ("q35", "pc") if kind in machine), "")
+
+
+def _values(tree: ET.Element, device: str, name: str) -> frozenset[str]:
+    return frozenset(value.text or "" for value in tree.findall(f"{device}/enum[@name='{name}']/value"))

@@ -1,0 +1,32 @@
+"""Where a new guest goes: the first node, in configuration order, that has room for it. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mclu_shell.errors import MCluError, Refused
+from mclu_shell.units import format_size
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a node could give a new guest: memory in bytes, and physical CPUs."""
+
+    node: str
+    free_bytes: int
+    pcpus: int
+
+
+def choose(rooms: Sequence[Room], memory_bytes: int) -> Room:
+    """The first with enough free memory; MCluError says what there is if none has."""
+    for room in rooms:
+        if room.free_bytes >= memory_bytes:
+            return room
+    wanted = format_size(memory_bytes)
+    if len(rooms) == 1:
+        raise Refused(f"{wanted} of memory wanted, {format_size(rooms[0].free_bytes)} free", place=rooms[0].node)
+    if not rooms:
+        raise MCluError("no node is on", remedy="'on NODE --wait' wakes one")
+    most = max(rooms, key=lambda room: room.free_bytes)
+    raise Refused(
+        f"no node has {wanted} of memory free", remedy=f"{most.node} has most: {format_size(most.free_bytes)}"
+    )

@@ -1,0 +1,35 @@
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mclu_shell.cloud.node import Node
+from mclu_shell.cloud.power import find_objections, switch_off
+from mclu_shell.cloud.simulated import demo_nodes
+from mclu_shell.config import demo_config
+from mclu_shell.errors import Refused
+
+
+@pytest.fixture
+def nodes(tmp_path: Path) -> Iterator[list[Node]]:
+    made = demo_nodes(demo_config(), tmp_path)
+    yield made
+    for node in made:
+        node.close()
+
+
+def test_running_guests_are_an_objection_and_being_off_is_none(nodes: list[Node]) -> None:
+    (objection,) = find_objections(nodes)
+    assert isinstance(objection, Refused)
+    assert str(objection) == "ham0: not switched off: guests running: db, web"
+
+
+def test_a_guest_that_was_started_meanwhile_is_noticed_right_before(nodes: list[Node]) -> None:
+    """Nobody has looked for objections here, so this is the second look."""
+    nodes[1].wake()
+    outcomes = {outcome.item.name: outcome.error for outcome in switch_off(nodes[:2], threading.Event())}
+    assert isinstance(outcomes["ham0"], Refused)
+    assert outcomes["ham1"] is None
+    assert len(nodes[0].fetch_guests(active=True)) == 2
+    assert find_objections(nodes[1:]) == []

@@ -1,0 +1,81 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import InProcess
+
+GUESTS = "ham0:db   running  4.0G  2vcpus\nham0:web  running  2.0G  2vcpus\n"
+TEMPLATE = """\
+#!/bin/sh
+case $1 in
+  probe) echo hello;; base-image) echo fedora-40;; minimum-memory) echo 1G;; recommended-memory) echo 2G;;
+  minimum-size) echo 10G;; *) exit 2;;
+esac
+"""
+
+
+@pytest.fixture
+def templates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory with a good template, fedora, and one that is not executable, old."""
+    directory = tmp_path / "templates"
+    directory.mkdir()
+    for name, mode in (("old", 0o644), ("fedora", 0o755)):
+        path = directory / f"{name}.template"
+        path.write_text(TEMPLATE)
+        path.chmod(mode)
+    monkeypatch.setenv("MCLU_PATH", str(directory))
+    return directory
+
+
+def test_running_guests_are_listed_by_node_and_name(demo: InProcess) -> None:
+    answer = demo("list")
+    assert (answer.status, answer.out, answer.err) == (0, GUESTS, "")
+    assert demo("list --all").out == demo("list --active").out == GUESTS
+
+
+def test_guests_that_do_not_run_are_listed_only_if_asked_for(demo: InProcess) -> None:
+    assert demo("list --inactive").out == ""
+
+
+def test_all_is_guests_and_templates_and_what_is_wrong_with_them(demo: InProcess, templates: Path) -> None:
+    answer = demo("list")
+    shown = [line.split() for line in answer.out.splitlines()]
+    assert shown[2:] == [
+        ["fedora", "template", "fedora-40", "memory>=1.0G", "memory=2.0G", "size>=10.0G"],
+        ["old", "broken", "template"],
+    ]
+    assert answer.out.startswith(GUESTS)
+    assert (answer.status, answer.err) == (1, f"mclu: old: it is not executable; chmod +x {templates}/old.template\n")
+
+
+@pytest.mark.usefixtures("templates")
+def test_templates_alone_and_guests_alone(demo: InProcess) -> None:
+    assert demo("list --active").out == GUESTS
+    assert [line.split()[0] for line in demo("list --templates").out.splitlines()] == ["fedora", "old"]
+
+
+@pytest.mark.usefixtures("templates")
+def test_templates_need_no_node(clouds: Callable[..., InProcess], closed_port: int) -> None:
+    cloud = clouds(f"[nodes]\nbad address=127.0.0.1 port={closed_port}")
+    assert "refused" not in cloud("list --templates").err
+
+
+def test_a_node_that_fails_is_told_and_hides_no_other(clouds: Callable[..., InProcess], closed_port: int) -> None:
+    cloud = clouds(f"[nodes]\nbad address=127.0.0.1 port={closed_port}\ngood via=local uri=test:///default")
+    answer = cloud("list --active")
+    assert (answer.status, answer.out) == (1, "good:test  running  8.0G  2vcpus\n")
+    assert answer.err.startswith(f"mclu: bad: ssh: connection refused on port {closed_port}; ")
+
+
+def test_a_node_that_is_off_has_nothing_to_list(clouds: Callable[..., InProcess], silent_port: int) -> None:
+    cloud = clouds(f"[nodes]\noff address=127.0.0.1 port={silent_port} connect_timeout=0.2")
+    answer = cloud("list")
+    assert (answer.status, answer.out, answer.err) == (0, "", "")
+
+
+@pytest.mark.parametrize("options", ["--active --all", "--templates --inactive"])
+def test_only_one_thing_can_be_asked_for(demo: InProcess, options: str) -> None:
+    answer = demo(f"list {options}")
+    assert answer.status == 2
+    assert "not allowed with argument" in answer.err

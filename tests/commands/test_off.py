@@ -1,0 +1,61 @@
+from collections.abc import Callable
+
+from tests.conftest import InProcess
+
+
+def test_a_node_is_off_when_it_is_down(demo: InProcess) -> None:
+    demo("on ham1 ham2 --wait")
+    answer = demo("off ham1")
+    assert (answer.status, answer.out, answer.err) == (0, "ham1 off\n", "")
+    assert demo.on == ["ham0", "ham2"]
+
+
+def test_it_refuses_naming_the_guests_that_run(demo: InProcess) -> None:
+    answer = demo("off ham0")
+    assert (answer.status, answer.out) == (1, "")
+    assert answer.err == "mclu: ham0: not switched off: guests running: db, web\n"
+    assert demo.on == ["ham0"]
+
+
+def test_if_guests_run_on_one_none_is_switched_off(demo: InProcess) -> None:
+    demo("on ham1 ham2 --wait")
+    answer = demo("off 'ham*'")
+    assert (answer.status, answer.out) == (1, "")
+    assert answer.err == "mclu: ham0: not switched off: guests running: db, web\n"
+    assert demo.on == ["ham0", "ham1", "ham2"]
+
+
+def test_if_one_cannot_be_asked_none_is_switched_off(
+    clouds: Callable[..., InProcess], closed_port: int, silent_port: int
+) -> None:
+    cloud = clouds(
+        f"[nodes]\nbad address=127.0.0.1 port={closed_port}\noff address=127.0.0.1 port={silent_port} connect_timeout=0.2"
+    )
+    answer = cloud("off '*'")
+    assert (answer.status, answer.out) == (1, "")
+    assert answer.err.startswith(f"mclu: bad: ssh: connection refused on port {closed_port}; ")
+
+
+def test_a_node_that_is_off_already_is_off(demo: InProcess) -> None:
+    answer = demo("off ham1")
+    assert (answer.status, answer.out, answer.err) == (0, "ham1 off\n", "")
+
+
+def test_wildcards_switch_off_several(demo: InProcess) -> None:
+    demo("on ham1 ham2 --wait")
+    assert sorted(demo("off 'ham[123]'").out.splitlines()) == ["ham1 off", "ham2 off", "ham3 off"]
+    assert demo.on == ["ham0"]
+
+
+def test_if_one_name_means_nothing_none_is_switched_off(demo: InProcess) -> None:
+    demo("on ham1 --wait")
+    answer = demo("off ham1 hma2")
+    assert (answer.status, answer.out) == (1, "")
+    assert answer.err == "mclu: no such node 'hma2'; did you mean 'ham2'?\n"
+    assert demo("off ham1 'web*'").err.startswith("mclu: no node matches 'web*'; ")
+    assert demo.on == ["ham0", "ham1"]
+
+
+def test_this_machine_is_not_switched_off(clouds: Callable[..., InProcess]) -> None:
+    cloud = clouds("[nodes]\nhere via=local uri=test:///default")
+    assert cloud("off here").err == "mclu: here: not switched off: guest running: test\n"
