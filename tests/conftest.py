@@ -104,7 +104,7 @@ def mclu(tmp_path: Path) -> Callable[..., Answer]:
             [MCLU, *map(str, words)],
             input=given.encode() if isinstance(given, str) else given,
             env={**os.environ, **(env or {})},
-            timeout=60, check=False, **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "cwd": tmp_path, **options},
+            timeout=60, check=False, cwd=tmp_path, **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
         )  # fmt: skip
         return Answer(done.returncode, (done.stdout or b"").decode(), (done.stderr or b"").decode())
 

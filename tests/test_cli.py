@@ -38,7 +38,9 @@ class TestDoors:
     def test_a_script_on_standard_input(self, mclu: Program) -> None:
         assert mclu("--demo", "-", given="status \\\nham1\n") == HAM1_OFF
         assert mclu("--demo", given="status ham1") == HAM1_OFF
-        assert mclu("--demo", "-", given="\nlst\n").err == "mclu: stdin:2: unknown command 'lst'; did you mean 'list'?\n"
+        assert (
+            mclu("--demo", "-", given="\nlst\n").err == "mclu: stdin:2: unknown command 'lst'; did you mean 'list'?\n"
+        )
 
     def test_a_script_of_another_system(self, mclu: Program) -> None:
         assert mclu("--demo", "-", given=b"\xef\xbb\xbfstatus \\\r\n  ham1\r\n") == HAM1_OFF
@@ -185,15 +187,13 @@ def runtime() -> Iterator[Path]:
 
 
 class TestEnds:
-    @pytest.mark.parametrize(
-        ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
-    )
+    @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
     def test_a_signal_ends_it_at_once_and_leaves_nothing(
         self, tmp_path: Path, runtime: Path, silent_port: int, number: signal.Signals, status: int
     ) -> None:
         settings = f"address=127.0.0.1 port={silent_port} mac=74:d4:35:51:ab:86 broadcast=127.0.0.1"
         (tmp_path / "x.conf").write_text(f"[nodes]\nsilent {settings}\n")
-        command = [MCLU, "-f", tmp_path / "x.conf", "on", "silent", "--wait"]
+        command = [str(MCLU), "-f", str(tmp_path / "x.conf"), "on", "silent", "--wait"]
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env={**os.environ, "XDG_RUNTIME_DIR": str(runtime)},

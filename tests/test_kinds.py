@@ -26,7 +26,10 @@ def test_anything_else_is_no_name_of_a_node(text: str) -> None:
 
 def test_any_node_is_offered_with_its_state() -> None:
     assert offered(kinds.NODE) == ["unseen", "connecting", "on", "off", "faulty", "lost"]
-    assert {(found.text, found.about) for found in kinds.NODE.candidates(SNAPSHOT)} >= {("off", "off"), ("lost", "link lost")}
+    assert {(found.text, found.about) for found in kinds.NODE.candidates(SNAPSHOT)} >= {
+        ("off", "off"),
+        ("lost", "link lost"),
+    }
 
 
 def test_only_nodes_that_may_be_off_are_offered_to_wake() -> None:

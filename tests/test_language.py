@@ -43,9 +43,7 @@ def test_any_text_is_commands_or_a_usage_error(text: str) -> None:
 @given(st.text(alphabet="ab '\"\\#\t", max_size=14))
 def test_quoting_is_that_of_the_posix_shell(text: str) -> None:
     assume((len(text) - len(text.rstrip("\\"))) % 2 == 0)
-    shell = subprocess.run(
-        ["sh", "-c", f"printf '%s\\0' x {text}"], capture_output=True, check=False, encoding="utf-8"
-    )
+    shell = subprocess.run(["sh", "-c", f"printf '%s\\0' x {text}"], capture_output=True, check=False, encoding="utf-8")
     if shell.returncode:
         fault(f"x {text}")
     else:
@@ -105,7 +103,7 @@ def test_the_answer_can_go_to_a_file() -> None:
     [
         ("a 'b", "no closing '"),
         ('a "b', 'no closing "'),
-        ("a\n\nb \"c", 'line 3: no closing "'),
+        ('a\n\nb "c', 'line 3: no closing "'),
         ("a\\", "nothing after the last '\\'"),
         ("!", "nothing after '!'"),
         ("| x", "no command before '|'"),
@@ -169,6 +167,8 @@ class TestTail:
         assert end is not None
         assert (list(end.words), end.word) == (typed, word)
 
-    @pytest.mark.parametrize("text", ["# sta", "status # ha", "status # a b ", "!l", "! ", "list | gr", "list > x", "list >"])
+    @pytest.mark.parametrize(
+        "text", ["# sta", "status # ha", "status # a b ", "!l", "! ", "list | gr", "list > x", "list >"]
+    )
     def test_where_no_word_of_ours_can_stand_there_is_none(self, text: str) -> None:
         assert tail(text) is None

@@ -68,9 +68,7 @@ class TestStatus:
         assert session.run_text("help; help off; status --help") == 0
         assert "Switch nodes off cleanly" in capsys.readouterr().out
 
-    def test_an_interrupt_is_130_and_ends_the_lines(
-        self, clouds: Callable[..., InProcess], silent_port: int
-    ) -> None:
+    def test_an_interrupt_is_130_and_ends_the_lines(self, clouds: Callable[..., InProcess], silent_port: int) -> None:
         off = f"silent address=127.0.0.1 port={silent_port} mac=74:d4:35:51:ab:86 broadcast=127.0.0.1"
         cloud = clouds(f"[nodes]\n{off}", keep_going=True)
         # The signal comes when the command has written its first line, which is before it waits.

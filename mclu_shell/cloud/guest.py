@@ -18,7 +18,12 @@ class Guest:
     @property
     def is_active(self) -> bool:
         """Whether it holds memory on its node: anything but shut off or crashed."""
-        return self.state not in ("shut off", "crashed", "no state")
+        return is_active_state(self.state)
+
+
+def is_active_state(state: str) -> bool:
+    """Whether a guest in this state (in virsh's words) holds memory on its node."""
+    return state not in ("shut off", "crashed", "no state")
 
 
 @dataclass(frozen=True, slots=True)

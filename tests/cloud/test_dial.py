@@ -10,7 +10,6 @@ from mclu_shell.cloud.dial import NO_SSHD, dial
 from mclu_shell.cloud.sshconfig import Target
 from mclu_shell.errors import NodeOff, SSHSilent, Unreachable
 
-
 # What ssh says when the jump host has let it in.
 AT_GATE = "Authenticated to gate ([10.0.0.1]:22)."
 
@@ -29,13 +28,13 @@ def descriptors() -> int:
 class TestDirect:
     def test_it_connects_and_speaks(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
-            with dial(target(port=listener.getsockname()[1]), 5) as ours:
-                theirs, _ = listener.accept()
-                with theirs:
-                    theirs.sendall(b"SSH-2.0-x\r\n")
-                    assert ours.recv(100) == b"SSH-2.0-x\r\n"
-                    assert ours.gettimeout() is None
-                    assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            ours = dial(target(port=listener.getsockname()[1]), 5)
+            theirs, _ = listener.accept()
+        with ours, theirs:
+            theirs.sendall(b"SSH-2.0-x\r\n")
+            assert ours.recv(100) == b"SSH-2.0-x\r\n"
+            assert ours.gettimeout() is None
+            assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
     def test_a_refusal_means_that_the_machine_is_on(self, closed_port: int) -> None:
         with pytest.raises(SSHSilent) as caught:
@@ -48,7 +47,7 @@ class TestDirect:
         started = time.monotonic()
         with pytest.raises(NodeOff) as caught:
             dial(target(port=silent_port), 0.3)
-        assert 0.3 <= time.monotonic() - started < 0.8
+        assert 0.3 <= time.monotonic() - started < 2
         assert str(caught.value) == "ham0: is off; 'on ham0' wakes it"
 
     def test_one_lost_packet_does_not_make_a_node_look_off(self) -> None:
@@ -58,7 +57,12 @@ class TestDirect:
             for one in waiting:
                 one.setblocking(False)
                 one.connect_ex(listener.getsockname())
-            makes_room = threading.Timer(0.1, lambda: [listener.accept()[0].close() for _ in range(2)])
+
+            def make_room() -> None:
+                for _ in waiting:
+                    listener.accept()[0].close()
+
+            makes_room = threading.Timer(0.1, make_room)
             makes_room.start()
             try:
                 dial(target(port=listener.getsockname()[1]), 0.8).close()
@@ -97,10 +101,22 @@ class TestThroughACommand:
     @pytest.mark.parametrize(
         ("said", "fault", "told"),
         [
-            ("gate: Permission denied (publickey).", Unreachable, "no way through ProxyCommand: gate: Permission denied ("),
-            ("ssh: connect to host gate port 22: No route to host", Unreachable, "no way through ProxyCommand: ssh: conn"),
+            (
+                "gate: Permission denied (publickey).",
+                Unreachable,
+                "no way through ProxyCommand: gate: Permission denied (",
+            ),
+            (
+                "ssh: connect to host gate port 22: No route to host",
+                Unreachable,
+                "no way through ProxyCommand: ssh: conn",
+            ),
             (f"{AT_GATE}\\nchannel 0: open failed: connect failed: No route to host", NodeOff, "is off"),
-            (f"{AT_GATE}\\nchannel 0: open failed: connect failed: Connection refused", SSHSilent, "ssh: connection ref"),
+            (
+                f"{AT_GATE}\\nchannel 0: open failed: connect failed: Connection refused",
+                SSHSilent,
+                "ssh: connection ref",
+            ),
             (f"{AT_GATE}\\nchannel 0: open failed: administratively prohibited", Unreachable, "no way through"),
             (f"{AT_GATE}\\nchannel 0: open confirm rwindow 0", SSHSilent, "ssh: not answering"),
         ],

@@ -34,7 +34,12 @@ def domain(number: int, name: str, gib: int, vcpus: int, state: int) -> str:
 @pytest.fixture
 def node(tmp_path: Path) -> Iterator[Hypervisor]:
     """A node of libvirt's test: driver: web and db run, paused is paused, old is shut off (virDomainState)."""
-    guests = domain(1, "web", 2, 2, 1), domain(2, "db", 1, 1, 1), domain(3, "paused", 1, 1, 3), domain(4, "old", 4, 4, 5)
+    guests = (
+        domain(1, "web", 2, 2, 1),
+        domain(2, "db", 1, 1, 1),
+        domain(3, "paused", 1, 1, 3),
+        domain(4, "old", 4, 4, 5),
+    )
     file = tmp_path / "node.xml"
     file.write_text(NODE.format(domains="".join(guests)))
     opened = Hypervisor("ham0", f"test://{file}")

@@ -77,12 +77,19 @@ class TestRealSSH:
         program("echo '/etc/ssh/ssh_config line 3: Bad configuration' >&2; echo 'giving up' >&2; exit 255")
         with pytest.raises(Unreachable) as caught:
             resolve(HAM0)
-        assert str(caught.value).startswith("ham0: ssh: /etc/ssh/ssh_config line 3: Bad configuration; see what 'ssh -G")
+        assert str(caught.value).startswith(
+            "ham0: ssh: /etc/ssh/ssh_config line 3: Bad configuration; see what 'ssh -G"
+        )
 
     def test_nodes_that_ssh_cannot_tell_apart_share_one_answer(self, program: Callable[[str], Path]) -> None:
-        count = program("echo x >>$0.count; exec {ssh} \"$@\"").with_name("ssh.count")
+        count = program('echo x >>$0.count; exec {ssh} "$@"').with_name("ssh.count")
         config = SSHConfig()
-        asked = [NodeConfig("ham0"), NodeConfig("ham1", address="10.0.0.7"), NodeConfig("ham2"), NodeConfig("x", user="u")]
+        asked = [
+            NodeConfig("ham0"),
+            NodeConfig("ham1", address="10.0.0.7"),
+            NodeConfig("ham2"),
+            NodeConfig("x", user="u"),
+        ]
         targets = [outcome.unwrap() for outcome in gather(asked, config.resolve)]
         assert [(target.node, target.host) for target in targets] == [
             ("ham0", "ham0"), ("ham1", "10.0.0.7"), ("ham2", "ham2"), ("x", "x"),
@@ -103,7 +110,7 @@ class TestRealSSH:
             monkeypatch.setenv("PATH", str(ssh.parent))
         config = SSHConfig()
         nodes = [NodeConfig("ham0"), NodeConfig("ham1")]
-        failed: "SimpleQueue[str]" = SimpleQueue()
+        failed: SimpleQueue[str] = SimpleQueue()
         for node in nodes:
             threading.Thread(target=note_failure, args=(config, node, failed), daemon=True).start()
         found = {failed.get(timeout=10) for _ in nodes}

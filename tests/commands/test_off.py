@@ -28,9 +28,8 @@ def test_if_guests_run_on_one_none_is_switched_off(demo: InProcess) -> None:
 def test_if_one_cannot_be_asked_none_is_switched_off(
     clouds: Callable[..., InProcess], closed_port: int, silent_port: int
 ) -> None:
-    cloud = clouds(
-        f"[nodes]\nbad address=127.0.0.1 port={closed_port}\noff address=127.0.0.1 port={silent_port} connect_timeout=0.2"
-    )
+    bad, off = (f"address=127.0.0.1 port={port}" for port in (closed_port, silent_port))
+    cloud = clouds(f"[nodes]\nbad {bad}\noff {off} connect_timeout=0.2")
     answer = cloud("off '*'")
     assert (answer.status, answer.out) == (1, "")
     assert answer.err.startswith(f"mclu: bad: ssh: connection refused on port {closed_port}; ")

@@ -27,7 +27,12 @@ class Terminal:
         self._stream = pyte.Stream(self._screen)
         self._log = ""
         self._program = pexpect.spawn(
-            str(MCLU), list(words), env=environment, dimensions=(LINES, COLUMNS), encoding="utf-8", codec_errors="replace"
+            str(MCLU),
+            list(words),
+            env=environment,
+            dimensions=(LINES, COLUMNS),
+            encoding="utf-8",
+            codec_errors="replace",
         )
         self._program.delaybeforesend = None
 
@@ -43,7 +48,9 @@ class Terminal:
         """Read what the program writes until the screen is as it should be."""
         deadline = time.monotonic() + LIMIT_S
         while not is_there(self.screen):
-            assert time.monotonic() < deadline, f"not on the screen in time:\n{self.screen}\n--- all of it: {self._log!r}"
+            assert time.monotonic() < deadline, (
+                f"not on the screen in time:\n{self.screen}\n--- all of it: {self._log!r}"
+            )
             try:
                 written = self._program.read_nonblocking(65536, timeout=0.2)
             except pexpect.TIMEOUT:
@@ -70,10 +77,10 @@ class Terminal:
     def status(self) -> int:
         """Read to the end of the program; its exit status."""
         self._program.expect(pexpect.EOF, timeout=LIMIT_S)
-        self._stream.feed(self._program.before)
+        self._stream.feed(self._program.before or "")
         self._program.close()
-        assert self._program.signalstatus is None
-        return int(self._program.exitstatus)
+        assert self._program.exitstatus is not None, self._program.signalstatus
+        return self._program.exitstatus
 
     def close(self) -> None:
         self._program.close(force=True)

@@ -1,0 +1,229 @@
+"""Booting a guest: every check first, then the build, the definition and the start; all or nothing."""
+
+import os
+import re
+import secrets
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mclu_shell.cloud.build import building
+from mclu_shell.cloud.cloud import Cloud
+from mclu_shell.cloud.domainxml import Capabilities, GuestSpec, domain_xml, with_metadata
+from mclu_shell.cloud.guest import Guest, NodeReport
+from mclu_shell.cloud.kvm import kvm_works
+from mclu_shell.cloud.namelock import holding_name
+from mclu_shell.cloud.node import Node
+from mclu_shell.cloud.parallel import Outcome
+from mclu_shell.cloud.placement import Room, choose
+from mclu_shell.cloud.template import Template, custom_xml
+from mclu_shell.errors import LibvirtFault, MCluError, NodeOff, Refused, UsageError
+from mclu_shell.units import format_size
+
+_GUEST_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_FORMAT = "qcow2"
+_DEFAULT_MEMORY_BYTES = 1 << 30
+_MOST_DEFAULT_VCPUS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class BootRequest:
+    """What the user asked for; None where a default is to be found. `host` is empty where any node will do."""
+
+    name: str
+    host: str = ""
+    memory_bytes: int | None = None
+    size_bytes: int | None = None
+    timezone: str | None = None
+    vcpus: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Survey:
+    """What a node answers before a boot: its room and its guests, running or not."""
+
+    report: NodeReport
+    guests: tuple[Guest, ...]
+
+
+def check_new_name(name: str) -> str:
+    """A name that a new guest can have: it becomes a host name and a file name; ValueError says what is allowed."""
+    if not _GUEST_NAME.fullmatch(name) or f".{_FORMAT}" in name:
+        raise ValueError(f"bad name for a guest {name!r}: letters, digits, '.', '_' and '-', at most 63")
+    return name
+
+
+def boot(cloud: Cloud, template: Template, request: BootRequest, progress: Callable[[str], None]) -> Node:
+    """Build, define and start a guest; the node that it is on. If anything fails, nothing of it is left.
+
+    Refused, UsageError, NotFound, TemplateError or NodeFault say why not, and at which step.
+    """
+    memory_bytes = _memory(template, request)
+    _check_size(template, request)
+    progress("looking for a node")
+    asked = cloud.match([request.host]) if request.host else list(cloud.nodes)
+    reachable = [outcome.item for outcome in _survey(cloud, request, asked)]
+    with holding_name(request.name, reachable[0]):
+        # Again, now that nobody else can take the name or, with it, the room.
+        surveys = _survey(cloud, request, asked)
+        rooms = {node.name: (node, room) for node in asked if (room := _room(node, surveys)) is not None}
+        room = choose([room for _, room in rooms.values()], memory_bytes)
+        node = rooms[room.node][0]
+        guest = _specify(node, room, template, request, memory_bytes)
+        _make(node, template, request, guest, progress)
+    return node
+
+
+def _memory(template: Template, request: BootRequest) -> int:
+    usual = template.recommended_memory_bytes or template.minimum_memory_bytes or _DEFAULT_MEMORY_BYTES
+    memory_bytes = request.memory_bytes or usual
+    least = template.minimum_memory_bytes or 1 << 20
+    if memory_bytes < least:
+        raise UsageError(
+            f"{format_size(memory_bytes)} of memory is too little: {template.name} needs {format_size(least)}"
+        )
+    return memory_bytes
+
+
+def _check_size(template: Template, request: BootRequest) -> None:
+    least = template.minimum_size_bytes or 1 << 20
+    if request.size_bytes is not None and request.size_bytes < least:
+        given = format_size(request.size_bytes)
+        raise UsageError(f"a disk of {given} is too small: {template.name} needs {format_size(least)}")
+
+
+def _survey(cloud: Cloud, request: BootRequest, asked: Sequence[Node]) -> list[Outcome[Node, _Survey]]:
+    """All nodes that answer; raises what stands against the boot as a whole."""
+    outcomes = cloud.ask(lambda node: _Survey(node.fetch_report(), node.fetch_guests()))
+    for outcome in outcomes:
+        if request.host and outcome.item in asked and outcome.error is not None:
+            raise outcome.error
+        if outcome.value and any(guest.name == request.name for guest in outcome.value.guests):
+            raise Refused(f"there is a guest {request.name!r} already", place=outcome.item.name)
+    answered = [outcome for outcome in outcomes if outcome.error is None]
+    if not answered:
+        faults = [outcome.error for outcome in outcomes if outcome.error and not isinstance(outcome.error, NodeOff)]
+        raise faults[0] if faults else MCluError("no node is on", remedy="'on NODE --wait' wakes one")
+    return answered
+
+
+def _room(node: Node, surveys: Sequence[Outcome[Node, _Survey]]) -> Room | None:
+    for outcome in surveys:
+        if outcome.item is node and outcome.value is not None:
+            report = outcome.value.report
+            return Room(node.name, report.free_bytes, report.info.pcpus)
+    return None
+
+
+def _specify(node: Node, room: Room, template: Template, request: BootRequest, memory_bytes: int) -> GuestSpec:
+    return GuestSpec(
+        name=request.name,
+        template=template.name,
+        memory_bytes=memory_bytes,
+        vcpus=request.vcpus or min(room.pcpus, _MOST_DEFAULT_VCPUS),
+        output=f"{node.config.images}/{request.name}.{_FORMAT}",
+        disk_format=_FORMAT,
+        disk_bus=template.disk_bus or "virtio",
+        network_model=template.network_model or "virtio",
+        mac="52:54:00:" + ":".join(f"{byte:02x}" for byte in secrets.token_bytes(3)),
+        network=_network(node),
+        kernel_arguments=template.kernel_arguments,
+    )
+
+
+def _network(node: Node) -> tuple[str, str]:
+    """What a guest's interface attaches to: kind and name, in libvirt's words."""
+    wanted = node.config.network
+    if wanted.startswith("bridge:"):
+        return "bridge", wanted.removeprefix("bridge:")
+    if wanted in node.fetch(lambda hypervisor: hypervisor.fetch_networks()):
+        return "network", wanted
+    if wanted == "default":
+        # A node without libvirt's network: QEMU's own, which needs nothing and reaches out, but not in.
+        return "user", ""
+    raise Refused(f"libvirt has no active network {wanted!r} there", place=node.name, remedy="network= in mclu.conf")
+
+
+def _make(
+    node: Node, template: Template, request: BootRequest, guest: GuestSpec, progress: Callable[[str], None]
+) -> None:
+    capabilities = _capabilities(node)
+    own_xml = custom_xml(template, _xml_environment(template, guest))
+    # Said before anything is made, when it is the template's fault.
+    _definition(own_xml, guest, capabilities)
+    progress(f"building on {node.name}")
+    with building(node, template.path, guest.output, _environment(template, request, guest), progress) as build:
+        complete = replace(guest, files=build.made.files)
+        progress(f"starting on {node.name}")
+        try:
+            node.change(lambda hypervisor: hypervisor.define(_definition(own_xml, complete, capabilities)))
+            build.keep()
+            node.change(lambda hypervisor: hypervisor.change(guest.name, "start"))
+        except BaseException:
+            _undo(node, complete)
+            raise
+
+
+def _definition(own_xml: str | None, guest: GuestSpec, capabilities: Capabilities) -> str:
+    return domain_xml(guest, capabilities) if own_xml is None else with_metadata(own_xml, guest)
+
+
+def _undo(node: Node, guest: GuestSpec) -> None:
+    """Take back what was defined and kept; what cannot be reached any more stays, and the error says why."""
+    for verb in ("stop", "undefine"):
+        with suppress(MCluError):
+            node.change(lambda hypervisor, verb=verb: hypervisor.change(guest.name, verb))
+    with suppress(MCluError):
+        node.run(["rm", "-f", "--", *guest.files])
+
+
+def _capabilities(node: Node) -> Capabilities:
+    """What the node can do: with KVM if that really works there, else without."""
+    with suppress(LibvirtFault):
+        found = node.fetch(lambda hypervisor: hypervisor.fetch_capabilities(kvm=True))
+        if found.virt_type != "kvm" or kvm_works(node, found.emulator, found.arch):
+            return found
+    return node.fetch(lambda hypervisor: hypervisor.fetch_capabilities(kvm=False))
+
+
+def _environment(template: Template, request: BootRequest, guest: GuestSpec) -> dict[str, str]:
+    """What a build is told (the template contract)."""
+    told = {
+        "base_image": template.base_image,
+        "format": guest.disk_format,
+        "name": guest.name,
+        "output": guest.output,
+        "authorized_keys": _public_keys(),
+    }
+    if request.size_bytes is not None:
+        told["size"] = str(request.size_bytes)
+    if request.timezone is not None:
+        told["timezone"] = request.timezone
+    if os.environ.get("MCLU_MIRROR"):
+        told["MCLU_MIRROR"] = os.environ["MCLU_MIRROR"]
+    return told
+
+
+def _xml_environment(template: Template, guest: GuestSpec) -> dict[str, str]:
+    """What a template's own XML is made from (the template contract)."""
+    return {
+        "name": guest.name,
+        "format": guest.disk_format,
+        "output": guest.output,
+        "memory_kb": str(guest.memory_bytes >> 10),
+        "vcpus": str(guest.vcpus),
+        "base_image": template.base_image,
+        "disk_bus": guest.disk_bus,
+        "network_model": guest.network_model,
+        "mac_addr": guest.mac,
+    }
+
+
+def _public_keys() -> str:
+    """The user's public SSH keys, a line each."""
+    keys = []
+    for file in sorted((Path.home() / ".ssh").glob("id_*.pub")):
+        with suppress(OSError, UnicodeDecodeError):
+            keys.append(file.read_text(encoding="utf-8").strip())
+    return "\n".join(key for key in keys if key)

@@ -1,0 +1,68 @@
+"""Starting, shutting down and rebooting guests, and waiting until it has happened."""
+
+import threading
+import time
+
+from mclu_shell.cloud.guest import Guest, is_active_state
+from mclu_shell.cloud.node import Node
+from mclu_shell.errors import MCluError, NotFound, Refused
+from mclu_shell.units import format_duration
+
+_POLL_S = 0.25
+
+
+def start(node: Node, guest: Guest) -> None:
+    """Start a guest that is not running."""
+    if guest.is_active:
+        raise Refused(f"{guest.name} is {guest.state} already", place=node.name)
+    _change(node, guest, "start")
+
+
+def reboot(node: Node, guest: Guest, *, hard: bool) -> None:
+    """Ask a guest to reboot, or reset it."""
+    _need_active(node, guest)
+    _change(node, guest, "reset" if hard else "reboot")
+
+
+def shutdown(node: Node, guest: Guest, timeout_s: float, *, force: bool, stop: threading.Event) -> str:
+    """Ask a guest to shut down and wait until it has; with `force`, pull its plug at the end. How it went."""
+    _need_active(node, guest)
+    _change(node, guest, "shutdown")
+    if wait_until_stopped(node, guest.name, timeout_s, stop):
+        return "shut down"
+    if not force:
+        raise MCluError(
+            f"{guest.name} still runs after {format_duration(timeout_s)}",
+            place=node.name,
+            remedy="--force stops it, like pulling its plug",
+        )
+    _change(node, guest, "stop")
+    return "stopped by force"
+
+
+def wait_until_stopped(node: Node, name: str, timeout_s: float, stop: threading.Event) -> bool:
+    """Whether a guest stops in time."""
+    deadline = time.monotonic() + timeout_s
+    while is_active_state(_fetch_state(node, name)):
+        if time.monotonic() >= deadline or stop.wait(_POLL_S):
+            return False
+    return True
+
+
+def _fetch_state(node: Node, name: str) -> str:
+    # A guest without a definition is gone when it stops.
+    return node.fetch(lambda hypervisor: hypervisor.fetch_state(name)) or "shut off"
+
+
+def _need_active(node: Node, guest: Guest) -> None:
+    if not guest.is_active:
+        raise Refused(
+            f"{guest.name} is not running", place=node.name, remedy=f"'start {node.name}:{guest.name}' starts it"
+        )
+
+
+def _change(node: Node, guest: Guest, verb: str) -> None:
+    try:
+        node.change(lambda hypervisor: hypervisor.change(guest.name, verb))
+    except NotFound as error:
+        raise NotFound(f"{guest.name} has gone meanwhile", place=node.name) from error
