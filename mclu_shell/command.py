@@ -19,6 +19,8 @@ class Context:
     open_cloud: Callable[[], "Cloud"]
     # Says in a few words what is being waited for; shown on a terminal until the next answer.
     notify: Callable[[str], None]
+    # Asks a yes-or-no question; None where nobody is there to answer: anywhere but at the prompt.
+    confirm: Callable[[str], bool] | None = None
 
     @property
     def cloud(self) -> "Cloud":

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mclu_shell.cloud.guests import parse_guest
-from mclu_shell.units import format_duration, format_size, parse_duration
+from mclu_shell.cloud.guests import check_new_name, parse_guest
+from mclu_shell.units import format_duration, format_size, parse_duration, parse_size
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.guest import Guest
@@ -38,6 +38,10 @@ class Kind:
             raise argparse.ArgumentTypeError(str(error)) from None
 
 
+_NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_TIMEZONE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+/-]*")
+# libvirt takes more, but a machine that has them would be news to us.
+_MOST_VCPUS = 4096
 _NODE_PATTERN = re.compile(r"[A-Za-z0-9*?\[][A-Za-z0-9._*?\[\]!-]*")
 
 
@@ -57,6 +61,10 @@ def _nodes(wanted: Callable[["NodeView"], bool]) -> Callable[["Snapshot"], Itera
 NODE = Kind(_node_pattern, _nodes(lambda _node: True))
 NODE_TO_WAKE = Kind(_node_pattern, _nodes(lambda node: node.state.phase != "on"))
 NODE_TO_SWITCH_OFF = Kind(_node_pattern, _nodes(lambda node: node.state.phase != "off"))
+
+
+def _nodes_with_colon(snapshot: "Snapshot") -> list[Candidate]:
+    return [Candidate(f"{node.name}:", node.state.phase.value) for node in snapshot.nodes if node.state.phase != "off"]
 
 
 def _guest_pattern(text: str) -> str:
@@ -88,6 +96,51 @@ def _about(guest: "Guest") -> str:
 GUEST = Kind(_guest_pattern, _guests(lambda _guest: True))
 RUNNING_GUEST = Kind(_guest_pattern, _guests(lambda guest: guest.is_active))
 STOPPED_GUEST = Kind(_guest_pattern, _guests(lambda guest: not guest.is_active))
+
+
+def _size(text: str) -> int:
+    return parse_size(text)
+
+
+def size_kind(*usual: str) -> Kind:
+    """A size in bytes; the usual ones are offered."""
+    return Kind(_size, lambda _snapshot: [Candidate(size) for size in usual])
+
+
+def _new_guest(text: str) -> tuple[str, str]:
+    """`[HOST:]NAME` of a guest that is to be made."""
+    host, colon, name = text.rpartition(":")
+    if colon and not _NODE_NAME.fullmatch(host):
+        raise ValueError(f"bad node name {host!r}")
+    return host, check_new_name(name)
+
+
+NEW_GUEST = Kind(_new_guest, _nodes_with_colon)
+
+
+def _timezone(text: str) -> str:
+    """A time zone's name; what a node knows of it is for the build to say."""
+    if not _TIMEZONE.fullmatch(text) or ".." in text:
+        raise ValueError(f"bad time zone {text!r}: such as Europe/London or UTC")
+    return text
+
+
+def _timezones(_snapshot: "Snapshot") -> list[Candidate]:
+    from zoneinfo import available_timezones
+
+    return [Candidate(name) for name in sorted(available_timezones())]
+
+
+TIMEZONE = Kind(_timezone, _timezones)
+
+
+def _vcpus(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and 0 < int(text) <= _MOST_VCPUS):
+        raise ValueError(f"bad number of virtual CPUs {text!r}: 1 to {_MOST_VCPUS}")
+    return int(text)
+
+
+VCPUS = Kind(_vcpus, lambda _snapshot: [Candidate(str(count)) for count in (1, 2, 4, 8)])
 
 
 def duration_kind(*usual_s: float) -> Kind:

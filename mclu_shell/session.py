@@ -43,6 +43,8 @@ class Session:
         self.keep_going = keep_going
         self.verbose = verbose
         self.has_quit = False
+        # Set by the interactive shell alone.
+        self.confirm: Callable[[str], bool] | None = None
         self._open_cloud = open_cloud
         self._opening = threading.Lock()
         self._cloud: Cloud | None = None
@@ -173,7 +175,7 @@ class Session:
 
     def _run_command(self, line: Line, renderer: Renderer, place: str) -> int:
         """Run a command and show what it yields; errors among it are told, and make the status 1."""
-        context = Context(self.open_cloud, renderer.progress)
+        context = Context(self.open_cloud, renderer.progress, self.confirm)
         status = DONE
         try:
             command, args = self._prepare(line)

@@ -1,7 +1,6 @@
 """Booting a guest: every check first, then the build, the definition and the start; all or nothing."""
 
 import os
-import re
 import secrets
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -21,7 +20,6 @@ from mclu_shell.cloud.template import Template, custom_xml
 from mclu_shell.errors import LibvirtFault, MCluError, NodeOff, Refused, UsageError
 from mclu_shell.units import format_size
 
-_GUEST_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _FORMAT = "qcow2"
 _DEFAULT_MEMORY_BYTES = 1 << 30
 _MOST_DEFAULT_VCPUS = 4
@@ -45,13 +43,6 @@ class _Survey:
 
     report: NodeReport
     guests: tuple[Guest, ...]
-
-
-def check_new_name(name: str) -> str:
-    """A name that a new guest can have: it becomes a host name and a file name; ValueError says what is allowed."""
-    if not _GUEST_NAME.fullmatch(name) or f".{_FORMAT}" in name:
-        raise ValueError(f"bad name for a guest {name!r}: letters, digits, '.', '_' and '-', at most 63")
-    return name
 
 
 def boot(cloud: Cloud, template: Template, request: BootRequest, progress: Callable[[str], None]) -> Node:
@@ -159,7 +150,7 @@ def _make(
         try:
             node.change(lambda hypervisor: hypervisor.define(_definition(own_xml, complete, capabilities)))
             build.keep()
-            node.change(lambda hypervisor: hypervisor.change(guest.name, "start"))
+            node.change_guest(guest.name, "start")
         except BaseException:
             _undo(node, complete)
             raise
@@ -173,7 +164,7 @@ def _undo(node: Node, guest: GuestSpec) -> None:
     """Take back what was defined and kept; what cannot be reached any more stays, and the error says why."""
     for verb in ("stop", "undefine"):
         with suppress(MCluError):
-            node.change(lambda hypervisor, verb=verb: hypervisor.change(guest.name, verb))
+            node.change_guest(guest.name, verb)
     with suppress(MCluError):
         node.run(["rm", "-f", "--", *guest.files])
 

@@ -6,7 +6,6 @@ word (the user interrupts, the link is lost, this program is killed), it ends th
 """
 
 import secrets
-import shlex
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -25,7 +24,10 @@ set -u
 word=$1 output=$2 size=$3
 say() { printf '%s %s\n' "$word" "$*"; }
 exec 8>>"$output.claim" || { say fault "cannot write to ${output%/*}"; exit 1; }
-flock -n 8 && [ "$output.claim" -ef /proc/self/fd/8 ] || { say fault "somebody else is booting a guest of this name"; exit 1; }
+flock -n 8 && [ "$output.claim" -ef /proc/self/fd/8 ] || {
+    say fault "somebody else is booting a guest of this name"
+    exit 1
+}
 discard() { rm -f -- "$output" "$output".* 2>/dev/null; rm -f -- "$output.claim"; }
 work=
 leave() { if [ -n "$work" ]; then rm -rf -- "$work"; fi; rm -f -- "$output.claim"; }
@@ -60,7 +62,11 @@ for file in "$output" "$output".*; do
 done
 say ready
 while [ ! -s "$work/answer" ] && kill -0 $reader 2>/dev/null; do wait $reader; done
-if [ "$(cat "$work/answer" 2>/dev/null)" = keep ]; then rm -f -- "$output.unfinished"; else discard; say discarded; exit 1; fi
+if [ "$(cat "$work/answer" 2>/dev/null)" != keep ]; then
+    discard
+    exit 1
+fi
+rm -f -- "$output.unfinished"
 say kept
 """
 
@@ -140,8 +146,3 @@ def _failure(status: str, tail: deque[str]) -> str:
     lines = [line for line in tail if line.strip()]
     told = f"the build failed with exit status {status}, and what it made was removed"
     return "\n  ".join([told + (". It said last:" if lines else ""), *lines])
-
-
-def quoted(paths: tuple[str, ...]) -> str:
-    """File names for a person to read."""
-    return ", ".join(shlex.quote(path) for path in paths)

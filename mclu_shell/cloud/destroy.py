@@ -17,9 +17,9 @@ while [ "$own" -gt 0 ]; do
     own=$((own - 1)); shift
 done
 for disk; do
-    printf 'backing '
-    qemu-img info -U --backing-chain --output=json -- "$disk" 2>/dev/null | tr -d '\n'
-    echo
+    chain=
+    if [ -e "$disk" ]; then chain=$(qemu-img info -U --backing-chain --output=json -- "$disk") || exit 1; fi
+    printf 'backing %s\n' "$(printf %s "$chain" | tr -d '\n')"
 done
 """
 
@@ -54,7 +54,7 @@ def find_remains(node: Node, guest: Guest) -> Remains:
 def destroy(node: Node, guest: Guest, remains: Remains) -> None:
     """Stop and undefine a guest, then delete its files; MCluError names what could not be deleted."""
     for verb in ("stop", "undefine"):
-        node.change(lambda hypervisor, verb=verb: hypervisor.change(guest.name, verb))
+        node.change_guest(guest.name, verb)
     files = [file for file, _ in remains.delete]
     if not files:
         return
@@ -83,6 +83,6 @@ def _look(node: Node, own: Sequence[str], disks: Sequence[str]) -> tuple[dict[st
 
 
 def _files(chain: str) -> tuple[str, ...]:
-    """The files of a backing chain; a disk that QEMU cannot read has none that could be ours."""
+    """The files of a backing chain; of a disk that is not there, none."""
     images = json.loads(chain) if chain else []
     return tuple(image["filename"] for image in images)

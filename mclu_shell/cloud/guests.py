@@ -1,5 +1,6 @@
 """Which guests are meant: names and wildcards, with or without their node, looked for on all nodes at once."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 # A guest's name becomes part of file names on its node, which end here.
 _LONGEST_BYTES = 255
+_NEW_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_NOT_IN_NAME = ".qcow2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,14 @@ def parse_guest(text: str) -> GuestPattern:
     if not guest.strip() or bad or (colon and not host) or len(guest.encode(errors="replace")) > _LONGEST_BYTES:
         raise ValueError(f"bad guest name {text!r}")
     return GuestPattern(host, guest)
+
+
+def check_new_name(name: str) -> str:
+    """A name that a new guest can have: it becomes a host name and a file name; ValueError says what is allowed."""
+    # Files beside a guest's disk are named after it; another guest's must never look like one of them.
+    if not _NEW_NAME.fullmatch(name) or _NOT_IN_NAME in name:
+        raise ValueError(f"bad name for a guest {name!r}: letters, digits, '.', '_' and '-', at most 63")
+    return name
 
 
 def _is_half(char: str) -> bool:

@@ -63,6 +63,6 @@ def _need_active(node: Node, guest: Guest) -> None:
 
 def _change(node: Node, guest: Guest, verb: str) -> None:
     try:
-        node.change(lambda hypervisor: hypervisor.change(guest.name, verb))
+        node.change_guest(guest.name, verb)
     except NotFound as error:
         raise NotFound(f"{guest.name} has gone meanwhile", place=node.name) from error

@@ -129,7 +129,8 @@ class Link:
                 raise SSHFault(
                     "ssh: sshd forwards no sockets",
                     place=self.target.node,
-                    remedy="set 'AllowStreamLocalForwarding yes' in its sshd_config",
+                    remedy="set 'AllowStreamLocalForwarding yes' in its sshd_config, and let no option of our key "
+                    "in its authorized_keys forbid it",
                 ) from error
             return None
         except (paramiko.SSHException, OSError, EOFError) as error:

@@ -30,6 +30,7 @@ class Shell(cmd2.Cmd):
         super().__init__(allow_cli_args=False, allow_clipboard=False, auto_suggest=True)
         self.prompt = "mclu> "
         self._mclu = session
+        session.confirm = self._confirm
         self.main_session.completer = completer
         # cmd2's highlighting knows cmd2's commands only.
         self.main_session.lexer = None
@@ -46,6 +47,12 @@ class Shell(cmd2.Cmd):
             # The terminal has shown ^C, and the prompt would stand behind it.
             self.poutput("")
         return self._mclu.has_quit
+
+    def _confirm(self, question: str) -> bool:
+        """Ask at the terminal; whatever does not begin with y, also the end of the input, means no."""
+        self.poutput(question + " [y/N] ", end="")
+        self.stdout.flush()
+        return self.stdin.readline().strip().lower().startswith("y")
 
     def sigint_handler(self, signum: int, frame: Any) -> None:  # noqa: ARG002
         """Ctrl-C: what runs is interrupted, and nothing else."""

@@ -76,6 +76,8 @@ def _boot(node: Node, report: int) -> NoReturn:
     _fresh("run", 0o755)
     _fresh("tmp", 0o1777)
     Path("run/sshd").mkdir(mode=0o755)
+    # /var/lock leads there; libvirtd locks a guest's console in it, as UUCP did.
+    Path("run/lock").mkdir(mode=0o755)
     kernel.set_host_name(node.name)
     lan.configure_node(node.number)
     _mount_all()

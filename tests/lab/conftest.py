@@ -1,7 +1,9 @@
 """Real nodes for tests: one lab of four for all of them, reset for each."""
 
 import os
+import shutil
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -30,3 +32,15 @@ def cloud(lab4: RealLab) -> RealLab:
     """The lab of four nodes with ham0 on, the others off, nothing frozen and all keys known; `power` changes that."""
     lab4.power(on=["ham0"])
     return lab4
+
+
+@pytest.fixture
+def ssh_files(cloud: RealLab, tmp_path: Path) -> Iterator[Path]:
+    """The operator's .ssh, which a test may change, as it may mclu.conf: both are put back."""
+    directory, kept = cloud.path / "home/.ssh", tmp_path / "kept"
+    shutil.copytree(directory, kept)
+    config = (cloud.path / "mclu.conf").read_text()
+    yield directory
+    shutil.rmtree(directory)
+    shutil.copytree(kept, directory)
+    (cloud.path / "mclu.conf").write_text(config)

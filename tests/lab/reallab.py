@@ -14,9 +14,13 @@ Done = subprocess.CompletedProcess[str]
 _numbers = itertools.count()
 
 
+def environment() -> dict[str, str]:
+    """Return an environment in which the mclu under test is the one that is found."""
+    return {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}"}
+
+
 def execute(command: Sequence[str], *, given: str | None = None, timeout: float = 60) -> Done:
-    """Run a command, in an environment in which the mclu under test is the one that is found."""
-    path = f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}"
+    """Run a command in that environment."""
     return subprocess.run(
         command,
         **({"stdin": subprocess.DEVNULL} if given is None else {"input": given}),
@@ -24,7 +28,7 @@ def execute(command: Sequence[str], *, given: str | None = None, timeout: float 
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "PATH": path},
+        env=environment(),
     )
 
 

@@ -139,6 +139,7 @@ def end_guests(lab: RealLab, *nodes: str) -> None:
 
 # Files
 
+
 @contextlib.contextmanager
 def disk_file(lab: RealLab, node: str, name: str, change: Callable[[str], str]) -> Iterator[None]:
     """Change a file on a node's disk while the node is off, and have it as it was afterwards."""

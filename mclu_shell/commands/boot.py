@@ -1,0 +1,38 @@
+"""Make a new guest from a template, and start it.
+
+Without HOST it goes to the first node, in the order of mclu.conf, that has enough free memory. Everything that
+can be checked is, before anything is made; if something fails later, or you interrupt it, nothing is left behind.
+
+  boot tiny web
+  boot rawhide ham1:test --size 20G --memory 4G
+"""
+
+import argparse
+from collections.abc import Iterator
+
+from mclu_shell import kinds
+from mclu_shell.cloud.boot import BootRequest, boot
+from mclu_shell.cloud.template import find_template, read_template
+from mclu_shell.command import Context, Parser
+from mclu_shell.results import Entry, Result
+
+
+def add_arguments(parser: Parser) -> None:
+    """The template, the new guest's name, and what it gets."""
+    parser.add_argument("template", metavar="TEMPLATE", type=kinds.TEMPLATE, help="what to build ('list --templates')")
+    parser.add_argument("guest", metavar="[HOST:]NAME", type=kinds.NEW_GUEST, help="the new guest")
+    parser.add_argument("--memory", metavar="SIZE", type=kinds.size_kind("1G", "2G", "4G", "8G"), help="such as 4G")
+    parser.add_argument("--size", metavar="SIZE", type=kinds.size_kind("10G", "20G", "50G"), help="of its disk: 20G")
+    parser.add_argument("--timezone", metavar="TZ", type=kinds.TIMEZONE, help="such as Europe/London")
+    parser.add_argument(
+        "--vcpus", metavar="N", type=kinds.VCPUS, help="virtual CPUs (default: physical CPUs, at most 4)"
+    )
+
+
+def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
+    """One line: where it runs."""
+    host, name = args.guest
+    template = read_template(find_template(args.template))
+    request = BootRequest(name, host, args.memory, args.size, args.timezone, args.vcpus)
+    node = boot(context.cloud, template, request, context.notify)
+    yield Entry(f"{node.name}:{name}", "running", tone="good")

@@ -1,0 +1,36 @@
+"""Reboot guests: ask each to, or with --hard reset it, as its reset button would.
+
+reboot web
+reboot --hard 'ham1:*'
+"""
+
+import argparse
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from mclu_shell import kinds
+from mclu_shell.cloud import lifecycle
+from mclu_shell.cloud.guests import find_guests
+from mclu_shell.cloud.parallel import each
+from mclu_shell.command import Context, Parser
+from mclu_shell.results import Entry, Result
+
+if TYPE_CHECKING:
+    from mclu_shell.errors import MCluError
+
+
+def add_arguments(parser: Parser) -> None:
+    """Guests or wildcards, and how."""
+    parser.add_argument("guests", nargs="+", metavar="[HOST:]GUEST", type=kinds.RUNNING_GUEST, help="guest or wildcard")
+    parser.add_argument("--hard", action="store_true", help="reset it instead of asking it")
+
+
+def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
+    """A line per guest."""
+    faults: list[MCluError] = []
+    found = find_guests(context.cloud, args.guests, active=True, faults=faults)
+    done = "reset" if args.hard else "told to reboot"
+    for outcome in each(found, lambda one: lifecycle.reboot(*one, hard=args.hard)):
+        node, guest = outcome.item
+        yield outcome.error or Entry(f"{node.name}:{guest.name}", done, tone="good")
+    yield from faults

@@ -1,0 +1,55 @@
+"""Shut guests down: ask each to, and wait until it has.
+
+A guest that does not listen (no ACPI, no agent, a question on its screen) still runs after --timeout; with
+--force it is then stopped, like pulling its plug.
+
+  shutdown web
+  shutdown 'ham1:*' --timeout 5m --force
+"""
+
+import argparse
+import threading
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from mclu_shell import kinds
+from mclu_shell.cloud import lifecycle
+from mclu_shell.cloud.guests import find_guests
+from mclu_shell.cloud.parallel import each
+from mclu_shell.command import Context, Parser
+from mclu_shell.results import Entry, Result
+from mclu_shell.units import format_duration
+
+if TYPE_CHECKING:
+    from mclu_shell.errors import MCluError
+
+_TIMEOUT_S = 120
+
+
+def add_arguments(parser: Parser) -> None:
+    """Guests or wildcards, and how long to be patient."""
+    parser.add_argument("guests", nargs="+", metavar="[HOST:]GUEST", type=kinds.RUNNING_GUEST, help="guest or wildcard")
+    parser.add_argument(
+        "--timeout",
+        metavar="SECONDS",
+        type=kinds.duration_kind(60, _TIMEOUT_S, 300),
+        default=_TIMEOUT_S,
+        help=f"how long to wait (default: {format_duration(_TIMEOUT_S)})",
+    )
+    parser.add_argument("--force", action="store_true", help="then stop it, like pulling its plug")
+
+
+def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
+    """A line per guest, as it stops."""
+    faults: list[MCluError] = []
+    found = find_guests(context.cloud, args.guests, active=True, faults=faults)
+    stop = threading.Event()
+    try:
+        context.notify("waiting for the guest to shut down" if len(found) == 1 else "waiting for guests to shut down")
+        waiting = each(found, lambda one: lifecycle.shutdown(*one, args.timeout, force=args.force, stop=stop))
+        for outcome in waiting:
+            node, guest = outcome.item
+            yield outcome.error or Entry(f"{node.name}:{guest.name}", outcome.unwrap(), tone="quiet")
+    finally:
+        stop.set()
+    yield from faults

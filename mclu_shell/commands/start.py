@@ -1,0 +1,34 @@
+"""Start guests that are defined, but not running.
+
+start web
+start 'ham1:*'
+"""
+
+import argparse
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from mclu_shell import kinds
+from mclu_shell.cloud import lifecycle
+from mclu_shell.cloud.guests import find_guests
+from mclu_shell.cloud.parallel import each
+from mclu_shell.command import Context, Parser
+from mclu_shell.results import Entry, Result
+
+if TYPE_CHECKING:
+    from mclu_shell.errors import MCluError
+
+
+def add_arguments(parser: Parser) -> None:
+    """Guests or wildcards."""
+    parser.add_argument("guests", nargs="+", metavar="[HOST:]GUEST", type=kinds.STOPPED_GUEST, help="guest or wildcard")
+
+
+def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
+    """A line per guest."""
+    faults: list[MCluError] = []
+    found = find_guests(context.cloud, args.guests, active=False, faults=faults)
+    for outcome in each(found, lambda one: lifecycle.start(*one)):
+        node, guest = outcome.item
+        yield outcome.error or Entry(f"{node.name}:{guest.name}", "started", tone="good")
+    yield from faults
