@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mclu_shell.cloud.guests import check_new_name, parse_guest
+from mclu_shell.cloud.template import find_templates, template_name
 from mclu_shell.units import format_duration, format_size, parse_duration, parse_size
 
 if TYPE_CHECKING:
@@ -132,6 +133,13 @@ def _timezones(_snapshot: "Snapshot") -> list[Candidate]:
 
 
 TIMEZONE = Kind(_timezone, _timezones)
+
+
+def _templates(_snapshot: "Snapshot") -> list[Candidate]:
+    return [Candidate(template_name(path)) for path in find_templates()]
+
+
+TEMPLATE = Kind(str, _templates)
 
 
 def _vcpus(text: str) -> int:

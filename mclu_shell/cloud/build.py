@@ -21,6 +21,7 @@ from mclu_shell.errors import LinkLost, NodeFault, Refused
 # one who held it before removes it on leaving. Background jobs of sh get no input unless it is handed to them.
 _SCRIPT = r"""
 set -u
+umask 077
 word=$1 output=$2 size=$3
 say() { printf '%s %s\n' "$word" "$*"; }
 exec 8>>"$output.claim" || { say fault "cannot write to ${output%/*}"; exit 1; }

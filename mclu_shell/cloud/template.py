@@ -5,7 +5,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from mclu_shell.errors import TemplateError
+from mclu_shell.errors import NotFound, TemplateError, near
 from mclu_shell.units import parse_size
 
 _SUFFIX = ".template"
@@ -23,6 +23,9 @@ class Template:
     minimum_memory_bytes: int | None = None
     recommended_memory_bytes: int | None = None
     minimum_size_bytes: int | None = None
+    disk_bus: str | None = None
+    network_model: str | None = None
+    kernel_arguments: str | None = None
 
 
 def template_directories() -> list[Path]:
@@ -38,6 +41,19 @@ def find_templates() -> list[Path]:
         for path in directory.glob(f"*{_SUFFIX}"):
             found.setdefault(path.name, path)
     return [found[name] for name in sorted(found)]
+
+
+def find_template(name: str) -> Path:
+    """The template of a name; NotFound with near misses if there is none."""
+    known = {template_name(path): path for path in find_templates()}
+    if name not in known:
+        raise NotFound(f"no such template {name!r}", remedy=near(name, list(known)) or "see 'list --templates'")
+    return known[name]
+
+
+def custom_xml(template: Template, environment: dict[str, str]) -> str | None:
+    """A template's own domain XML for a guest; None if it does not know `xml`."""
+    return _answer(template.path, "xml", environment)
 
 
 def template_name(path: Path) -> str:
@@ -62,6 +78,9 @@ def read_template(path: Path) -> Template:
         minimum_memory_bytes=_size(path, "minimum-memory"),
         recommended_memory_bytes=_size(path, "recommended-memory"),
         minimum_size_bytes=_size(path, "minimum-size"),
+        disk_bus=_answer(path, "disk-bus"),
+        network_model=_answer(path, "network-model"),
+        kernel_arguments=_answer(path, "kernel-arguments"),
     )
 
 
@@ -75,12 +94,13 @@ def _size(path: Path, parameter: str) -> int | None:
         raise TemplateError(f"{parameter}: {error}", place=template_name(path)) from None
 
 
-def _answer(path: Path, parameter: str) -> str | None:
+def _answer(path: Path, parameter: str, environment: dict[str, str] | None = None) -> str | None:
     """The one line that a template prints for a parameter; None if it does not know the parameter."""
     name = template_name(path)
     try:
         done = subprocess.run(
             [str(path.absolute()), parameter],
+            env={**os.environ, **(environment or {})},
             capture_output=True,
             stdin=subprocess.DEVNULL,
             text=True,

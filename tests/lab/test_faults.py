@@ -1,0 +1,177 @@
+"""What a user is told when something is wrong with a node, by every command, and how soon: on real nodes.
+
+In each of these tests ham0 runs a guest, ham1 has the fault, ham2 is on and idle, and ham3 is off.
+"""
+
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.lab.reallab import RealLab
+from tests.lab.typed import LIMIT_S, Told, at_once, is_on, logins, mclu, run_guest, started, until
+
+HAM0 = r"ham0 on\n  total: \d+pcpus \S+\n  used:  1guests 1vcpus 64.0M\n  free: \S+\n"
+HAM2 = r"ham2 on\n  total: \d+pcpus \S+\n  free: \S+\n"
+
+
+@pytest.fixture
+def lab(cloud: RealLab) -> Iterator[RealLab]:
+    """The four nodes, before the fault."""
+    cloud.power(on=["ham0", "ham1", "ham2"])
+    run_guest(cloud, "ham0", "web")
+    yield cloud
+    # Some of the faults end with the power only.
+    cloud.off("ham1")
+
+
+def _on_ham1(lab: RealLab, script: str) -> None:
+    done = lab.run("sh", "-e", "-c", script, node="ham1")
+    assert done.returncode == 0, done.stderr
+
+
+END = "read -r pid <{0}; kill $pid; tail --pid=$pid -f /dev/null"
+
+
+def _stop_libvirtd(lab: RealLab) -> None:
+    _on_ham1(lab, END.format("/run/libvirtd.pid"))
+
+
+def _stop_sshd(lab: RealLab) -> None:
+    _on_ham1(lab, END.format("/run/sshd.pid"))
+
+
+def _refuse_key(lab: RealLab) -> None:
+    _on_ham1(lab, "mount --bind /dev/null /root/.ssh/authorized_keys")
+
+
+def _forbid_forwarding(lab: RealLab) -> None:
+    _on_ham1(lab, "(cat /etc/ssh/sshd_config; echo AllowStreamLocalForwarding no) >/tmp/sshd_config")
+    _on_ham1(lab, "mount --bind /tmp/sshd_config /etc/ssh/sshd_config")
+    _stop_sshd(lab)
+    _on_ham1(lab, "/usr/sbin/sshd -E /var/log/sshd")
+    lab.wait("on", "ham1")
+
+
+Fault = tuple[Callable[[RealLab], None], str, tuple[str, ...]]
+FAULTS: dict[str, Fault] = {
+    "unknown host key": (lambda lab: lab.forget("ham1"), "ssh: host key not known", ("'ssh root@ham1'", "SHA256:")),
+    "changed host key": (lambda lab: lab.rekey("ham1"), "ssh: host key has CHANGED", ("ssh-keygen -R ham1",)),
+    "refused key": (_refuse_key, "ssh: permission denied for root", ("'ssh root@ham1'",)),
+    "sshd stopped": (_stop_sshd, "ssh: connection refused on port 22", ("sshd",)),
+    "frozen node": (lambda lab: lab.freeze("ham1"), "ssh: not answering", ("reset",)),
+    "libvirtd stopped": (_stop_libvirtd, "libvirtd not running", ("systemctl start libvirtd",)),
+    "frozen libvirtd": (
+        lambda lab: lab.freeze("ham1", libvirtd=True),
+        "libvirtd not answering",
+        ("systemctl restart libvirtd",),
+    ),
+    "forwarding forbidden": (_forbid_forwarding, "ssh: sshd forwards no sockets", ("AllowStreamLocalForwarding",)),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_one_clear_line_and_the_others_in_full(lab: RealLab, fault: str) -> None:
+    inflict, fact, remedy = FAULTS[fault]
+    inflict(lab)
+    status, listed, off = at_once(lab, "status", "list --active", "off ham1 ham2")
+    for told in (status, listed, off):
+        told.complains("ham1", fact, *remedy)
+    assert re.fullmatch(f"{HAM0}ham1 on, {fact}\n{HAM2}ham3 off\n", status.out), status.out
+    assert [line.split()[:2] for line in listed.lines] == [["ham0:web", "running"]]
+    assert off.out == ""
+    assert is_on(lab, "ham1", "ham2")
+
+
+def test_what_is_advised_for_host_keys_helps(lab: RealLab) -> None:
+    lab.rekey("ham1")
+    advised = re.search(r"(ssh-keygen -R \S+), then '(ssh \S+)'", mclu(lab, "status", "ham1").err)
+    assert advised
+    assert lab.run(*advised[1].split()).returncode == 0
+    told = mclu(lab, "status", "ham1")
+    told.complains("ham1", "host key not known")
+    # The fingerprint is the one that ssh-keygen shows on the node.
+    shown = lab.run("ssh-keygen", "-lf", "/etc/ssh/ssh_host_ed25519_key.pub", node="ham1").stdout.split()[1]
+    assert shown in told.err
+    ssh, login = advised[2].split()
+    assert lab.run(ssh, "-o", "StrictHostKeyChecking=accept-new", login, "true").returncode == 0
+    assert mclu(lab, "status", "ham1").status == 0
+
+
+def test_a_frozen_libvirtd_that_goes_on_is_well_again(lab: RealLab) -> None:
+    lab.freeze("ham1", libvirtd=True)
+    with started(lab, "status", "ham1") as command:
+        _is_asked(lab, logins(lab, "ham1"))
+        lab.thaw("ham1", libvirtd=True)
+        out, err = command.communicate(timeout=30)
+    assert (command.returncode, out.splitlines()[0], err) == (0, "ham1 on", "")
+
+
+def test_a_libvirtd_that_is_restarted_during_the_question_is_asked_again(lab: RealLab) -> None:
+    before = logins(lab, "ham1")
+    lab.freeze("ham1", libvirtd=True)
+    with started(lab, "status", "ham1") as command:
+        _is_asked(lab, before)
+        _on_ham1(
+            lab, "read -r pid </run/libvirtd.pid; kill -KILL $pid; tail --pid=$pid -f /dev/null; libvirtd --daemon"
+        )
+        out, err = command.communicate(timeout=30)
+    assert (command.returncode, out.splitlines()[0], err) == (0, "ham1 on", "")
+
+
+def _is_asked(lab: RealLab, logins_before: int) -> None:
+    """Wait until mclu has logged in on ham1."""
+    until(lambda: logins(lab, "ham1") > logins_before)
+
+
+@pytest.mark.parametrize("line", ["status", "list --active", "off ham1"])
+def test_a_node_that_dies_during_the_command(lab: RealLab, line: str) -> None:
+    before = logins(lab, "ham1")
+    # It does not answer, so the question is still under way when the plug is pulled.
+    lab.freeze("ham1", libvirtd=True)
+    with started(lab, *line.split()) as command:
+        _is_asked(lab, before)
+        assert command.poll() is None
+        lab.off("ham1")
+        out, err = command.communicate(timeout=LIMIT_S)
+    assert (command.returncode, err) == (0, "")
+    wanted = {
+        "status": f"{HAM0}ham1 off\n{HAM2}ham3 off\n",
+        "list --active": r"ham0:web +running +64.0M +1vcpus\n",
+        "off ham1": "ham1 off\n",
+    }
+    assert re.fullmatch(wanted[line], out), out
+
+
+def test_a_node_that_dies_while_it_is_watched_going_down(lab: RealLab) -> None:
+    _on_ham1(lab, "printf '#!/bin/sh\\ntrue\\n' >/tmp/poweroff; chmod +x /tmp/poweroff")
+    _on_ham1(lab, "mount --bind /tmp/poweroff /usr/local/sbin/poweroff")
+    before = logins(lab, "ham1")
+    with started(lab, "off", "ham1") as command:
+        _is_asked(lab, before)
+        # Its poweroff does nothing: it stays on, and so it is not reported as off.
+        with pytest.raises(subprocess.TimeoutExpired):
+            command.communicate(timeout=2)
+        lab.off("ham1")
+        out, err = command.communicate(timeout=LIMIT_S)
+    assert (command.returncode, out, err) == (0, "ham1 off\n", "")
+
+
+def test_no_node_answers(lab: RealLab) -> None:
+    """All at once, each with another fault: one line for each, and not one after the other."""
+    lab.freeze("ham0")
+    lab.freeze("ham2", libvirtd=True)
+    _stop_libvirtd(lab)
+    told: Told = mclu(lab, "status")
+    lab.thaw("ham0")
+    lab.thaw("ham2", libvirtd=True)
+    assert told.seconds < LIMIT_S
+    assert told.status == 1
+    assert told.lines == [
+        "ham0 on, ssh: not answering",
+        "ham1 on, libvirtd not running",
+        "ham2 on, libvirtd not answering",
+        "ham3 off",
+    ]
+    assert [line.split(":")[1] for line in told.err.splitlines()] == [" ham0", " ham1", " ham2"]
