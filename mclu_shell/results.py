@@ -1,9 +1,13 @@
 """What a command yields: small frozen records that a renderer shows as text, and later as data."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from mclu_shell.errors import MCluError
+
+if TYPE_CHECKING:
+    from mclu_shell.terminal import Terminal
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,5 +47,13 @@ class Quit:
     """Nothing more is to be run."""
 
 
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """Something that has the terminal while it runs, such as a guest's console; the session runs it."""
+
+    what: str
+    run: Callable[["Terminal"], None]
+
+
 # A command yields these as it goes; an error among them is told, makes the exit status 1, and ends nothing.
-Result: TypeAlias = Text | Entry | Table | Quit | MCluError
+Result: TypeAlias = Text | Entry | Table | Handover | Quit | MCluError

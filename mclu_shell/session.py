@@ -15,7 +15,7 @@ from mclu_shell.command import Command, Context, HelpAsked
 from mclu_shell.errors import MCluError, OutputError
 from mclu_shell.language import Line
 from mclu_shell.render import Renderer
-from mclu_shell.results import Quit, Result, Text
+from mclu_shell.results import Handover, Quit, Result, Text
 
 if TYPE_CHECKING:
     import argparse
@@ -45,6 +45,8 @@ class Session:
         self.has_quit = False
         # Set by the interactive shell alone.
         self.confirm: Callable[[str], bool] | None = None
+        # What was typed behind the line that runs, and is already read; set by the interactive shell alone, too.
+        self.typed_ahead: Callable[[], bytes] | None = None
         self._open_cloud = open_cloud
         self._opening = threading.Lock()
         self._cloud: Cloud | None = None
@@ -185,6 +187,8 @@ class Session:
                     status = max(status, result.status)
                 elif isinstance(result, Quit):
                     self.has_quit = True
+                elif isinstance(result, Handover):
+                    self._hand_over(result, renderer)
                 else:
                     _show(renderer, result)
         except HelpAsked as asked:
@@ -192,6 +196,16 @@ class Session:
         finally:
             renderer.end_progress()
         return status
+
+    def _hand_over(self, handover: Handover, renderer: Renderer) -> None:
+        # Most commands need no terminal.
+        from mclu_shell.terminal import Terminal
+
+        renderer.end_progress()
+        try:
+            handover.run(Terminal(sys.stdin, renderer.out, renderer.err, self.typed_ahead))
+        except BrokenPipeError as error:
+            raise _ReaderGone from error
 
 
 class _ReaderGone(Exception):

@@ -19,10 +19,11 @@ LEVELS = (
     {"shell"},
     {"session", "script", "completion"},
     {"commands"},
-    {"command", "render"},
+    {"command", "render", "handovers"},
     {"kinds", "results", "language"},
+    {"terminal"},
     {"cloud"},
-    {"config"},
+    {"config", "terminal"},
     {"errors", "units"},
     # The package itself: its version.
     {"mclu_shell"},

@@ -55,7 +55,7 @@ class TestDoors:
         assert done.stdout.startswith("usage: quit")
 
     @pytest.mark.parametrize(
-        ("line", "status"), [("status", 0), ("off ham0", 1), ("stats", 2), ("status 'a", 2), ("on ham1 --wait=x", 2)]
+        ("line", "status"), [("status", 0), ("off ham0", 1), ("lst", 2), ("status 'a", 2), ("on ham1 --wait=x", 2)]
     )
     def test_a_line_means_the_same_through_each(self, mclu: Program, tmp_path: Path, line: str, status: int) -> None:
         (tmp_path / "x.mclu").write_text(line)
@@ -87,7 +87,7 @@ class TestOptions:
             (["-c"], "argument -c: expected one argument"),
             (["--color", "blue", "status"], "argument --color: invalid choice: 'blue'"),
             (["-c", "status", "list"], "'list': there can be -c lines or a command, not both"),
-            (["stats"], "unknown command 'stats'; did you mean 'status'?"),
+            (["lst"], "unknown command 'lst'; did you mean 'list'?"),
             ([""], "unknown command ''"),
             (["status", "--bogus"], "status: unrecognized arguments: --bogus"),
             (["nosuch.mclu"], "nosuch.mclu: cannot read: No such file or directory"),
@@ -153,10 +153,10 @@ class TestStreams:
             ("<&-", "--demo status", 0),
             (">&-", "--demo status", 1),
             (">&-", "--version", 1),
-            ("2>&-", "--demo stats", 2),
+            ("2>&-", "--demo lst", 2),
             ("2>&-", "--bogus", 2),
             ("<&- >&- 2>&-", "--demo status", 1),
-            ("2>/dev/full", "--demo stats", 2),
+            ("2>/dev/full", "--demo lst", 2),
             ("2>/dev/full", "--bogus", 2),
         ],
     )

@@ -31,9 +31,9 @@ def test_an_empty_line_offers_all_commands_with_what_they_do() -> None:
 @pytest.mark.parametrize(
     ("text", "candidates"),
     [
-        ("sta", ["status"]),
-        ("list; sta", ["status"]),
-        ("o", ["off", "on"]),
+        ("stat", ["status"]),
+        ("list; stat", ["status"]),
+        ("of", ["off"]),
         ("zzz", []),
         ("zzz ", []),
         ("status ", ["ham0", "ham1", "ham2", "egg"]),
@@ -50,7 +50,7 @@ def test_an_empty_line_offers_all_commands_with_what_they_do() -> None:
         ("list x", []),
         ("on --wait ", ["60", "300", "600"]),
         ("on ham1 --w", ["--wait"]),
-        ("help st", ["status"]),
+        ("help stat", ["status"]),
         ("help status li", ["list"]),
         ("# ", []),
         ("!l", []),

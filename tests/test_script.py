@@ -14,7 +14,7 @@ def test_it_runs_line_by_line(demo: InProcess) -> None:
 @pytest.mark.parametrize(
     ("last", "told"),
     [
-        ("stats", "mclu: x.mclu:3: unknown command 'stats'; did you mean 'status'?\n"),
+        ("lst", "mclu: x.mclu:3: unknown command 'lst'; did you mean 'list'?\n"),
         ("status --bogus", "mclu: x.mclu:3: status: unrecognized arguments: --bogus; see 'help status'\n"),
         ("on 'a;b'", "mclu: x.mclu:3: on: argument NODE: bad node name 'a;b'; see 'help on'\n"),
         ("status 'ham", "mclu: x.mclu:3: no closing '\n"),

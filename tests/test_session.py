@@ -31,7 +31,7 @@ class TestStatus:
             ("status ham1", 0),
             ("on ham9", 1),
             ("off ham0", 1),
-            ("stats", 2),
+            ("lst", 2),
             ("''", 2),
             ("status --bogus", 2),
             ("status 'a", 2),
@@ -114,7 +114,7 @@ class TestMessages:
     @pytest.mark.parametrize(
         ("line", "told"),
         [
-            ("stats", "mclu: unknown command 'stats'; did you mean 'status'?\n"),
+            ("lst", "mclu: unknown command 'lst'; did you mean 'list'?\n"),
             ("zzz", "mclu: unknown command 'zzz'; see 'help'\n"),
             ("on ham9", "mclu: no such node 'ham9'; did you mean 'ham3' or 'ham2' or 'ham1'?\n"),
             ("on 'web*'", "mclu: no node matches 'web*'; there are ham0, ham1, ham2, ham3\n"),

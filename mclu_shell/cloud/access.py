@@ -1,16 +1,18 @@
 """How a machine is reached: over SSH, on this machine, or simulated. Each opens the way to its libvirt."""
 
 import contextlib
+import itertools
 import logging
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote, urlsplit
 
 from mclu_shell.cloud.dial import dial
-from mclu_shell.cloud.forward import Duplex, Forward
+from mclu_shell.cloud.forward import Address, Duplex, Forward
+from mclu_shell.cloud.libvirtsocket import LIBVIRT_SOCKETS, open_libvirt_socket
 from mclu_shell.cloud.process import Completed, LocalProcess, Process, run_here
 from mclu_shell.cloud.sshconfig import SSHConfig, Target
 from mclu_shell.cloud.wake import send_magic_packet
@@ -22,9 +24,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# libvirtd, then the split daemon for QEMU (libvirt's daemons.html).
-LIBVIRT_SOCKETS = ("/run/libvirt/libvirt-sock", "/run/libvirt/virtqemud-sock")
-_START_LIBVIRTD = "on the node: systemctl start libvirtd"
 # sudo is needed only by a user who is not root; a non-interactive shell may have no sbin in its PATH.
 _POWER_OFF = 'PATH=$PATH:/usr/sbin:/sbin; if [ "$(id -u)" = 0 ]; then poweroff; else sudo -n poweroff; fi'
 _POWER_OFF_TIMEOUT_S = 20.0
@@ -60,11 +59,26 @@ class Access(Protocol):
     def start(self, argv: Sequence[str]) -> Process:
         """Start a command on the machine, over the way that is open."""
 
+    def branch(self) -> tuple[str, Forward | None]:
+        """A URI of libvirt for one more connection, and what cuts that one alone (if it can be cut)."""
+
+    def connect(self, address: Address) -> Duplex:
+        """What listens at an address of the machine, over the way that is open; ConnectionRefusedError if nothing."""
+
 
 def forwarded_uri(uri: str, path: Path) -> str:
     """A libvirt URI for the daemon behind a local socket (libvirt's uri.html, "socket" parameter)."""
     parts = urlsplit(uri)
     return f"{parts.scheme}+unix://{parts.path}?socket={quote(str(path))}"
+
+
+_branches = itertools.count()
+
+
+def _branch(uri: str, path: Path, connect: Callable[[], Duplex]) -> tuple[str, Forward]:
+    """A forward beside the one at `path`, and libvirt's URI through it."""
+    forward = Forward(path.with_name(f"{path.stem}-{next(_branches)}.sock"), connect)
+    return forwarded_uri(uri, forward.path), forward
 
 
 class SSHAccess:
@@ -82,7 +96,7 @@ class SSHAccess:
     def open(self, deadline: float) -> str:
         """Dial, log in, find libvirt's socket and forward it."""
         self._link = self._login(deadline)
-        self._remote_path, self._ready = self._find_libvirt(self._link, deadline)
+        self._remote_path, self._ready = open_libvirt_socket(self._link, deadline)
         self._forward = Forward(self._socket_path, self._channel)
         return forwarded_uri(self.node.uri, self._socket_path)
 
@@ -98,16 +112,6 @@ class SSHAccess:
         from mclu_shell.cloud.link import Link
 
         return Link(target, sock, deadline)
-
-    def _find_libvirt(self, link: "Link", deadline: float) -> tuple[str, Duplex]:
-        for path in LIBVIRT_SOCKETS:
-            channel = link.open_socket(path, max(0.1, deadline - time.monotonic()))
-            if channel is not None:
-                return path, channel
-        remedy = _START_LIBVIRTD
-        if link.target.user != "root":
-            remedy += f"; and {link.target.user} must be in its group 'libvirt'"
-        raise LibvirtDown("libvirtd not running", place=self.node.name, remedy=remedy)
 
     def _channel(self) -> Duplex:
         """What a new local connection is carried to; the first takes the channel that found libvirt."""
@@ -161,6 +165,20 @@ class SSHAccess:
     def start(self, argv: Sequence[str]) -> Process:
         """Start a command on the node."""
         return self._opened().start(argv)
+
+    def branch(self) -> tuple[str, Forward | None]:
+        """One more forwarded socket."""
+        return _branch(self.node.uri, self._socket_path, self._channel)
+
+    def connect(self, address: Address) -> Duplex:
+        """A channel to a socket or port of the node."""
+        link, timeout_s = self._opened(), self.node.answer_timeout
+        channel = (
+            link.open_socket(address, timeout_s) if isinstance(address, str) else link.open_port(address, timeout_s)
+        )
+        if channel is None:
+            raise ConnectionRefusedError
+        return channel
 
     def _opened(self) -> "Link":
         if self._link is None:
@@ -248,6 +266,20 @@ class LocalAccess:
     def start(self, argv: Sequence[str]) -> Process:
         """Start a command here."""
         return LocalProcess(argv)
+
+    def branch(self) -> tuple[str, Forward | None]:
+        """One more forwarded socket, where there is one at all."""
+        if self._forward is None:
+            return self.node.uri, None
+        return _branch(self.node.uri, self._socket_path, self._connect)
+
+    def connect(self, address: Address) -> Duplex:
+        """A socket or port of this machine."""
+        if isinstance(address, str):
+            return self._connect(address)
+        connection = socket.create_connection(address, self.node.answer_timeout)
+        connection.settimeout(None)
+        return connection
 
     def power_off(self) -> None:
         """Not ours to do: it would end this program, too."""

@@ -23,6 +23,8 @@ _SCRIPT = r"""
 set -u
 umask 077
 word=$1 output=$2 size=$3
+# When the connection goes, sshd sends a hang-up, and nobody reads what is said: neither may end the cleaning up.
+trap : HUP PIPE
 say() { printf '%s %s\n' "$word" "$*"; }
 exec 8>>"$output.claim" || { say fault "cannot write to ${output%/*}"; exit 1; }
 flock -n 8 && [ "$output.claim" -ef /proc/self/fd/8 ] || {
@@ -30,6 +32,8 @@ flock -n 8 && [ "$output.claim" -ef /proc/self/fd/8 ] || {
     exit 1
 }
 discard() { rm -f -- "$output" "$output".* 2>/dev/null; rm -f -- "$output.claim"; }
+# A signal ends `wait` before its time.
+await() { while :; do wait "$1"; status=$?; kill -0 "$1" 2>/dev/null || return 0; done; }
 work=
 leave() { if [ -n "$work" ]; then rm -rf -- "$work"; fi; rm -f -- "$output.claim"; }
 trap leave EXIT
@@ -50,8 +54,7 @@ build=$!
 ( exec 8>&-; read -r answer <&3; echo "$answer" >"$work/answer"; [ "$answer" = keep ] || kill -TERM -$build 2>/dev/null
   [ "$answer" = keep ] || { sleep 5; kill -KILL -$build 2>/dev/null; } ) &
 reader=$!
-wait $build
-status=$?
+await $build
 if [ $status -ne 0 ]; then
     kill $reader 2>/dev/null
     discard
@@ -62,7 +65,7 @@ for file in "$output" "$output".*; do
     case $file in *.claim | *.unfinished) ;; *) [ ! -e "$file" ] || say file "$file" ;; esac
 done
 say ready
-while [ ! -s "$work/answer" ] && kill -0 $reader 2>/dev/null; do wait $reader; done
+await $reader
 if [ "$(cat "$work/answer" 2>/dev/null)" != keep ]; then
     discard
     exit 1

@@ -11,7 +11,7 @@ import libvirt
 
 from mclu_shell.cloud.domainxml import Capabilities, parse_capabilities
 from mclu_shell.cloud.guest import Guest, NodeInfo, NodeReport
-from mclu_shell.errors import LibvirtFault, LinkLost, NotFound
+from mclu_shell.errors import LibvirtFault, LinkLost, NotFound, Refused
 
 _log = logging.getLogger(__name__)
 
@@ -152,6 +152,30 @@ class Hypervisor:
             domain = self._find(name)
             return None if domain is None else _STATES[domain.state()[0]]
 
+    def fetch_running(self, name: str) -> str | None:
+        """A guest's XML as it runs now, with the ports and devices that it got; None if it does not run."""
+        with self._call("XMLDesc"):
+            domain = self._find(name)
+            if domain is None or not domain.isActive():
+                return None
+            xml: str = domain.XMLDesc(0)
+            return xml
+
+    def open_console(self, name: str, *, force: bool) -> "ConsoleStream":
+        """The first console of a guest; `force` takes it away from whoever has it."""
+        with self._call("openConsole"):
+            stream = self._connection.newStream(0)
+            flags = libvirt.VIR_DOMAIN_CONSOLE_FORCE if force else 0
+            try:
+                self._connection.lookupByName(name).openConsole(None, stream, flags)
+            except libvirt.libvirtError as error:
+                if error.get_error_code() != libvirt.VIR_ERR_OPERATION_FAILED:
+                    raise
+                raise Refused(
+                    f"the console of {name} is in use", place=self.node, remedy="--force takes it over"
+                ) from error
+        return ConsoleStream(stream, self._stream_fault)
+
     def define(self, xml: str) -> None:
         """Define a guest that is not there yet; LibvirtFault if there is one of its name."""
         with self._call("defineXML"):
@@ -229,11 +253,45 @@ class Hypervisor:
             return LinkLost("the connection to libvirtd was lost", place=self.node)
         return LibvirtFault(told, place=self.node)
 
+    def _stream_fault(self, error: libvirt.libvirtError) -> LibvirtFault | LinkLost:
+        # A stream that ends with an error has the code of a connection that does.
+        if self._is_alive():
+            return LibvirtFault(f"libvirt: {error.get_error_message()}", place=self.node)
+        return self._fault(error)
+
     def _is_alive(self) -> bool:
         try:
             return bool(self._connection.isAlive())
         except libvirt.libvirtError:
             return False
+
+
+class ConsoleStream:
+    """What a guest writes on its console and reads from it. Receiving and sending may be done by two threads."""
+
+    def __init__(self, stream: Any, fault: Callable[[libvirt.libvirtError], LibvirtFault | LinkLost]) -> None:
+        self._stream = stream
+        self._fault = fault
+
+    def recv(self, size: int, /) -> bytes:
+        """Some bytes; empty at the end."""
+        try:
+            return bytes(self._stream.recv(size))
+        except libvirt.libvirtError as error:
+            raise self._fault(error) from error
+
+    def sendall(self, data: bytes, /) -> None:
+        """All of the bytes."""
+        try:
+            while data:
+                data = data[self._stream.send(data) :]
+        except libvirt.libvirtError as error:
+            raise self._fault(error) from error
+
+    def close(self) -> None:
+        """Give the console back, so that it can be opened again; it may wait for what was sent to be read."""
+        with contextlib.suppress(libvirt.libvirtError):
+            self._stream.abort()
 
 
 def _with_addresses(guest: Guest, addresses: tuple[str, ...]) -> Guest:

@@ -9,6 +9,7 @@ from mclu_shell.errors import MCluError, NotFound, Refused
 from mclu_shell.units import format_duration
 
 _POLL_S = 0.25
+_ASK_AGAIN_S = 5.0
 
 
 def start(node: Node, guest: Guest) -> None:
@@ -27,9 +28,12 @@ def reboot(node: Node, guest: Guest, *, hard: bool) -> None:
 def shutdown(node: Node, guest: Guest, timeout_s: float, *, force: bool, stop: threading.Event) -> str:
     """Ask a guest to shut down and wait until it has; with `force`, pull its plug at the end. How it went."""
     _need_active(node, guest)
-    _change(node, guest, "shutdown")
-    if wait_until_stopped(node, guest.name, timeout_s, stop):
-        return "shut down"
+    deadline = time.monotonic() + timeout_s
+    while not stop.is_set() and time.monotonic() < deadline:
+        # Asked again now and then: a guest that is still starting does not see its power button.
+        _change(node, guest, "shutdown")
+        if wait_until_stopped(node, guest.name, min(_ASK_AGAIN_S, deadline - time.monotonic()), stop):
+            return "shut down"
     if not force:
         raise MCluError(
             f"{guest.name} still runs after {format_duration(timeout_s)}",

@@ -7,7 +7,7 @@ import shlex
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -29,14 +29,18 @@ logging.getLogger("paramiko").addHandler(logging.NullHandler())
 logging.getLogger("paramiko").propagate = False
 
 _START_TIMEOUT_S = 10.0
+# After so long a silence of a running command, sshd is asked whether it is still there, and given as long to answer.
+_SILENT_S = 3.0
 _STREAM_LOCAL = "direct-streamlocal@openssh.com"
 
 
 class RemoteProcess:
     """A command on the node, over a channel of its own (RFC 4254, section 6)."""
 
-    def __init__(self, channel: paramiko.Channel) -> None:
+    def __init__(self, channel: paramiko.Channel, answers: Callable[[], bool]) -> None:
         self._channel = channel
+        self._answers = answers
+        channel.settimeout(_SILENT_S)
 
     def send(self, data: bytes) -> None:
         """Write to its standard input."""
@@ -50,7 +54,20 @@ class RemoteProcess:
 
     def lines(self) -> Iterator[str]:
         """Its output, line by line."""
-        return split_lines(iter(lambda: self._channel.recv(65536), b""))
+        return split_lines(self._chunks())
+
+    def _chunks(self) -> Iterator[bytes]:
+        while True:
+            try:
+                data = self._channel.recv(65536)
+            except TimeoutError:
+                # It may have nothing to say, or be gone with its node: only asking sshd tells.
+                if self._answers():
+                    continue
+                return
+            if not data:
+                return
+            yield data
 
     def wait(self, timeout_s: float) -> int:
         """Its exit status; -1 if there is none in time."""
@@ -94,6 +111,7 @@ class Link:
         self.target = target
         started = time.perf_counter()
         self._transport = _Transport(sock)
+        self._asking = threading.Lock()
         try:
             _handshake(self._transport, target, deadline)
             _authenticate(self._transport, target, deadline)
@@ -109,29 +127,48 @@ class Link:
 
     def answers(self, timeout_s: float) -> bool:
         """Whether sshd answers a keep-alive in time; if not, the connection is closed."""
-        timer = threading.Timer(timeout_s, self._transport.close)
-        timer.daemon = True
-        timer.start()
-        try:
-            self._transport.global_request("keepalive@openssh.com", wait=True)
-        except (paramiko.SSHException, OSError, EOFError):
-            self._transport.close()
-        finally:
-            timer.cancel()
+        # paramiko tells the answers to two requests apart by nothing.
+        with self._asking:
+            timer = threading.Timer(timeout_s, self._transport.close)
+            timer.daemon = True
+            timer.start()
+            try:
+                self._transport.global_request("keepalive@openssh.com", wait=True)
+            except (paramiko.SSHException, OSError, EOFError):
+                self._transport.close()
+            finally:
+                timer.cancel()
         return self.is_alive
 
     def open_socket(self, path: str, timeout_s: float) -> paramiko.Channel | None:
         """A channel to a unix socket on the node; None if nothing answers there."""
+        return self._channel(
+            lambda: self._transport.open_unix_channel(path, timeout_s),
+            SSHFault(
+                "ssh: sshd forwards no sockets",
+                place=self.target.node,
+                remedy="set 'AllowStreamLocalForwarding yes' in its sshd_config",
+            ),
+        )
+
+    def open_port(self, address: tuple[str, int], timeout_s: float) -> paramiko.Channel | None:
+        """A channel to a host and port as the node sees them (RFC 4254, section 7.2); None if nothing answers there."""
+        return self._channel(
+            # The last address is that of whoever connects, which is nobody's business.
+            lambda: self._transport.open_channel("direct-tcpip", address, ("127.0.0.1", 0), timeout=timeout_s),
+            SSHFault(
+                "ssh: sshd forwards no ports",
+                place=self.target.node,
+                remedy="set 'AllowTcpForwarding yes' in its sshd_config",
+            ),
+        )
+
+    def _channel(self, open_it: Callable[[], paramiko.Channel], prohibited: SSHFault) -> paramiko.Channel | None:
         try:
-            return self._transport.open_unix_channel(path, timeout_s)
+            return open_it()
         except paramiko.ChannelException as error:
             if error.code == _PROHIBITED:
-                raise SSHFault(
-                    "ssh: sshd forwards no sockets",
-                    place=self.target.node,
-                    remedy="set 'AllowStreamLocalForwarding yes' in its sshd_config, and let no option of our key "
-                    "in its authorized_keys forbid it",
-                ) from error
+                raise prohibited from error
             return None
         except (paramiko.SSHException, OSError, EOFError) as error:
             raise LinkLost("the connection was lost", place=self.target.node) from error
@@ -164,7 +201,7 @@ class Link:
             channel.exec_command(shlex.join(argv))
         except (paramiko.SSHException, OSError, EOFError) as error:
             raise LinkLost("the connection was lost", place=self.target.node) from error
-        return RemoteProcess(channel)
+        return RemoteProcess(channel, lambda: self.answers(_SILENT_S))
 
     def close(self) -> None:
         """End the connection; what waits on it ends at once."""
@@ -198,7 +235,9 @@ def _handshake(transport: _Transport, target: Target, deadline: float) -> None:
 def _known(target: Target) -> tuple[str, list[KnownKey]]:
     """The lines of known_hosts about a node, and the name in them, as ssh looks for it: the alias, or the address.
 
-    The name in mclu.conf comes last: under it stands a node whose address mclu.conf alone knows.
+    The name in mclu.conf comes last: under it stands a node whose address mclu.conf alone knows. Without any line for
+    the node's port, those for port 22 are returned with no name: as for ssh, they may vouch for a key, but not
+    against one.
     """
     if target.host_key_name:
         # ssh adds no port to an alias.
@@ -206,7 +245,7 @@ def _known(target: Target) -> tuple[str, list[KnownKey]]:
     for name in (target.host, target.node):
         if known := known_keys(target.known_hosts, name, target.port):
             return listed_name(name, target.port), known
-    return "", []
+    return "", [line for name in (target.host, target.node) for line in known_keys(target.known_hosts, name, 22)]
 
 
 def _signatures(kind: str) -> list[str]:
@@ -226,7 +265,7 @@ def _check_host_key(shown: paramiko.PKey, known: list[KnownKey], target: Target,
         )
     if any(not line.marker for line in same):
         return
-    if any(line.kind == shown.get_name() for line in plain):
+    if listed and any(line.kind == shown.get_name() for line in plain):
         raise SSHFault(
             "ssh: host key has CHANGED",
             place=target.node,

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from mclu_shell.cloud.access import Access
+from mclu_shell.cloud.forward import Address, Duplex, Forward
 from mclu_shell.cloud.guest import Guest, NodeReport
 from mclu_shell.cloud.process import Completed, Process
 from mclu_shell.cloud.state import NodeState, NodeView, Phase, phase_of
@@ -100,6 +101,19 @@ class Node:
         """Start a command on the machine."""
         self.fetch(lambda _hypervisor: None)
         return self._access.start(argv)
+
+    def branch(self) -> tuple[str, Forward | None]:
+        """A URI for a libvirt connection beside this one, and what cuts it: for what takes its time."""
+        self.fetch(lambda _hypervisor: None)
+        return self._access.branch()
+
+    def connect(self, address: Address) -> Duplex:
+        """What listens at an address of the machine; ConnectionRefusedError if nothing does."""
+        return self._access.connect(address)
+
+    def still_answers(self) -> bool:
+        """Whether the way that is open still leads there; if not, all that goes over it ends."""
+        return self._access.answers(self.config.answer_timeout)
 
     def _ask(self, question: Callable[["Hypervisor"], T], deadline: float) -> T:
         if self._hypervisor is not None and not self._access.answers(self.config.connect_timeout):

@@ -5,6 +5,7 @@ from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
+from mclu_shell.cloud.forward import Address, Duplex, Forward
 from mclu_shell.cloud.node import Node
 from mclu_shell.cloud.process import Completed, LocalProcess, Process, run_here
 from mclu_shell.config import Config, NodeConfig
@@ -66,6 +67,14 @@ class SimulatedAccess:
     def start(self, argv: Sequence[str]) -> Process:
         """Start a command here."""
         return LocalProcess(argv)
+
+    def branch(self) -> tuple[str, Forward | None]:
+        """It is in this process; nothing is to be cut."""
+        return f"test://{self._file}", None
+
+    def connect(self, address: Address) -> Duplex:  # noqa: ARG002
+        """Nothing listens on it."""
+        raise ConnectionRefusedError
 
     def power_off(self) -> None:
         """Switch it off; like a real machine it forgets what ran on it."""

@@ -1,16 +1,25 @@
 """Templates: executable files that answer questions about the guests they build."""
 
 import os
-import subprocess
+import re
+import signal
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
+from mclu_shell.cloud import query
 from mclu_shell.errors import NotFound, TemplateError, near
 from mclu_shell.units import parse_size
 
-_SUFFIX = ".template"
-_ANSWER_TIMEOUT_S = 5.0
-_UNKNOWN_PARAMETER = 2
+SUFFIX = ".template"
+UNKNOWN_PARAMETER = 2
+DISK_BUSES = ("ide", "virtio", "virtio-scsi")
+NETWORK_MODELS = ("e1000", "virtio")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
+# As virt-builder names its images, and nothing that a shell or XML would read as more than a name.
+_BASE_IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+-]{0,127}")
+_KERNEL_ARGUMENTS = re.compile(r"[!-~]+( [!-~]+)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,99 +32,147 @@ class Template:
     minimum_memory_bytes: int | None = None
     recommended_memory_bytes: int | None = None
     minimum_size_bytes: int | None = None
+    # One of DISK_BUSES, one of NETWORK_MODELS.
     disk_bus: str | None = None
     network_model: str | None = None
+    # Of a guest that boots $output.kernel and $output.initrd, which its build makes.
     kernel_arguments: str | None = None
 
 
 def template_directories() -> list[Path]:
     """The directories of $MCLU_PATH, or the one that came with mclu."""
-    named = [Path(name).expanduser() for name in os.environ.get("MCLU_PATH", "").split(":") if name]
-    return named or [Path(__file__).parents[2] / "templates"]
+    named = [Path(name).expanduser().absolute() for name in os.environ.get("MCLU_PATH", "").split(":") if name]
+    return named or [_shipped_directory()]
+
+
+def _shipped_directory() -> Path:
+    """In a checkout, beside the package; where a wheel was installed, in share/mclu of the same prefix."""
+    root = Path(__file__).parents[2]
+    shared = (base / "share/mclu/templates" for base in (root, *root.parents))
+    if (root / "pyproject.toml").exists():
+        return root / "templates"
+    return next(filter(Path.is_dir, shared), root / "templates")
 
 
 def find_templates() -> list[Path]:
     """The template files, by name; of two with one name, the one in the earlier directory."""
     found: dict[str, Path] = {}
     for directory in template_directories():
-        for path in directory.glob(f"*{_SUFFIX}"):
+        for path in directory.glob(f"[!.]*{SUFFIX}"):
             found.setdefault(path.name, path)
     return [found[name] for name in sorted(found)]
 
 
 def find_template(name: str) -> Path:
-    """The template of a name; NotFound with near misses if there is none."""
-    known = {template_name(path): path for path in find_templates()}
-    if name not in known:
-        raise NotFound(f"no such template {name!r}", remedy=near(name, list(known)) or "see 'list --templates'")
-    return known[name]
-
-
-def custom_xml(template: Template, environment: dict[str, str]) -> str | None:
-    """A template's own domain XML for a guest; None if it does not know `xml`."""
-    return _answer(template.path, "xml", environment)
+    """The file of a template; NotFound with near misses, or with the directories that were searched."""
+    found = {template_name(path): path for path in find_templates()}
+    if name not in found:
+        searched = ", ".join(map(str, template_directories()))
+        remedy = near(name, list(found)) or f"there are {', '.join(found) or 'none'} in {searched}"
+        raise NotFound(f"no such template {name!r}", remedy=remedy)
+    return found[name]
 
 
 def template_name(path: Path) -> str:
-    """The name by which a template is booted."""
-    return path.name.removesuffix(_SUFFIX)
+    """The name by which a template is booted, as it can be shown."""
+    name = path.name.removesuffix(SUFFIX)
+    return name if name.isprintable() else ascii(name)[1:-1]
 
 
 def read_template(path: Path) -> Template:
-    """Ask a template about itself; TemplateError says how it breaks its contract."""
+    """Ask a template about itself; TemplateError says how it breaks its contract.
+
+    Its answers are remembered as long as the file is what it was; faults are not, as their cause may lie elsewhere.
+    """
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise TemplateError(f"it cannot be read: {error.strerror}", place=template_name(path)) from None
+    return _read(path.absolute(), (stat.st_mtime_ns, stat.st_size, stat.st_ino, stat.st_mode))
+
+
+@lru_cache(maxsize=1000)
+def _read(path: Path, _identity: tuple[int, ...]) -> Template:
     name = template_name(path)
-    if _answer(path, "probe") != "hello":
+    if not _NAME.fullmatch(name):
+        raise TemplateError("a bad name for a template: letters, digits and . _ + - are allowed", place=name)
+    if answer(path, "probe") != "hello\n":
         raise TemplateError("its 'probe' does not say hello", place=name)
-    base_image = _answer(path, "base-image")
-    if not base_image:
-        raise TemplateError("it names no base-image", place=name)
-    if len(base_image.split()) > 1 or not base_image.isprintable():
-        raise TemplateError(f"base-image: not a name: {base_image[:60]!r}", place=name)
     return Template(
         name,
         path,
-        base_image,
+        _base_image(path),
         minimum_memory_bytes=_size(path, "minimum-memory"),
         recommended_memory_bytes=_size(path, "recommended-memory"),
         minimum_size_bytes=_size(path, "minimum-size"),
-        disk_bus=_answer(path, "disk-bus"),
-        network_model=_answer(path, "network-model"),
-        kernel_arguments=_answer(path, "kernel-arguments"),
+        disk_bus=_one_of(path, "disk-bus", DISK_BUSES),
+        network_model=_one_of(path, "network-model", NETWORK_MODELS),
+        kernel_arguments=_kernel_arguments(path),
     )
 
 
-def _size(path: Path, parameter: str) -> int | None:
-    answer = _answer(path, parameter)
-    if answer is None:
-        return None
-    try:
-        return parse_size(answer)
-    except ValueError as error:
-        raise TemplateError(f"{parameter}: {error}", place=template_name(path)) from None
+def custom_xml(template: Template, environment: Mapping[str, str]) -> str | None:
+    """The libvirt XML that a template has for an odd guest; None if it has none. It is not looked at here.
+
+    The environment holds name, format, output, memory_kb, vcpus, base_image, disk_bus, network_model and mac_addr.
+    """
+    return answer(template.path, "xml", environment)
 
 
-def _answer(path: Path, parameter: str, environment: dict[str, str] | None = None) -> str | None:
-    """The one line that a template prints for a parameter; None if it does not know the parameter."""
+def answer(path: Path, parameter: str, environment: Mapping[str, str] | None = None) -> str | None:
+    """What a template prints for a parameter; None if it does not know the parameter."""
     name = template_name(path)
     try:
-        done = subprocess.run(
-            [str(path.absolute()), parameter],
-            env={**os.environ, **(environment or {})},
-            capture_output=True,
-            stdin=subprocess.DEVNULL,
-            text=True,
-            errors="replace",
-            timeout=_ANSWER_TIMEOUT_S,
-            check=False,
-        )
-    except PermissionError:
-        raise TemplateError("it is not executable", place=name, remedy=f"chmod +x {path}") from None
-    except OSError as error:
-        raise TemplateError(f"it cannot be run: {error.strerror}", place=name) from error
-    except subprocess.TimeoutExpired:
-        raise TemplateError(f"{parameter}: no answer in {_ANSWER_TIMEOUT_S:g} s", place=name) from None
-    if done.returncode == _UNKNOWN_PARAMETER:
+        reply = query.ask(path, parameter, environment)
+    except TemplateError as error:
+        raise TemplateError(error.fact, place=name, remedy=error.remedy) from error.__cause__
+    if reply.status == UNKNOWN_PARAMETER:
         return None
-    if done.returncode != 0:
-        raise TemplateError(f"{parameter}: exit status {done.returncode}", place=name)
-    return done.stdout.strip()
+    if reply.status < 0:
+        raise TemplateError(f"{parameter}: killed by {signal.Signals(-reply.status).name}", place=name)
+    if reply.status:
+        complaint = f" ({_shown(reply.complaint)})" if reply.complaint else ""
+        raise TemplateError(f"{parameter}: exit status {reply.status}{complaint}", place=name)
+    return reply.text
+
+
+def _line(path: Path, parameter: str) -> str | None:
+    text = answer(path, parameter)
+    return text if text is None else text.removesuffix("\n")
+
+
+def _base_image(path: Path) -> str:
+    image = _line(path, "base-image")
+    if image is None:
+        raise TemplateError("it does not know 'base-image'", place=template_name(path))
+    if not _BASE_IMAGE.fullmatch(image):
+        raise TemplateError(f"base-image: not the name of an image: {_shown(image)}", place=template_name(path))
+    return image
+
+
+def _size(path: Path, parameter: str) -> int | None:
+    text = _line(path, parameter)
+    try:
+        return text if text is None else parse_size(text)
+    except ValueError:
+        fact = f"{parameter}: not a size, such as 512M or 4G: {_shown(text or '')}"
+        raise TemplateError(fact, place=template_name(path)) from None
+
+
+def _one_of(path: Path, parameter: str, allowed: tuple[str, ...]) -> str | None:
+    text = _line(path, parameter)
+    if text is None or text in allowed:
+        return text
+    raise TemplateError(f"{parameter}: not one of {', '.join(allowed)}: {_shown(text)}", place=template_name(path))
+
+
+def _kernel_arguments(path: Path) -> str | None:
+    text = _line(path, "kernel-arguments")
+    if text is None or _KERNEL_ARGUMENTS.fullmatch(text):
+        return text
+    raise TemplateError(f"kernel-arguments: not one line of words: {_shown(text)}", place=template_name(path))
+
+
+def _shown(text: str) -> str:
+    """What a template said, so that it can do no harm to a terminal, nor fill it."""
+    return repr(text if len(text) <= 60 else text[:59] + "…")

@@ -3,6 +3,7 @@
 from typing import Any
 
 import cmd2
+from prompt_toolkit.input.typeahead import get_typeahead
 from prompt_toolkit.shortcuts import CompleteStyle
 
 from mclu_shell import __version__
@@ -31,6 +32,7 @@ class Shell(cmd2.Cmd):
         self.prompt = "mclu> "
         self._mclu = session
         session.confirm = self._confirm
+        session.typed_ahead = self._take_typed_ahead
         self.main_session.completer = completer
         # cmd2's highlighting knows cmd2's commands only.
         self.main_session.lexer = None
@@ -53,6 +55,10 @@ class Shell(cmd2.Cmd):
         self.poutput(question + " [y/N] ", end="")
         self.stdout.flush()
         return self.stdin.readline().strip().lower().startswith("y")
+
+    def _take_typed_ahead(self) -> bytes:
+        """What the prompt has read behind the line that runs: it is for what has the terminal now."""
+        return "".join(key.data for key in get_typeahead(self.main_session.input)).encode()
 
     def sigint_handler(self, signum: int, frame: Any) -> None:  # noqa: ARG002
         """Ctrl-C: what runs is interrupted, and nothing else."""

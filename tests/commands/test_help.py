@@ -34,9 +34,9 @@ def test_several_can_be_explained_at_once(demo: InProcess) -> None:
 
 
 def test_an_unknown_command_has_near_misses(demo: InProcess) -> None:
-    answer = demo("help stats")
+    answer = demo("help lst")
     assert (answer.status, answer.out) == (2, "")
-    assert answer.err == "mclu: unknown command 'stats'; did you mean 'status'?\n"
+    assert answer.err == "mclu: unknown command 'lst'; did you mean 'list'?\n"
 
 
 def test_another_name_of_a_command_is_known_too(demo: InProcess) -> None:

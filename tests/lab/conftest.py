@@ -41,6 +41,7 @@ def ssh_files(cloud: RealLab, tmp_path: Path) -> Iterator[Path]:
     shutil.copytree(directory, kept)
     config = (cloud.path / "mclu.conf").read_text()
     yield directory
-    shutil.rmtree(directory)
-    shutil.copytree(kept, directory)
+    # Sockets there may go by themselves meanwhile.
+    shutil.rmtree(directory, ignore_errors=True)
+    shutil.copytree(kept, directory, dirs_exist_ok=True)
     (cloud.path / "mclu.conf").write_text(config)

@@ -124,7 +124,7 @@ def test_a_line_means_what_it_means_everywhere(shell: Terminal) -> None:
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("stats", "mclu: unknown command 'stats'; did you mean 'status'?"),
+        ("lst", "mclu: unknown command 'lst'; did you mean 'list'?"),
         ("on hma1", "mclu: no such node 'hma1'; did you mean 'ham1'?"),
         ("status 'a", "mclu: no closing '"),
         ("off ham0", "mclu: ham0: not switched off: guests running: db, web"),
@@ -140,7 +140,7 @@ def test_what_is_wrong_is_told_in_the_same_words(shell: Terminal, line: str, tol
 
 
 def test_tab_completes_a_command(shell: Terminal) -> None:
-    shell.type("sta" + TAB)
+    shell.type("stat" + TAB)
     shell.expect(r"^mclu> status\Z|^mclu> status\s")
     shell.type("ham1" + ENTER)
     shell.expect(r"^mclu> status ham1\n(?s:.*)^ham1 off\nmclu>\Z")
@@ -194,7 +194,7 @@ def test_ctrl_c_ends_a_program_of_the_users_shell(shell: Terminal) -> None:
     assert "ham1 off" in shell.screen
 
 
-@pytest.mark.parametrize(("line", "status"), [("status", 0), ("on ham9", 1), ("stats", 2)])
+@pytest.mark.parametrize(("line", "status"), [("status", 0), ("on ham9", 1), ("lst", 2)])
 def test_ctrl_d_leaves_with_the_status_of_the_last_command(shell: Terminal, line: str, status: int) -> None:
     shell.run(line)
     shell.type(CTRL_D)

@@ -1,0 +1,26 @@
+"""The devices of a guest that runs, from its XML (libvirt's formatdomain.html)."""
+
+from typing import TYPE_CHECKING
+
+from mclu_shell.cloud.node import Node
+from mclu_shell.errors import MCluError, NodeFault, Refused
+
+if TYPE_CHECKING:
+    from xml.etree import ElementTree as ET
+
+
+def fetch_devices(node: Node, name: str, what: str) -> "ET.Element":
+    """A running guest's devices; raises if it does not run, or is simulated and so has no `what` (a plural)."""
+    # 8 ms, and a one-shot that asks for something else does not need it.
+    from xml.etree import ElementTree as ET
+
+    xml = node.fetch(lambda hypervisor: hypervisor.fetch_running(name))
+    if xml is None:
+        raise Refused(f"{name} is not running", place=node.name, remedy=f"'start {node.name}:{name}' starts it")
+    domain = ET.fromstring(xml)
+    if domain.get("type") == "test":
+        raise NodeFault(f"is simulated: its guests have no {what}", place=node.name)
+    devices = domain.find("devices")
+    if devices is None:
+        raise MCluError(f"{name} has no devices", place=node.name)
+    return devices

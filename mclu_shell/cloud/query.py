@@ -1,0 +1,101 @@
+"""One question to a template: it runs as a child of ours, with a time limit and no more output than makes sense."""
+
+import contextlib
+import os
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from mclu_shell.errors import TemplateError
+
+_TIME_LIMIT_S = 5.0
+_LENGTH_LIMIT = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """How a template ended (an exit status, or minus a signal), what it printed, and its last words on stderr."""
+
+    status: int
+    text: str
+    complaint: str
+
+
+def ask(path: Path, parameter: str, environment: Mapping[str, str] | None = None) -> Reply:
+    """Run a template with one parameter; TemplateError if it cannot be run or does not come to an end."""
+    _check_runnable(path)
+    command = ["timeout", "--signal=KILL", f"{_TIME_LIMIT_S + 1:g}", str(path.absolute()), parameter]
+    # timeout(1) is for the case that we are gone before the template is: nobody else would end one that hangs.
+    # Its directory is nowhere in particular, because on a node it would not be among its author's files either.
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd="/",
+        env={**os.environ, **(environment or {})},
+        process_group=0,
+    ) as process:
+        try:
+            out, err = _read(process)
+        except TimeoutError:
+            raise TemplateError(f"{parameter}: no answer in {_TIME_LIMIT_S:g} s") from None
+        except OverflowError:
+            raise TemplateError(f"{parameter}: its answer has no end") from None
+        finally:
+            # What it started in the background must not outlive it; its group is there until we have waited for it.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    last_words = err.decode(errors="replace").strip().rpartition("\n")[2]
+    return Reply(process.returncode, out.decode(errors="replace"), last_words)
+
+
+def _check_runnable(path: Path) -> None:
+    """Tell in the user's words what execve would call "Permission denied" or "No such file or directory"."""
+    if not path.is_file():
+        raise TemplateError("it is not a file")
+    if not os.access(path, os.X_OK):
+        raise TemplateError("it is not executable", remedy=f"chmod +x {path}")
+    try:
+        with path.open("rb") as file:
+            first = file.readline(256)
+    except OSError as error:
+        raise TemplateError(f"it cannot be read: {error.strerror}") from None
+    if not first.startswith(b"#!"):
+        raise TemplateError("it is no script: its first line does not begin with #!")
+    interpreter = os.fsdecode(first[2:].split(maxsplit=1)[0]) if first[2:].strip() else ""
+    if not os.access(interpreter, os.X_OK):
+        raise TemplateError(f"its first line names {interpreter or 'nothing'}, which cannot be run here")
+
+
+def _read(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
+    """What a process prints until its end, and complains; TimeoutError, or OverflowError if it is too much."""
+    deadline = time.monotonic() + _TIME_LIMIT_S
+    assert process.stdout
+    assert process.stderr
+    streams: tuple[IO[bytes], IO[bytes]] = (process.stdout, process.stderr)
+    printed = {stream.fileno(): bytearray() for stream in streams}
+    with selectors.DefaultSelector() as selector:
+        for stream in streams:
+            selector.register(stream, selectors.EVENT_READ)
+        while selector.get_map():
+            if time.monotonic() > deadline:
+                raise TimeoutError
+            for key, _ in selector.select(max(0.0, deadline - time.monotonic())):
+                chunk = os.read(key.fd, 1 << 16)
+                printed[key.fd] += chunk
+                if not chunk:
+                    selector.unregister(key.fileobj)
+                if len(printed[key.fd]) > _LENGTH_LIMIT:
+                    raise OverflowError
+    try:
+        process.wait(max(0.0, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        raise TimeoutError from None
+    out, err = printed.values()
+    return bytes(out), bytes(err)

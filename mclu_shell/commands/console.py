@@ -1,0 +1,31 @@
+"""Have a running guest's serial console in this terminal.
+
+Every key goes to the guest, until you leave with ^] (Control and ]). What you type ahead goes there, too.
+Where the input is no terminal, it is sent as it is, and the command ends with the guest, or with Ctrl-C.
+
+  console web
+  console ham0:web --log web.log    also append what it says to a file
+"""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+from mclu_shell import kinds
+from mclu_shell.cloud.guests import find_guest
+from mclu_shell.command import Context, Parser
+from mclu_shell.handovers import console_of
+from mclu_shell.results import Result
+
+
+def add_arguments(parser: Parser) -> None:
+    """The guest, and what is to be done besides."""
+    parser.add_argument("guest", metavar="[HOST:]GUEST", type=kinds.RUNNING_GUEST, help="guest that runs")
+    parser.add_argument("--log", metavar="FILE", type=Path, help="append what the guest writes to a file")
+    parser.add_argument("--force", action="store_true", help="take the console over from whoever has it")
+
+
+def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
+    """The console takes the terminal."""
+    node, guest = find_guest(context.cloud, args.guest)
+    yield console_of(node, guest.name, force=args.force, log=args.log)

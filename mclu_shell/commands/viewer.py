@@ -1,0 +1,29 @@
+"""Show a running guest's screen in a window, with remote-viewer.
+
+The screen (VNC or SPICE) is reached through the SSH connection to its node, at an address of this machine
+that no other user can connect to. At the prompt you can go on meanwhile.
+
+  viewer web
+  viewer --print web    the address, for another viewer; it is good until Ctrl-C, or until you leave the shell
+"""
+
+import argparse
+from collections.abc import Iterator
+
+from mclu_shell import kinds
+from mclu_shell.cloud.guests import find_guest
+from mclu_shell.command import Context, Parser
+from mclu_shell.handovers import address_of, viewer_of
+from mclu_shell.results import Result
+
+
+def add_arguments(parser: Parser) -> None:
+    """The guest, and whether its address is enough."""
+    parser.add_argument("guest", metavar="[HOST:]GUEST", type=kinds.RUNNING_GUEST, help="guest that runs")
+    parser.add_argument("--print", action="store_true", help="print the address instead of starting a viewer")
+
+
+def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
+    """A viewer, or what one needs."""
+    node, guest = find_guest(context.cloud, args.guest)
+    yield address_of(node, guest.name) if args.print else viewer_of(node, guest.name)
