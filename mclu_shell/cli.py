@@ -118,7 +118,7 @@ def _color(wanted: str) -> str:
 def _log_to_stderr() -> None:
     import logging
 
-    logging.basicConfig(format="%(relativeCreated)d mclu: debug: %(message)s", level=logging.WARNING)
+    logging.basicConfig(format="mclu: debug: %(message)s", level=logging.WARNING)
     logging.getLogger("mclu_shell").setLevel(logging.DEBUG)
 
 
@@ -142,13 +142,14 @@ def _run(options: argparse.Namespace, session: "Session") -> int:
     if options.lines:
         if options.words:
             raise UsageError(f"{options.words[0]!r}: there can be -c lines or a command, not both")
-        return session.run_text("\n".join(options.lines))
+        return session.run_text(*options.lines)
     if not options.words:
         if not sys.stdin.isatty():
             return session.run_script(*_script("-"))
         return _run_shell(options, session)
     first = options.words[0]
-    if first == "-" or first.endswith(".mclu"):
+    # No command has a slash in its name, and an executable script is called by its path, whatever its name.
+    if first == "-" or first.endswith(".mclu") or "/" in first:
         if len(options.words) > 1:
             raise UsageError(f"{first}: a script takes no arguments yet")
         return session.run_script(*_script(first))

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from mclu_shell.cloud.cloud import Cloud
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+# What a program ended by SIGPIPE leaves: nobody reads what more there is to say, so nothing more is done.
+READER_GONE = 141
 
 
 class Session:
@@ -64,10 +66,11 @@ class Session:
         if self._cloud is not None:
             self._cloud.close()
 
-    def run_text(self, text: str) -> int:
-        """Run the commands of a text; stop at the first failure, unless told to keep going."""
+    def run_text(self, *texts: str) -> int:
+        """Run the commands of texts, each complete in itself; stop at the first failure, unless told to keep going."""
         with self._caught("") as status:
-            status.append(self._run_lines(language.parse(text), place=""))
+            lines = [line for text in texts for line in language.parse(text)]
+            status.append(self._run_lines(lines, place=""))
         return status[-1]
 
     def run_words(self, words: list[str]) -> int:
@@ -90,7 +93,7 @@ class Session:
         worst = DONE
         for line in lines:
             status = self._run_one(line, f"{place}:{line.number}" if place else "")
-            if status == INTERRUPTED or (status != DONE and not self.keep_going):
+            if status in (INTERRUPTED, READER_GONE) or (status != DONE and not self.keep_going):
                 return status
             worst = max(worst, FAILED if status else DONE)
             if self.has_quit:
@@ -115,7 +118,7 @@ class Session:
             self.renderer.end_progress()
             status.append(INTERRUPTED)
         except _ReaderGone:
-            status.append(DONE)
+            status.append(READER_GONE)
         except Exception as error:  # noqa: BLE001
             self._tell(MCluError(f"a defect in mclu: {error!r}", remedy="-v shows where; please report it"), place)
             if self.verbose:

@@ -139,11 +139,14 @@ class TestStreams:
             answer = mclu(*words, stdout=full)
         assert answer == Answer(1, "", "mclu: cannot write the answer: No space left on device\n")
 
-    @pytest.mark.parametrize("words", [["--version"], ["--help"], ["--demo", "status"], ["--demo", "help"]])
-    def test_a_reader_that_has_gone_is_no_error(self, mclu: Program, words: list[str]) -> None:
+    @pytest.mark.parametrize(
+        ("words", "status"),
+        [(["--version"], 0), (["--help"], 0), (["--demo", "status"], 141), (["--demo", "help"], 141)],
+    )
+    def test_a_reader_that_has_gone_is_told_nothing_more(self, mclu: Program, words: list[str], status: int) -> None:
         theirs, ours = os.pipe()
         os.close(theirs)
-        assert mclu(*words, stdout=ours) == Answer(0, "", "")
+        assert mclu(*words, stdout=ours) == Answer(status, "", "")
         os.close(ours)
 
     @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from mclu_shell.cloud.cloud import Cloud
 from mclu_shell.errors import ConfigError
 from mclu_shell.render import Renderer
-from mclu_shell.session import Session
+from mclu_shell.session import READER_GONE, Session
 from tests.conftest import InProcess
 
 MESSAGE = re.compile(r"mclu: (.+: )?[^:;]+.*\n")
@@ -240,9 +240,10 @@ def unwritable(kind: str) -> Iterator[TextIO]:
 
 
 class TestStreams:
-    def test_a_reader_of_ours_that_has_gone_is_no_error(self, demo: InProcess) -> None:
+    def test_where_the_reader_has_gone_nothing_more_is_done(self, demo: InProcess) -> None:
         with unwritable("pipe") as out:
-            assert Session(lambda: demo.cloud, Renderer(out=out)).run_text("status") == 0
+            assert Session(lambda: demo.cloud, Renderer(out=out)).run_text("status; destroy --yes web") == READER_GONE
+        assert "ham0:web" in demo("list").out
 
     def test_a_full_disk_is_told(self, demo: InProcess, capsys: pytest.CaptureFixture[str]) -> None:
         with unwritable("full") as out:

@@ -44,8 +44,10 @@ class Shell(cmd2.Cmd):
         if line == _EOF:
             self.poutput("")
             return True
-        self.exit_code = self._mclu.run_text(line)
-        if self.exit_code == INTERRUPTED:
+        status = self._mclu.run_text(line)
+        # As from any shell, one leaves with the status of the line before.
+        self.exit_code = status or (self.exit_code if self._mclu.has_quit else status)
+        if status == INTERRUPTED:
             # The terminal has shown ^C, and the prompt would stand behind it.
             self.poutput("")
         return self._mclu.has_quit

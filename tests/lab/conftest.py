@@ -35,13 +35,13 @@ def cloud(lab4: RealLab) -> RealLab:
 
 
 @pytest.fixture
-def ssh_files(cloud: RealLab, tmp_path: Path) -> Iterator[Path]:
+def ssh_files(lab4: RealLab, tmp_path: Path) -> Iterator[Path]:
     """The operator's .ssh, which a test may change, as it may mclu.conf: both are put back."""
-    directory, kept = cloud.path / "home/.ssh", tmp_path / "kept"
+    directory, kept = lab4.path / "home/.ssh", tmp_path / "kept"
     shutil.copytree(directory, kept)
-    config = (cloud.path / "mclu.conf").read_text()
+    config = (lab4.path / "mclu.conf").read_text()
     yield directory
     # Sockets there may go by themselves meanwhile.
     shutil.rmtree(directory, ignore_errors=True)
     shutil.copytree(kept, directory, dirs_exist_ok=True)
-    (cloud.path / "mclu.conf").write_text(config)
+    (lab4.path / "mclu.conf").write_text(config)

@@ -119,8 +119,8 @@ class RealLab:
         states = self.states()
         self.lab("remember", *states)
         running = [node for node, words in states.items() if words != "off"]
-        if running:
-            self.lab("thaw", *running)
+        if frozen := [node for node in running if "frozen" in states[node]]:
+            self.lab("thaw", *frozen)
         if unwanted := [node for node in running if node not in on]:
             self.off(*unwanted)
         if on:

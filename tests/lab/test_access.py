@@ -311,8 +311,8 @@ def test_this_machines_own_libvirt(lab: RealLab) -> None:
     run_guest(lab, "ham1", "web")
     pid = next(line.split()[1] for line in (lab.path / "state").read_text().splitlines() if line.startswith("ham1 "))
     script = (
-        f"mount -t tmpfs tmpfs /run; ln -s /proc/{pid}/root/run/libvirt /run/libvirt; umask 077; cat >/run/mclu.conf; exec mclu -f /run/mclu.conf -k -c "
-        "'status here; list --active; off here; on here'"
+        f"mount -t tmpfs tmpfs /run; ln -s /proc/{pid}/root/run/libvirt /run/libvirt; cat >/run/mclu.conf; "
+        "exec mclu -f /run/mclu.conf -k -c 'status here; list --active; off here; on here'"
     )
     done = lab.run("unshare", "-m", "sh", "-c", script, input="[nodes]\nhere via=local\nham0\n")
     assert re.match(r"here on\n  total: .*\n  used:  1guests 1vcpus 64.0M\n  free: .*\nhere:web +running", done.stdout)

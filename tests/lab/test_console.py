@@ -1,16 +1,15 @@
-"""console on real guests, in a real terminal: what is typed reaches the guest, and the terminal is always given back."""
+"""console on real guests, in a real terminal: what is typed reaches the guest, and the terminal is given back."""
 
 import re
-import shlex
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
 import pexpect
 import pytest
 
 from tests.lab.echoguest import FLOOD, POWER_OFF, PROMPT, EchoGuest, start_echo_guest
 from tests.lab.reallab import RealLab, environment
-from tests.lab.typed import LIMIT_S, end_guests, left_behind, mclu, run_guest, until
+from tests.lab.typed import LIMIT_S, end_guests, left_behind, mclu, run_guest
 
 LEAVE, ENTER, CTRL_C = "\x1d", "\r", "\x03"
 CONNECTED = "Connected to ham0:web; ^] leaves."
@@ -23,15 +22,25 @@ def web(cloud: RealLab) -> EchoGuest:
     return start_echo_guest(cloud, "ham0", "web")
 
 
-class Typed:
-    """A command in a terminal whose settings are written down before and after it, with its status."""
+# Says how the terminal is set before and after a command, the command's pid and its status; then reads a line.
+SCRIPT = """
+stty -g
+sh -c 'echo pid=$$; exec "$@"' sh "$@"
+status=$?
+echo
+echo "status=$status"
+stty -g
+read -r line
+echo "read=$line"
+"""
 
-    def __init__(self, lab: RealLab, line: str) -> None:
+
+class Typed:
+    """A command in a terminal whose settings are looked at before and after it."""
+
+    def __init__(self, lab: RealLab, *command: str) -> None:
         self.lab = lab
-        script = f"""stty -g; sh -c 'echo pid=$$; exec "$@"' sh {line}; echo; echo "status=$?"; stty -g; read -r x; echo "read=$x" """
-        # The status is that of the command, not of the echo before it.
-        script = script.replace('; echo; echo "status=$?"', '; s=$?; echo; echo "status=$s"')
-        words = lab.command("sh", "-c", script)
+        words = lab.command("sh", "-c", SCRIPT, "sh", *command)
         self.program = pexpect.spawn(
             words[0], words[1:], env=environment(), encoding="utf-8", codec_errors="replace", timeout=LIMIT_S
         )
@@ -67,7 +76,7 @@ class Typed:
 @contextmanager
 def typed(lab: RealLab, *words: str) -> Iterator[Typed]:
     """A command in a terminal, which ends with the block."""
-    made = Typed(lab, shlex.join(words))
+    made = Typed(lab, *words)
     try:
         yield made
     finally:
@@ -111,8 +120,9 @@ def test_what_is_typed_ahead_is_the_guests_and_what_follows_the_end_is_not(web: 
         console.type("root" + ENTER)
         console.expect(CONNECTED)
         console.expect("root\r\r\n" + PROMPT)
-        console.type("x" + LEAVE + "rest" + ENTER)
+        console.type("x" + LEAVE + "rest")
         assert console.end() == 0
+        console.type(ENTER)
         console.expect("read=rest")
 
 

@@ -52,10 +52,10 @@ def at_once(lab: RealLab, *lines: str) -> list[Told]:
 
 
 @contextlib.contextmanager
-def started(lab: RealLab, *words: str) -> Iterator[subprocess.Popen[str]]:
-    """Run mclu in the background, in a process group of its own; it ends with the block."""
+def started(lab: RealLab, *words: str, program: str | None = "mclu") -> Iterator[subprocess.Popen[str]]:
+    """Run mclu, or any command, in the background, in a process group of its own; it ends with the block."""
     process = subprocess.Popen(
-        lab.command("mclu", *words),
+        lab.command(*([program] if program else []), *words),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

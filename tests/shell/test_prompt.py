@@ -21,13 +21,13 @@ LIMIT_S = 10.0
 class Terminal:
     """A program in a terminal of a fixed size, and its screen."""
 
-    def __init__(self, *words: str) -> None:
+    def __init__(self, *words: str, program: str = str(MCLU)) -> None:
         environment = {**os.environ, "PROMPT_TOOLKIT_NO_CPR": "1", "TERM": "xterm-256color"}
         self._screen = pyte.Screen(COLUMNS, LINES)
         self._stream = pyte.Stream(self._screen)
         self._log = ""
         self._program = pexpect.spawn(
-            str(MCLU),
+            program,
             list(words),
             env=environment,
             dimensions=(LINES, COLUMNS),
