@@ -2,7 +2,6 @@
 
 import contextlib
 import shutil
-import signal
 import subprocess
 import tempfile
 import threading
@@ -98,7 +97,7 @@ def _address(screen: Screen, terminal: Terminal) -> None:
             return
         terminal.say("Ctrl-C closes it.")
         _attend(screen.node, threading.Event().wait)
-        raise LinkLost("the connection was lost", place=screen.node.name)
+        _need_node(screen.node)
     except BaseException:
         forward.close()
         raise
@@ -110,13 +109,21 @@ def _attend(node: Node, has_ended: Callable[[float], bool]) -> None:
         pass
 
 
+def _need_node(node: Node) -> None:
+    """Raise what is wrong with a node whose connection is gone, if it is."""
+    if not node.still_answers():
+        node.fetch(lambda _hypervisor: None)
+        raise LinkLost("the connection was lost", place=node.name)
+
+
 def _viewer(screen: Screen, program: str, terminal: Terminal) -> None:
     viewing = _Viewing(screen, program)
-    if not terminal.is_prompt:
-        viewing.attend()
-    else:
+    if terminal.is_prompt:
         threading.Thread(target=viewing.attend, daemon=True).start()
         viewing.wait_until_seen()
+    else:
+        viewing.attend()
+        _need_node(screen.node)
     viewing.complain()
 
 
@@ -168,8 +175,6 @@ class _Viewing:
         status = self._process.poll()
         if not status:
             return
-        if status == -signal.SIGTERM:
-            raise LinkLost("the connection was lost", place=self._screen.node.name)
         self._said.seek(0)
         lines = self._said.read().decode(errors="replace").strip().splitlines()
         raise MCluError(

@@ -142,6 +142,17 @@ def _templates(_snapshot: "Snapshot") -> list[Candidate]:
 TEMPLATE = Kind(str, _templates)
 
 
+def word_kind(*words: str) -> Kind:
+    """One of a few words, which are offered."""
+
+    def parse(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"{text!r} is not one of {', '.join(words)}")
+        return text
+
+    return Kind(parse, lambda _snapshot: [Candidate(word) for word in words])
+
+
 def _vcpus(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and 0 < int(text) <= _MOST_VCPUS):
         raise ValueError(f"bad number of virtual CPUs {text!r}: 1 to {_MOST_VCPUS}")

@@ -113,7 +113,11 @@ class _Carrier:
             poll.register(far, select.POLLIN | (select.POLLOUT if self._unsent else 0))
             if not self._is_at_end and len(self._unsent) < _CHUNK:
                 poll.register(given, select.POLLIN)
+            # For nothing but the end of whoever reads what the far side says: a quiet guest would never tell of it.
+            poll.register(self._out, 0)
             ready = dict(poll.poll(_LOOK_FOR_SIGNALS_MS))
+            if ready.get(self._out, 0) & select.POLLERR:
+                raise BrokenPipeError
             if ready.get(far, 0) & ~select.POLLOUT and not self._hear():
                 return False
             if given in ready and self._type():

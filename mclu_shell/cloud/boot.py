@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,11 +10,10 @@ from pathlib import Path
 from mclu_shell.cloud.build import building
 from mclu_shell.cloud.cloud import Cloud
 from mclu_shell.cloud.domainxml import Capabilities, GuestSpec, domain_xml, with_metadata
-from mclu_shell.cloud.guest import Guest, NodeReport
+from mclu_shell.cloud.guest import NodeReport
 from mclu_shell.cloud.kvm import kvm_works
 from mclu_shell.cloud.namelock import holding_name
 from mclu_shell.cloud.node import Node
-from mclu_shell.cloud.parallel import Outcome
 from mclu_shell.cloud.placement import Room, choose
 from mclu_shell.cloud.template import Template, custom_xml
 from mclu_shell.errors import LibvirtFault, MCluError, NodeOff, Refused, UsageError
@@ -37,14 +36,6 @@ class BootRequest:
     vcpus: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Survey:
-    """What a node answers before a boot: its room and its guests, running or not."""
-
-    report: NodeReport
-    guests: tuple[Guest, ...]
-
-
 def boot(cloud: Cloud, template: Template, request: BootRequest, progress: Callable[[str], None]) -> Node:
     """Build, define and start a guest; the node that it is on. If anything fails, nothing of it is left.
 
@@ -53,15 +44,13 @@ def boot(cloud: Cloud, template: Template, request: BootRequest, progress: Calla
     memory_bytes = _memory(template, request)
     _check_size(template, request)
     progress("looking for a node")
-    asked = cloud.match([request.host]) if request.host else list(cloud.nodes)
-    reachable = [outcome.item for outcome in _survey(cloud, request, asked)]
-    with holding_name(request.name, reachable[0]):
-        # Again, now that nobody else can take the name or, with it, the room.
-        surveys = _survey(cloud, request, asked)
-        rooms = {node.name: (node, room) for node in asked if (room := _room(node, surveys)) is not None}
-        room = choose([room for _, room in rooms.values()], memory_bytes)
-        node = rooms[room.node][0]
-        guest = _specify(node, room, template, request, memory_bytes)
+    wanted = cloud.match([request.host]) if request.host else list(cloud.nodes)
+    there = list(_survey(cloud, request, cloud.nodes, wanted))
+    with holding_name(request.name, there[0]):
+        # Again, now that nobody else can take the name.
+        reports = _survey(cloud, request, there, wanted)
+        node = _choose([node for node in reports if node in wanted], reports, memory_bytes)
+        guest = _specify(node, reports[node], template, request, memory_bytes)
         _make(node, template, request, guest, progress)
     return node
 
@@ -84,35 +73,34 @@ def _check_size(template: Template, request: BootRequest) -> None:
         raise UsageError(f"a disk of {given} is too small: {template.name} needs {format_size(least)}")
 
 
-def _survey(cloud: Cloud, request: BootRequest, asked: Sequence[Node]) -> list[Outcome[Node, _Survey]]:
-    """All nodes that answer; raises what stands against the boot as a whole."""
-    outcomes = cloud.ask(lambda node: _Survey(node.fetch_report(), node.fetch_guests()))
+def _survey(
+    cloud: Cloud, request: BootRequest, asked: Sequence[Node], wanted: Sequence[Node]
+) -> dict[Node, NodeReport]:
+    """The reports of those asked that answer; raises what stands against the boot as a whole."""
+    outcomes = cloud.ask(lambda node: node.fetch_report(), asked)
     for outcome in outcomes:
-        if request.host and outcome.item in asked and outcome.error is not None:
+        if request.host and outcome.item in wanted and outcome.error is not None:
             raise outcome.error
         if outcome.value and any(guest.name == request.name for guest in outcome.value.guests):
             raise Refused(f"there is a guest {request.name!r} already", place=outcome.item.name)
-    answered = [outcome for outcome in outcomes if outcome.error is None]
-    if not answered:
+    reports = {outcome.item: outcome.unwrap() for outcome in outcomes if outcome.error is None}
+    if not reports:
         faults = [outcome.error for outcome in outcomes if outcome.error and not isinstance(outcome.error, NodeOff)]
         raise faults[0] if faults else MCluError("no node is on", remedy="'on NODE --wait' wakes one")
-    return answered
+    return reports
 
 
-def _room(node: Node, surveys: Sequence[Outcome[Node, _Survey]]) -> Room | None:
-    for outcome in surveys:
-        if outcome.item is node and outcome.value is not None:
-            report = outcome.value.report
-            return Room(node.name, report.free_bytes, report.info.pcpus)
-    return None
+def _choose(nodes: Sequence[Node], reports: Mapping[Node, NodeReport], memory_bytes: int) -> Node:
+    place = choose([Room(node.name, reports[node].free_bytes) for node in nodes], memory_bytes).node
+    return next(node for node in nodes if node.name == place)
 
 
-def _specify(node: Node, room: Room, template: Template, request: BootRequest, memory_bytes: int) -> GuestSpec:
+def _specify(node: Node, report: NodeReport, template: Template, request: BootRequest, memory_bytes: int) -> GuestSpec:
     return GuestSpec(
         name=request.name,
         template=template.name,
         memory_bytes=memory_bytes,
-        vcpus=request.vcpus or min(room.pcpus, _MOST_DEFAULT_VCPUS),
+        vcpus=request.vcpus or min(report.info.pcpus, _MOST_DEFAULT_VCPUS),
         output=f"{node.config.images}/{request.name}.{_FORMAT}",
         disk_format=_FORMAT,
         disk_bus=template.disk_bus or "virtio",

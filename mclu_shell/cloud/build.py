@@ -19,28 +19,37 @@ from mclu_shell.errors import LinkLost, NodeFault, Refused
 # What the script says besides the build's output begins with a word that no build can know.
 # flock needs a file; `-ef` tells whether the file that is locked is still the one of that name, because the
 # one who held it before removes it on leaving. Background jobs of sh get no input unless it is handed to them.
+# A plain `exec` that cannot open its file would end sh at once, without a word.
 _SCRIPT = r"""
 set -u
 umask 077
-word=$1 output=$2 size=$3
+word=$1 output=$2 size=$3 uuid=$4 uri=$5
 # When the connection goes, sshd sends a hang-up, and nobody reads what is said: neither may end the cleaning up.
 trap : HUP PIPE
 say() { printf '%s %s\n' "$word" "$*"; }
-exec 8>>"$output.claim" || { say fault "cannot write to ${output%/*}"; exit 1; }
+command exec 8>>"$output.claim" || { say fault "cannot write to ${output%/*}"; exit 1; }
 flock -n 8 && [ "$output.claim" -ef /proc/self/fd/8 ] || {
     say fault "somebody else is booting a guest of this name"
     exit 1
 }
-discard() { rm -f -- "$output" "$output".* 2>/dev/null; rm -f -- "$output.claim"; }
+build= work=
+# What the build has started and not waited for must not go on writing to what is removed.
+discard() {
+    [ -z "$build" ] || kill -KILL -$build 2>/dev/null
+    rm -f -- "$output" "$output".* 2>/dev/null
+    rm -f -- "$output.claim"
+}
 # A signal ends `wait` before its time.
 await() { while :; do wait "$1"; status=$?; kill -0 "$1" 2>/dev/null || return 0; done; }
-work=
 leave() { if [ -n "$work" ]; then rm -rf -- "$work"; fi; rm -f -- "$output.claim"; }
 trap leave EXIT
 for file in "$output" "$output".*; do
-    case $file in *.claim) continue ;; esac
+    case $file in *.claim | *.unfinished) continue ;; esac
+    [ -e "$file" ] || [ -L "$file" ] || continue
     # Without the mark of an unfinished boot it is not ours, and what is not ours is never written to or removed.
-    if [ -e "$file" ] && [ ! -e "$output.unfinished" ]; then say fault "$file is there already"; exit 1; fi
+    [ -e "$output.unfinished" ] || { say fault "$file is there already"; exit 1; }
+    # The node lost its power during that boot.
+    rm -f -- "$file"
 done
 : >"$output.unfinished" || { say fault "cannot write to ${output%/*}"; exit 1; }
 work=$(mktemp -d) || { say fault "no temporary directory"; discard; exit 1; }
@@ -51,8 +60,15 @@ exec 3<&0
 cd "$work"
 setsid "$work/template" build </dev/null 3<&- 8>&- &
 build=$!
-( exec 8>&-; read -r answer <&3; echo "$answer" >"$work/answer"; [ "$answer" = keep ] || kill -TERM -$build 2>/dev/null
-  [ "$answer" = keep ] || { sleep 5; kill -KILL -$build 2>/dev/null; } ) &
+( exec 8>&-
+  read -r answer <&3
+  echo "$answer" >"$work/answer"
+  [ "$answer" != keep ] || exit 0
+  kill -TERM -$build 2>/dev/null
+  sleep 5 &
+  trap 'kill $!; exit 0' TERM
+  wait $!
+  kill -KILL -$build 2>/dev/null ) &
 reader=$!
 await $build
 if [ $status -ne 0 ]; then
@@ -67,6 +83,8 @@ done
 say ready
 await $reader
 if [ "$(cat "$work/answer" 2>/dev/null)" != keep ]; then
+    # Whoever was killed in the moment after defining the guest cannot take that back any more.
+    [ -z "$uri" ] || timeout 10 virsh -q -c "$uri" undefine --nvram "$uuid" >/dev/null 2>&1
     discard
     exit 1
 fi

@@ -23,7 +23,7 @@ _LOOK_S = 2.0
 # What giving the console back may take. A guest that reads nothing would keep us waiting for ever.
 _GIVE_BACK_S = 0.5
 # A guest's console may end a moment before libvirt calls the guest shut off.
-_STATE_FOLLOWS_S = 2.0
+_STATE_FOLLOWS_S = 1.0
 _POLL_S = 0.1
 
 

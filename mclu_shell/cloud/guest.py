@@ -37,20 +37,25 @@ class NodeInfo:
 
 @dataclass(frozen=True, slots=True)
 class NodeReport:
-    """A node's resources and its running guests, asked for in one go."""
+    """A node's resources and all its guests, asked for in one go."""
 
     info: NodeInfo
     guests: tuple[Guest, ...]
 
     @property
+    def running(self) -> tuple[Guest, ...]:
+        """The guests that hold memory."""
+        return tuple(guest for guest in self.guests if guest.is_active)
+
+    @property
     def used_bytes(self) -> int:
         """The memory that the running guests may use."""
-        return sum(guest.memory_bytes for guest in self.guests)
+        return sum(guest.memory_bytes for guest in self.running)
 
     @property
     def used_vcpus(self) -> int:
         """The virtual CPUs of the running guests."""
-        return sum(guest.vcpus for guest in self.guests)
+        return sum(guest.vcpus for guest in self.running)
 
     @property
     def free_bytes(self) -> int:

@@ -5,13 +5,15 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import libvirt
 
 from mclu_shell.cloud.domainxml import Capabilities, parse_capabilities
 from mclu_shell.cloud.guest import Guest, NodeInfo, NodeReport
 from mclu_shell.errors import LibvirtFault, LinkLost, NotFound, Refused
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -72,6 +74,7 @@ class Hypervisor:
     def __init__(self, node: str, uri: str) -> None:
         self.node = node
         self._connection: Any = None
+        self._hardware: tuple[int, int] | None = None
         with self._call(f"open {uri}"):
             self._connection = libvirt.open(uri)
 
@@ -81,13 +84,20 @@ class Hypervisor:
             self._connection.close()
 
     def fetch_report(self) -> NodeReport:
-        """The node's resources and its running guests: three calls, however many guests there are."""
-        return NodeReport(self._fetch_info(), self.fetch_guests(active=True))
+        """The node's resources and all its guests: three calls, however many guests there are."""
+        info = self._fetch_info()
+        with self._call("getAllDomainStats"):
+            found = self._connection.getAllDomainStats(_STATS)
+            guests = [self._guest(domain, stats) for domain, stats in found]
+        return NodeReport(info, tuple(sorted(guests, key=lambda guest: guest.name)))
 
     def _fetch_info(self) -> NodeInfo:
-        with self._call("getInfo"):
-            _, memory_mib, pcpus, *_ = self._connection.getInfo()
-        total = memory_mib << 20
+        if self._hardware is None:
+            with self._call("getInfo"):
+                _, memory_mib, pcpus, *_ = self._connection.getInfo()
+            # It stays the same for as long as the node, and with it this connection, is up.
+            self._hardware = (memory_mib << 20, pcpus)
+        total, pcpus = self._hardware
         with self._call("getMemoryStats"):
             try:
                 # In KiB. getInfo's total can be that of a control group, not of the machine.
@@ -149,17 +159,12 @@ class Hypervisor:
     def fetch_state(self, name: str) -> str | None:
         """A guest's state in virsh's words; None if there is no such guest."""
         with self._call("state"):
-            domain = self._find(name)
-            return None if domain is None else _STATES[domain.state()[0]]
+            return self._of(name, lambda domain: _STATES[domain.state()[0]])
 
     def fetch_running(self, name: str) -> str | None:
         """A guest's XML as it runs now, with the ports and devices that it got; None if it does not run."""
         with self._call("XMLDesc"):
-            domain = self._find(name)
-            if domain is None or not domain.isActive():
-                return None
-            xml: str = domain.XMLDesc(0)
-            return xml
+            return self._of(name, lambda domain: str(domain.XMLDesc(0)) if domain.isActive() else None)
 
     def open_console(self, name: str, *, force: bool) -> "ConsoleStream":
         """The first console of a guest; `force` takes it away from whoever has it."""
@@ -191,6 +196,15 @@ class Hypervisor:
             if domain is None:
                 raise NotFound(f"no such guest {name!r}", place=self.node)
             _VERBS[verb](domain)
+
+    def _of(self, name: str, question: Callable[[Any], T]) -> T | None:
+        """What a guest answers; None if there is no such guest, or not any more when it is asked."""
+        try:
+            return question(self._connection.lookupByName(name))
+        except libvirt.libvirtError as error:
+            if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+                return None
+            raise
 
     def _find(self, name: str) -> Any:
         try:

@@ -7,10 +7,11 @@ from mclu_shell.cloud.node import Node
 from mclu_shell.errors import LinkLost, Refused
 
 # The lock goes with the file that is locked: whoever held it before removes that file, hence `-ef`. It is held
-# until standard input ends, which it also does when this program or its connection is gone.
+# until standard input ends, which it also does when this program or its connection is gone. A plain `exec` that
+# cannot open its file would end sh at once, without a word.
 _SCRIPT = r"""
 trap : HUP PIPE
-exec 8>>"$1" || { echo fault; exit 1; }
+command exec 8>>"$1" || { echo fault; exit 1; }
 flock -n 8 && [ "$1" -ef /proc/self/fd/8 ] || { echo taken; exit 1; }
 trap 'rm -f -- "$1"' EXIT
 echo held

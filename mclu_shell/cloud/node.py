@@ -1,5 +1,6 @@
 """One machine of the cloud: its way, its libvirt, and what was last known of it."""
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +24,8 @@ T = TypeVar("T")
 
 # What a second try still gets when the first has used up the node's time.
 _LAST_TRY_S = 1.0
+# A node that has just answered is not asked first whether it is there.
+_FRESH_S = 0.5
 # How often a question that is late is cut again, until it has ended.
 _CUT_AGAIN_S = 0.05
 # Starting a guest may mean restoring its memory from disk; deleting one, merging files.
@@ -44,6 +47,7 @@ class Node:
         self._access = access
         self._hypervisor: Hypervisor | None = None
         self._lock = threading.Lock()
+        self._answered_at = -math.inf
         self._is_closed = False
         self.view = NodeView(config.name, NodeState(Phase.UNSEEN, time.monotonic()))
 
@@ -53,8 +57,10 @@ class Node:
         return self.config.name
 
     def fetch_report(self) -> NodeReport:
-        """Its resources and running guests."""
-        return self.fetch(lambda hypervisor: hypervisor.fetch_report())
+        """Its resources and all its guests."""
+        report = self.fetch(lambda hypervisor: hypervisor.fetch_report())
+        self._remember(report.guests, None)
+        return report
 
     def fetch_guests(self, *, active: bool | None = None) -> tuple[Guest, ...]:
         """Its guests: running, not running, or (None) all."""
@@ -116,12 +122,15 @@ class Node:
         return self._access.answers(self.config.answer_timeout)
 
     def _ask(self, question: Callable[["Hypervisor"], T], deadline: float) -> T:
-        if self._hypervisor is not None and not self._access.answers(self.config.connect_timeout):
+        is_fresh = time.monotonic() - self._answered_at < _FRESH_S
+        if self._hypervisor is not None and not is_fresh and not self._access.answers(self.config.connect_timeout):
             self._drop()
         with self._limited(deadline):
             if self._hypervisor is None:
                 self._hypervisor = self._opened(deadline)
-            return question(self._hypervisor)
+            answer = question(self._hypervisor)
+        self._answered_at = time.monotonic()
+        return answer
 
     def _opened(self, deadline: float) -> "Hypervisor":
         uri = self._access.open(deadline)
@@ -167,6 +176,10 @@ class Node:
         try:
             yield
         except NodeFault as fault:
+            if self._hypervisor is not None and type(fault) is LibvirtFault:
+                # libvirt has answered: what it refuses says nothing against the connection, which others may be using.
+                self._note(Phase.ON)
+                raise
             self._drop()
             self._note(phase_of(fault), fault.fact)
             raise

@@ -9,11 +9,10 @@ from mclu_shell.units import format_size
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What a node could give a new guest: memory in bytes, and physical CPUs."""
+    """What a node could give a new guest: memory in bytes."""
 
     node: str
     free_bytes: int
-    pcpus: int
 
 
 def choose(rooms: Sequence[Room], memory_bytes: int) -> Room:

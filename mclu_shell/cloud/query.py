@@ -28,7 +28,7 @@ class Reply:
 
 def ask(path: Path, parameter: str, environment: Mapping[str, str] | None = None) -> Reply:
     """Run a template with one parameter; TemplateError if it cannot be run or does not come to an end."""
-    _check_runnable(path)
+    check_runnable(path)
     command = ["timeout", "--signal=KILL", f"{_TIME_LIMIT_S + 1:g}", str(path.absolute()), parameter]
     # timeout(1) is for the case that we are gone before the template is: nobody else would end one that hangs.
     # Its directory is nowhere in particular, because on a node it would not be among its author's files either.
@@ -55,7 +55,7 @@ def ask(path: Path, parameter: str, environment: Mapping[str, str] | None = None
     return Reply(process.returncode, out.decode(errors="replace"), last_words)
 
 
-def _check_runnable(path: Path) -> None:
+def check_runnable(path: Path) -> None:
     """Tell in the user's words what execve would call "Permission denied" or "No such file or directory"."""
     if not path.is_file():
         raise TemplateError("it is not a file")

@@ -60,7 +60,7 @@ def find_templates() -> list[Path]:
     for directory in template_directories():
         for path in directory.glob(f"[!.]*{SUFFIX}"):
             found.setdefault(path.name, path)
-    return [found[name] for name in sorted(found)]
+    return sorted(found.values(), key=template_name)
 
 
 def find_template(name: str) -> Path:
@@ -93,22 +93,34 @@ def read_template(path: Path) -> Template:
 
 @lru_cache(maxsize=1000)
 def _read(path: Path, _identity: tuple[int, ...]) -> Template:
+    check_name(path)
+    check_probe(path)
+    return Template(
+        template_name(path),
+        path,
+        read_base_image(path),
+        minimum_memory_bytes=read_size(path, "minimum-memory"),
+        recommended_memory_bytes=read_size(path, "recommended-memory"),
+        minimum_size_bytes=read_size(path, "minimum-size"),
+        disk_bus=read_choice(path, "disk-bus", DISK_BUSES),
+        network_model=read_choice(path, "network-model", NETWORK_MODELS),
+        kernel_arguments=read_kernel_arguments(path),
+    )
+
+
+def check_name(path: Path) -> None:
+    """TemplateError if the file's name is none by which a template could be booted."""
     name = template_name(path)
     if not _NAME.fullmatch(name):
         raise TemplateError("a bad name for a template: letters, digits and . _ + - are allowed", place=name)
-    if answer(path, "probe") != "hello\n":
-        raise TemplateError("its 'probe' does not say hello", place=name)
-    return Template(
-        name,
-        path,
-        _base_image(path),
-        minimum_memory_bytes=_size(path, "minimum-memory"),
-        recommended_memory_bytes=_size(path, "recommended-memory"),
-        minimum_size_bytes=_size(path, "minimum-size"),
-        disk_bus=_one_of(path, "disk-bus", DISK_BUSES),
-        network_model=_one_of(path, "network-model", NETWORK_MODELS),
-        kernel_arguments=_kernel_arguments(path),
-    )
+
+
+def check_probe(path: Path) -> None:
+    """TemplateError if it does not say that it is a template."""
+    said = answer(path, "probe")
+    if said != "hello\n":
+        but = "" if said is None else f", but {_shown(said)}"
+        raise TemplateError(f"its 'probe' does not say hello{but}", place=template_name(path))
 
 
 def custom_xml(template: Template, environment: Mapping[str, str]) -> str | None:
@@ -141,7 +153,8 @@ def _line(path: Path, parameter: str) -> str | None:
     return text if text is None else text.removesuffix("\n")
 
 
-def _base_image(path: Path) -> str:
+def read_base_image(path: Path) -> str:
+    """The image that it builds; TemplateError if it names none."""
     image = _line(path, "base-image")
     if image is None:
         raise TemplateError("it does not know 'base-image'", place=template_name(path))
@@ -150,7 +163,8 @@ def _base_image(path: Path) -> str:
     return image
 
 
-def _size(path: Path, parameter: str) -> int | None:
+def read_size(path: Path, parameter: str) -> int | None:
+    """The bytes of a parameter such as minimum-memory."""
     text = _line(path, parameter)
     try:
         return text if text is None else parse_size(text)
@@ -159,14 +173,16 @@ def _size(path: Path, parameter: str) -> int | None:
         raise TemplateError(fact, place=template_name(path)) from None
 
 
-def _one_of(path: Path, parameter: str, allowed: tuple[str, ...]) -> str | None:
+def read_choice(path: Path, parameter: str, allowed: tuple[str, ...]) -> str | None:
+    """One of the words that are allowed for a parameter."""
     text = _line(path, parameter)
     if text is None or text in allowed:
         return text
     raise TemplateError(f"{parameter}: not one of {', '.join(allowed)}: {_shown(text)}", place=template_name(path))
 
 
-def _kernel_arguments(path: Path) -> str | None:
+def read_kernel_arguments(path: Path) -> str | None:
+    """What the kernel is told that its build provides."""
     text = _line(path, "kernel-arguments")
     if text is None or _KERNEL_ARGUMENTS.fullmatch(text):
         return text

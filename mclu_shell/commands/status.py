@@ -43,7 +43,7 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
 def _details(report: NodeReport) -> tuple[str, ...]:
     total = f"total: {report.info.pcpus}pcpus {format_size(report.info.memory_bytes)}"
     free = f"free: {format_size(report.free_bytes)}"
-    if not report.guests:
+    if not report.running:
         return total, free
-    used = f"used:  {len(report.guests)}guests {report.used_vcpus}vcpus {format_size(report.used_bytes)}"
+    used = f"used:  {len(report.running)}guests {report.used_vcpus}vcpus {format_size(report.used_bytes)}"
     return total, used, free

@@ -2,16 +2,15 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 
-import pexpect
 import pytest
 
 from tests.lab.echoguest import FLOOD, POWER_OFF, PROMPT, EchoGuest, start_echo_guest
-from tests.lab.reallab import RealLab, environment
-from tests.lab.typed import LIMIT_S, end_guests, left_behind, mclu, run_guest
+from tests.lab.reallab import RealLab
+from tests.lab.terminal import CTRL_C, ENTER, Typed, typed
+from tests.lab.typed import end_guests, left_behind, mclu, run_guest
 
-LEAVE, ENTER, CTRL_C = "\x1d", "\r", "\x03"
+LEAVE = "\x1d"
 CONNECTED = "Connected to ham0:web; ^] leaves."
 
 
@@ -20,67 +19,6 @@ def web(cloud: RealLab) -> EchoGuest:
     """A guest on ham0 that says what is typed on its console."""
     end_guests(cloud, "ham0")
     return start_echo_guest(cloud, "ham0", "web")
-
-
-# Says how the terminal is set before and after a command, the command's pid and its status; then reads a line.
-SCRIPT = """
-stty -g
-sh -c 'echo pid=$$; exec "$@"' sh "$@"
-status=$?
-echo
-echo "status=$status"
-stty -g
-read -r line
-echo "read=$line"
-"""
-
-
-class Typed:
-    """A command in a terminal whose settings are looked at before and after it."""
-
-    def __init__(self, lab: RealLab, *command: str) -> None:
-        self.lab = lab
-        words = lab.command("sh", "-c", SCRIPT, "sh", *command)
-        self.program = pexpect.spawn(
-            words[0], words[1:], env=environment(), encoding="utf-8", codec_errors="replace", timeout=LIMIT_S
-        )
-        self.program.delaybeforesend = None
-        self.program.expect(r"(\S+)\r\npid=(\d+)\r\n")
-        self.before, self.pid = self.program.match[1], self.program.match[2]
-
-    def expect(self, text: str) -> None:
-        """Read until this has been written."""
-        self.program.expect_exact(text)
-
-    def type(self, keys: str) -> None:
-        self.program.send(keys)
-
-    def prompt(self) -> None:
-        """Have the guest show its prompt: it may have done so before the console was opened."""
-        self.type(ENTER)
-        self.expect(PROMPT)
-
-    def kill(self, signal: str) -> None:
-        """Send mclu a signal."""
-        self.lab.run("kill", f"-{signal}", self.pid)
-
-    def end(self) -> int:
-        """Read to the end of mclu, assert that the terminal is as it was, and return the status and what it wrote."""
-        self.program.expect(r"status=(\d+)\r\n(\S+)\r\n")
-        self.said = self.program.before
-        status, after = int(self.program.match[1]), self.program.match[2]
-        assert after == self.before
-        return status
-
-
-@contextmanager
-def typed(lab: RealLab, *words: str) -> Iterator[Typed]:
-    """A command in a terminal, which ends with the block."""
-    made = Typed(lab, *words)
-    try:
-        yield made
-    finally:
-        made.program.close(force=True)
 
 
 @pytest.fixture
@@ -243,7 +181,7 @@ def test_a_guest_that_does_not_run_is_told(web: EchoGuest) -> None:
 
 def test_at_the_prompt(web: EchoGuest) -> None:
     with typed(web.lab, "mclu") as shell:
-        shell.expect("mclu> ")
+        shell.expect("mclu>")
         # All at once: the prompt has read more than its line when it runs it.
         shell.type("console web" + ENTER + "root" + ENTER)
         shell.expect(CONNECTED)
@@ -252,11 +190,11 @@ def test_at_the_prompt(web: EchoGuest) -> None:
         shell.expect(CTRL_C + "z")
         shell.type(LEAVE + "list --active" + ENTER)
         shell.expect("ham0:web  running")
-        shell.expect("mclu> ")
+        shell.expect("mclu>")
         shell.type("console web" + ENTER)
         shell.expect(CONNECTED)
         shell.type(POWER_OFF)
         shell.expect("ham0:web is gone.")
-        shell.expect("mclu> ")
+        shell.expect("mclu>")
         shell.type("quit" + ENTER)
         assert shell.end() == 0

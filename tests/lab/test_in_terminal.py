@@ -12,6 +12,7 @@ from tests.lab.reallab import RealLab
 from tests.lab.typed import end_guests, is_on, left_behind, logins, run_guest, until
 from tests.shell.test_prompt import CTRL_C, CTRL_D, ENTER, Terminal
 
+CTRL_L = "\x0c"
 ON = r" on\n  total: \d+pcpus \S+\n  free: \S+\n"
 
 
@@ -31,15 +32,25 @@ def shells(lab: RealLab) -> Iterator[Callable[[], Terminal]]:
         def start() -> Terminal:
             program, *words = lab.command(str(MCLU))
             terminal = Terminal(*words, program=program)
-            stack.callback(terminal.close)
+            stack.callback(_leave, terminal)
             terminal.expect_prompt()
             return terminal
 
         yield start
 
 
+def _leave(shell: Terminal) -> None:
+    if shell.is_running:
+        # A shell that is killed cannot tidy up.
+        shell.type(CTRL_D)
+        shell.status()
+    shell.close()
+
+
 def _answer(shell: Terminal, line: str) -> str:
-    """Type a line; what stands between it and the next prompt."""
+    """Type a line on a clear screen; what stands between it and the next prompt."""
+    shell.type(CTRL_L)
+    shell.read_until(lambda screen: screen == "mclu>")
     shell.run(line)
     return shell.screen.rpartition(f"mclu> {line}\n")[2].removesuffix("mclu>")
 
@@ -126,8 +137,11 @@ def test_two_shells_tell_the_same(lab: RealLab, shells: Callable[[], Terminal]) 
     assert _answer(one, "status ham2") == "ham2 off\n"
 
 
-def test_the_terminal_is_gone(lab: RealLab, shells: Callable[[], Terminal]) -> None:
+def test_the_terminal_is_closed(lab: RealLab, shells: Callable[[], Terminal]) -> None:
+    """As its emulator tells it; what the shell had made for its connections goes with it."""
     shell = shells()
-    shell.run("status")
-    shell.close()
-    until(lambda: not left_behind(lab))
+    assert "ham0 on" in _answer(shell, "status")
+    pid = lab.run("pgrep", "-f", f"{MCLU}$").stdout.split()[-1]
+    assert lab.run("kill", "-HUP", pid).returncode == 0
+    assert shell.status() == 129
+    assert left_behind(lab) == []

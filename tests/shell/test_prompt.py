@@ -41,6 +41,10 @@ class Terminal:
         """What stands there, without the blanks at the ends of lines."""
         return "\n".join(line.rstrip() for line in self._screen.display).rstrip()
 
+    @property
+    def is_running(self) -> bool:
+        return bool(self._program.isalive())
+
     def type(self, keys: str) -> None:
         self._program.send(keys)
 

@@ -1,0 +1,210 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mclu_shell.completion import complete
+from mclu_shell.cloud.state import Snapshot
+from tests.conftest import InProcess
+
+REPOSITORY = Path(__file__).parents[2]
+SHIPPED = ("debian", "debian-cloud", "fedora", "rawhide", "tiny", "ubuntu", "ubuntu-cloud")
+GOOD = """\
+#!/bin/sh
+case $1 in
+probe) echo hello ;;
+base-image) echo fedora-42 ;;
+minimum-memory) echo 1G ;;
+recommended-memory) echo 2G ;;
+minimum-size) echo 6G ;;
+disk-bus) echo ide ;;
+network-model) echo e1000 ;;
+kernel-arguments) echo console=ttyS0 quiet ;;
+xml) echo "<domain><name>$name</name></domain>" ;;
+*) exit 2 ;;
+esac
+"""
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
+    """Writes a template that keeps the contract but for what is replaced, where mclu finds it."""
+    monkeypatch.setenv("MCLU_PATH", str(tmp_path))
+
+    def make(old: str = "", new: str = "", name: str = "mine") -> Path:
+        path = tmp_path / f"{name}.template"
+        assert old in GOOD
+        path.write_text(GOOD.replace(old, new) if old else GOOD)
+        path.chmod(0o755)
+        return path
+
+    return make
+
+
+def verdicts(text: str) -> dict[str, list[str]]:
+    """The rules of each verdict, with what was found."""
+    sorted_out: dict[str, list[str]] = {"ok": [], "not ok": [], "not given": []}
+    for line in text.splitlines():
+        verdict = next(verdict for verdict in ("not ok", "not given", "ok") if line.startswith(verdict))
+        sorted_out[verdict].append(" ".join(line.removeprefix(verdict).split()))
+    return sorted_out
+
+
+def test_one_that_keeps_the_contract_passes_every_rule(demo: InProcess, write: Write) -> None:
+    write()
+    answer = demo("template check mine")
+    assert (answer.status, answer.err) == (0, "")
+    assert verdicts(answer.out) == {
+        "ok": [
+            "it can be run",
+            "its name can be typed mine",
+            "probe prints hello",
+            "an unknown parameter ends with exit status 2",
+            "base-image is the name of an image fedora-42",
+            "minimum-memory is a size 1.0G",
+            "recommended-memory is a size 2.0G",
+            "recommended-memory is not below minimum-memory",
+            "minimum-size is a size 6.0G",
+            "disk-bus is one that there is ide",
+            "network-model is one that there is e1000",
+            "kernel-arguments are words on one line console=ttyS0 quiet",
+            "xml is a libvirt domain with the guest's name",
+            "it needs no file beside it",
+        ],
+        "not ok": [],
+        "not given": [],
+    }
+
+
+def test_what_may_be_left_out_is_not_given_and_no_fault(demo: InProcess, tmp_path: Path) -> None:
+    path = tmp_path / "least.template"
+    path.write_text("#!/bin/sh\ncase $1 in probe) echo hello;; base-image) echo x;; *) exit 2;; esac\n")
+    path.chmod(0o755)
+    answer = demo(f"template check {path}")
+    assert answer.status == 0
+    assert len(verdicts(answer.out)["not given"]) == 8
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("*) exit 2", "*) exit 0", "an unknown parameter ends with exit status 2 'no-such-parameter' ends with exit status 0, not 2"),
+        ("*) exit 2", "*) exit 1", "an unknown parameter ends with exit status 2 no-such-parameter: exit status 1"),
+        ("echo fedora-42", "echo '$(reboot)'", "base-image is the name of an image base-image: not the name of an image: '$(reboot)'"),
+        ("base-image)", "image)", "base-image is the name of an image it does not know 'base-image'"),
+        ("echo 1G", "echo much", "minimum-memory is a size minimum-memory: not a size, such as 512M or 4G: 'much'"),
+        ("echo 1G", "echo 3G", "recommended-memory is not below minimum-memory 2.0G is less than 3.0G"),
+        ("echo ide", "echo floppy", "disk-bus is one that there is disk-bus: not one of ide, virtio, virtio-scsi: 'floppy'"),
+        ("</domain>", "", "xml is a libvirt domain with the guest's name its xml is not XML"),
+        ("domain>", "network>", "xml is a libvirt domain with the guest's name its xml is a <network>, not a <domain>"),
+        ("<name>", "<name>x", "xml is a libvirt domain with the guest's name its xml names 'xsample', not 'sample'"),
+        ("echo fedora-42", 'cat "$(dirname "$0")/image"', "it needs no file beside it base-image: exit status 1"),
+    ],
+)  # fmt: skip
+def test_each_rule_that_does_not_hold_is_told(
+    demo: InProcess, write: Write, tmp_path: Path, old: str, new: str, told: str
+) -> None:
+    (tmp_path / "image").write_text("fedora-1\n")
+    write(old, new)
+    answer = demo("template check mine")
+    assert answer.status == 1
+    broken = verdicts(answer.out)["not ok"]
+    assert any(rule.startswith(told) for rule in broken), answer.out
+    rules = "1 rule does" if len(broken) == 1 else f"{len(broken)} rules do"
+    assert answer.err == f"mclu: mine: {rules} not hold\n"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("echo hello", "echo hi", "probe prints hello its 'probe' does not say hello, but 'hi\\n'"),
+        ("echo hello", "kill -SEGV $$", "probe prints hello probe: killed by SIGSEGV"),
+        ("#!/bin/sh", "#!/nosuch", "it can be run its first line names /nosuch, which cannot be run here"),
+    ],
+)
+def test_one_that_is_no_template_at_all_is_not_asked_further(
+    demo: InProcess, write: Write, old: str, new: str, told: str
+) -> None:
+    write(old, new)
+    answer = demo("template check mine")
+    assert (answer.status, answer.err) == (1, "mclu: mine: 1 rule does not hold\n")
+    assert verdicts(answer.out)["not ok"] == [told]
+    assert " ".join(answer.out.splitlines()[-1].split()) == f"not ok {told}"
+
+
+def test_a_file_is_checked_wherever_it_is(demo: InProcess, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write()
+    monkeypatch.delenv("MCLU_PATH")
+    monkeypatch.chdir(path.parent)
+    assert demo("template check mine.template").status == demo("template check ./mine.template").status == 0
+    answer = demo("template check ./nosuch")
+    assert (answer.status, answer.out) == (1, "not ok  it can be run  it is not a file\n")
+
+
+def test_show_tells_what_it_says_of_itself(demo: InProcess, write: Write) -> None:
+    path = write("recommended-memory)", "nothing)")
+    assert demo("template show mine").out == (
+        f"path              {path}\n"
+        "base-image        fedora-42\n"
+        "minimum-memory    1.0G\n"
+        "minimum-size      6.0G\n"
+        "disk-bus          ide\n"
+        "network-model     e1000\n"
+        "kernel-arguments  console=ttyS0 quiet\n"
+    )
+
+
+def test_show_of_a_broken_one_says_what_is_broken(demo: InProcess, write: Write) -> None:
+    write("echo ide", "echo floppy")
+    answer = demo("template show mine")
+    assert (answer.status, answer.out) == (1, "")
+    assert answer.err == "mclu: mine: disk-bus: not one of ide, virtio, virtio-scsi: 'floppy'\n"
+
+
+def test_an_unknown_one_has_near_misses(demo: InProcess, write: Write) -> None:
+    write()
+    answer = demo("template show mien")
+    assert (answer.status, answer.err) == (1, "mclu: no such template 'mien'; did you mean 'mine'?\n")
+
+
+def test_an_unknown_action_is_a_usage_error(demo: InProcess) -> None:
+    answer = demo("template chekc mine")
+    assert answer.status == 2
+    assert "'chekc' is not one of show, check" in answer.err
+
+
+def test_actions_and_templates_are_completed_without_running_one(write: Write, tmp_path: Path) -> None:
+    write("echo hello", f"touch {tmp_path}/ran")
+
+    def offered(text: str) -> list[str]:
+        return [candidate.text for candidate in complete(text, Snapshot(())).candidates]
+
+    assert offered("template ") == ["show", "check"]
+    assert offered("template check m") == ["mine"]
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_broken_one_is_listed_with_its_fault_beside_the_others(demo: InProcess, write: Write) -> None:
+    write(name="good")
+    write("echo hello", "exit 3", name="bad")
+    answer = demo("list --templates")
+    assert answer.status == 1
+    assert [line.split()[:2] for line in answer.out.splitlines()] == [["bad", "broken"], ["good", "template"]]
+    assert answer.err == "mclu: bad: probe: exit status 3\n"
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_those_that_come_with_mclu_keep_the_contract(demo: InProcess, name: str) -> None:
+    answer = demo(f"template check {REPOSITORY}/templates/{name}.template")
+    assert (answer.status, answer.err) == (0, "")
+
+
+def test_no_other_file_comes_with_mclu_as_a_template_that_is_none(
+    demo: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MCLU_PATH")
+    answer = demo("list --templates")
+    assert (answer.status, answer.err) == (0, "")
+    assert set(SHIPPED) <= {line.split()[0] for line in answer.out.splitlines()}

@@ -1,0 +1,302 @@
+"""What the templates that come with mclu build: here, without a node, from mirrors that are directories."""
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+TEMPLATES = Path(__file__).parents[1] / "templates"
+KEYS = "ssh-ed25519 AAAAone it's: \"me\" # here\nssh-rsa BBBBtwo other"
+Done = subprocess.CompletedProcess[str]
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    """Where the disk of a guest is to be, in a directory that has nothing else."""
+    (tmp_path / "images").mkdir()
+    return tmp_path / "images/web.qcow2"
+
+
+def command(template: str) -> list[str]:
+    return [str(TEMPLATES / f"{template}.template"), "build"]
+
+
+@pytest.fixture
+def surroundings(tmp_path: Path, output: Path) -> dict[str, object]:
+    """How mclu calls a build: an empty directory, nothing to read, and what the contract says in the environment."""
+    (tmp_path / "work").mkdir()
+    told = {"base_image": "x-1", "name": "web", "format": "qcow2", "output": str(output), "authorized_keys": KEYS}
+    return {"cwd": tmp_path / "work", "env": {**os.environ, **told}, "stdin": subprocess.DEVNULL, "text": True}
+
+
+Build = Callable[..., Done]
+
+
+@pytest.fixture
+def build(surroundings: dict[str, object]) -> Build:
+    """Runs a template's build with more in its environment; what it prints is in `stdout`."""
+
+    def run(template: str, **more: object) -> Done:
+        env = {**surroundings["env"], **{name: str(value) for name, value in more.items()}}  # type: ignore[dict-item]
+        options = {**surroundings, "env": env}
+        return subprocess.run(
+            command(template), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60, check=False, **options
+        )  # type: ignore[call-overload]
+
+    return run
+
+
+def disk(path: Path) -> dict[str, object]:
+    told = subprocess.run(["qemu-img", "info", "--output=json", path], capture_output=True, text=True, check=True)
+    return dict(json.loads(told.stdout))
+
+
+# Cloud images
+
+ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
+IMAGES = {
+    "debian-cloud": (f"debian-13-generic-{ARCHITECTURE}.qcow2", "SHA512SUMS", "sha512", "  "),
+    "ubuntu-cloud": (f"ubuntu-24.04-server-cloudimg-{ARCHITECTURE}.img", "SHA256SUMS", "sha256", " *"),
+}
+
+
+class Mirror:
+    """A directory like one of a distribution's servers: its image, another one, and the checksums of both."""
+
+    def __init__(self, template: str, path: Path) -> None:
+        self.template = template
+        self.path = path
+        self.image, self.sums, self.kind, self.between = IMAGES[template]
+        path.mkdir()
+        self.publish("2G")
+
+    def publish(self, size: str) -> str:
+        """Put another image there; its checksum."""
+        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", self.path / self.image, size], check=True)
+        checksum = hashlib.new(self.kind, (self.path / self.image).read_bytes()).hexdigest()
+        other = hashlib.new(self.kind, b"").hexdigest()
+        lines = f"{other}{self.between}{self.image}.asc\n{checksum}{self.between}{self.image}\n"
+        (self.path / self.sums).write_text(lines)
+        return checksum
+
+
+@pytest.fixture(params=sorted(IMAGES))
+def mirror(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mirror:
+    """A mirror, from which a template's build downloads."""
+    monkeypatch.setenv("MCLU_MIRROR", f"file://{tmp_path}/mirror")
+    return Mirror(str(request.param), tmp_path / "mirror")
+
+
+def cached(output: Path) -> list[str]:
+    """The files in the cache of images, but for what its users lock."""
+    names = [path.name for path in (output.parent / ".mclu-cache").glob("*")]
+    return sorted(name for name in names if not name.endswith(".lock"))
+
+
+def seed(output: Path, name: str) -> str:
+    """A file on the CD-ROM for cloud-init."""
+    told = subprocess.run(
+        ["isoinfo", "-J", "-i", f"{output}.seed", "-x", f"/{name}"], capture_output=True, text=True, check=True
+    )
+    return told.stdout
+
+
+def test_a_disk_holds_only_what_differs_from_the_image(mirror: Mirror, build: Build, output: Path) -> None:
+    done = build(mirror.template, size=5 << 30)
+    assert done.returncode == 0, done.stdout
+    made = disk(output)
+    assert (made["format"], made["virtual-size"], made["backing-filename-format"]) == ("qcow2", 5 << 30, "qcow2")
+    (base,) = cached(output)
+    assert made["backing-filename"] == str(output.parent / ".mclu-cache" / base)
+    assert base.endswith(mirror.image)
+    # libvirt's QEMU is another user than the one who builds.
+    assert (output.parent / ".mclu-cache" / base).stat().st_mode & 0o777 == 0o644
+    assert sorted(path.name for path in output.parent.glob("[!.]*")) == ["web.qcow2", "web.qcow2.seed"]
+
+
+def test_without_a_size_there_is_room_for_a_system(mirror: Mirror, build: Build, output: Path) -> None:
+    assert build(mirror.template).returncode == 0
+    assert disk(output)["virtual-size"] == 10 << 30
+
+
+def test_the_guest_is_told_its_name_its_keys_and_where_it_is(mirror: Mirror, build: Build, output: Path) -> None:
+    assert build(mirror.template, timezone="Europe/London").returncode == 0
+    assert seed(output, "user-data") == (
+        "#cloud-config\n"
+        "disable_root: false\n"
+        "timezone: Europe/London\n"
+        "ssh_authorized_keys:\n"
+        "  - |-\n"
+        "    ssh-ed25519 AAAAone it's: \"me\" # here\n"
+        "  - |-\n"
+        "    ssh-rsa BBBBtwo other\n"
+    )
+    identity, name = seed(output, "meta-data").splitlines()
+    assert identity.startswith("instance-id: web-")
+    assert name == "local-hostname: web"
+
+
+def test_a_guest_that_nobody_can_enter_is_announced(mirror: Mirror, build: Build, output: Path) -> None:
+    done = build(mirror.template, authorized_keys="")
+    assert done.returncode == 0
+    assert "nobody will be able to log in" in done.stdout
+    assert seed(output, "user-data") == "#cloud-config\ndisable_root: false\n"
+
+
+def test_an_image_is_downloaded_once(mirror: Mirror, build: Build, output: Path) -> None:
+    assert "downloading" in build(mirror.template).stdout
+    (mirror.path / mirror.image).unlink()
+    done = build(mirror.template, output=f"{output}2")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert disk(output)["backing-filename"] == disk(Path(f"{output}2"))["backing-filename"]
+
+
+def test_a_newer_image_leaves_the_one_on_which_disks_stand(mirror: Mirror, build: Build, output: Path) -> None:
+    assert build(mirror.template).returncode == 0
+    (before,) = cached(output)
+    mirror.publish("3G")
+    assert build(mirror.template, output=f"{output}2").returncode == 0
+    assert before in cached(output)
+    assert len(cached(output)) == 2
+    assert disk(output)["backing-filename"] != disk(Path(f"{output}2"))["backing-filename"]
+
+
+def test_an_image_with_another_checksum_is_not_used_nor_kept(mirror: Mirror, build: Build, output: Path) -> None:
+    with (mirror.path / mirror.image).open("ab") as image:
+        image.write(b"more")
+    done = build(mirror.template)
+    assert done.returncode == 1
+    told = f"{mirror.template}: {mirror.image} does not have the checksum that {mirror.sums} gives it\n"
+    assert done.stdout.endswith(told)
+    assert cached(output) == []
+    assert list(output.parent.glob("[!.]*")) == []
+    mirror.publish("2G")
+    assert build(mirror.template).returncode == 0
+
+
+@pytest.mark.parametrize("lack", ["image", "checksum", "everything"])
+def test_a_mirror_that_lacks_something_is_named(mirror: Mirror, build: Build, output: Path, lack: str) -> None:
+    if lack == "image":
+        (mirror.path / mirror.image).unlink()
+    elif lack == "checksum":
+        (mirror.path / mirror.sums).write_text(f"{'0' * 64}  another.img\n")
+    else:
+        shutil.rmtree(mirror.path)
+    done = build(mirror.template)
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[-1] == {
+        "image": f"{mirror.template}: cannot download file://{mirror.path}/{mirror.image}",
+        "checksum": f"{mirror.template}: file://{mirror.path}/{mirror.sums} says nothing of {mirror.image}",
+        "everything": f"{mirror.template}: cannot download file://{mirror.path}/{mirror.sums}",
+    }[lack]
+    assert cached(output) == []
+    assert list(output.parent.glob("[!.]*")) == []
+
+
+def test_a_build_that_is_ended_leaves_no_half_of_an_image(
+    mirror: Mirror, surroundings: dict[str, object], output: Path
+) -> None:
+    image = mirror.path / mirror.image
+    image.unlink()
+    os.mkfifo(image)
+    env = {**surroundings["env"], "MCLU_MIRROR": os.environ["MCLU_MIRROR"]}  # type: ignore[dict-item]
+    options = {**surroundings, "env": env}
+    with subprocess.Popen(command(mirror.template), stdout=subprocess.PIPE, process_group=0, **options) as building:  # type: ignore[call-overload]
+        # Opening a FIFO lasts until the other end is opened too: the download has begun.
+        with image.open("wb", buffering=0) as half:
+            half.write(b"half of it")
+            os.killpg(building.pid, signal.SIGTERM)
+            assert building.wait(10) != 0
+    assert cached(output) == []
+    assert list(output.parent.glob("[!.]*")) == []
+
+
+@pytest.mark.parametrize(
+    ("programs", "told"),
+    [
+        ((), "none of these is on this node, and one is needed: curl wget"),
+        (("curl",), "none of these is on this node, and one is needed: genisoimage mkisofs xorrisofs"),
+    ],
+)
+def test_what_a_node_lacks_is_named_before_anything_is_downloaded(
+    mirror: Mirror, build: Build, output: Path, tmp_path: Path, programs: tuple[str, ...], told: str
+) -> None:
+    (tmp_path / "bin").mkdir()
+    for program in programs:
+        (tmp_path / "bin" / program).symlink_to(str(shutil.which(program)))
+    done = build(mirror.template, PATH=tmp_path / "bin")
+    assert (done.returncode, done.stdout) == (1, f"{mirror.template}: {told}\n")
+    assert list(output.parent.iterdir()) == []
+
+
+# virt-builder
+
+BUILT = {"debian": "debian-12", "fedora": "fedora-42", "rawhide": "fedora-42", "ubuntu": "ubuntu-22.04"}
+
+
+@pytest.fixture
+def arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
+    """Has a program in the place of virt-builder that notes its arguments, which are returned: building takes a minute."""
+    noted = tmp_path / "arguments"
+    stand_in = tmp_path / "bin/virt-builder"
+    stand_in.parent.mkdir()
+    stand_in.write_text(f"#!/bin/sh\nprintf '%s\\0' \"$@\" >{noted}\n")
+    stand_in.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{stand_in.parent}:{os.environ['PATH']}")
+    return lambda: noted.read_text().split("\0")[:-1]
+
+
+def value(words: list[str], option: str) -> str:
+    return words[words.index(option) + 1]
+
+
+@pytest.mark.parametrize("template", BUILT)
+def test_virt_builder_is_told_what_mclu_says(
+    template: str, surroundings: dict[str, object], arguments: Callable[[], list[str]], build: Build, output: Path
+) -> None:
+    env = dict(surroundings["env"])  # type: ignore[call-overload]
+    surroundings["env"] = {**env, "PATH": os.environ["PATH"]}
+    done = build(template, base_image=BUILT[template], size=8 << 30, timezone="Europe/London")
+    assert done.returncode == 0, done.stdout
+    words = arguments()
+    assert words[0] == BUILT[template]
+    assert value(words, "--output") == str(output)
+    assert value(words, "--format") == "qcow2"
+    assert value(words, "--hostname") == "web"
+    assert value(words, "--size") == f"{8 << 30}b"
+    assert value(words, "--timezone") == "Europe/London"
+    assert value(words, "--ssh-inject") == f"root:string:{KEYS}"
+    assert ("--selinux-relabel" in words) == (template in ("fedora", "rawhide"))
+    assert ("dpkg-reconfigure openssh-server" in words) == (template in ("debian", "ubuntu"))
+
+
+@pytest.mark.parametrize("template", BUILT)
+def test_virt_builder_is_not_told_what_mclu_does_not_say(
+    template: str, surroundings: dict[str, object], arguments: Callable[[], list[str]], build: Build
+) -> None:
+    env = dict(surroundings["env"])  # type: ignore[call-overload]
+    surroundings["env"] = {**env, "PATH": os.environ["PATH"]}
+    assert build(template, authorized_keys="").returncode == 0
+    assert not {"--size", "--timezone", "--ssh-inject"} & set(arguments())
+
+
+@pytest.mark.parametrize("template", BUILT)
+def test_a_node_without_virt_builder_is_told_what_to_install(template: str, build: Build) -> None:
+    done = build(template, PATH="/nowhere")
+    told = f"{template}: there is no virt-builder on this node: install guestfs-tools\n"
+    assert (done.returncode, done.stdout) == (1, told)
+
+
+@pytest.mark.parametrize("template", [*BUILT, *IMAGES, "tiny"])
+def test_a_build_that_is_told_nothing_makes_nothing(template: str, tmp_path: Path) -> None:
+    env = {"PATH": os.environ["PATH"], "MCLU_MIRROR": f"file://{tmp_path}"}
+    done = subprocess.run(command(template), env=env, cwd=tmp_path, capture_output=True, timeout=60, check=False)
+    assert done.returncode != 0
+    assert list(tmp_path.glob("*.qcow2*")) == []
