@@ -2,8 +2,11 @@
 
 import os
 import secrets
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+import signal
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,12 +19,14 @@ from mclu_shell.cloud.namelock import holding_name
 from mclu_shell.cloud.node import Node
 from mclu_shell.cloud.placement import Room, choose
 from mclu_shell.cloud.template import Template, custom_xml
-from mclu_shell.errors import LibvirtFault, MCluError, NodeOff, Refused, UsageError
+from mclu_shell.errors import LibvirtFault, MCluError, NodeFault, NodeOff, NotFound, Refused, UsageError
 from mclu_shell.units import format_size
 
 _FORMAT = "qcow2"
 _DEFAULT_MEMORY_BYTES = 1 << 30
 _MOST_DEFAULT_VCPUS = 4
+# Disks grow as they are filled, so one may be larger than what is free; but such a one is a slip of the finger.
+_LARGEST_DISK_BYTES = 64 << 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +51,7 @@ def boot(cloud: Cloud, template: Template, request: BootRequest, progress: Calla
     progress("looking for a node")
     wanted = cloud.match([request.host]) if request.host else list(cloud.nodes)
     there = list(_survey(cloud, request, cloud.nodes, wanted))
-    with holding_name(request.name, there[0]):
+    with holding_name(request.name, there):
         # Again, now that nobody else can take the name.
         reports = _survey(cloud, request, there, wanted)
         node = _choose([node for node in reports if node in wanted], reports, memory_bytes)
@@ -71,6 +76,9 @@ def _check_size(template: Template, request: BootRequest) -> None:
     if request.size_bytes is not None and request.size_bytes < least:
         given = format_size(request.size_bytes)
         raise UsageError(f"a disk of {given} is too small: {template.name} needs {format_size(least)}")
+    if request.size_bytes is not None and request.size_bytes > _LARGEST_DISK_BYTES:
+        given, most = format_size(request.size_bytes), format_size(_LARGEST_DISK_BYTES)
+        raise UsageError(f"a disk of {given} is too large: at most {most}")
 
 
 def _survey(
@@ -98,6 +106,7 @@ def _choose(nodes: Sequence[Node], reports: Mapping[Node, NodeReport], memory_by
 def _specify(node: Node, report: NodeReport, template: Template, request: BootRequest, memory_bytes: int) -> GuestSpec:
     return GuestSpec(
         name=request.name,
+        uuid=str(uuid.uuid4()),
         template=template.name,
         memory_bytes=memory_bytes,
         vcpus=request.vcpus or min(report.info.pcpus, _MOST_DEFAULT_VCPUS),
@@ -132,29 +141,75 @@ def _make(
     # Said before anything is made, when it is the template's fault.
     _definition(own_xml, guest, capabilities)
     progress(f"building on {node.name}")
-    with building(node, template.path, guest.output, _environment(template, request, guest), progress) as build:
+    environment = _environment(template, request, guest)
+    with building(node, template.path, guest.output, guest.uuid, environment, progress) as build:
         complete = replace(guest, files=build.made.files)
         progress(f"starting on {node.name}")
-        try:
-            node.change(lambda hypervisor: hypervisor.define(_definition(own_xml, complete, capabilities)))
+        with _all_or_nothing(node, complete):
+            with _step("defined"):
+                node.change(lambda hypervisor: hypervisor.define(_definition(own_xml, complete, capabilities)))
             build.keep()
-            node.change_guest(guest.name, "start")
-        except BaseException:
-            _undo(node, complete)
-            raise
+            with _step("started"):
+                node.change_guest(guest.name, "start", guest.uuid)
 
 
 def _definition(own_xml: str | None, guest: GuestSpec, capabilities: Capabilities) -> str:
     return domain_xml(guest, capabilities) if own_xml is None else with_metadata(own_xml, guest)
 
 
-def _undo(node: Node, guest: GuestSpec) -> None:
-    """Take back what was defined and kept; what cannot be reached any more stays, and the error says why."""
-    for verb in ("stop", "undefine"):
-        with suppress(MCluError):
-            node.change_guest(guest.name, verb)
-    with suppress(MCluError):
-        node.run(["rm", "-f", "--", *guest.files])
+@contextmanager
+def _step(done: str) -> Iterator[None]:
+    """Say what it was that libvirt refused; what it says itself may have several lines."""
+    try:
+        yield
+    except LibvirtFault as fault:
+        told = f"the guest could not be {done}: {' '.join(fault.fact.split())}"
+        raise type(fault)(told, place=fault.place, remedy=fault.remedy) from fault
+
+
+@contextmanager
+def _all_or_nothing(node: Node, guest: GuestSpec) -> Iterator[None]:
+    """Take back what was defined and kept, if the block fails or is interrupted; NodeFault if that is not possible."""
+    try:
+        yield
+    except BaseException as error:
+        with _undisturbed():
+            if _undo(node, guest):
+                raise
+        why = error.fact if isinstance(error, MCluError) else "interrupted"
+        remedy = f"'destroy {node.name}:{guest.name}' removes what is left of it"
+        raise NodeFault(f"{why}; and {guest.name} could not be taken back", place=node.name, remedy=remedy) from error
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Have Ctrl-C and the like wait: an impatient second one must not leave half a guest."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _undo(node: Node, guest: GuestSpec) -> bool:
+    """Whether nothing is left. By its UUID, because the name may be that of a guest that somebody else has defined."""
+    try:
+        # Asked first, because an answer to this is not waited for as long as one to a change.
+        state = node.fetch(lambda hypervisor: hypervisor.fetch_state(guest.name))
+        if state is not None:
+            with suppress(NotFound):
+                node.change_guest(guest.name, "stop", guest.uuid)
+        is_removed = node.run(["rm", "-f", "--", *guest.files]).status == 0
+        if state is not None:
+            with suppress(NotFound):
+                node.change_guest(guest.name, "undefine", guest.uuid)
+    except MCluError:
+        return False
+    return is_removed
 
 
 def _capabilities(node: Node) -> Capabilities:

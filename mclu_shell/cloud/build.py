@@ -83,9 +83,9 @@ done
 say ready
 await $reader
 if [ "$(cat "$work/answer" 2>/dev/null)" != keep ]; then
+    discard
     # Whoever was killed in the moment after defining the guest cannot take that back any more.
     [ -z "$uri" ] || timeout 10 virsh -q -c "$uri" undefine --nvram "$uuid" >/dev/null 2>&1
-    discard
     exit 1
 fi
 rm -f -- "$output.unfinished"
@@ -121,16 +121,22 @@ class Build:
 
 @contextmanager
 def building(
-    node: Node, template: Path, output: str, environment: Mapping[str, str], progress: Callable[[str], None]
+    node: Node,
+    template: Path,
+    output: str,
+    uuid: str,
+    environment: Mapping[str, str],
+    progress: Callable[[str], None],
 ) -> Iterator[Build]:
-    """Build on a node; on leaving without `keep`, all that was made there is removed.
+    """Build on a node the disk of the guest that will have this UUID.
 
+    On leaving without `keep`, all that was made there is removed; also if we are killed, and then with the guest.
     NodeFault or Refused says at which step it failed, with the last lines of the build.
     """
     script = template.read_bytes()
     word = f"@{secrets.token_hex(8)}"
     argv = ["env", *(f"{key}={value}" for key, value in environment.items())]
-    argv += ["sh", "-c", _SCRIPT, "mclu-build", word, output, str(len(script))]
+    argv += ["sh", "-c", _SCRIPT, "mclu-build", word, output, str(len(script)), uuid, node.config.uri]
     process = node.start(argv)
     try:
         process.send(script)

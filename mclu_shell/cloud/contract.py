@@ -17,7 +17,7 @@ _NO_PARAMETER = "no-such-parameter"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A rule, what was found, and whether the rule holds; None if it is about something that a template may leave out."""
+    """A rule and what was found; it holds, or not, or the template leaves out (None) what the rule is about."""
 
     rule: str
     holds: bool | None

@@ -30,6 +30,7 @@ class GuestSpec:
     """A guest to be defined. `files` are all that its build made; `network` is what its interface attaches to."""
 
     name: str
+    uuid: str
     template: str
     memory_bytes: int
     vcpus: int

@@ -189,26 +189,23 @@ class Hypervisor:
     def _validates(self) -> bool:
         return bool(self._connection.getType() != "TEST")
 
-    def change(self, name: str, verb: str) -> None:
-        """Do one of `start`, `shutdown`, `reboot`, `reset`, `stop` (virsh's destroy) or `undefine` to a guest."""
+    def change(self, name: str, verb: str, uuid: str) -> None:
+        """Do one of `start`, `shutdown`, `reboot`, `reset`, `stop` (virsh's destroy) or `undefine` to a guest.
+
+        It is the UUID that counts: meanwhile the name may have become another guest's.
+        """
         with self._call(verb):
-            domain = self._find(name)
-            if domain is None:
-                raise NotFound(f"no such guest {name!r}", place=self.node)
-            _VERBS[verb](domain)
+            try:
+                _VERBS[verb](self._connection.lookupByUUIDString(uuid))
+            except libvirt.libvirtError as error:
+                if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
+                    raise
+                raise NotFound(f"no such guest {name!r}", place=self.node) from error
 
     def _of(self, name: str, question: Callable[[Any], T]) -> T | None:
         """What a guest answers; None if there is no such guest, or not any more when it is asked."""
         try:
             return question(self._connection.lookupByName(name))
-        except libvirt.libvirtError as error:
-            if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
-                return None
-            raise
-
-    def _find(self, name: str) -> Any:
-        try:
-            return self._connection.lookupByName(name)
         except libvirt.libvirtError as error:
             if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
                 return None

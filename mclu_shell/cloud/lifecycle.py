@@ -2,10 +2,11 @@
 
 import threading
 import time
+from contextlib import suppress
 
 from mclu_shell.cloud.guest import Guest, is_active_state
 from mclu_shell.cloud.node import Node
-from mclu_shell.errors import MCluError, NotFound, Refused
+from mclu_shell.errors import LibvirtFault, MCluError, NotFound, Refused
 from mclu_shell.units import format_duration
 
 _POLL_S = 0.25
@@ -29,19 +30,35 @@ def shutdown(node: Node, guest: Guest, timeout_s: float, *, force: bool, stop: t
     """Ask a guest to shut down and wait until it has; with `force`, pull its plug at the end. How it went."""
     _need_active(node, guest)
     deadline = time.monotonic() + timeout_s
-    while not stop.is_set() and time.monotonic() < deadline:
+    while True:
         # Asked again now and then: a guest that is still starting does not see its power button.
-        _change(node, guest, "shutdown")
+        if _ask_to_stop(node, guest):
+            return "shut down"
         if wait_until_stopped(node, guest.name, min(_ASK_AGAIN_S, deadline - time.monotonic()), stop):
             return "shut down"
-    if not force:
+        if stop.is_set() or time.monotonic() >= deadline:
+            break
+    # Who interrupts the waiting has not asked for what would have come at its end.
+    if not force or stop.is_set():
         raise MCluError(
             f"{guest.name} still runs after {format_duration(timeout_s)}",
             place=node.name,
             remedy="--force stops it, like pulling its plug",
         )
-    _change(node, guest, "stop")
+    with suppress(NotFound):  # Without a definition it is gone when it stops, if only just now by itself.
+        node.change_guest(guest.name, "stop", guest.uuid)
     return "stopped by force"
+
+
+def _ask_to_stop(node: Node, guest: Guest) -> bool:
+    """Ask a guest to shut down; whether it has done so already, if that is why it cannot be asked."""
+    try:
+        node.change_guest(guest.name, "shutdown", guest.uuid)
+    except (LibvirtFault, NotFound):
+        if is_active_state(_fetch_state(node, guest.name)):
+            raise
+        return True
+    return False
 
 
 def wait_until_stopped(node: Node, name: str, timeout_s: float, stop: threading.Event) -> bool:
@@ -67,6 +84,6 @@ def _need_active(node: Node, guest: Guest) -> None:
 
 def _change(node: Node, guest: Guest, verb: str) -> None:
     try:
-        node.change_guest(guest.name, verb)
+        node.change_guest(guest.name, verb, guest.uuid)
     except NotFound as error:
         raise NotFound(f"{guest.name} has gone meanwhile", place=node.name) from error

@@ -94,9 +94,9 @@ class Node:
         with self._lock, self._noted():
             return self._ask(action, deadline)
 
-    def change_guest(self, name: str, verb: str) -> None:
-        """Do one of `Hypervisor.change`'s verbs to a guest; NotFound if it is not there."""
-        self.change(lambda hypervisor: hypervisor.change(name, verb))
+    def change_guest(self, name: str, verb: str, uuid: str) -> None:
+        """Do one of `Hypervisor.change`'s verbs to the guest of this UUID; NotFound if it is not there."""
+        self.change(lambda hypervisor: hypervisor.change(name, verb, uuid))
 
     def run(self, argv: Sequence[str], timeout_s: float = _RUN_TIMEOUT_S) -> Completed:
         """Run a command on the machine, for as long as it is told."""

@@ -20,7 +20,8 @@ def demo_nodes(config: Config, directory: Path) -> list[Node]:
 def _demo_node(node: NodeConfig, directory: Path, *, is_on: bool) -> Node:
     images = directory / node.name
     images.mkdir()
-    node = replace(node, images=str(images))
+    # What runs here on behalf of the node must not reach this machine's own libvirt.
+    node = replace(node, images=str(images), uri="")
     return Node(node, SimulatedAccess(node, directory / f"{node.name}.xml", is_on=is_on))
 
 

@@ -135,7 +135,22 @@ def test_one_whose_answer_has_no_end_is_not_kept_in_memory(write: Write, stream:
 
 @pytest.mark.parametrize(
     "image",
-    ["$(reboot)", "`reboot`", "a;reboot", "a b", "a'b", 'a"b', "<a/>", "a&b", "../a", "/dev/sda", "-a", "a\\nb", "ä", "a|b"],
+    [
+        "$(reboot)",
+        "`reboot`",
+        "a;reboot",
+        "a b",
+        "a'b",
+        'a"b',
+        "<a/>",
+        "a&b",
+        "../a",
+        "/dev/sda",
+        "-a",
+        "a\\nb",
+        "ä",
+        "a|b",
+    ],
 )
 def test_a_base_image_that_is_more_than_a_name_is_refused(write: Write, tmp_path: Path, image: str) -> None:
     (tmp_path / "answer").write_text(image + "\n")
@@ -260,7 +275,17 @@ class TestWhereTheyAreFound:
     @pytest.mark.slow
     def test_those_that_came_with_mclu_are_installed_with_it(self, tmp_path: Path) -> None:
         repository = Path(__file__).parents[2]
-        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--prefix", tmp_path, repository]
+        pip = [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--prefix",
+            str(tmp_path),
+            str(repository),
+        ]
         subprocess.run(pip, check=True, stdin=subprocess.DEVNULL, timeout=300)
         (package,) = tmp_path.glob("lib/python*/site-packages")
         ask = "from mclu_shell.cloud.template import *; print(*[read_template(path).path for path in find_templates()])"

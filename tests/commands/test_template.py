@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from mclu_shell.completion import complete
 from mclu_shell.cloud.state import Snapshot
+from mclu_shell.completion import complete
 from tests.conftest import InProcess
 
 REPOSITORY = Path(__file__).parents[2]
@@ -90,19 +90,19 @@ def test_what_may_be_left_out_is_not_given_and_no_fault(demo: InProcess, tmp_pat
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("*) exit 2", "*) exit 0", "an unknown parameter ends with exit status 2 'no-such-parameter' ends with exit status 0, not 2"),
-        ("*) exit 2", "*) exit 1", "an unknown parameter ends with exit status 2 no-such-parameter: exit status 1"),
-        ("echo fedora-42", "echo '$(reboot)'", "base-image is the name of an image base-image: not the name of an image: '$(reboot)'"),
-        ("base-image)", "image)", "base-image is the name of an image it does not know 'base-image'"),
-        ("echo 1G", "echo much", "minimum-memory is a size minimum-memory: not a size, such as 512M or 4G: 'much'"),
+        ("*) exit 2", "*) exit 0", "exit status 2 'no-such-parameter' ends with exit status 0, not 2"),
+        ("*) exit 2", "*) exit 1", "exit status 2 no-such-parameter: exit status 1"),
+        ("echo fedora-42", "echo '$(reboot)'", "name of an image base-image: not the name of an image: '$(reboot)'"),
+        ("base-image)", "image)", "name of an image it does not know 'base-image'"),
+        ("echo 1G", "echo much", "minimum-memory: not a size, such as 512M or 4G: 'much'"),
         ("echo 1G", "echo 3G", "recommended-memory is not below minimum-memory 2.0G is less than 3.0G"),
-        ("echo ide", "echo floppy", "disk-bus is one that there is disk-bus: not one of ide, virtio, virtio-scsi: 'floppy'"),
-        ("</domain>", "", "xml is a libvirt domain with the guest's name its xml is not XML"),
-        ("domain>", "network>", "xml is a libvirt domain with the guest's name its xml is a <network>, not a <domain>"),
-        ("<name>", "<name>x", "xml is a libvirt domain with the guest's name its xml names 'xsample', not 'sample'"),
-        ("echo fedora-42", 'cat "$(dirname "$0")/image"', "it needs no file beside it base-image: exit status 1"),
+        ("echo ide", "echo floppy", "disk-bus: not one of ide, virtio, virtio-scsi: 'floppy'"),
+        ("</domain>", "", "its xml is not XML"),
+        ("domain>", "network>", "its xml is a <network>, not a <domain>"),
+        ("<name>", "<name>x", "its xml names 'xsample', not 'sample'"),
+        ("echo fedora-42", 'cat "$(dirname "$0")/image"', "no file beside it base-image: exit status 1"),
     ],
-)  # fmt: skip
+)
 def test_each_rule_that_does_not_hold_is_told(
     demo: InProcess, write: Write, tmp_path: Path, old: str, new: str, told: str
 ) -> None:
@@ -111,7 +111,7 @@ def test_each_rule_that_does_not_hold_is_told(
     answer = demo("template check mine")
     assert answer.status == 1
     broken = verdicts(answer.out)["not ok"]
-    assert any(rule.startswith(told) for rule in broken), answer.out
+    assert any(told in rule for rule in broken), answer.out
     rules = "1 rule does" if len(broken) == 1 else f"{len(broken)} rules do"
     assert answer.err == f"mclu: mine: {rules} not hold\n"
 

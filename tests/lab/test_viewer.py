@@ -4,6 +4,7 @@ VNC (RFC 6143), but has no window."""
 import re
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -52,15 +53,16 @@ def web(cloud: RealLab, request: pytest.FixtureRequest) -> EchoGuest:
 
 
 @pytest.fixture
-def programs(tmp_path: Path) -> Path:
+def programs(cloud: RealLab) -> Iterator[Path]:
     """A directory with all programs that mclu finds; no viewer is among them."""
-    directory = tmp_path / "programs"
+    directory = cloud.path / "home/programs"
     directory.mkdir()
     ssh = shutil.which("ssh")
     assert ssh
     (directory / "ssh").symlink_to(ssh)
     (directory / "mclu").symlink_to(MCLU)
-    return directory
+    yield directory
+    shutil.rmtree(directory)
 
 
 def install(programs: Path, text: str = VIEWER) -> None:
