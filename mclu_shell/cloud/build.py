@@ -19,7 +19,7 @@ from mclu_shell.errors import LinkLost, NodeFault, Refused
 # What the script says besides the build's output begins with a word that no build can know.
 # flock needs a file; `-ef` tells whether the file that is locked is still the one of that name, because the
 # one who held it before removes it on leaving. Background jobs of sh get no input unless it is handed to them.
-# A plain `exec` that cannot open its file would end sh at once, without a word.
+# A plain `exec` or `:` that cannot open its file would end sh at once, without a word.
 _SCRIPT = r"""
 set -u
 umask 077
@@ -51,9 +51,11 @@ for file in "$output" "$output".*; do
     # The node lost its power during that boot.
     rm -f -- "$file"
 done
-: >"$output.unfinished" || { say fault "cannot write to ${output%/*}"; exit 1; }
+true >"$output.unfinished" || { say fault "cannot write to ${output%/*}"; exit 1; }
 work=$(mktemp -d) || { say fault "no temporary directory"; discard; exit 1; }
 head -c "$size" >"$work/template"
+# Half a template must not be run: its sender may be gone, or the disk full.
+[ "$(stat -c %s "$work/template")" = "$size" ] || { say fault "the template did not arrive"; discard; exit 1; }
 chmod 700 "$work/template"
 say started
 exec 3<&0

@@ -1,15 +1,30 @@
 """The libvirt XML of a guest, built from what its node can do (libvirt's formatdomain.html)."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from xml.etree import ElementTree as ET
 
-from mclu_shell.errors import TemplateError
+from mclu_shell.errors import TemplateError, UsageError
 
 # The namespace of what mclu notes in a guest's metadata: its template, when it was made, and its files.
 NAMESPACE = "urn:mclu:1"
+_GUEST, _FILE = f"{{{NAMESPACE}}}guest", f"{{{NAMESPACE}}}file"
 ET.register_namespace("mclu", NAMESPACE)
+
+# A template's word for a disk bus, in libvirt's words.
+_BUSES = {"ide": "ide", "virtio": "virtio", "virtio-scsi": "scsi"}
+_DEVICES = {"ide": "hda", "virtio": "vda", "scsi": "sda", "sata": "sda"}
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A type of machine that a node can emulate: its full name, and what it has room for."""
+
+    name: str
+    disk_buses: frozenset[str]
+    most_vcpus: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +34,7 @@ class Capabilities:
     virt_type: str
     emulator: str
     arch: str
-    machines: dict[str, str]
+    machines: Mapping[str, Machine]
     cpu_modes: frozenset[str]
     video_models: frozenset[str]
     graphics: frozenset[str]
@@ -46,13 +61,20 @@ class GuestSpec:
 
 
 def domain_xml(guest: GuestSpec, node: Capabilities) -> str:
-    """The definition of a guest for a node."""
+    """The definition of a guest for a node; UsageError if it is more than the node can do."""
+    bus = _BUSES[guest.disk_bus]
+    machine = _machine(node, bus)
+    if machine and guest.vcpus > machine.most_vcpus:
+        raise UsageError(f"{guest.vcpus} virtual CPUs are too many: {machine.name} has at most {machine.most_vcpus}")
+    if machine and bus not in machine.disk_buses:
+        bus = "sata"  # For want of IDE, which only the oldest of machines has.
     domain = ET.Element("domain", type=node.virt_type)
     _text(domain, "name", guest.name)
+    _text(domain, "uuid", guest.uuid)
     domain.append(_metadata(guest))
     _text(domain, "memory", str(guest.memory_bytes >> 10), unit="KiB")
     _text(domain, "vcpu", str(guest.vcpus))
-    _os(domain, guest, node)
+    _os(domain, guest, node.arch, machine)
     features = ET.SubElement(domain, "features")
     ET.SubElement(features, "acpi")
     ET.SubElement(features, "apic")
@@ -60,12 +82,12 @@ def domain_xml(guest: GuestSpec, node: Capabilities) -> str:
     ET.SubElement(domain, "clock", offset="utc")
     for event, action in (("on_poweroff", "destroy"), ("on_reboot", "restart"), ("on_crash", "destroy")):
         _text(domain, event, action)
-    _devices(domain, guest, node)
+    _devices(domain, guest, node, bus)
     return ET.tostring(domain, encoding="unicode")
 
 
 def with_metadata(xml: str, guest: GuestSpec) -> str:
-    """A template's own XML with mclu's metadata in it; TemplateError if it is not this guest's definition."""
+    """A template's own XML with our UUID and metadata in it; TemplateError if it is not this guest's definition."""
     try:
         domain = ET.fromstring(xml)
     except ET.ParseError as error:
@@ -75,24 +97,57 @@ def with_metadata(xml: str, guest: GuestSpec) -> str:
     named = domain.findtext("name", "").strip()
     if named != guest.name:
         raise TemplateError(f"its xml names {named!r}, not {guest.name!r}", place=guest.template)
+    # What it was copied from, if it was, is another guest.
+    for element in domain.findall("uuid"):
+        domain.remove(element)
     metadata = domain.find("metadata")
     if metadata is None:
-        domain.append(_metadata(guest))
-    else:
-        metadata.extend(_metadata(guest))
+        metadata = ET.SubElement(domain, "metadata")
+    for element in metadata.findall(_GUEST):
+        metadata.remove(element)
+    _text(domain, "uuid", guest.uuid)
+    metadata.extend(_metadata(guest))
     return ET.tostring(domain, encoding="unicode")
 
 
 def own_files(xml: str) -> tuple[str, ...]:
-    """The files that mclu made for a guest, from its definition."""
-    found = ET.fromstring(xml).findall(f"./metadata/{{{NAMESPACE}}}guest/{{{NAMESPACE}}}file")
-    return tuple(file.text for file in found if file.text)
+    """The files that mclu made for a guest, from its definition; not those of a guest that it is a copy of."""
+    domain = ET.fromstring(xml)
+    own = domain.find(f"./metadata/{_GUEST}")
+    if own is None or own.get("uuid") != domain.findtext("uuid", "").strip():
+        return ()
+    return tuple(file.text for file in own.findall(_FILE) if file.text)
 
 
 def disk_files(xml: str) -> tuple[str, ...]:
     """The files and devices that a guest's disks are, backing files included where libvirt says them."""
-    sources = ET.fromstring(xml).findall("./devices/disk//source")
+    sources = ET.fromstring(xml).findall(".//disk//source")
     return tuple(dict.fromkeys(path for source in sources if (path := source.get("file") or source.get("dev"))))
+
+
+def volumes(xml: str) -> tuple[tuple[str, str], ...]:
+    """The storage pools and volumes in them that a guest's disks are."""
+    sources = ET.fromstring(xml).findall(".//disk//source[@pool]")
+    return tuple((source.get("pool", ""), source.get("volume", "")) for source in sources)
+
+
+def overlay_files(snapshot_xml: str) -> tuple[str, ...]:
+    """The files that libvirt made for an external snapshot (its formatsnapshot.html)."""
+    snapshot = ET.fromstring(snapshot_xml)
+    disks = snapshot.findall("./disks/disk[@snapshot='external']/source[@file]")
+    memory = snapshot.findall("./memory[@snapshot='external'][@file]")
+    return tuple(element.get("file", "") for element in (*disks, *memory))
+
+
+def named_paths(xml: str) -> frozenset[str]:
+    """Every absolute path that a definition names but for mclu's notes: disks, kernel, firmware, QEMU's own options."""
+    root = ET.fromstring(xml)
+    for parent in [root, *root.iter("domain")]:
+        for metadata in parent.findall("metadata"):
+            parent.remove(metadata)
+    words = [word for element in root.iter() for word in (element.text or "", *element.attrib.values())]
+    parts = [part.strip() for word in words for part in (word, *re.split("[=,]", word))]
+    return frozenset(part for part in parts if part.startswith("/"))
 
 
 def _text(parent: ET.Element, tag: str, text: str, **attributes: str) -> ET.Element:
@@ -103,20 +158,23 @@ def _text(parent: ET.Element, tag: str, text: str, **attributes: str) -> ET.Elem
 
 def _metadata(guest: GuestSpec) -> ET.Element:
     metadata = ET.Element("metadata")
-    own = ET.SubElement(metadata, f"{{{NAMESPACE}}}guest")
+    own = ET.SubElement(metadata, _GUEST, uuid=guest.uuid)
     _text(own, f"{{{NAMESPACE}}}template", guest.template)
     _text(own, f"{{{NAMESPACE}}}created", guest.created.isoformat(timespec="seconds"))
     for file in guest.files:
-        _text(own, f"{{{NAMESPACE}}}file", file)
+        _text(own, _FILE, file)
     return metadata
 
 
-def _os(domain: ET.Element, guest: GuestSpec, node: Capabilities) -> None:
+def _machine(node: Capabilities, bus: str) -> Machine | None:
+    """The newest kind of machine that has such a disk bus; if none has, the newest of all."""
+    there = [node.machines[kind] for kind in ("q35", "pc", "") if kind in node.machines]
+    return next((machine for machine in there if bus in machine.disk_buses), there[0] if there else None)
+
+
+def _os(domain: ET.Element, guest: GuestSpec, arch: str, machine: Machine | None) -> None:
     os = ET.SubElement(domain, "os")
-    # q35 has no IDE controller.
-    wanted = ("pc", "q35") if guest.disk_bus == "ide" else ("q35", "pc", "")
-    machine = next((node.machines[kind] for kind in wanted if kind in node.machines), None)
-    _text(os, "type", "hvm", arch=node.arch, **({"machine": machine} if machine else {}))
+    _text(os, "type", "hvm", arch=arch, **({"machine": machine.name} if machine else {}))
     if guest.kernel_arguments is not None:
         _text(os, "kernel", f"{guest.output}.kernel")
         _text(os, "initrd", f"{guest.output}.initrd")
@@ -133,12 +191,12 @@ def _cpu(domain: ET.Element, node: Capabilities) -> None:
             return
 
 
-def _devices(domain: ET.Element, guest: GuestSpec, node: Capabilities) -> None:
+def _devices(domain: ET.Element, guest: GuestSpec, node: Capabilities, bus: str) -> None:
     devices = ET.SubElement(domain, "devices")
     _text(devices, "emulator", node.emulator)
-    _disk(devices, guest)
+    _disk(devices, guest, bus)
     if f"{guest.output}.seed" in guest.files:
-        _seed(devices, guest)
+        _seed(devices, guest, bus)
     _interface(devices, guest)
     serial = ET.SubElement(devices, "serial", type="pty")
     ET.SubElement(serial, "target", port="0")
@@ -151,22 +209,21 @@ def _devices(domain: ET.Element, guest: GuestSpec, node: Capabilities) -> None:
         _video(devices, node)
 
 
-def _disk(devices: ET.Element, guest: GuestSpec) -> None:
+def _disk(devices: ET.Element, guest: GuestSpec, bus: str) -> None:
     disk = ET.SubElement(devices, "disk", type="file", device="disk")
     ET.SubElement(disk, "driver", name="qemu", type=guest.disk_format)
     ET.SubElement(disk, "source", file=guest.output)
-    device, bus = {"ide": ("hda", "ide"), "virtio-scsi": ("sda", "scsi")}.get(guest.disk_bus, ("vda", "virtio"))
-    ET.SubElement(disk, "target", dev=device, bus=bus)
+    ET.SubElement(disk, "target", dev=_DEVICES[bus], bus=bus)
     if bus == "scsi":
         ET.SubElement(devices, "controller", type="scsi", model="virtio-scsi")
 
 
-def _seed(devices: ET.Element, guest: GuestSpec) -> None:
+def _seed(devices: ET.Element, guest: GuestSpec, bus: str) -> None:
     disk = ET.SubElement(devices, "disk", type="file", device="cdrom")
     ET.SubElement(disk, "driver", name="qemu", type="raw")
     ET.SubElement(disk, "source", file=f"{guest.output}.seed")
-    device, bus = ("hdc", "ide") if guest.disk_bus == "ide" else ("sdz", "sata")
-    ET.SubElement(disk, "target", dev=device, bus=bus)
+    device, seed_bus = ("hdc", "ide") if bus == "ide" else ("sdz", "sata")
+    ET.SubElement(disk, "target", dev=device, bus=seed_bus)
     ET.SubElement(disk, "readonly")
 
 
@@ -189,7 +246,7 @@ def parse_capabilities(xmls: Sequence[str]) -> Capabilities:
     """The capabilities of a node from its answers for one virtualisation type, one per machine type; first wins."""
     trees = [ET.fromstring(xml) for xml in xmls]
     first = trees[0]
-    machines = {_machine_kind(name): name for tree in reversed(trees) if (name := tree.findtext("machine", ""))}
+    machines = {_machine_kind(tree): _read_machine(tree) for tree in reversed(trees) if tree.findtext("machine")}
     return Capabilities(
         virt_type=first.findtext("domain", "qemu"),
         emulator=first.findtext("path", ""),
@@ -203,8 +260,14 @@ def parse_capabilities(xmls: Sequence[str]) -> Capabilities:
     )
 
 
-def _machine_kind(machine: str) -> str:
-    return next((kind for kind in ("q35", "pc") if kind in machine), "")
+def _machine_kind(tree: ET.Element) -> str:
+    return next((kind for kind in ("q35", "pc") if kind in tree.findtext("machine", "")), "")
+
+
+def _read_machine(tree: ET.Element) -> Machine:
+    vcpu = tree.find("vcpu")
+    most_vcpus = int(vcpu.get("max", "1")) if vcpu is not None else 1
+    return Machine(tree.findtext("machine", ""), _values(tree, "./devices/disk", "bus"), most_vcpus)
 
 
 def _values(tree: ET.Element, device: str, name: str) -> frozenset[str]:

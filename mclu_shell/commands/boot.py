@@ -5,6 +5,7 @@ can be checked is, before anything is made; if something fails later, or you int
 
   boot tiny web
   boot rawhide ham1:test --size 20G --memory 4G
+  boot tiny --console try
 """
 
 import argparse
@@ -14,6 +15,7 @@ from mclu_shell import kinds
 from mclu_shell.cloud.boot import BootRequest, boot
 from mclu_shell.cloud.template import find_template, read_template
 from mclu_shell.command import Context, Parser
+from mclu_shell.handovers import console_of, viewer_of
 from mclu_shell.results import Entry, Result
 
 
@@ -27,12 +29,18 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--vcpus", metavar="N", type=kinds.VCPUS, help="virtual CPUs (default: physical CPUs, at most 4)"
     )
+    parser.add_argument("--console", action="store_true", help="open its serial console at once")
+    parser.add_argument("--viewer", action="store_true", help="open its screen at once")
 
 
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
-    """One line: where it runs."""
+    """One line: where it runs; then what was asked to be opened."""
     host, name = args.guest
     template = read_template(find_template(args.template))
     request = BootRequest(name, host, args.memory, args.size, args.timezone, args.vcpus)
     node = boot(context.cloud, template, request, context.notify)
     yield Entry(f"{node.name}:{name}", "running", tone="good")
+    if args.viewer:
+        yield viewer_of(node, name)
+    if args.console:
+        yield console_of(node, name)
