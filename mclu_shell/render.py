@@ -9,6 +9,7 @@ from mclu_shell.results import Entry, Result, Row, Table, Text
 
 if TYPE_CHECKING:
     from rich.status import Status
+    from rich.text import Text as RichText
 
 _SGR = {"good": "32", "bad": "31", "quiet": "2", "plain": ""}
 
@@ -57,9 +58,9 @@ class Renderer:
             from rich.console import Console
             from rich.status import Status
 
-            self._status = Status(words, console=Console(file=self.err), spinner="dots")
+            self._status = Status("", console=Console(file=self.err), spinner="dots")
             self._status.start()
-        self._status.update(words)
+        self._status.update(_one_line(words))
 
     def end_progress(self) -> None:
         """Take away what `progress` has shown."""
@@ -70,6 +71,14 @@ class Renderer:
     def _painter(self, stream: TextIO) -> Callable[[str, str], str]:
         wanted = self.color == "always" or (self.color == "auto" and stream.isatty())
         return paint if wanted else _unpainted
+
+
+def _one_line(words: str) -> "RichText":
+    """Words that others have written, so that they can neither be read as rich's markup nor move the cursor."""
+    from rich.text import Text as RichText
+
+    shown = "".join(char if char.isprintable() else " " for char in words)
+    return RichText(shown, no_wrap=True, overflow="ellipsis")
 
 
 def as_text(result: Result, painter: Callable[[str, str], str] = _unpainted) -> str:

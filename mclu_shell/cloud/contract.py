@@ -93,6 +93,7 @@ def _memory_agrees(path: Path) -> str | None:
 def _xml(path: Path) -> str | None:
     sample = GuestSpec(
         name="sample",
+        uuid="00000000-0000-4000-8000-000000000001",
         template=its.template_name(path),
         memory_bytes=1 << 30,
         vcpus=1,

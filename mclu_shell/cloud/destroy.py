@@ -1,27 +1,13 @@
 """Destroying a guest: all that is its own, and never a byte that is not."""
 
-import json
-from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
-from mclu_shell.cloud.domainxml import disk_files, own_files
+from mclu_shell.cloud.diskfiles import DiskFiles, look_at_files
 from mclu_shell.cloud.guest import Guest
+from mclu_shell.cloud.guestfiles import Definition, disk_files, named_paths, overlay_files, own_files
 from mclu_shell.cloud.node import Node
-from mclu_shell.errors import MCluError
-
-# Sizes of the files that are there, then the backing files of other guests' disks, as a JSON list per line.
-_LOOK = r"""
-own=$1; shift
-while [ "$own" -gt 0 ]; do
-    [ ! -e "$1" ] || stat -L -c 'size %s %n' -- "$1"
-    own=$((own - 1)); shift
-done
-for disk; do
-    chain=
-    if [ -e "$disk" ]; then chain=$(qemu-img info -U --backing-chain --output=json -- "$disk") || exit 1; fi
-    printf 'backing %s\n' "$(printf %s "$chain" | tr -d '\n')"
-done
-"""
+from mclu_shell.errors import MCluError, NotFound
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,51 +24,69 @@ class Remains:
 
 
 def find_remains(node: Node, guest: Guest) -> Remains:
-    """Which files of a guest are mclu's to delete: made for it, and used by no other guest of its node."""
+    """Which files of a guest are its own: made for it by mclu or by its snapshots, and needed by nothing that stays."""
     definitions = node.fetch(lambda hypervisor: hypervisor.fetch_definitions())
-    xml = definitions.pop(guest.name, "<domain/>")
-    own, disks = own_files(xml), disk_files(xml)
-    others = {name: disk_files(definition) for name, definition in definitions.items()}
-    sizes, backing = _look(node, own, sorted({disk for files in others.values() for disk in files}))
-    used = {file: name for name, files in others.items() for disk in files for file in (disk, *backing.get(disk, ()))}
-    delete = tuple((file, sizes[file]) for file in own if file in sizes and file not in used)
-    leave = [(file, f"{used[file]} uses it") for file in own if file in used]
-    leave += [(disk, "not made by mclu") for disk in disks if disk not in own]
-    return Remains(delete, tuple(leave))
+    own = definitions.pop(guest.uuid, None)
+    if own is None:
+        raise NotFound(f"{guest.name} has gone meanwhile", place=node.name)
+    made = own_files(own.xmls[0]) + tuple(file for xml in own.snapshots for file in overlay_files(xml))
+    disks = _disks(own, own.xmls)
+    others = list(definitions.values())
+    images = {*made, *disks, *(disk for other in others for disk in _disks(other, other.xmls + other.snapshots))}
+    files = look_at_files(node, images, {path for other in others for path in _paths(other)})
+    return _sort(files, made, disks, {other.name: _paths(other) for other in others})
 
 
-def destroy(node: Node, guest: Guest, remains: Remains) -> None:
-    """Stop and undefine a guest, then delete its files; MCluError names what could not be deleted."""
-    for verb in ("stop", "undefine"):
-        node.change_guest(guest.name, verb)
-    files = [file for file, _ in remains.delete]
+def _disks(guest: Definition, xmls: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys([disk for xml in xmls for disk in disk_files(xml)] + list(guest.volumes)))
+
+
+def _paths(guest: Definition) -> set[str]:
+    """All that a guest names, be it as a disk, a kernel, or in its snapshots."""
+    return {path for xml in guest.xmls + guest.snapshots for path in named_paths(xml)} | {*guest.volumes}
+
+
+def _sort(files: DiskFiles, made: tuple[str, ...], disks: tuple[str, ...], others: dict[str, set[str]]) -> Remains:
+    """What is to be deleted, and what not. Files are told apart by where they really are, whatever they are called."""
+    ours = {files.place(file) for file in made}
+    foreign = [disk for disk in disks if files.place(disk) not in ours]
+    needed = {place: f"{disk} is built on it" for disk in foreign for place in files.behind(disk)}
+    for name, paths in others.items():
+        needed |= {place: f"{name} uses it" for path in paths for place in (files.place(path), *files.behind(path))}
+    there = [file for file in dict.fromkeys(made) if file in files.sizes]
+    leave = {file: needed[files.place(file)] for file in there if files.place(file) in needed}
+    leave |= dict.fromkeys(foreign, "not made by mclu")
+    backing = {place for file in there for place in files.behind(file)}
+    leave |= dict.fromkeys(sorted(backing - ours - {files.place(disk) for disk in foreign}), "a backing file")
+    delete = tuple((file, files.sizes[file]) for file in there if file not in leave)
+    return Remains(delete, tuple(leave.items()))
+
+
+def destroy(node: Node, guest: Guest, confirmed: Remains | None = None) -> Remains:
+    """Stop a guest, delete its files and forget it; what that took away, and what is left.
+
+    In this order: if it fails on the way, the guest is still there, and can be destroyed again. MCluError says why.
+    What is deleted is looked up now, because others may have come to use it; with `confirmed`, nothing beyond that.
+    """
+    remains = find_remains(node, guest)
+    if confirmed is not None:
+        late = tuple((file, "made meanwhile") for file, _ in remains.delete if file not in dict(confirmed.delete))
+        delete = tuple((file, size) for file, size in remains.delete if file in dict(confirmed.delete))
+        remains = Remains(delete, remains.leave + late)
+    node.change_guest(guest.name, "stop", guest.uuid)
+    _delete(node, guest, [file for file, _ in remains.delete])
+    with suppress(NotFound):  # A guest without a persistent definition has gone by being stopped.
+        node.change_guest(guest.name, "undefine", guest.uuid)
+    return remains
+
+
+def _delete(node: Node, guest: Guest, files: list[str]) -> None:
     if not files:
         return
     done = node.run(["rm", "-f", "--", *files])
     if done.status != 0:
         said = done.err.strip().splitlines()
         reason = said[-1] if said else f"exit status {done.status}"
-        raise MCluError(f"{guest.name} is gone, but not all of its files: {reason}", place=node.name)
-
-
-def _look(node: Node, own: Sequence[str], disks: Sequence[str]) -> tuple[dict[str, int], dict[str, tuple[str, ...]]]:
-    """The sizes of files that are there, and the files behind disks."""
-    if not own:
-        return {}, {}
-    done = node.run(["sh", "-c", _LOOK, "mclu-look", str(len(own)), *own, *disks])
-    lines = done.out.splitlines()
-    if done.status != 0 or len([line for line in lines if line.startswith("backing ")]) != len(disks):
-        raise MCluError("cannot tell which files other guests use, so nothing was deleted", place=node.name)
-    sizes = {}
-    for line in lines:
-        if line.startswith("size "):
-            _, size, name = line.split(" ", 2)
-            sizes[name] = int(size)
-    chains = [line.removeprefix("backing ") for line in lines if line.startswith("backing ")]
-    return sizes, {disk: _files(chain) for disk, chain in zip(disks, chains, strict=True)}
-
-
-def _files(chain: str) -> tuple[str, ...]:
-    """The files of a backing chain; of a disk that is not there, none."""
-    images = json.loads(chain) if chain else []
-    return tuple(image["filename"] for image in images)
+        raise MCluError(
+            f"{guest.name} is stopped, but not all of its files could be deleted: {reason}", place=node.name
+        )

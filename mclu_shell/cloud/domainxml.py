@@ -1,6 +1,5 @@
 """The libvirt XML of a guest, built from what its node can do (libvirt's formatdomain.html)."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -10,7 +9,7 @@ from mclu_shell.errors import TemplateError, UsageError
 
 # The namespace of what mclu notes in a guest's metadata: its template, when it was made, and its files.
 NAMESPACE = "urn:mclu:1"
-_GUEST, _FILE = f"{{{NAMESPACE}}}guest", f"{{{NAMESPACE}}}file"
+GUEST, FILE = f"{{{NAMESPACE}}}guest", f"{{{NAMESPACE}}}file"
 ET.register_namespace("mclu", NAMESPACE)
 
 # A template's word for a disk bus, in libvirt's words.
@@ -103,51 +102,11 @@ def with_metadata(xml: str, guest: GuestSpec) -> str:
     metadata = domain.find("metadata")
     if metadata is None:
         metadata = ET.SubElement(domain, "metadata")
-    for element in metadata.findall(_GUEST):
+    for element in metadata.findall(GUEST):
         metadata.remove(element)
     _text(domain, "uuid", guest.uuid)
     metadata.extend(_metadata(guest))
     return ET.tostring(domain, encoding="unicode")
-
-
-def own_files(xml: str) -> tuple[str, ...]:
-    """The files that mclu made for a guest, from its definition; not those of a guest that it is a copy of."""
-    domain = ET.fromstring(xml)
-    own = domain.find(f"./metadata/{_GUEST}")
-    if own is None or own.get("uuid") != domain.findtext("uuid", "").strip():
-        return ()
-    return tuple(file.text for file in own.findall(_FILE) if file.text)
-
-
-def disk_files(xml: str) -> tuple[str, ...]:
-    """The files and devices that a guest's disks are, backing files included where libvirt says them."""
-    sources = ET.fromstring(xml).findall(".//disk//source")
-    return tuple(dict.fromkeys(path for source in sources if (path := source.get("file") or source.get("dev"))))
-
-
-def volumes(xml: str) -> tuple[tuple[str, str], ...]:
-    """The storage pools and volumes in them that a guest's disks are."""
-    sources = ET.fromstring(xml).findall(".//disk//source[@pool]")
-    return tuple((source.get("pool", ""), source.get("volume", "")) for source in sources)
-
-
-def overlay_files(snapshot_xml: str) -> tuple[str, ...]:
-    """The files that libvirt made for an external snapshot (its formatsnapshot.html)."""
-    snapshot = ET.fromstring(snapshot_xml)
-    disks = snapshot.findall("./disks/disk[@snapshot='external']/source[@file]")
-    memory = snapshot.findall("./memory[@snapshot='external'][@file]")
-    return tuple(element.get("file", "") for element in (*disks, *memory))
-
-
-def named_paths(xml: str) -> frozenset[str]:
-    """Every absolute path that a definition names but for mclu's notes: disks, kernel, firmware, QEMU's own options."""
-    root = ET.fromstring(xml)
-    for parent in [root, *root.iter("domain")]:
-        for metadata in parent.findall("metadata"):
-            parent.remove(metadata)
-    words = [word for element in root.iter() for word in (element.text or "", *element.attrib.values())]
-    parts = [part.strip() for word in words for part in (word, *re.split("[=,]", word))]
-    return frozenset(part for part in parts if part.startswith("/"))
 
 
 def _text(parent: ET.Element, tag: str, text: str, **attributes: str) -> ET.Element:
@@ -158,11 +117,11 @@ def _text(parent: ET.Element, tag: str, text: str, **attributes: str) -> ET.Elem
 
 def _metadata(guest: GuestSpec) -> ET.Element:
     metadata = ET.Element("metadata")
-    own = ET.SubElement(metadata, _GUEST, uuid=guest.uuid)
+    own = ET.SubElement(metadata, GUEST, uuid=guest.uuid)
     _text(own, f"{{{NAMESPACE}}}template", guest.template)
     _text(own, f"{{{NAMESPACE}}}created", guest.created.isoformat(timespec="seconds"))
     for file in guest.files:
-        _text(own, _FILE, file)
+        _text(own, FILE, file)
     return metadata
 
 

@@ -5,13 +5,16 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import libvirt
 
 from mclu_shell.cloud.domainxml import Capabilities, parse_capabilities
 from mclu_shell.cloud.guest import Guest, NodeInfo, NodeReport
 from mclu_shell.errors import LibvirtFault, LinkLost, NotFound, Refused
+
+if TYPE_CHECKING:
+    from mclu_shell.cloud.guestfiles import Definition
 
 T = TypeVar("T")
 
@@ -141,20 +144,44 @@ class Hypervisor:
         except LibvirtFault:
             return frozenset()
 
-    def fetch_definitions(self) -> dict[str, str]:
-        """The persistent XML of every guest, by name: a call per guest, for `destroy` alone."""
+    def fetch_definitions(self) -> dict[str, "Definition"]:
+        """All that libvirt knows of every guest's files, by UUID: some calls per guest, for `destroy` alone."""
+        found = {}
         with self._call("XMLDesc of all"):
-            domains = self._connection.listAllDomains()
-            return {domain.name(): self._definition(domain) for domain in domains}
+            for domain in self._connection.listAllDomains():
+                try:
+                    found[domain.UUIDString()] = self._definition(domain)
+                except libvirt.libvirtError as error:
+                    if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:  # It has gone meanwhile.
+                        raise
+        return found
 
-    def _definition(self, domain: Any) -> str:
+    def _definition(self, domain: Any) -> "Definition":
+        # Only `destroy` needs it.
+        from mclu_shell.cloud.guestfiles import Definition, volumes
+
+        xmls = [domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)]
+        if domain.isActive():
+            xmls.append(domain.XMLDesc(0))
+        if self._connection.getType() != "TEST" and domain.hasManagedSaveImage(0):
+            xmls.append(domain.managedSaveGetXMLDesc(0))
+        snapshots = [snapshot.getXMLDesc(0) for snapshot in domain.listAllSnapshots(0)]
+        named = sorted({volume for xml in (*xmls, *snapshots) for volume in volumes(xml)})
+        paths = (self._volume_path(*volume) for volume in named)
+        return Definition(domain.name(), tuple(xmls), tuple(snapshots), tuple(filter(None, paths)))
+
+    def _volume_path(self, pool: str, volume: str) -> str:
+        """The file of a volume, also where its pool is not active; empty where there is no such pool."""
+        from xml.etree import ElementTree as ET
+
         try:
-            xml: str = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+            xml = self._connection.storagePoolLookupByName(pool).XMLDesc(0)
         except libvirt.libvirtError as error:
-            if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
-                return "<domain/>"  # It has gone meanwhile.
+            if error.get_error_code() in (libvirt.VIR_ERR_NO_STORAGE_POOL, libvirt.VIR_ERR_NO_SUPPORT):
+                return ""
             raise
-        return xml
+        directory = ET.fromstring(xml).findtext("./target/path", "")
+        return f"{directory}/{volume}" if directory else ""
 
     def fetch_state(self, name: str) -> str | None:
         """A guest's state in virsh's words; None if there is no such guest."""

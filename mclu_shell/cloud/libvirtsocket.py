@@ -43,7 +43,11 @@ def _why_not(link: "Link", deadline: float) -> NodeFault:
         # Where no command may be run, nothing more is known.
         found = []
     if found[:1] == ["forbidden"]:
-        remedy = "set 'AllowStreamLocalForwarding yes' in its sshd_config; nor may authorized_keys restrict our key"
+        # The latter forbids sockets, too (sshd's channel_connect_to_path).
+        remedy = (
+            "set 'AllowStreamLocalForwarding yes' and 'AllowTcpForwarding yes' in its sshd_config; "
+            "nor may authorized_keys restrict our key"
+        )
         return SSHFault("ssh: sshd forwards no sockets", place=node, remedy=remedy)
     if found[:1] == ["denied"]:
         remedy = f"on the node, as root: usermod -aG libvirt {user}"

@@ -50,7 +50,7 @@ def ask(path: Path, parameter: str, environment: Mapping[str, str] | None = None
         finally:
             # What it started in the background must not outlive it; its group is there until we have waited for it.
             with contextlib.suppress(ProcessLookupError):
-                pass
+                os.killpg(process.pid, signal.SIGKILL)
     last_words = err.decode(errors="replace").strip().rpartition("\n")[2]
     return Reply(process.returncode, out.decode(errors="replace"), last_words)
 

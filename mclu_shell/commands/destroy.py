@@ -8,7 +8,7 @@ that mclu did not make, one that another guest uses, and the file behind a disk 
 """
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from mclu_shell import kinds
 from mclu_shell.cloud.destroy import Remains, destroy, find_remains
@@ -36,20 +36,27 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
         raise Refused("a wildcard may mean more than you think", remedy="--yes destroys what it means")
     faults: list[MCluError] = []
     found = find_guests(context.cloud, args.guests, faults=faults)
-    doomed = gather(found, lambda one: find_remains(*one))
-    yield from (outcome.error for outcome in doomed if outcome.error)
-    doomed = [outcome for outcome in doomed if not outcome.error]
-    if args.yes or context.confirm is None or context.confirm(_question(doomed)):
-        yield from _destroy(doomed)
+    if args.yes or context.confirm is None:
+        yield from _destroy([(node, guest, None) for node, guest in found])
     else:
-        yield Text("Nothing was destroyed.")
+        yield from _ask_and_destroy(context.confirm, found)
     yield from faults
 
 
-def _destroy(doomed: Sequence[_Doomed]) -> Iterator[Result]:
-    for outcome in each(doomed, lambda one: destroy(*one.item, one.unwrap())):
-        (node, guest), remains = outcome.item.item, outcome.item.unwrap()
-        kept = tuple(f"kept: {file} ({why})" for file, why in remains.leave)
+def _ask_and_destroy(confirm: Callable[[str], bool], found: Sequence[tuple[Node, Guest]]) -> Iterator[Result]:
+    outcomes = gather(found, lambda one: find_remains(*one))
+    yield from (outcome.error for outcome in outcomes if outcome.error)
+    doomed = [outcome for outcome in outcomes if not outcome.error]
+    if doomed and confirm(_question(doomed)):
+        yield from _destroy([(*outcome.item, outcome.unwrap()) for outcome in doomed])
+    else:
+        yield Text("Nothing was destroyed.")
+
+
+def _destroy(doomed: Sequence[tuple[Node, Guest, Remains | None]]) -> Iterator[Result]:
+    for outcome in each(doomed, lambda one: destroy(*one)):
+        node, guest, _ = outcome.item
+        kept = tuple(f"kept: {file} ({why})" for file, why in outcome.value.leave) if outcome.value else ()
         yield outcome.error or Entry(f"{node.name}:{guest.name}", "destroyed", kept, tone="quiet")
 
 

@@ -1,4 +1,5 @@
 import os
+import select
 import subprocess
 import sys
 import time
@@ -122,8 +123,8 @@ def test_what_it_leaves_running_ends_with_its_answer(write: Write, tmp_path: Pat
     os.mkfifo(alive)
     # Whoever reads a FIFO gets its end when the last one who could write to it is gone.
     reader = os.open(alive, os.O_RDONLY | os.O_NONBLOCK)
-    read_template(write(probe=f"echo hello; sleep 60 >{alive} 2>&1 &"))
-    os.set_blocking(reader, True)
+    read_template(write(probe=f"exec 3>{alive}; sleep 60 >/dev/null 2>&1 & echo hello"))
+    assert select.select([reader], [], [], 10)[0]
     assert os.read(reader, 1) == b""
     os.close(reader)
 

@@ -13,6 +13,8 @@ ENTER, CTRL_C = "\r", "\x03"
 PLAIN = {"NO_COLOR": "1", "PROMPT_TOOLKIT_NO_CPR": "1", "TERM": "xterm"}
 # Says how the terminal is set before and after a command, the command's pid and its status; then reads a line.
 SCRIPT = """
+# The keyboard's signals are the command's.
+trap : INT
 stty -g
 sh -c 'echo pid=$$; exec "$@"' sh "$@"
 status=$?

@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 
 from tests.lab.reallab import RealLab
-from tests.lab.typed import Told, is_on, mclu, run_guest, until
+from tests.lab.typed import Told, at_once, is_on, mclu, run_guest, until
 
 ON = r"{} on\n  total: \d+pcpus \S+\n  free: \S+\n"
 JUMP = "Host ham1\n  ProxyJump ham0\n"
 
 
 @pytest.fixture
-def lab(cloud: RealLab, ssh_files: Path) -> RealLab:
+def lab(lab4: RealLab, ssh_files: Path) -> RealLab:
     """ham0 and ham1 are on; what a test writes into the operator's .ssh and mclu.conf is put back."""
-    cloud.power(on=["ham0", "ham1"])
-    return cloud
+    lab4.power(on=["ham0", "ham1"])
+    return lab4
 
 
 def _is_told_on(told: Told, node: str) -> None:
@@ -254,13 +254,12 @@ def test_a_node_behind_a_jump_host_that_is_off_and_comes(lab: RealLab, ssh_files
 def test_a_jump_host_that_is_off(lab: RealLab, ssh_files: Path) -> None:
     lab.off("ham0")
     (ssh_files / "config").write_text(JUMP)
-    told = mclu(lab, "status", "ham[12]")
-    told.complains("ham1", "no way through ham0", "'ssh root@ham1'")
-    assert told.lines[0].startswith("ham1 unknown, no way through ham0")
-    assert told.lines[1:] == ["ham2 off"]
-    told = mclu(lab, "off", "ham1")
-    told.complains("ham1", "no way through ham0")
-    assert told.out == ""
+    status, off = at_once(lab, "status ham[12]", "off ham1")
+    status.complains("ham1", "no way through ham0", "'ssh root@ham1'")
+    assert status.lines[0].startswith("ham1 unknown, no way through ham0")
+    assert status.lines[1:] == ["ham2 off"]
+    off.complains("ham1", "no way through ham0")
+    assert off.out == ""
 
 
 @pytest.mark.parametrize("shared", ["", "Host ham0\n  ControlMaster auto\n  ControlPath ~/.ssh/%r@%h\n"])

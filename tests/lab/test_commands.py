@@ -14,11 +14,11 @@ ON = r"{} on\n  total: \d+pcpus [\d.]+[GT]\n  free: [\d.]+[MGT]\n"
 
 
 @pytest.fixture
-def nodes(cloud: RealLab) -> RealLab:
+def nodes(lab4: RealLab) -> RealLab:
     """ham0 and ham1 are on and run nothing."""
-    cloud.power(on=["ham0", "ham1"])
-    end_guests(cloud, "ham0", "ham1")
-    return cloud
+    lab4.power(on=["ham0", "ham1"])
+    end_guests(lab4, "ham0", "ham1")
+    return lab4
 
 
 @pytest.fixture
@@ -85,11 +85,13 @@ def _guests(lab: RealLab, *options: str) -> list[list[str]]:
 def _virsh_guests(lab: RealLab, node: str, *which: str) -> list[list[str]]:
     """What virsh on the node says, in the columns of our list."""
     found = []
-    for name in virsh(lab, node, "list", "--name", *which).split():
-        about = dict(line.split(":", 1) for line in virsh(lab, node, "dominfo", name).splitlines() if ":" in line)
-        memory = format_size(int(about["Max memory"].split()[0]) << 10)
-        found.append([f"{node}:{name}", *about["State"].split(), memory, f"{about['CPU(s)'].strip()}vcpus"])
-    return found
+    for domain in virsh(lab, node, "domstats", *which).split("Domain: ")[1:]:
+        name = domain.splitlines()[0].strip("'")
+        told = dict(line.strip().split("=") for line in domain.splitlines()[1:] if "=" in line)
+        state = {"1": ["running"], "3": ["paused"], "5": ["shut", "off"]}[told["state.state"]]
+        memory = format_size(int(told["balloon.maximum"]) << 10)
+        found.append([f"{node}:{name}", *state, memory, f"{told['vcpu.current']}vcpus"])
+    return sorted(found)
 
 
 def test_list_says_what_virsh_says(nodes: RealLab, stopped_guest: str) -> None:
@@ -97,11 +99,11 @@ def test_list_says_what_virsh_says(nodes: RealLab, stopped_guest: str) -> None:
     run_guest(nodes, "ham1", "db", memory_mib=96)
     run_guest(nodes, "ham1", "web")
     virsh(nodes, "ham1", "suspend", "db")
-    running = [guest for node in ("ham0", "ham1") for guest in sorted(_virsh_guests(nodes, node))]
+    running = [guest for node in ("ham0", "ham1") for guest in _virsh_guests(nodes, node, "--list-active")]
     assert [guest[0] for guest in running] == ["ham0:web", "ham1:db", "ham1:web"]
     assert _guests(nodes, "--active") == running
     assert running[1][1] == "paused"
-    assert _guests(nodes, "--inactive") == _virsh_guests(nodes, "ham1", "--inactive")
+    assert _guests(nodes, "--inactive") == _virsh_guests(nodes, "ham1", "--list-inactive")
     assert _guests(nodes, "--inactive") == [["ham1:spare", "shut", "off", "128.0M", "3vcpus"]]
 
 

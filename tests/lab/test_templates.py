@@ -1,0 +1,211 @@
+"""The templates that come with mclu, on real nodes: what they build starts, and can be logged in to and shut down."""
+
+import os
+import re
+from collections.abc import Iterator
+
+import pexpect
+import pytest
+
+from tests.lab.reallab import REPOSITORY, Done, RealLab, environment
+from tests.lab.typed import mclu, until, virsh
+
+IMAGES = "/var/lib/libvirt/images"
+# Runs what comes on standard input as mclu runs a template's build: in an empty directory, with nothing to read.
+BUILD = 'd=$(mktemp -d) && cat >"$d/x" && chmod +x "$d/x" && mkdir "$d/work" && cd "$d/work" && "$d/x" build </dev/null'
+
+
+@pytest.fixture
+def lab(cloud: RealLab) -> Iterator[RealLab]:
+    """The lab with ham0 on; what a test has made there is removed after it."""
+    yield cloud
+    for name in virsh(cloud, "ham0", "list", "--all", "--name").split():
+        cloud.run("virsh", "-q", "destroy", name, node="ham0")
+        virsh(cloud, "ham0", "undefine", name)
+    cloud.run("sh", "-c", f"rm -rf {IMAGES}/* {IMAGES}/.[!.]*", node="ham0")
+
+
+def boot(lab: RealLab, *words: str, **surroundings: str) -> Done:
+    """Boot one of the templates that come with mclu."""
+    settings = [f"{name}={value}" for name, value in surroundings.items()]
+    return lab.run("env", "-u", "MCLU_PATH", *settings, "mclu", "boot", *words)
+
+
+def build(lab: RealLab, template: str, prepare: str, *, timeout: float = 60, **told: str) -> Done:
+    """Build on ham0 as mclu does, after a script has prepared the node for this build alone."""
+    settings = {"name": "web", "format": "qcow2", "output": f"{IMAGES}/web.qcow2", **told, "SCRIPT": prepare + BUILD}
+    text = (REPOSITORY / f"templates/{template}.template").read_text()
+    words = ["env", *(f"{name}={value}" for name, value in settings.items())]
+    words += ["unshare", "--mount", "sh", "-c", 'eval "$SCRIPT"']
+    return lab.run(*words, node="ham0", input=text, timeout=timeout)
+
+
+def images(lab: RealLab) -> list[str]:
+    """What is in ham0's directory of images."""
+    return lab.run("ls", "-A", IMAGES, node="ham0").stdout.split()
+
+
+class Console:
+    """The serial console of a guest on ham0, for somebody who logs in."""
+
+    def __init__(self, lab: RealLab, guest: str) -> None:
+        words = lab.command("mclu", "console", f"ham0:{guest}")
+        self.program = pexpect.spawn(words[0], words[1:], env=environment(), encoding="utf-8", timeout=60)
+        self.program.delaybeforesend = None
+
+    def log_in(self, name: str) -> None:
+        """Wait for the prompt of a host of this name, and log in as root."""
+        self.program.expect_exact(f"{name} login: ")
+        self.program.send("root\r")
+        self.program.expect_exact("~ # ")
+
+    def says(self, command: str) -> str:
+        """Run a command there; what it prints."""
+        self.program.send(f"echo '<''<'; {command}; echo '>''>'\r")
+        self.program.expect(re.compile(r"<<\r\n(.*?)>>\r\n", re.DOTALL))
+        return str(self.program.match[1]).replace("\r", "")
+
+    def until_it_ends(self) -> None:
+        """Wait for the end of the guest."""
+        self.program.expect(pexpect.EOF)
+
+
+# tiny
+
+
+def test_tiny_is_up_in_seconds_and_can_be_logged_in_to_rebooted_and_shut_down(lab: RealLab) -> None:
+    booted = boot(lab, "tiny", "ham0:web", "--size", "1G", "--timezone", "Asia/Kolkata")
+    assert (booted.returncode, booted.stdout) == (0, "ham0:web running\n"), booted.stderr
+    assert images(lab) == ["web.qcow2", "web.qcow2.initrd", "web.qcow2.kernel"]
+    console = Console(lab, "web")
+    # Whether the prompt came before the console was opened or comes after it, Enter brings another.
+    console.program.expect_exact("leaves.")
+    console.program.send("\r")
+    console.log_in("web")
+    assert console.says("hostname; id -un; date +%z") == "web\nroot\n+0530\n"
+    assert console.says("cat /sys/block/vda/size") == f"{(1 << 30) // 512}\n"
+    assert mclu(lab, "reboot", "web").status == 0
+    console.log_in("web")
+    assert mclu(lab, "shutdown", "web").status == 0
+    console.until_it_ends()
+    until(lambda: "web" not in virsh(lab, "ham0", "list", "--name").split())
+
+
+def test_tiny_gets_its_address_by_dhcp(lab: RealLab) -> None:
+    assert boot(lab, "tiny", "ham0:web").returncode == 0
+    console = Console(lab, "web")
+    console.program.expect_exact("leaves.")
+    console.program.send("\r")
+    console.log_in("web")
+    wait = "until ip route | grep -q default; do usleep 100000; done"
+    assert console.says(f"{wait}; ip -4 address show dev eth0 | grep -c inet; cat /sys/class/net/eth0/address") == (
+        "1\n" + re.findall("mac address='(.*?)'", virsh(lab, "ham0", "dumpxml", "web"))[0] + "\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("hidden", "told"),
+    [
+        ("/boot", "tiny: no /boot/vmlinuz-* that may be read has its modules in /lib/modules\n"),
+        ("/lib/modules", "tiny: no /boot/vmlinuz-* that may be read has its modules in /lib/modules\n"),
+        ("/usr/sbin", "tiny: there is no modinfo on this node\n"),
+    ],
+)
+def test_tiny_says_what_a_node_lacks(lab: RealLab, hidden: str, told: str) -> None:
+    done = build(lab, "tiny", f"mount -t tmpfs none {hidden}\n")
+    assert (done.returncode, done.stderr) == (1, told)
+    assert images(lab) == []
+
+
+# Cloud images
+
+
+@pytest.fixture
+def mirror(lab: RealLab) -> str:
+    """A mirror on ham0, of an image on which nothing is."""
+    make = (
+        "rm -rf /root/mirror && mkdir /root/mirror && cd /root/mirror &&"
+        f" qemu-img create -q -f qcow2 debian-13-generic-{os.uname().machine.replace('x86_64', 'amd64')}.qcow2 1G &&"
+        " sha512sum * >SHA512SUMS"
+    )
+    assert lab.run("sh", "-c", make, node="ham0").returncode == 0
+    return "file:///root/mirror"
+
+
+def test_a_cloud_image_is_the_base_of_a_guest_with_a_seed(lab: RealLab, mirror: str) -> None:
+    booted = boot(lab, "debian-cloud", "ham0:web", MCLU_MIRROR=mirror)
+    assert (booted.returncode, booted.stdout) == (0, "ham0:web running\n"), booted.stderr
+    assert images(lab) == [".mclu-cache", "web.qcow2", "web.qcow2.seed"]
+    disks = virsh(lab, "ham0", "domblklist", "--details", "web").split("\n")
+    assert [line.split()[1:] for line in disks if line][1:] == [["cdrom", "sda", f"{IMAGES}/web.qcow2.seed"]]
+    key = (lab.path / "home/.ssh/id_ed25519.pub").read_text().strip()
+    seed = lab.run("isoinfo", "-J", "-i", f"{IMAGES}/web.qcow2.seed", "-x", "/user-data", node="ham0").stdout
+    assert key in seed
+    # The image is for the guests to come, too.
+    assert mclu(lab, "destroy", "--yes", "web").status == 0
+    assert images(lab) == [".mclu-cache"]
+    assert lab.run("rm", "-r", "/root/mirror/debian-13-generic-amd64.qcow2", node="ham0").returncode == 0
+    assert boot(lab, "debian-cloud", "ham0:web", MCLU_MIRROR=mirror).returncode == 0
+
+
+def test_a_cloud_image_with_another_checksum_makes_no_guest(lab: RealLab, mirror: str) -> None:
+    lab.run("sh", "-c", "sed -i 's/^...../00000/' /root/mirror/SHA512SUMS", node="ham0")
+    booted = boot(lab, "debian-cloud", "ham0:web", MCLU_MIRROR=mirror)
+    assert booted.returncode == 1
+    assert "does not have the checksum that SHA512SUMS gives it" in booted.stderr
+    assert virsh(lab, "ham0", "list", "--all", "--name").split() == []
+    assert images(lab) == [".mclu-cache"]
+    assert lab.run("find", f"{IMAGES}/.mclu-cache", "-size", "+0", "-type", "f", node="ham0").stdout == ""
+
+
+# virt-builder
+
+# A repository of one small image that looks like Debian, under the names that the templates ask for; and where
+# virt-builder's own virtual machine finds a kernel: that of a lab has no list of its modules.
+PREPARE = r"""
+set -eu
+repository=$(mktemp -d) version=$(ls /lib/modules)
+cd "$repository"
+mkdir -p etc root/.ssh usr/bin usr/lib/systemd/system usr/share/zoneinfo/Europe var/log
+ln -s usr/bin bin
+cp /usr/bin/busybox usr/bin/sh
+touch usr/share/zoneinfo/Europe/London
+printf 'ID=debian\nVERSION_ID="12"\n' >etc/os-release
+echo 12.0 >etc/debian_version
+echo old >etc/hostname
+echo 'root:x:0:0:root:/root:/bin/sh' >etc/passwd
+echo 'root:*:19000:0:99999:7:::' >etc/shadow
+echo '/dev/sda / ext4 defaults 0 1' >etc/fstab
+mkdir /tmp/repo.$$
+mke2fs -q -t ext4 -d . "/tmp/repo.$$/disk" 32M
+sum=$(sha512sum <"/tmp/repo.$$/disk" | cut -d' ' -f1)
+for name in debian-12 fedora-42 ubuntu-22.04; do
+    printf '[%s]\nname=x\narch=%s\nfile=disk\nformat=raw\nsize=%s\nchecksum[sha512]=%s\n\n' \
+        "$name" "$(uname -m)" $((32 << 20)) "$sum"
+done >"/tmp/repo.$$/index"
+mkdir "/tmp/repo.$$/conf"
+printf '[local]\nuri=file://%s/index\n' "/tmp/repo.$$" >"/tmp/repo.$$/conf/local.conf"
+mount --bind "/tmp/repo.$$/conf" /etc/virt-builder/repos.d
+mkdir -p kernel/lib/modules
+cp -r "/lib/modules/$version" kernel/lib/modules/
+depmod -b kernel "$version"
+export SUPERMIN_KERNEL="/boot/vmlinuz-$version" SUPERMIN_MODULES="$PWD/kernel/lib/modules/$version"
+export LIBGUESTFS_BACKEND=direct LIBGUESTFS_BACKEND_SETTINGS=force_tcg
+"""
+
+
+@pytest.mark.slow
+def test_virt_builder_builds_a_system_with_our_name_and_key(lab: RealLab) -> None:
+    if lab.run("sh", "-c", "command -v virt-builder", node="ham0").returncode != 0:
+        pytest.skip("there is no virt-builder: install guestfs-tools")
+    told = {"base_image": "debian-12", "timezone": "Europe/London", "authorized_keys": "ssh-ed25519 AAAA me\nssh-rsa B"}
+    done = build(lab, "debian", PREPARE, timeout=400, **told)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert images(lab) == ["web.qcow2"]
+    look = (
+        f"qemu-img convert -O raw {IMAGES}/web.qcow2 /tmp/raw && for file in etc/hostname root/.ssh/authorized_keys; do"
+        ' debugfs -R "cat /$file" /tmp/raw 2>/dev/null; done; debugfs -R "stat /etc/localtime" /tmp/raw; rm /tmp/raw'
+    )
+    found = lab.run("sh", "-c", look, node="ham0").stdout
+    assert found.startswith("web\nssh-ed25519 AAAA me\nssh-rsa B\n")
+    assert "/usr/share/zoneinfo/Europe/London" in found
