@@ -108,21 +108,27 @@ class _Carrier:
         """Carry both ways; True when the user leaves, False when the far side ends."""
         far, given = self._far.fileno(), self._given
         while True:
-            # Not select, which knows no descriptor above 1023.
-            poll = select.poll()
-            poll.register(far, select.POLLIN | (select.POLLOUT if self._unsent else 0))
-            if not self._is_at_end and len(self._unsent) < _CHUNK:
-                poll.register(given, select.POLLIN)
-            # For nothing but the end of whoever reads what the far side says: a quiet guest would never tell of it.
-            poll.register(self._out, 0)
-            ready = dict(poll.poll(_LOOK_FOR_SIGNALS_MS))
-            if ready.get(self._out, 0) & select.POLLERR:
-                raise BrokenPipeError
+            ready = self._poll()
             if ready.get(far, 0) & ~select.POLLOUT and not self._hear():
                 return False
-            if given in ready and self._type():
+            if ready.get(given, 0) and self._type():
                 return True
+            if ready.get(self._out, 0) & select.POLLERR:
+                # Whoever reads what the far side says has left; a far side that is quiet would never tell.
+                raise BrokenPipeError
             self._send()
+
+    def _poll(self) -> dict[int, int]:
+        """Wait until something can be done; what, by descriptor."""
+        events = {self._out: 0, self._far.fileno(): select.POLLIN | (select.POLLOUT if self._unsent else 0)}
+        if not self._is_at_end and len(self._unsent) < _CHUNK:
+            # A terminal may be the same descriptor as the output.
+            events[self._given] = select.POLLIN
+        # Not select, which knows no descriptor above 1023.
+        poll = select.poll()
+        for descriptor, wanted in events.items():
+            poll.register(descriptor, wanted)
+        return dict(poll.poll(_LOOK_FOR_SIGNALS_MS))
 
     def _hear(self) -> bool:
         """Show what the far side says; False at its end."""

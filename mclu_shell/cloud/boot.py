@@ -13,7 +13,7 @@ from pathlib import Path
 from mclu_shell.cloud.build import building
 from mclu_shell.cloud.cloud import Cloud
 from mclu_shell.cloud.domainxml import Capabilities, GuestSpec, domain_xml, with_metadata
-from mclu_shell.cloud.guest import NodeReport
+from mclu_shell.cloud.guest import Guest, NodeReport
 from mclu_shell.cloud.kvm import kvm_works
 from mclu_shell.cloud.namelock import holding_name
 from mclu_shell.cloud.node import Node
@@ -56,7 +56,7 @@ def boot(cloud: Cloud, template: Template, request: BootRequest, progress: Calla
         reports = _survey(cloud, request, there, wanted)
         node = _choose([node for node in reports if node in wanted], reports, memory_bytes)
         guest = _specify(node, reports[node], template, request, memory_bytes)
-        _make(node, template, request, guest, progress)
+        _make(node, template, request, guest, reports[node].guests, progress)
     return node
 
 
@@ -134,7 +134,12 @@ def _network(node: Node) -> tuple[str, str]:
 
 
 def _make(
-    node: Node, template: Template, request: BootRequest, guest: GuestSpec, progress: Callable[[str], None]
+    node: Node,
+    template: Template,
+    request: BootRequest,
+    guest: GuestSpec,
+    others: Sequence[Guest],
+    progress: Callable[[str], None],
 ) -> None:
     capabilities = _capabilities(node)
     own_xml = custom_xml(template, _xml_environment(template, guest))
@@ -142,7 +147,7 @@ def _make(
     _definition(own_xml, guest, capabilities)
     progress(f"building on {node.name}")
     environment = _environment(template, request, guest)
-    with building(node, template.path, guest.output, guest.uuid, environment, progress) as build:
+    with building(node, template.path, guest, others, environment, progress) as build:
         complete = replace(guest, files=build.made.files)
         progress(f"starting on {node.name}")
         with _all_or_nothing(node, complete):

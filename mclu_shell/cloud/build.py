@@ -7,11 +7,13 @@ word (the user interrupts, the link is lost, this program is killed), it ends th
 
 import secrets
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from mclu_shell.cloud.domainxml import GuestSpec
+from mclu_shell.cloud.guest import Guest
 from mclu_shell.cloud.node import Node
 from mclu_shell.cloud.process import Process
 from mclu_shell.errors import LinkLost, NodeFault, Refused
@@ -19,11 +21,11 @@ from mclu_shell.errors import LinkLost, NodeFault, Refused
 # What the script says besides the build's output begins with a word that no build can know.
 # flock needs a file; `-ef` tells whether the file that is locked is still the one of that name, because the
 # one who held it before removes it on leaving. Background jobs of sh get no input unless it is handed to them.
-# A plain `exec` or `:` that cannot open its file would end sh at once, without a word.
+# A plain `exec` that cannot open its file would end sh at once, without a word.
 _SCRIPT = r"""
 set -u
 umask 077
-word=$1 output=$2 size=$3 uuid=$4 uri=$5
+word=$1 output=$2 size=$3 uuid=$4 uri=$5 guests=$6
 # When the connection goes, sshd sends a hang-up, and nobody reads what is said: neither may end the cleaning up.
 trap : HUP PIPE
 say() { printf '%s %s\n' "$word" "$*"; }
@@ -31,6 +33,18 @@ command exec 8>>"$output.claim" || { say fault "cannot write to ${output%/*}"; e
 flock -n 8 && [ "$output.claim" -ef /proc/self/fd/8 ] || {
     say fault "somebody else is booting a guest of this name"
     exit 1
+}
+# Of boots during which the node lost its power something is left, and nobody holds a claim to it any more. A guest
+# that was defined all the same is for its user to judge.
+sweep() {
+    find "$1" -maxdepth 1 -mmin +1 -name '.mclu-*.booting' | while read -r file; do
+        ( flock -n 9 && rm -f -- "$file" ) 9<"$file"
+    done
+    find "$1" -maxdepth 1 -mmin +1 -name '*.qcow2.unfinished' | while read -r mark; do
+        disk=${mark%.unfinished} name=${mark##*/}
+        case $guests in */"${name%.qcow2.unfinished}"/*) continue ;; esac
+        [ "$(cat "$mark")" != mclu ] || ( flock -n 9 && rm -f -- "$disk" "$disk".* ) 9>>"$disk.claim"
+    done
 }
 build= work=
 # What the build has started and not waited for must not go on writing to what is removed.
@@ -43,6 +57,7 @@ discard() {
 await() { while :; do wait "$1"; status=$?; kill -0 "$1" 2>/dev/null || return 0; done; }
 leave() { if [ -n "$work" ]; then rm -rf -- "$work"; fi; rm -f -- "$output.claim"; }
 trap leave EXIT
+sweep "${output%/*}" 2>/dev/null
 for file in "$output" "$output".*; do
     case $file in *.claim | *.unfinished) continue ;; esac
     [ -e "$file" ] || [ -L "$file" ] || continue
@@ -51,7 +66,7 @@ for file in "$output" "$output".*; do
     # The node lost its power during that boot.
     rm -f -- "$file"
 done
-true >"$output.unfinished" || { say fault "cannot write to ${output%/*}"; exit 1; }
+echo mclu >"$output.unfinished" || { say fault "cannot write to ${output%/*}"; exit 1; }
 work=$(mktemp -d) || { say fault "no temporary directory"; discard; exit 1; }
 head -c "$size" >"$work/template"
 # Half a template must not be run: its sender may be gone, or the disk full.
@@ -125,12 +140,12 @@ class Build:
 def building(
     node: Node,
     template: Path,
-    output: str,
-    uuid: str,
+    guest: GuestSpec,
+    guests: Sequence[Guest],
     environment: Mapping[str, str],
     progress: Callable[[str], None],
 ) -> Iterator[Build]:
-    """Build on a node the disk of the guest that will have this UUID.
+    """Build on a node the disk of a new guest; `guests` are those that are there already.
 
     On leaving without `keep`, all that was made there is removed; also if we are killed, and then with the guest.
     NodeFault or Refused says at which step it failed, with the last lines of the build.
@@ -138,11 +153,12 @@ def building(
     script = template.read_bytes()
     word = f"@{secrets.token_hex(8)}"
     argv = ["env", *(f"{key}={value}" for key, value in environment.items())]
-    argv += ["sh", "-c", _SCRIPT, "mclu-build", word, output, str(len(script)), uuid, node.config.uri]
+    argv += ["sh", "-c", _SCRIPT, "mclu-build", word, guest.output, str(len(script)), guest.uuid, node.config.uri]
+    argv += ["/".join(["", *(other.name for other in guests), ""])]
     process = node.start(argv)
     try:
         process.send(script)
-        yield Build(process, word, Built(output, _follow(node, process, word, progress)))
+        yield Build(process, word, Built(guest.output, _follow(node, process, word, progress)))
     finally:
         # The end of its input is the order to clean up, or, after `keep`, nothing. It is given time to obey.
         process.end_input()

@@ -50,10 +50,9 @@ class Console:
         self._node = node
         self._stream = stream
         self._is_closing = threading.Event()
-        self._threads = [
-            threading.Thread(target=target, daemon=True) for target in (self._hear, self._type, self._watch)
-        ]
-        for thread in self._threads:
+        self._hearing = threading.Thread(target=self._hear, daemon=True)
+        self._typing = threading.Thread(target=self._type, daemon=True)
+        for thread in (self._hearing, self._typing, threading.Thread(target=self._watch, daemon=True)):
             thread.start()
 
     def _hear(self) -> None:
@@ -83,14 +82,18 @@ class Console:
     def give_back(self) -> None:
         """End it as the other side expects, if that can be done without waiting for long."""
         self._is_closing.set()
-        self._hang_up()
+        # What was typed last is still on its way to the guest.
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_WR)
+        self._typing.join(_GIVE_BACK_S)
         closing = threading.Thread(target=self._stream.close, daemon=True)
         closing.start()
         closing.join(_GIVE_BACK_S)
 
     def close(self) -> None:
         """Close the socket, after what ends the stream has been done."""
-        for thread in self._threads[:2]:
+        self._hang_up()
+        for thread in (self._hearing, self._typing):
             thread.join(_GIVE_BACK_S)
         self.socket.close()
         self._end.close()

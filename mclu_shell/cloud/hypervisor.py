@@ -327,9 +327,9 @@ class ConsoleStream:
             raise self._fault(error) from error
 
     def close(self) -> None:
-        """Give the console back, so that it can be opened again; it may wait for what was sent to be read."""
+        """Give the console back, so that it can be opened again, when what was sent is read."""
         with contextlib.suppress(libvirt.libvirtError):
-            self._stream.abort()
+            self._stream.finish()
 
 
 def _with_addresses(guest: Guest, addresses: tuple[str, ...]) -> Guest:

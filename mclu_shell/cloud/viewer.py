@@ -47,7 +47,7 @@ def find_screen(node: Node, name: str) -> Screen:
     graphics = fetch_devices(node, name, "screens").findall("./graphics")
     offered = [element for element in graphics if element.get("type") in ("vnc", "spice")]
     for element in offered:
-        address = _address(element)
+        address = graphics_address(element)
         if address is not None:
             return Screen(node, name, element.get("type", ""), address)
     if offered:
@@ -60,7 +60,8 @@ def find_screen(node: Node, name: str) -> Screen:
     )
 
 
-def _address(graphics: "ET.Element") -> Address | None:
+def graphics_address(graphics: "ET.Element") -> Address | None:
+    """Where a <graphics> element of a running guest listens, as its node reaches it without TLS; None if nowhere."""
     sockets = [graphics.get("socket"), *(listen.get("socket") for listen in graphics.findall("./listen"))]
     for path in sockets:
         if path:

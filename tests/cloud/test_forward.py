@@ -1,6 +1,7 @@
 import os
 import socket
 import stat
+import subprocess
 import tempfile
 import threading
 import time
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mclu_shell.cloud.forward import Forward
+from mclu_shell.cloud.forward import Forward, PortForward
 from mclu_shell.errors import LinkLost
 
 
@@ -161,4 +162,35 @@ def test_after_closing_nothing_is_left(directory: Path, server: socket.socket) -
 
 def test_closing_twice_is_harmless(forward: Forward) -> None:
     forward.close()
+    forward.close()
+
+
+def test_a_port_leads_there_for_our_own_user(directory: Path, server: socket.socket) -> None:
+    forward = PortForward(lambda: connect(directory / "far"))
+    try:
+        with socket.create_connection(forward.address) as near:
+            near.settimeout(5)
+            far, _ = server.accept()
+            with far:
+                near.send(b"ping")
+                assert far.recv(4) == b"ping"
+                far.send(b"pong")
+                assert near.recv(4) == b"pong"
+        assert forward.was_used.is_set()
+    finally:
+        forward.close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(forward.address)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_port_leads_nowhere_for_other_users(directory: Path, server: socket.socket) -> None:
+    forward = PortForward(lambda: connect(directory / "far"))
+    # An interpreter of its own: the tests' may be where nobody but its owner can look.
+    port = forward.address[1]
+    done = subprocess.run(
+        ["bash", "-c", f"exec 3<>/dev/tcp/127.0.0.1/{port} && cat <&3"], user=65534, timeout=5, check=False
+    )
+    assert done.returncode == 0
+    assert not forward.was_used.is_set()
     forward.close()

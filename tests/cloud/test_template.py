@@ -283,6 +283,8 @@ class TestWhereTheyAreFound:
             "install",
             "--quiet",
             "--no-deps",
+            # Without this, pip takes mclu out of the environment that the tests run in.
+            "--ignore-installed",
             "--prefix",
             str(tmp_path),
             str(repository),

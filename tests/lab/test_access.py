@@ -126,7 +126,7 @@ def test_an_alias_and_the_address_decide_which_key_is_known(lab: RealLab, ssh_fi
     (ssh_files / "known_hosts").write_text(f"box {wrong}\nold-name {right}\n{address} {right}\n")
     _configure(lab, "box", "other")
     (ssh_files / "config").write_text(
-        f"Host box\n  HostName {address}\nHost other\n  HostName {address}\n  Port 2222\n  HostKeyAlias old-name\n"
+        f"Host box\n  HostName {address}\nHost other\n  HostName ham1\n  Port 2222\n  HostKeyAlias old-name\n"
     )
     told = mclu(lab, "status")
     _is_told_on(told, "box")
@@ -273,8 +273,6 @@ def test_a_node_that_hangs_behind_a_jump_host_is_not_off(lab: RealLab, ssh_files
     told.complains("ham1", "ssh: not answering")
     assert told.out == ""
     if shared:
-        lab.off("ham1")
-        assert mclu(lab, "status", "ham1").out == "ham1 off\n"
         lab.run("ssh", "-O", "exit", "ham0")
 
 

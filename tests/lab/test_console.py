@@ -8,7 +8,7 @@ import pytest
 from tests.lab.echoguest import FLOOD, POWER_OFF, PROMPT, EchoGuest, start_echo_guest
 from tests.lab.reallab import RealLab
 from tests.lab.terminal import CTRL_C, ENTER, Typed, typed
-from tests.lab.typed import end_guests, left_behind, mclu, run_guest
+from tests.lab.typed import end_guests, left_behind, mclu, run_guest, until, virsh
 
 LEAVE = "\x1d"
 CONNECTED = "Connected to ham0:web; ^] leaves."
@@ -62,6 +62,12 @@ def test_what_is_typed_ahead_is_the_guests_and_what_follows_the_end_is_not(web: 
         assert console.end() == 0
         console.type(ENTER)
         console.expect("read=rest")
+
+
+def test_what_is_typed_right_before_leaving_still_reaches_the_guest(web: EchoGuest, console: Typed) -> None:
+    console.type(POWER_OFF + LEAVE)
+    assert console.end() == 0
+    until(lambda: "web" not in virsh(web.lab, "ham0", "list", "--name"))
 
 
 @pytest.mark.parametrize("end", ["guest", "virsh"])

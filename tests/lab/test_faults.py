@@ -7,6 +7,7 @@ import contextlib
 import re
 import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -25,6 +26,13 @@ def lab(lab4: RealLab) -> Iterator[RealLab]:
     yield lab4
     # Some of the faults end with the power only.
     lab4.off("ham1")
+
+
+@pytest.fixture
+def soon(lab: RealLab, ssh_files: Path) -> None:
+    """The limit is half of the usual one, where the tests themselves would take long."""
+    config = lab.path / "mclu.conf"
+    config.write_text(config.read_text().replace("[global]", "[global]\nanswer_timeout=2"))
 
 
 def _on_ham1(lab: RealLab, script: str) -> None:
@@ -125,7 +133,7 @@ def _is_asked(lab: RealLab, logins_before: int) -> None:
     until(lambda: logins(lab, "ham1") > logins_before)
 
 
-def test_a_node_that_dies_during_the_command(lab: RealLab) -> None:
+def test_a_node_that_dies_during_the_command(lab: RealLab, soon: None) -> None:
     before = logins(lab, "ham1")
     # It does not answer, so the questions are still under way when the plug is pulled.
     lab.freeze("ham1", libvirtd=True)
@@ -158,7 +166,7 @@ def test_a_node_that_dies_while_it_is_watched_going_down(lab: RealLab) -> None:
     assert (command.returncode, out, err) == (0, "ham1 off\n", "")
 
 
-def test_no_node_answers(lab: RealLab) -> None:
+def test_no_node_answers(lab: RealLab, soon: None) -> None:
     """All at once, each with another fault: one line for each, and not one after the other."""
     lab.freeze("ham0")
     lab.freeze("ham2", libvirtd=True)

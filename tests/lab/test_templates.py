@@ -63,6 +63,7 @@ class Console:
         """Run a command there; what it prints."""
         self.program.send(f"echo '<''<'; {command}; echo '>''>'\r")
         self.program.expect(re.compile(r"<<\r\n(.*?)>>\r\n", re.DOTALL))
+        assert isinstance(self.program.match, re.Match)
         return str(self.program.match[1]).replace("\r", "")
 
     def until_it_ends(self) -> None:
@@ -136,8 +137,11 @@ def test_a_cloud_image_is_the_base_of_a_guest_with_a_seed(lab: RealLab, mirror: 
     booted = boot(lab, "debian-cloud", "ham0:web", MCLU_MIRROR=mirror)
     assert (booted.returncode, booted.stdout) == (0, "ham0:web running\n"), booted.stderr
     assert images(lab) == [".mclu-cache", "web.qcow2", "web.qcow2.seed"]
-    disks = virsh(lab, "ham0", "domblklist", "--details", "web").split("\n")
-    assert [line.split()[1:] for line in disks if line][1:] == [["cdrom", "sda", f"{IMAGES}/web.qcow2.seed"]]
+    disks = [line.split() for line in virsh(lab, "ham0", "domblklist", "--details", "web").splitlines() if line]
+    assert [(disk[1], disk[3]) for disk in disks] == [
+        ("disk", f"{IMAGES}/web.qcow2"),
+        ("cdrom", f"{IMAGES}/web.qcow2.seed"),
+    ]
     key = (lab.path / "home/.ssh/id_ed25519.pub").read_text().strip()
     seed = lab.run("isoinfo", "-J", "-i", f"{IMAGES}/web.qcow2.seed", "-x", "/user-data", node="ham0").stdout
     assert key in seed
@@ -179,9 +183,9 @@ echo '/dev/sda / ext4 defaults 0 1' >etc/fstab
 mkdir /tmp/repo.$$
 mke2fs -q -t ext4 -d . "/tmp/repo.$$/disk" 32M
 sum=$(sha512sum <"/tmp/repo.$$/disk" | cut -d' ' -f1)
-for name in debian-12 fedora-42 ubuntu-22.04; do
+for image in debian-12 fedora-42 ubuntu-22.04; do
     printf '[%s]\nname=x\narch=%s\nfile=disk\nformat=raw\nsize=%s\nchecksum[sha512]=%s\n\n' \
-        "$name" "$(uname -m)" $((32 << 20)) "$sum"
+        "$image" "$(uname -m)" $((32 << 20)) "$sum"
 done >"/tmp/repo.$$/index"
 mkdir "/tmp/repo.$$/conf"
 printf '[local]\nuri=file://%s/index\n' "/tmp/repo.$$" >"/tmp/repo.$$/conf/local.conf"

@@ -107,7 +107,7 @@ def test_a_viewer_does_not_keep_the_prompt(web: EchoGuest, programs: Path) -> No
     with typed(web.lab, *mclu(programs)) as shell:
         shell.expect("mclu>")
         shell.type("viewer web" + ENTER)
-        shell.expect("mclu>")
+        until(lambda: viewed(web.lab))
         pid, uri, *_ = viewed(web.lab)[0].split()
         # What libvirt refuses meanwhile is nobody else's trouble.
         shell.type("start web" + ENTER + "list --active" + ENTER)
@@ -155,7 +155,7 @@ def test_a_viewer_that_fails_is_told(web: EchoGuest, programs: Path, words: tupl
         if not words:
             command.expect("mclu>")
             command.type("quit" + ENTER)
-        assert command.end() == int(bool(words))
+        assert command.end() == 1
 
 
 def test_without_a_viewer_the_package_to_install_is_told(web: EchoGuest, programs: Path) -> None:

@@ -1,0 +1,54 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mclu_shell.completion import complete
+from tests.conftest import InProcess
+
+
+def test_a_simulated_node_says_why_it_cannot(demo: InProcess) -> None:
+    answer = demo("console web")
+    assert (answer.status, answer.out) == (1, "")
+    assert answer.err == "mclu: ham0: is simulated: its guests have no consoles\n"
+
+
+def test_so_does_a_node_of_libvirts_test_driver(clouds: Callable[..., InProcess]) -> None:
+    answer = clouds("[nodes]\nhere via=local uri=test:///default")("console test")
+    assert answer.err == "mclu: here: is simulated: its guests have no consoles\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "words"),
+    [
+        ("console nosuch", 1, "no such guest 'nosuch'"),
+        ("console ham1:web", 1, "ham1: is off; 'on ham1' wakes it"),
+        ("console ham9:web", 1, "no such node 'ham9'"),
+        ("console *", 1, "'*' means ham0:db and ham0:web; say one"),
+        ("console", 2, "console: the following arguments are required: [HOST:]GUEST"),
+        ("console a/b", 2, "bad guest name 'a/b'"),
+        ("console web db", 2, "unrecognized arguments: db"),
+    ],
+)
+def test_what_is_wrong_is_told(demo: InProcess, line: str, status: int, words: str) -> None:
+    answer = demo(line.replace("*", "'*'"))
+    assert (answer.status, answer.out) == (status, "")
+    assert words in answer.err
+    assert len(answer.err.splitlines()) == 1
+
+
+def test_a_guest_that_does_not_run_is_told(tmp_path: Path, clouds: Callable[..., InProcess]) -> None:
+    # The attribute is the test: driver's own (libvirt's drvtest.html).
+    domain = """<domain type="test" xmlns:test="http://libvirt.org/schemas/domain/test/1.0"><name>spare</name>
+        <memory unit="GiB">1</memory><os><type>hvm</type></os><test:runstate>5</test:runstate></domain>"""
+    (tmp_path / "node.xml").write_text(f"<node>{domain}</node>")
+    cloud = clouds(f"[nodes]\nhere via=local uri=test://{tmp_path}/node.xml")
+    for command, line in (("console", "console spare"), ("viewer", "viewer spare")):
+        assert cloud(line).err == "mclu: here: spare is not running; 'start here:spare' starts it\n", command
+
+
+def test_only_running_guests_are_offered(demo: InProcess) -> None:
+    demo("list")
+    found = complete("console ", demo.cloud.snapshot).candidates
+    assert [candidate.text for candidate in found] == ["db", "web", "ham0:db", "ham0:web"]
+    assert found[0].about == "running on ham0, 4.0G"

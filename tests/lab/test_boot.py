@@ -1,0 +1,488 @@
+"""boot on real nodes: what it makes, what it refuses, and that nothing is left when it does not come to its end."""
+
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from tests.lab.booted import (
+    BUILD,
+    IMAGES,
+    SHIPPED,
+    WAIT,
+    clean,
+    images,
+    open_gate,
+    send,
+    sh,
+    states,
+    template,
+    traces,
+    uuid,
+    wait_for_gate,
+)
+from tests.lab.reallab import RealLab
+from tests.lab.typed import Told, at_once, describe_guest, mclu, python, run_guest, started, until, virsh
+
+
+@pytest.fixture
+def templates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory for templates, in which there is `quick`; those that come with mclu are found, too."""
+    directory = tmp_path / "templates"
+    directory.mkdir()
+    template(directory, "quick")
+    monkeypatch.setenv("MCLU_PATH", f"{directory}:{SHIPPED}")
+    return directory
+
+
+@pytest.fixture
+def lab(lab4: RealLab, templates: Path) -> Iterator[RealLab]:
+    """ham0 and ham1 are on and empty; ham2 and ham3 are off."""
+    lab4.power(on=["ham0", "ham1"])
+    clean(lab4, "ham0", "ham1")
+    yield lab4
+    lab4.power(on=["ham0", "ham1"])
+    clean(lab4, "ham0", "ham1")
+
+
+def complains(told: Told, start: str, *words: str, status: int = 1) -> None:
+    """Assert that one clear line says why there is no guest."""
+    assert (told.status, told.out) == (status, ""), told
+    assert told.err.startswith(f"mclu: {start}"), told.err
+    assert [word for word in words if word not in told.err] == [], told.err
+    assert len(told.err.splitlines()) == 1, told.err
+
+
+# What is made
+
+
+def test_what_was_asked_for_and_what_the_node_can(lab: RealLab) -> None:
+    told = mclu(lab, *"boot tiny web --memory 160M --size 2G --timezone Asia/Kolkata --vcpus 1".split())
+    assert (told.status, told.out, told.err) == (0, "ham0:web running\n", "")
+    about = dict(line.split(":", 1) for line in virsh(lab, "ham0", "dominfo", "web").splitlines() if ":" in line)
+    wanted = {"Persistent": "yes", "State": "running", "CPU(s)": "1", "Max memory": f"{160 << 10} KiB"}
+    assert {key: about[key].strip() for key in wanted} == wanted
+    files = sh(lab, "ham0", f"echo {IMAGES}/*").split()
+    assert '"virtual-size": 2147483648' in sh(lab, "ham0", f"qemu-img info -U --output=json {IMAGES}/web.qcow2")
+    assert "etc/localtime" in sh(lab, "ham0", f"gzip -dc {IMAGES}/web.qcow2.initrd | busybox cpio -t 2>/dev/null")
+    domain = ET.fromstring(virsh(lab, "ham0", "dumpxml", "--inactive", "web"))
+    note = domain.find("./metadata/{urn:mclu:1}guest")
+    assert note is not None
+    assert [(child.tag.partition("}")[2], child.text) for child in note if "created" not in child.tag] == [
+        ("template", "tiny"),
+        *(("file", file) for file in files),
+    ]
+    can = ET.fromstring(virsh(lab, "ham0", "domcapabilities", "--virttype", domain.get("type", "")))
+    machine = domain.findtext("./os/type[@machine]") and domain.find("./os/type")
+    assert machine is not None
+    assert domain.findtext("./devices/emulator") == can.findtext("path")
+    assert machine in ("hvm",) or "q35" in machine.get("machine", "")
+    graphics = domain.find("./devices/graphics")
+    assert graphics is not None
+    assert graphics.get("listen") == "127.0.0.1"
+    assert domain.find("./devices/channel/target[@name='org.qemu.guest_agent.0']") is not None
+    assert domain.find("./devices/serial[@type='pty']/target[@type='isa-serial']") is not None
+    assert domain.find("./devices/disk/target[@bus='virtio']") is not None
+    assert domain.find("./devices/interface/model[@type='virtio']") is not None
+    assert sh(lab, "ham0", f"ls -A /tmp; ls -A {IMAGES}/*") == "\n".join(files) + "\n"
+
+
+def test_defaults(lab: RealLab) -> None:
+    told = mclu(lab, "boot", "quick", "web")
+    assert (told.status, told.out) == (0, "ham0:web running\n"), told
+    about = virsh(lab, "ham0", "dominfo", "web")
+    cpus = re.search(r"^CPU\(s\): +(\d+)", virsh(lab, "ham0", "nodeinfo"), re.MULTILINE)
+    assert cpus
+    assert re.search(rf"^CPU\(s\): +{min(4, int(cpus[1]))}$", about, re.MULTILINE)
+    assert re.search(rf"^Max memory: +{32 << 10} KiB$", about, re.MULTILINE)
+
+
+def test_the_first_node_that_has_room(lab: RealLab) -> None:
+    total = re.search(r"^total *: *(\d+) KiB", virsh(lab, "ham0", "nodememstats"), re.MULTILINE)
+    assert total
+    # It may use all but one gigabyte, and does not.
+    run_guest(lab, "ham0", "big", memory_mib=(int(total[1]) >> 10) - 1024)
+    assert mclu(lab, "boot", "quick", "web", "--memory", "1.5G").out == "ham1:web running\n"
+    complains(mclu(lab, "boot", "quick", "ham0:db", "--memory", "1.5G"), "ham0: 1.5G of memory wanted, ")
+    assert mclu(lab, "boot", "quick", "db").out == "ham0:db running\n"
+
+
+def test_buses_that_a_template_asks_for(lab: RealLab, templates: Path) -> None:
+    seed = f'{BUILD}; truncate -s 64K "$output.seed"'
+    template(templates, "old", build=seed, disk_bus="echo ide", network_model="echo e1000")
+    template(templates, "scsi", build=seed, disk_bus="echo virtio-scsi")
+    old, scsi = at_once(lab, "boot old ham0:old", "boot scsi ham1:scsi")
+    assert (old.out, scsi.out) == ("ham0:old running\n", "ham1:scsi running\n"), (old, scsi)
+    for node, name, buses, model in (
+        ("ham0", "old", ["ide", "ide"], "e1000"),
+        ("ham1", "scsi", ["scsi", "sata"], "virtio"),
+    ):
+        domain = ET.fromstring(virsh(lab, node, "dumpxml", name))
+        assert [target.get("bus") for target in domain.findall("./devices/disk/target")] == buses
+        assert domain.find(f"./devices/interface/model[@type='{model}']") is not None
+
+
+# A template's own XML
+
+OWN_XML = """cat <<END
+<domain type='qemu'><name>${{called:-$name}}</name>{more}<memory unit='KiB'>$memory_kb</memory><vcpu>$vcpus</vcpu>
+<os><type>hvm</type></os><devices><disk type='file'><driver name='qemu' type='$format'/><source file='$output'/>
+<target dev='vda' bus='$disk_bus'/></disk><interface type='user'><mac address='$mac_addr'/></interface>{device}</devices>
+</domain>
+END"""
+
+
+def test_a_guest_by_its_own_xml(lab: RealLab, templates: Path) -> None:
+    virsh(lab, "ham0", "define", describe_guest(lab, "ham0", "model"))
+    # As if copied from another guest of mclu's, with all that tells them apart.
+    note = (
+        f"<m:guest xmlns:m='urn:mclu:1' uuid='{uuid(lab, 'ham0', 'model')}'><m:file>/tmp/model.xml</m:file></m:guest>"
+    )
+    more = f"<uuid>{uuid(lab, 'ham0', 'model')}</uuid><title>odd</title><metadata>{note}</metadata>"
+    template(templates, "odd", xml=OWN_XML.format(more=more, device="<watchdog model='i6300esb'/>"))
+    assert mclu(lab, "boot", "odd", "web", "--memory", "48M", "--vcpus", "1").out == "ham0:web running\n"
+    xml = virsh(lab, "ham0", "dumpxml", "web")
+    assert "<title>odd</title>" in xml
+    assert "<watchdog " in xml
+    assert re.findall("<mclu:file>(.*)</mclu:file>", xml) == [f"{IMAGES}/web.qcow2"]
+    assert mclu(lab, "destroy", "web").out == "ham0:web destroyed\n"
+    assert sh(lab, "ham0", "ls /tmp").split() == ["model.xml"]
+    assert states(lab, "ham0") == {"model": "shut off"}
+
+
+@pytest.mark.parametrize(
+    ("xml", "complaint"),
+    [
+        ("echo '<domain'", "bad: its xml is not XML (unclosed token: line 1, column 0)"),
+        ("echo '<network/>'", "bad: its xml is a <network>, not a <domain>"),
+        ("called=model\n" + OWN_XML.format(more="", device=""), "bad: its xml names 'model', not 'web'"),
+        ("echo broken >&2; exit 1", "bad: xml: exit status 1 (broken)"),
+    ],
+)
+def test_xml_that_is_none_is_told_before_anything_is_made(
+    lab: RealLab, templates: Path, xml: str, complaint: str
+) -> None:
+    template(templates, "bad", build="touch /tmp/built", xml=xml)
+    virsh(lab, "ham0", "define", describe_guest(lab, "ham0", "model"))
+    before = traces(lab, "ham0")
+    complains(mclu(lab, "boot", "bad", "web"), complaint)
+    assert traces(lab, "ham0") == before
+
+
+# What is refused before anything is made
+
+BAD_NAMES = [
+    "a b", "a'b", 'a"b', "$(touch /tmp/owned)", "`id`", "a;b", "../web", "..", ".hidden", "a/b", "wüb", "web\n", "", "x" * 300,
+    "x" * 64, "web.qcow2", "web.qcow2.kernel", "a\x1b[2J", "ham0:", "ham0:-x", "ham*:web", "web*",
+]  # fmt: skip
+
+
+def test_bad_names(lab: RealLab) -> None:
+    before = traces(lab, "ham0")
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(lambda name: mclu(lab, "boot", "quick", "--", name), BAD_NAMES))
+    for told in answers:
+        complains(told, "boot: argument [HOST:]NAME: bad n", status=2)
+    complains(mclu(lab, "boot", "quick", "-x"), "boot: ", "help boot", status=2)
+    assert traces(lab, "ham0") == before
+
+
+BAD_OPTIONS = {
+    "--size 0": "boot: argument --size: bad size '0': it must be more than nothing",
+    "--size -1": "boot: argument --size: bad size '-1'",
+    "--size=-1G": "boot: argument --size: bad size '-1G'",
+    "--size 1": "a disk of 1 is too small: tiny needs 1.0M",
+    "--size 999999T": "a disk of 976.6P is too large: at most 64.0T",
+    "--memory 0": "boot: argument --memory: bad size '0'",
+    "--memory 1": "1 of memory is too little: tiny needs 96.0M",
+    "--memory 95M": "95.0M of memory is too little: tiny needs 96.0M",
+    "--memory 999999T": "no node has 976.6P of memory free; ham",
+    "--vcpus 0": "boot: argument --vcpus: bad number",
+    "--vcpus 4000": "4000 virtual CPUs are too many: pc-q35-",
+    "--timezone ../../etc/passwd": "boot: argument --timezone: bad time zone",
+    "--timezone $(id)": "boot: argument --timezone: bad time zone",
+}
+
+
+def test_bad_options(lab: RealLab) -> None:
+    before = traces(lab, "ham0")
+    with ThreadPoolExecutor(2) as pool:
+        answers = pool.map(lambda options: mclu(lab, "boot", "tiny", "web", *options.split()), BAD_OPTIONS)
+    for told, complaint in zip(answers, BAD_OPTIONS.values(), strict=True):
+        complains(told, complaint, status=2 if "argument" in complaint or "too" in complaint else 1)
+    assert traces(lab, "ham0") == before
+
+
+def test_bad_templates(lab: RealLab, templates: Path) -> None:
+    template(templates, "evil")
+    path = templates / "evil.template"
+    path.write_text(path.read_text().replace("echo nothing", "echo '$(touch /tmp/owned)'"))
+    template(templates, "mute")
+    path = templates / "mute.template"
+    path.write_text(path.read_text().replace("echo hello", "true"))
+    before = traces(lab, "ham0")
+    evil, mute, none = at_once(lab, "boot evil web", "boot mute web", "boot ../quick web")
+    complains(evil, "evil: base-image: not the name of an image: ", "touch")
+    complains(mute, "mute: its 'probe' does not say hello")
+    complains(none, "no such template '../quick'")
+    assert traces(lab, "ham0") == before
+
+
+def test_nodes_that_are_off_or_not_there(lab: RealLab) -> None:
+    off, none = at_once(lab, "boot quick ham3:web", "boot quick ham9:web")
+    complains(off, "ham3: is off")
+    complains(none, "no such node 'ham9'")
+    lab.off("ham0", "ham1")
+    complains(mclu(lab, "boot", "quick", "web"), "no node is on", "on NODE")
+
+
+def test_a_name_that_is_taken(lab: RealLab) -> None:
+    virsh(lab, "ham1", "define", describe_guest(lab, "ham1", "web"))
+    before = traces(lab, "ham0")
+    anywhere, here = at_once(lab, "boot quick web", "boot quick ham0:web")
+    for told in (anywhere, here):
+        complains(told, "ham1: there is a guest 'web' already")
+    assert traces(lab, "ham0") == before
+    virsh(lab, "ham0", "define", describe_guest(lab, "ham0", "web"))
+    complains(mclu(lab, "boot", "quick", "web"), "ham0: there is a guest 'web' already")
+
+
+@pytest.mark.parametrize("name", ["web.qcow2", "web.qcow2.kernel"])
+def test_a_file_that_is_there_is_never_touched(lab: RealLab, name: str) -> None:
+    sh(lab, "ham0", f"echo precious >{IMAGES}/{name}; ln -s /nowhere {IMAGES}/db.qcow2")
+    before = traces(lab, "ham0")
+    complains(mclu(lab, "boot", "quick", "web"), f"ham0: nothing was built: {IMAGES}/{name} is there already")
+    complains(mclu(lab, "boot", "quick", "db"), f"ham0: nothing was built: {IMAGES}/db.qcow2 is there already")
+    assert traces(lab, "ham0") == before
+    assert sh(lab, "ham0", f"cat {IMAGES}/{name}") == "precious\n"
+
+
+def test_a_directory_of_images_that_is_not_there(lab: RealLab) -> None:
+    sh(lab, "ham0", f"mv {IMAGES} {IMAGES}.away")
+    try:
+        complains(mclu(lab, "boot", "quick", "web"), f"ham0: nothing was built: cannot write to {IMAGES}")
+        # It hinders no other node.
+        assert mclu(lab, "boot", "quick", "ham1:web").out == "ham1:web running\n"
+        lab.off("ham1")
+        complains(mclu(lab, "boot", "quick", "db"), f"ham0: cannot write to {IMAGES}", "images=")
+    finally:
+        sh(lab, "ham0", f"mv {IMAGES}.away {IMAGES}")
+
+
+# What fails on the way
+
+
+def test_a_build_that_fails(lab: RealLab, templates: Path) -> None:
+    # What it has started goes on by itself, and does not listen.
+    build = f"{BUILD}\n(trap '' TERM HUP; exec sleep 1000) &\necho 'step one'; echo 'no such luck' >&2; exit 3"
+    template(templates, "bad", build=build)
+    before = traces(lab, "ham0")
+    told = mclu(lab, "boot", "bad", "web")
+    assert (told.status, told.out) == (1, "")
+    assert told.err == (
+        "mclu: ham0: the build failed with exit status 3, and what it made was removed. It said last:\n"
+        "  step one\n  no such luck\n"
+    )
+    until(lambda: traces(lab, "ham0") == before)
+
+
+def test_a_disk_that_gets_full(lab: RealLab) -> None:
+    sh(lab, "ham0", f"mount -t tmpfs -o size=4M none {IMAGES}")
+    told = mclu(lab, "boot", "tiny", "web")
+    assert (told.status, told.out) == (1, "")
+    assert told.err.startswith("mclu: ham0: the build failed with exit status 1, and what it made was removed.")
+    assert "No space left on device" in told.err
+    assert images(lab, "ham0") == []
+    assert states(lab, "ham0") == {}
+
+
+REFUSED = {
+    "defined": ("<no-such-element/>", "ham0: the guest could not be defined: libvirt: "),
+    "started": ("<disk type='file'><source file='/nowhere'/><target dev='vdb'/></disk>", "ham0: the guest could not be started: "),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("step", REFUSED)
+def test_what_libvirt_refuses(lab: RealLab, templates: Path, step: str) -> None:
+    device, complaint = REFUSED[step]
+    template(templates, "bad", xml=OWN_XML.format(more="", device=device))
+    before = traces(lab, "ham0")
+    complains(mclu(lab, "boot", "bad", "web"), complaint)
+    assert traces(lab, "ham0") == before
+
+
+def test_a_guest_that_somebody_defines_during_the_build_is_left_alone(lab: RealLab, templates: Path) -> None:
+    template(templates, "slow", build=f"{WAIT}\n{BUILD}")
+    description = describe_guest(lab, "ham0", "web")
+    with started(lab, "boot", "slow", "web") as command:
+        wait_for_gate(lab, "ham0")
+        virsh(lab, "ham0", "define", description)
+        virsh(lab, "ham0", "start", "web")
+        open_gate(lab, "ham0")
+        _, err = command.communicate(timeout=30)
+    assert command.returncode == 1
+    assert "the guest could not be defined: libvirt: " in err
+    assert states(lab, "ham0") == {"web": "running"}
+    assert images(lab, "ham0") == []
+
+
+LIBVIRTD = "$(cat /run/libvirtd.pid)"
+
+
+def test_a_libvirtd_that_dies_during_the_build(lab: RealLab, templates: Path) -> None:
+    template(templates, "deadly", build=f"{BUILD}\nkill -KILL {LIBVIRTD}; tail --pid={LIBVIRTD} -f /dev/null")
+    told = mclu(lab, "boot", "deadly", "web")
+    assert (told.status, told.out) == (1, "")
+    assert "libvirtd not running" in told.err
+    until(lambda: images(lab, "ham0") == [])
+    assert sh(lab, "ham0", "ls -A /tmp") == ""
+    lab.off("ham0")
+
+
+def test_a_node_that_is_switched_off_during_the_build(lab: RealLab, templates: Path) -> None:
+    template(templates, "slow", build=f'{BUILD}\ntouch "$output.more"\n{WAIT}')
+    with started(lab, "boot", "slow", "web") as command:
+        wait_for_gate(lab, "ham0")
+        lab.off("ham0")
+        out, err = command.communicate(timeout=30)
+    assert (command.returncode, out) == (1, "")
+    assert err == "mclu: ham0: the connection was lost during the build\n"
+    lab.on("ham0")
+    # Nobody could remove what was there when the power went; the next one does, if it is of this name,
+    assert mclu(lab, "boot", "quick", "web").out == "ham0:web running\n"
+    assert images(lab, "ham0") == ["web.qcow2"]
+    assert re.findall("<mclu:file>(.*)</mclu:file>", virsh(lab, "ham0", "dumpxml", "web")) == [f"{IMAGES}/web.qcow2"]
+    # and of any name, once it is certain that nobody is at it. What only looks like it stays.
+    left = "old.qcow2 old.qcow2.more old.qcow2.claim .mclu-old.booting"
+    kept = "mine.qcow2 mine.qcow2.unfinished web.qcow2.unfinished"
+    script = f"cd {IMAGES}; touch {left} {kept}; echo mclu | tee old.qcow2.unfinished >web.qcow2.unfinished"
+    sh(lab, "ham0", f"{script}; touch -d '1 hour ago' {left} {kept} old.qcow2.unfinished")
+    assert mclu(lab, "boot", "quick", "db").out == "ham0:db running\n"
+    assert images(lab, "ham0") == sorted(["db.qcow2", "web.qcow2", *kept.split()])
+
+
+def test_a_node_that_freezes_during_the_build(lab: RealLab, templates: Path) -> None:
+    template(templates, "slow", build=f"{BUILD}\n{WAIT}")
+    before = traces(lab, "ham0")
+    with started(lab, "boot", "slow", "web") as command:
+        wait_for_gate(lab, "ham0")
+        lab.freeze("ham0")
+        out, err = command.communicate(timeout=30)
+    assert (command.returncode, out) == (1, "")
+    assert err == "mclu: ham0: the connection was lost during the build\n"
+    lab.thaw("ham0")
+    until(lambda: traces(lab, "ham0") == before)
+
+
+# Interruptions
+
+
+@pytest.mark.parametrize(("name", "status"), [("INT", 130), ("TERM", 143), ("HUP", 129), ("KILL", -9)])
+def test_a_signal_during_the_build(lab: RealLab, templates: Path, name: str, status: int) -> None:
+    template(templates, "slow", build=f"{BUILD}\n{WAIT}")
+    before = traces(lab, "ham0")
+    with started(lab, "boot", "slow", "web") as command:
+        wait_for_gate(lab, "ham0")
+        send(command, name)
+        out, err = command.communicate(timeout=30)
+    assert (command.returncode, out, err) == (status, "", "")
+    if name == "KILL":
+        until(lambda: traces(lab, "ham0") == before)
+    assert traces(lab, "ham0") == before
+
+
+def test_ctrl_c_twice_on_a_build_that_does_not_listen(lab: RealLab, templates: Path) -> None:
+    template(templates, "deaf", build=f"trap '' TERM INT HUP\n{BUILD}\n{WAIT}")
+    before = traces(lab, "ham0")
+    with started(lab, "boot", "deaf", "web") as command:
+        wait_for_gate(lab, "ham0")
+        send(command, "INT")
+        until(lambda: "sleep 5" in sh(lab, "ham0", "ps axww -o args"))
+        send(command, "INT")
+        assert command.wait(timeout=3) == 130
+    until(lambda: traces(lab, "ham0") == before)
+
+
+# The step after which a signal comes, as an attribute of a module that does it.
+STEPS = {
+    "the definition": ("hypervisor", "Hypervisor", "define"),
+    "the word to keep it": ("build", "Build", "keep"),
+    "the start": ("node", "Node", "change_guest"),
+}
+BOOT_WITH_A_SIGNAL = """
+import importlib, os, sys
+module, kind, method, number = sys.argv[1:]
+found = getattr(importlib.import_module(f"mclu_shell.cloud.{module}"), kind)
+do = getattr(found, method)
+def do_and_signal(self, *args):
+    do(self, *args)
+    setattr(found, method, do)
+    os.kill(os.getpid(), int(number))
+setattr(found, method, do_and_signal)
+from mclu_shell.cli import main
+sys.exit(main(["boot", "quick", "web"]))
+"""
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_ctrl_c_after(lab: RealLab, step: str) -> None:
+    before = traces(lab, "ham0")
+    done = lab.run(python.__globals__["sys"].executable, "-c", BOOT_WITH_A_SIGNAL, *STEPS[step], "2")
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+    assert traces(lab, "ham0") == before
+
+
+def test_killed_after_the_definition(lab: RealLab) -> None:
+    before = traces(lab, "ham0")
+    done = lab.run(python.__globals__["sys"].executable, "-c", BOOT_WITH_A_SIGNAL, *STEPS["the definition"], "9")
+    assert done.returncode == -9
+    until(lambda: traces(lab, "ham0") == before)
+
+
+def test_ctrl_c_while_libvirtd_does_not_answer(lab: RealLab, templates: Path) -> None:
+    template(templates, "slow", build=f"{BUILD}\n{WAIT}\nkill -STOP {LIBVIRTD}; mkfifo /tmp/stopped")
+    before = traces(lab, "ham0")
+    with started(lab, "boot", "slow", "web") as command:
+        open_gate(lab, "ham0")
+        until(lambda: "stopped" in sh(lab, "ham0", "ls /tmp"))
+        send(command, "INT")
+        sh(lab, "ham0", f"rm /tmp/stopped; kill -CONT {LIBVIRTD}")
+        out, err = command.communicate(timeout=30)
+    assert (command.returncode, out, err) == (130, "", "")
+    assert traces(lab, "ham0") == before
+
+
+# Two at once
+
+
+def test_of_two_boots_of_one_name_exactly_one_wins(lab: RealLab) -> None:
+    one, other = sorted(at_once(lab, "boot quick ham0:web", "boot quick ham1:web"), key=lambda told: told.status)
+    assert one.status == 0, one
+    complains(other, "", "web")
+    winner, loser = ("ham0", "ham1") if one.out.startswith("ham0") else ("ham1", "ham0")
+    assert (states(lab, winner), states(lab, loser)) == ({"web": "running"}, {})
+    assert (images(lab, winner), images(lab, loser)) == (["web.qcow2"], [])
+
+
+@pytest.mark.parametrize("node", ["ham0", "ham1"])
+def test_the_one_who_comes_late_leaves_the_disk_of_the_first_alone(lab: RealLab, templates: Path, node: str) -> None:
+    template(templates, "slow", build=f"{BUILD}\n{WAIT}")
+    with started(lab, "boot", "slow", f"{node}:web") as command:
+        wait_for_gate(lab, node)
+        before = {at: traces(lab, at) for at in ("ham0", "ham1")}
+        late = [mclu(lab, "boot", "quick", name) for name in ("web", "ham1:web")]
+        for told in late:
+            complains(told, "somebody else is booting a guest called 'web' at this moment")
+        assert {at: traces(lab, at) for at in ("ham0", "ham1")} == before
+        open_gate(lab, node)
+        out, err = command.communicate(timeout=30)
+    assert (command.returncode, out, err) == (0, f"{node}:web running\n", "")
+    assert images(lab, node) == ["web.qcow2"]
+
+
+def test_two_names_at_once(lab: RealLab) -> None:
+    one, other = at_once(lab, "boot quick web", "boot quick db")
+    assert (one.out, other.out) == ("ham0:web running\n", "ham0:db running\n"), (one, other)

@@ -1,0 +1,170 @@
+"""A terminal that is handed over: a real pseudo-terminal, and the other end of a socket for the guest."""
+
+import io
+import os
+import socket
+import termios
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+import pytest
+
+from mclu_shell.terminal import Terminal
+
+LIMIT_S = 10.0
+
+
+@dataclass
+class Far:
+    """A pseudo-terminal's other end, the guest's end, and what has come of handing over."""
+
+    keyboard: int
+    guest: socket.socket
+    slave: TextIO
+    carried: socket.socket
+    result: list[object]
+
+    @property
+    def settings(self) -> list[object]:
+        return termios.tcgetattr(self.slave)
+
+    def carry(self, ahead: Callable[[], bytes] | None = None, tee: Callable[[bytes], object] | None = None) -> None:
+        """Hand over; `result` is what came of it."""
+        terminal = Terminal(self.slave, self.slave, io.StringIO(), ahead)
+        try:
+            self.result.append(terminal.carry(self.carried, tee))
+        except BaseException as error:  # noqa: BLE001 – what it is, the test says.
+            self.result.append(error)
+
+    def hear(self, count: int) -> bytes:
+        """So many bytes that the guest has read."""
+        got = b""
+        while len(got) < count:
+            got += self.guest.recv(count - len(got))
+        return got
+
+    def read(self, count: int) -> bytes:
+        """So many bytes that stand on the screen."""
+        got = b""
+        while len(got) < count:
+            got += os.read(self.keyboard, count - len(got))
+        return got
+
+
+@pytest.fixture
+def far() -> Iterator[Far]:
+    master, slave = os.openpty()
+    ours, theirs = socket.socketpair()
+    theirs.settimeout(LIMIT_S)
+    with os.fdopen(slave, "r+b", buffering=0) as raw, io.TextIOWrapper(raw) as text, ours, theirs:  # type: ignore[type-var]
+        yield Far(master, theirs, text, ours, [])
+    os.close(master)
+
+
+def in_thread(far: Far, *args: object) -> threading.Thread:
+    thread = threading.Thread(target=far.carry, args=args, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_keys_go_to_the_guest_as_they_are_and_its_answers_to_the_screen(far: Far) -> None:
+    before = far.settings
+    thread = in_thread(far)
+    far.guest.send(b"login: ")
+    assert far.read(7) == b"login: "
+    assert far.settings != before
+    os.write(far.keyboard, b"a\x03\x1a\x04\r\n\x7f")
+    assert far.hear(7) == b"a\x03\x1a\x04\r\n\x7f"
+    # Nor does the terminal make anything of what the guest writes.
+    far.guest.send(b"x\ny\r\n")
+    assert far.read(5) == b"x\ny\r\n"
+    os.write(far.keyboard, b"\x1d")
+    thread.join(LIMIT_S)
+    assert far.result == [True]
+    assert far.settings == before
+
+
+def test_what_follows_the_escape_is_left_to_the_next_reader(far: Far) -> None:
+    thread = in_thread(far)
+    far.guest.send(b".")
+    far.read(1)
+    os.write(far.keyboard, b"ab\x1dcd\r")
+    thread.join(LIMIT_S)
+    assert far.hear(2) == b"ab"
+    assert os.read(far.slave.fileno(), 100) == b"cd\r"
+
+
+def test_what_was_typed_ahead_comes_first_with_the_enter_key_as_the_guest_expects_it(far: Far) -> None:
+    os.write(far.keyboard, b"kernel\nhalf")
+    thread = in_thread(far, lambda: b"prompt\r")
+    assert far.hear(18) == b"prompt\rkernel\rhalf"
+    far.guest.close()
+    thread.join(LIMIT_S)
+    assert far.result == [False]
+
+
+def test_an_escape_typed_ahead_leaves_at_once(far: Far) -> None:
+    before = far.settings
+    far.carry(lambda: b"ab\x1d")
+    assert far.result == [True]
+    assert far.hear(2) == b"ab"
+    assert far.settings == before
+
+
+def test_the_end_of_the_guest_ends_it_after_its_last_words(far: Far) -> None:
+    before = far.settings
+    far.guest.send(b"halted")
+    far.guest.close()
+    far.carry()
+    assert far.result == [False]
+    assert far.read(6) == b"halted"
+    assert far.settings == before
+
+
+def test_the_terminal_is_given_back_whatever_goes_wrong(far: Far) -> None:
+    before = far.settings
+    told = OSError("the log is full")
+
+    def fail(data: bytes) -> None:
+        assert far.settings != before
+        raise told
+
+    far.guest.send(b"x")
+    far.carry(None, fail)
+    assert far.result == [told]
+    assert far.settings == before
+
+
+def test_a_terminal_that_goes_away_ends_it(far: Far) -> None:
+    thread = in_thread(far)
+    far.guest.send(b".")
+    far.read(1)
+    # As a window does that is closed: from here on, reading the terminal is an error.
+    os.dup2(os.open(os.devnull, os.O_RDONLY), far.keyboard)
+    thread.join(LIMIT_S)
+    assert far.result == [True]
+
+
+def test_input_from_a_file_is_sent_whole_and_its_end_ends_nothing(far: Far, tmp_path: Path) -> None:
+    (tmp_path / "given").write_bytes(b"root\x1d" * 40000)
+    with (tmp_path / "given").open() as given, (tmp_path / "out").open("w") as out:
+        far.slave = given
+        terminal = Terminal(given, out, io.StringIO())
+        thread = threading.Thread(target=lambda: far.result.append(terminal.carry(far.carried)), daemon=True)
+        thread.start()
+        assert far.hear(200000) == b"root\x1d" * 40000
+        far.guest.send(b"bye")
+        far.guest.close()
+        thread.join(LIMIT_S)
+    assert far.result == [False]
+    assert (tmp_path / "out").read_bytes() == b"bye"
+
+
+def test_a_reader_that_leaves_is_noticed_while_the_guest_says_nothing(far: Far) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(os.devnull) as given, os.fdopen(writer, "w") as out, pytest.raises(BrokenPipeError):  # noqa: PTH123
+        Terminal(given, out, io.StringIO()).carry(far.carried)
