@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from mclu_shell.config import Config
     from mclu_shell.session import Session
 
+# What ends the program: kill, a closed terminal, Ctrl-C.
+_ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 _ABOUT = "Mini Cloud: parallel libvirt over SSH for a few Linux nodes."
 _MORE = """\
 Without a command, mclu is an interactive shell. 'mclu help' lists the commands.
@@ -86,7 +89,19 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     finally:
-        _leave(session)
+        with _undisturbed():
+            _leave(session)
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Leave in peace: a second Ctrl-C would end nothing sooner, but leave sockets behind."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in _ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _end(number: int, _frame: object) -> NoReturn:
@@ -196,6 +211,8 @@ def run() -> NoReturn:
         status = main()
     except SystemExit as ended:  # --help, --version, or a signal.
         status = int(ended.code or 0)
+    except KeyboardInterrupt:  # Before anything was begun, or after it was ended.
+        status = 130
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError):
             stream.flush()

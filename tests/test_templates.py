@@ -291,7 +291,7 @@ def test_a_node_without_virt_builder_is_told_what_to_install(template: str, buil
     assert build(template, PATH="/nowhere") == (1, told)
 
 
-@pytest.mark.parametrize("template", [*BUILT, *IMAGES, "tiny"])
+@pytest.mark.parametrize("template", [*BUILT, *IMAGES, "empty", "tiny"])
 def test_a_build_that_is_told_nothing_makes_nothing(template: str, tmp_path: Path) -> None:
     env = {"PATH": os.environ["PATH"], "MCLU_MIRROR": f"file://{tmp_path}"}
     words = [str(TEMPLATES / f"{template}.template"), "build"]

@@ -210,6 +210,8 @@ class Link:
 
 # RFC 4254, section 5.1: SSH_OPEN_ADMINISTRATIVELY_PROHIBITED.
 _PROHIBITED = 1
+# How much too early paramiko's timers may go off.
+_TIMERS_S = 0.2
 
 
 def _handshake(transport: _Transport, target: Target, deadline: float) -> None:
@@ -226,8 +228,11 @@ def _handshake(transport: _Transport, target: Target, deadline: float) -> None:
         # start_client returns at its time limit as if all were well; without a session this raises.
         shown = transport.get_remote_server_key()
     except (paramiko.SSHException, OSError, EOFError) as error:
-        if time.monotonic() >= deadline or "banner" in str(error):
+        # paramiko says the same of an sshd that keeps silent and of one that hangs up: time tells.
+        if time.monotonic() >= deadline - _TIMERS_S:
             raise SSHSilent("ssh: not answering", place=target.node, remedy=SSHD_HANGS) from error
+        if "banner" in str(error):
+            raise SSHSilent("ssh: connection closed at once", place=target.node, remedy=_see(target)) from error
         raise SSHFault(f"ssh: {error}", place=target.node, remedy=_see(target)) from error
     _check_host_key(shown, known, target, listed)
 

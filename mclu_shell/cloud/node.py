@@ -249,4 +249,10 @@ class Node:
     def close(self) -> None:
         """Give up the connection at once and for good; a question that is under way fails."""
         self._is_closed = True
-        self._drop()
+        self._access.close()
+        # libvirt would free what a call in another thread still uses: that thread drops it when its call has failed.
+        if self._lock.acquire(blocking=False):
+            try:
+                self._drop()
+            finally:
+                self._lock.release()

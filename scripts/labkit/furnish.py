@@ -144,10 +144,12 @@ def furnish_shared(lab: Lab, nodes: list[Node]) -> None:
         (commands / name).write_text(POWER_SCRIPT)
         (commands / name).chmod(0o755)
     (shared / "passwd").write_text(passwd("/root"))
-    (shared / "operator-passwd").write_text(passwd(lab.home))
-    (shared / "group").write_text(_completed(Path("/etc/group").read_text().splitlines(), GROUPS))
-    (shared / "shadow").write_text(SHADOW)
-    (shared / "hosts").write_text(hosts(nodes))
+    etc = shared / "above/etc"
+    etc.mkdir(parents=True)
+    (etc / "passwd").write_text(passwd(lab.home))
+    (etc / "group").write_text(_completed(Path("/etc/group").read_text().splitlines(), GROUPS))
+    (etc / "shadow").write_text(SHADOW)
+    (etc / "hosts").write_text(hosts(nodes))
 
 
 DISK = ("run", "tmp", "root/.ssh", "log/libvirt", "lib-libvirt/images", "cache-libvirt", "etc-libvirt", "etc-ssh")

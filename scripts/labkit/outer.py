@@ -46,7 +46,6 @@ def main(arguments: list[str]) -> None:
 def _set_up(lab: Lab, software: Path, nodes: list[Node]) -> socket.socket:
     kernel.mount("tmpfs", _made(lab.nodes), "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=0755")
     _use_software(software)
-    _make_mount_points(lab.nodes / "shared/points")
     for node in nodes:
         furnish.make_disk(node)
     furnish.furnish_operator(lab, nodes)
@@ -55,10 +54,7 @@ def _set_up(lab: Lab, software: Path, nodes: list[Node]) -> socket.socket:
     for node in nodes:
         furnish.let_in(node, public_key)
     lab.config.write_text(furnish.mclu_conf(nodes, lan.BROADCAST))
-    shared = lab.nodes / "shared"
-    kernel.bind(shared / "operator-passwd", "/etc/passwd")
-    for name in ("group", "hosts", "shadow"):
-        kernel.bind(shared / name, f"/etc/{name}")
+    _lay_over_host(lab.nodes / "shared/above")
     lan.make_bridge()
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(lab.control))
@@ -79,13 +75,17 @@ def _use_software(tree: Path) -> None:
         kernel.bind(tree / "boot", "/boot")
 
 
-def _make_mount_points(scratch: Path) -> None:
-    """Make sure, in this namespace only, that there are directories on which the nodes can mount theirs."""
+def _lay_over_host(above: Path) -> None:
+    """Lay the lab's own /etc over the host's, and directories on which the nodes can mount theirs where none are.
+
+    A file that is mounted on another does not last: whoever adds a user on the host puts a new /etc/passwd in the
+    place of the old one, and the kernel then takes the mounts on the old one away, in all namespaces.
+    """
     missing = [target for target in map(Path, boot.BINDS.values()) if not target.exists()]
     for target in missing:
-        (scratch / target.relative_to("/")).mkdir(parents=True)
-    for parent in {target.parent for target in missing}:
-        _lay_over(scratch / parent.relative_to("/"), str(parent))
+        (above / target.relative_to("/")).mkdir(parents=True)
+    for parent in sorted({Path("/etc"), *(target.parent for target in missing)}):
+        _lay_over(above / parent.relative_to("/"), str(parent))
 
 
 def _lay_over(above: Path, below: str) -> None:

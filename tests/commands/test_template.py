@@ -8,7 +8,7 @@ from mclu_shell.completion import complete
 from tests.conftest import InProcess
 
 REPOSITORY = Path(__file__).parents[2]
-SHIPPED = ("debian", "debian-cloud", "fedora", "rawhide", "tiny", "ubuntu", "ubuntu-cloud")
+SHIPPED = ("debian", "debian-cloud", "empty", "fedora", "rawhide", "tiny", "ubuntu", "ubuntu-cloud")
 GOOD = """\
 #!/bin/sh
 case $1 in
@@ -201,10 +201,8 @@ def test_those_that_come_with_mclu_keep_the_contract(demo: InProcess, name: str)
     assert (answer.status, answer.err) == (0, "")
 
 
-def test_no_other_file_comes_with_mclu_as_a_template_that_is_none(
-    demo: InProcess, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_those_that_come_with_mclu_are_listed(demo: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MCLU_PATH")
     answer = demo("list --templates")
     assert (answer.status, answer.err) == (0, "")
-    assert set(SHIPPED) <= {line.split()[0] for line in answer.out.splitlines()}
+    assert tuple(line.split()[0] for line in answer.out.splitlines()) == SHIPPED

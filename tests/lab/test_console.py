@@ -1,12 +1,13 @@
 """console on real guests, in a real terminal: what is typed reaches the guest, and the terminal is given back."""
 
 import re
+import subprocess
 from collections.abc import Iterator
 
 import pytest
 
 from tests.lab.echoguest import FLOOD, POWER_OFF, PROMPT, EchoGuest, start_echo_guest
-from tests.lab.reallab import RealLab
+from tests.lab.reallab import RealLab, environment
 from tests.lab.terminal import CTRL_C, ENTER, Typed, typed
 from tests.lab.typed import end_guests, left_behind, mclu, run_guest, until, virsh
 
@@ -153,10 +154,23 @@ def test_a_console_in_use_can_be_taken_over(web: EchoGuest, console: Typed) -> N
 
 
 def test_input_that_is_no_terminal_is_sent_as_it_is(web: EchoGuest) -> None:
-    # ^] is a byte like any other then, and the end of the input ends nothing: the guest does.
-    told = mclu(web.lab, "console", "web", given="root" + LEAVE + ENTER + POWER_OFF)
-    assert (told.status, told.err) == (0, "ham0:web is gone.\n")
-    assert told.out.endswith("root" + LEAVE + "\n\n" + PROMPT)
+    command = web.lab.command("mclu", "console", "web")
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment()) as process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
+        # ^] is a byte like any other then, and the end of the input ends nothing: the guest does.
+        process.stdin.write(b"root\x1d\r")
+        process.stdin.close()
+        out = b""
+        while not out.endswith(b"root\x1d\r\r\nlogin: "):
+            byte = process.stdout.read(1)
+            assert byte, process.stderr.read()
+            out += byte
+        web.virsh("destroy")
+        assert (process.stdout.read(), process.stderr.read()) == (b"", b"ham0:web is gone.\n")
+    assert process.returncode == 0
 
 
 def test_a_reader_that_leaves_ends_it(web: EchoGuest) -> None:

@@ -51,6 +51,13 @@ def _stop_sshd(lab: RealLab) -> None:
     _on_ham1(lab, END.format("/run/sshd.pid"))
 
 
+def _hang_up(lab: RealLab) -> None:
+    """Have something at sshd's port that ends each connection, as sshd does where it is overloaded."""
+    _stop_sshd(lab)
+    _on_ham1(lab, "busybox nc -ll -p 22 -e true </dev/null >/dev/null 2>&1 &")
+    until(lambda: ":22 " in lab.run("ss", "-ltn", node="ham1").stdout)
+
+
 def _refuse_key(lab: RealLab) -> None:
     _on_ham1(lab, "mount --bind /dev/null /root/.ssh/authorized_keys")
 
@@ -69,6 +76,7 @@ FAULTS: dict[str, Fault] = {
     "changed host key": (lambda lab: lab.rekey("ham1"), "ssh: host key has CHANGED", ("ssh-keygen -R ham1",)),
     "refused key": (_refuse_key, "ssh: permission denied for root", ("'ssh root@ham1'",)),
     "sshd stopped": (_stop_sshd, "ssh: connection refused on port 22", ("sshd",)),
+    "sshd hangs up": (_hang_up, "ssh: connection closed at once", ("'ssh root@ham1'",)),
     "frozen node": (lambda lab: lab.freeze("ham1"), "ssh: not answering", ("reset",)),
     "libvirtd stopped": (_stop_libvirtd, "libvirtd not running", ("systemctl start libvirtd",)),
     "frozen libvirtd": (

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,6 +51,17 @@ def test_ctrl_c(lab: RealLab, what: str) -> None:
     assert (command.returncode, out, err) == (130, "", "")
     assert left_behind(lab) == []
     assert is_on(lab, "ham0")
+
+
+def test_ctrl_c_again_and_again_leaves_nothing_behind(lab: RealLab) -> None:
+    with started(lab, "status", "ham0", "ham1") as command:
+        until(lambda: sockets(lab))
+        while command.poll() is None:
+            os.killpg(command.pid, signal.SIGINT)
+            time.sleep(0.001)
+        out, err = command.communicate(timeout=3)
+    assert (command.returncode, out, err) == (130, "", "")
+    assert left_behind(lab) == []
 
 
 @pytest.mark.parametrize(("name", "status"), [("TERM", 143), ("HUP", 129), ("INT", 130)])

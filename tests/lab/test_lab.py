@@ -150,6 +150,16 @@ def test_node_that_is_on_ignores_its_button(lab: RealLab) -> None:
     assert _pid(lab, "ham0") == before
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="adding a user needs root")
+def test_a_user_who_is_added_on_the_host_leaves_the_lab_alone(lab: RealLab) -> None:
+    passwd = lab.run("cat", "/etc/passwd").stdout
+    name = f"mclu-new-{os.getpid()}"
+    subprocess.run(["useradd", name], check=True)
+    subprocess.run(["userdel", name], check=True)
+    assert lab.run("cat", "/etc/passwd").stdout == passwd
+    assert lab.run("ssh", "ham0", "true").returncode == 0
+
+
 @pytest.mark.parametrize("command", ["poweroff", "shutdown -h now", "systemctl poweroff"])
 def test_power_off_inside_takes_node_and_link_down(lab: RealLab, command: str) -> None:
     assert lab.run("ssh", "ham0", command).returncode == 0
