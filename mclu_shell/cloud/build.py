@@ -18,6 +18,7 @@ from mclu_shell.cloud.node import Node
 from mclu_shell.cloud.process import Process
 from mclu_shell.errors import LinkLost, NodeFault, Refused
 
+# The variables of its own must have none of the names that a build is told in its environment, such as `size`.
 # What the script says besides the build's output begins with a word that no build can know.
 # flock needs a file; `-ef` tells whether the file that is locked is still the one of that name, because the
 # one who held it before removes it on leaving. Background jobs of sh get no input unless it is handed to them.
@@ -25,7 +26,7 @@ from mclu_shell.errors import LinkLost, NodeFault, Refused
 _SCRIPT = r"""
 set -u
 umask 077
-word=$1 output=$2 size=$3 uuid=$4 uri=$5 guests=$6
+word=$1 output=$2 length=$3 uuid=$4 uri=$5 guests=$6
 # When the connection goes, sshd sends a hang-up, and nobody reads what is said: neither may end the cleaning up.
 trap : HUP PIPE
 say() { printf '%s %s\n' "$word" "$*"; }
@@ -68,9 +69,9 @@ for file in "$output" "$output".*; do
 done
 echo mclu >"$output.unfinished" || { say fault "cannot write to ${output%/*}"; exit 1; }
 work=$(mktemp -d) || { say fault "no temporary directory"; discard; exit 1; }
-head -c "$size" >"$work/template"
+head -c "$length" >"$work/template"
 # Half a template must not be run: its sender may be gone, or the disk full.
-[ "$(stat -c %s "$work/template")" = "$size" ] || { say fault "the template did not arrive"; discard; exit 1; }
+[ "$(stat -c %s "$work/template")" = "$length" ] || { say fault "the template did not arrive"; discard; exit 1; }
 chmod 700 "$work/template"
 say started
 exec 3<&0

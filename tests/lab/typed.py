@@ -137,23 +137,6 @@ def end_guests(lab: RealLab, *nodes: str) -> None:
             virsh(lab, node, "destroy", name)
 
 
-# Files
-
-
-@contextlib.contextmanager
-def disk_file(lab: RealLab, node: str, name: str, change: Callable[[str], str]) -> Iterator[None]:
-    """Change a file on a node's disk while the node is off, and have it as it was afterwards."""
-    path = str(lab.path / "nodes" / node / name)
-    lab.off(node)
-    before = lab.run("cat", path).stdout
-    lab.run("tee", path, input=change(before))
-    try:
-        yield
-    finally:
-        lab.off(node)
-        lab.run("tee", path, input=before)
-
-
 def python(lab: RealLab, code: str, *words: str) -> str:
     """Run Python, with mclu as a library, as the operator."""
     done = lab.run(sys.executable, "-c", code, *words)
