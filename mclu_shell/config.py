@@ -9,7 +9,7 @@ from pathlib import Path
 from mclu_shell.errors import ConfigError, near
 from mclu_shell.units import parse_duration
 
-_NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _MAC = re.compile(r"[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}")
 _HOST = re.compile(r"[A-Za-z0-9:][A-Za-z0-9.:%_-]*")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@\\-]*")
@@ -100,6 +100,10 @@ def parse_config(text: str, path: Path) -> Config:
         if node.name in nodes:
             raise ConfigError(f"node {node.name!r} stands here twice", place=place)
         nodes[node.name] = node
+    if not nodes:
+        raise ConfigError(
+            "there are no nodes in it", place=str(path), remedy="a line 'NAME mac=…' per node under [nodes]"
+        )
     return Config(path, tuple(nodes.values()))
 
 
@@ -124,7 +128,7 @@ def _join_spaced(words: list[str]) -> list[str]:
 
 def _node(words: list[str], defaults: NodeConfig, place: str) -> NodeConfig:
     name = words[0]
-    if not _NODE_NAME.fullmatch(name):
+    if not NODE_NAME.fullmatch(name):
         raise ConfigError(
             f"bad node name {name!r}", place=place, remedy="letters, digits, '.', '_' and '-', at most 63"
         )
@@ -138,7 +142,7 @@ def _with_settings(node: NodeConfig, words: list[str], place: str) -> NodeConfig
     for word in words:
         key, equals, value = word.partition("=")
         if not equals:
-            raise ConfigError(f"{word!r} is not of the form key=value", place=place)
+            raise ConfigError(f"{word!r} is not of the form key=value, without blanks", place=place)
         if key not in _KEYS:
             remedy = near(key, _KEYS) or f"known: {', '.join(_KEYS)}"
             raise ConfigError(f"unknown key {key!r}", place=place, remedy=remedy)

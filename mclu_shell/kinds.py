@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mclu_shell.cloud.guests import check_new_name, parse_guest
 from mclu_shell.cloud.template import find_templates, template_name
+from mclu_shell.config import NODE_NAME
 from mclu_shell.units import format_duration, format_size, parse_duration, parse_size
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ class Kind:
             raise argparse.ArgumentTypeError(str(error)) from None
 
 
-_NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _TIMEZONE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+/-]*")
 # libvirt takes more, but a machine that has them would be news to us.
 _MOST_VCPUS = 4096
@@ -111,7 +111,7 @@ def size_kind(*usual: str) -> Kind:
 def _new_guest(text: str) -> tuple[str, str]:
     """`[HOST:]NAME` of a guest that is to be made."""
     host, colon, name = text.rpartition(":")
-    if colon and not _NODE_NAME.fullmatch(host):
+    if colon and not NODE_NAME.fullmatch(host):
         raise ValueError(f"bad node name {host!r}")
     return host, check_new_name(name)
 

@@ -121,10 +121,11 @@ class TestOptions:
         assert mclu("-f", "x.conf", "status") == Answer(2, "", told)
         assert mclu("status", env={"MCLU_CONFIG": "x.conf"}) == Answer(2, "", told)
 
-    def test_a_configuration_without_nodes_has_nothing_to_show(self, mclu: Program, tmp_path: Path) -> None:
+    def test_a_configuration_without_nodes_says_so(self, mclu: Program, tmp_path: Path) -> None:
         (tmp_path / "x.conf").write_text("[nodes]\n")
-        assert mclu("-f", "x.conf", "status") == Answer(0, "", "")
-        assert mclu("-f", "x.conf", "on", "*").status == 1
+        answer = mclu("-f", "x.conf", "status")
+        assert (answer.status, answer.out) == (2, "")
+        assert answer.err.startswith("mclu: x.conf: there are no nodes in it; ")
 
     def test_colour_is_for_terminals_unless_one_asks(self, mclu: Program) -> None:
         assert "\x1b" not in mclu("--demo", "status").out

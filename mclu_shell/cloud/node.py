@@ -228,6 +228,9 @@ class Node:
         """Switch it off cleanly and wait until it is down; NodeFault if it is not in time."""
         deadline = time.monotonic() + timeout_s
         with self._lock, self._noted():
+            if stop.is_set():
+                # The user has taken it back while the guests were being looked at.
+                return
             self._access.power_off()
             while not self._is_off():
                 if time.monotonic() >= deadline:

@@ -25,6 +25,14 @@ def test_running_guests_are_an_objection_and_being_off_is_none(nodes: list[Node]
     assert str(objection) == "ham0: not switched off: guests running: db, web"
 
 
+def test_an_order_that_was_taken_back_is_not_given(nodes: list[Node]) -> None:
+    nodes[1].wake()
+    stop = threading.Event()
+    stop.set()
+    nodes[1].power_off(1.0, stop)
+    nodes[1].fetch_guests()
+
+
 def test_a_guest_that_was_started_meanwhile_is_noticed_right_before(nodes: list[Node]) -> None:
     """Nobody has looked for objections here, so this is the second look."""
     nodes[1].wake()
