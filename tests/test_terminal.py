@@ -26,6 +26,9 @@ class Far:
     slave: TextIO
     carried: socket.socket
     result: list[object]
+    # What stands in for the terminal.
+    given: TextIO | None = None
+    out: TextIO | None = None
 
     @property
     def settings(self) -> list[object]:
@@ -33,7 +36,7 @@ class Far:
 
     def carry(self, ahead: Callable[[], bytes] | None = None, tee: Callable[[bytes], object] | None = None) -> None:
         """Hand over; `result` is what came of it."""
-        terminal = Terminal(self.slave, self.slave, io.StringIO(), ahead)
+        terminal = Terminal(self.given or self.slave, self.out or self.slave, io.StringIO(), ahead)
         try:
             self.result.append(terminal.carry(self.carried, tee))
         except BaseException as error:  # noqa: BLE001 – what it is, the test says.
@@ -93,6 +96,7 @@ def test_what_follows_the_escape_is_left_to_the_next_reader(far: Far) -> None:
     far.read(1)
     os.write(far.keyboard, b"ab\x1dcd\r")
     thread.join(LIMIT_S)
+    assert far.result == [True]
     assert far.hear(2) == b"ab"
     assert os.read(far.slave.fileno(), 100) == b"cd\r"
 
@@ -150,11 +154,8 @@ def test_a_terminal_that_goes_away_ends_it(far: Far) -> None:
 
 def test_input_from_a_file_is_sent_whole_and_its_end_ends_nothing(far: Far, tmp_path: Path) -> None:
     (tmp_path / "given").write_bytes(b"root\x1d" * 40000)
-    with (tmp_path / "given").open() as given, (tmp_path / "out").open("w") as out:
-        far.slave = given
-        terminal = Terminal(given, out, io.StringIO())
-        thread = threading.Thread(target=lambda: far.result.append(terminal.carry(far.carried)), daemon=True)
-        thread.start()
+    with (tmp_path / "given").open() as far.given, (tmp_path / "out").open("w") as far.out:
+        thread = in_thread(far)
         assert far.hear(200000) == b"root\x1d" * 40000
         far.guest.send(b"bye")
         far.guest.close()
@@ -166,5 +167,7 @@ def test_input_from_a_file_is_sent_whole_and_its_end_ends_nothing(far: Far, tmp_
 def test_a_reader_that_leaves_is_noticed_while_the_guest_says_nothing(far: Far) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    with open(os.devnull) as given, os.fdopen(writer, "w") as out, pytest.raises(BrokenPipeError):  # noqa: PTH123
-        Terminal(given, out, io.StringIO()).carry(far.carried)
+    with open(os.devnull) as given, os.fdopen(writer, "w") as out:  # noqa: PTH123
+        far.given, far.out = given, out
+        in_thread(far).join(LIMIT_S)
+        assert [type(result) for result in far.result] == [BrokenPipeError]
