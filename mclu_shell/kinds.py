@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mclu_shell.cloud.guests import check_new_name, parse_guest
-from mclu_shell.cloud.template import find_templates, template_name
 from mclu_shell.config import NODE_NAME
 from mclu_shell.units import format_duration, format_size, parse_duration, parse_size
 
@@ -69,6 +67,9 @@ def _nodes_with_colon(snapshot: "Snapshot") -> list[Candidate]:
 
 
 def _guest_pattern(text: str) -> str:
+    # Here and below: `status` takes no guest and no template, and need not import what knows them.
+    from mclu_shell.cloud.guests import parse_guest
+
     if parse_guest(text).host:
         _node_pattern(parse_guest(text).host)
     return text
@@ -113,6 +114,8 @@ def _new_guest(text: str) -> tuple[str, str]:
     host, colon, name = text.rpartition(":")
     if colon and not NODE_NAME.fullmatch(host):
         raise ValueError(f"bad node name {host!r}")
+    from mclu_shell.cloud.guests import check_new_name
+
     return host, check_new_name(name)
 
 
@@ -136,6 +139,8 @@ TIMEZONE = Kind(_timezone, _timezones)
 
 
 def _templates(_snapshot: "Snapshot") -> list[Candidate]:
+    from mclu_shell.cloud.template import find_templates, template_name
+
     return [Candidate(template_name(path)) for path in find_templates()]
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from mclu_shell.cloud.build import building
 from mclu_shell.cloud.cloud import Cloud
@@ -17,10 +18,13 @@ from mclu_shell.cloud.guest import Guest, NodeReport
 from mclu_shell.cloud.kvm import kvm_works
 from mclu_shell.cloud.namelock import holding_name
 from mclu_shell.cloud.node import Node
+from mclu_shell.cloud.parallel import Outcome
 from mclu_shell.cloud.placement import Room, choose
 from mclu_shell.cloud.template import Template, custom_xml
 from mclu_shell.errors import LibvirtFault, MCluError, NodeFault, NodeOff, NotFound, Refused, UsageError
 from mclu_shell.units import format_size
+
+Value = TypeVar("Value")
 
 _FORMAT = "qcow2"
 _DEFAULT_MEMORY_BYTES = 1 << 30
@@ -50,10 +54,11 @@ def boot(cloud: Cloud, template: Template, request: BootRequest, progress: Calla
     _check_size(template, request)
     progress("looking for a node")
     wanted = cloud.match([request.host]) if request.host else list(cloud.nodes)
-    there = list(_survey(cloud, request, cloud.nodes, wanted))
-    with holding_name(request.name, there):
-        # Again, now that nobody else can take the name.
-        reports = _survey(cloud, request, there, wanted)
+    needed = wanted if request.host else []
+    there = _answering(cloud.ask(lambda node: node.fetch(lambda _hypervisor: None)), needed)
+    with holding_name(request.name, list(there)):
+        reports = _answering(cloud.ask(lambda node: node.fetch_report(), list(there)), needed)
+        _need_free_name(request.name, reports)
         node = _choose([node for node in reports if node in wanted], reports, memory_bytes)
         guest = _specify(node, reports[node], template, request, memory_bytes)
         _make(node, template, request, guest, reports[node].guests, progress)
@@ -81,21 +86,23 @@ def _check_size(template: Template, request: BootRequest) -> None:
         raise UsageError(f"a disk of {given} is too large: at most {most}")
 
 
-def _survey(
-    cloud: Cloud, request: BootRequest, asked: Sequence[Node], wanted: Sequence[Node]
-) -> dict[Node, NodeReport]:
-    """The reports of those asked that answer; raises what stands against the boot as a whole."""
-    outcomes = cloud.ask(lambda node: node.fetch_report(), asked)
-    for outcome in outcomes:
-        if request.host and outcome.item in wanted and outcome.error is not None:
-            raise outcome.error
-        if outcome.value and any(guest.name == request.name for guest in outcome.value.guests):
-            raise Refused(f"there is a guest {request.name!r} already", place=outcome.item.name)
-    reports = {outcome.item: outcome.unwrap() for outcome in outcomes if outcome.error is None}
-    if not reports:
-        faults = [outcome.error for outcome in outcomes if outcome.error and not isinstance(outcome.error, NodeOff)]
-        raise faults[0] if faults else MCluError("no node is on", remedy="'on NODE --wait' wakes one")
-    return reports
+def _answering(outcomes: Sequence[Outcome[Node, Value]], needed: Sequence[Node]) -> dict[Node, Value]:
+    """What the nodes that answer said; raises the fault of one that is needed, or that none does."""
+    faults = {outcome.item: outcome.error for outcome in outcomes if outcome.error is not None}
+    for node in needed:
+        if node in faults:
+            raise faults[node]
+    said = {outcome.item: outcome.unwrap() for outcome in outcomes if outcome.item not in faults}
+    if not said:
+        wrong = [fault for fault in faults.values() if not isinstance(fault, NodeOff)]
+        raise wrong[0] if wrong else MCluError("no node is on", remedy="'on NODE --wait' wakes one")
+    return said
+
+
+def _need_free_name(name: str, reports: Mapping[Node, NodeReport]) -> None:
+    for node, report in reports.items():
+        if any(guest.name == name for guest in report.guests):
+            raise Refused(f"there is a guest {name!r} already", place=node.name)
 
 
 def _choose(nodes: Sequence[Node], reports: Mapping[Node, NodeReport], memory_bytes: int) -> Node:
@@ -164,10 +171,10 @@ def _definition(own_xml: str | None, guest: GuestSpec, capabilities: Capabilitie
 
 @contextmanager
 def _step(done: str) -> Iterator[None]:
-    """Say what it was that libvirt refused; what it says itself may have several lines."""
+    """Say what it was that libvirt did not do; what it says itself may have several lines."""
     try:
         yield
-    except LibvirtFault as fault:
+    except NodeFault as fault:
         told = f"the guest could not be {done}: {' '.join(fault.fact.split())}"
         raise type(fault)(told, place=fault.place, remedy=fault.remedy) from fault
 
@@ -182,8 +189,8 @@ def _all_or_nothing(node: Node, guest: GuestSpec) -> Iterator[None]:
             if _undo(node, guest):
                 raise
         why = error.fact if isinstance(error, MCluError) else "interrupted"
-        remedy = f"'destroy {node.name}:{guest.name}' removes what is left of it"
-        raise NodeFault(f"{why}; and {guest.name} could not be taken back", place=node.name, remedy=remedy) from error
+        remedy = f"if anything is left of it, 'destroy {node.name}:{guest.name}' removes that"
+        raise NodeFault(why, place=node.name, remedy=remedy) from error
 
 
 @contextmanager

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import libvirt
 
-from mclu_shell.cloud.domainxml import Capabilities, parse_capabilities
 from mclu_shell.cloud.guest import Guest, NodeInfo, NodeReport
 from mclu_shell.errors import LibvirtFault, LinkLost, NotFound, Refused
 
 if TYPE_CHECKING:
+    from mclu_shell.cloud.domainxml import Capabilities
     from mclu_shell.cloud.guestfiles import Definition
 
 T = TypeVar("T")
@@ -121,8 +121,11 @@ class Hypervisor:
         known = (_with_addresses(guest, addresses.get(guest.uuid, ())) for guest in guests)
         return tuple(sorted(known, key=lambda guest: guest.name))
 
-    def fetch_capabilities(self, *, kvm: bool) -> Capabilities:
+    def fetch_capabilities(self, *, kvm: bool) -> "Capabilities":
         """What the node can do for a guest, with KVM or without; LibvirtFault if it cannot do it at all."""
+        # XML takes 10 ms to import, and only a boot needs it.
+        from mclu_shell.cloud.domainxml import Capabilities, parse_capabilities
+
         kind = "kvm" if kvm else "qemu"
         with self._call("getDomainCapabilities"):
             if self._connection.getType() == "TEST":

@@ -81,6 +81,13 @@ def clean(lab: RealLab, *nodes: str) -> None:
         lab.run("sh", "-c", _CLEAN, node=node)
 
 
+def make_ready(lab: RealLab) -> None:
+    """Have ham0 and ham1 on and empty, and the others off."""
+    if lab.states() != {"ham0": "on", "ham1": "on", "ham2": "off", "ham3": "off"}:
+        lab.power(on=["ham0", "ham1"])
+    clean(lab, "ham0", "ham1")
+
+
 def states(lab: RealLab, node: str) -> dict[str, str]:
     """Return virsh's word for the state of each guest of a node."""
     lines = [line.split(maxsplit=2) for line in virsh(lab, node, "list", "--all").splitlines() if line]

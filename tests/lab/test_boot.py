@@ -14,8 +14,8 @@ from tests.lab.booted import (
     IMAGES,
     SHIPPED,
     WAIT,
-    clean,
     images,
+    make_ready,
     open_gate,
     send,
     sh,
@@ -39,14 +39,18 @@ def templates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return directory
 
 
+@pytest.fixture(scope="module", autouse=True)
+def tidied(lab4: RealLab) -> Iterator[None]:
+    """Leave nothing behind for other tests."""
+    yield
+    make_ready(lab4)
+
+
 @pytest.fixture
-def lab(lab4: RealLab, templates: Path) -> Iterator[RealLab]:
+def lab(lab4: RealLab, templates: Path) -> RealLab:
     """ham0 and ham1 are on and empty; ham2 and ham3 are off."""
-    lab4.power(on=["ham0", "ham1"])
-    clean(lab4, "ham0", "ham1")
-    yield lab4
-    lab4.power(on=["ham0", "ham1"])
-    clean(lab4, "ham0", "ham1")
+    make_ready(lab4)
+    return lab4
 
 
 def complains(told: Told, start: str, *words: str, status: int = 1) -> None:
@@ -160,7 +164,7 @@ def test_a_guest_by_its_own_xml(lab: RealLab, templates: Path) -> None:
         ("echo '<domain'", "bad: its xml is not XML (unclosed token: line 1, column 0)"),
         ("echo '<network/>'", "bad: its xml is a <network>, not a <domain>"),
         ("called=model\n" + OWN_XML.format(more="", device=""), "bad: its xml names 'model', not 'web'"),
-        ("echo broken >&2; exit 1", "bad: xml: exit status 1 (broken)"),
+        ("echo broken >&2; exit 1", "bad: xml: exit status 1 ('broken')"),
     ],
 )
 def test_xml_that_is_none_is_told_before_anything_is_made(
@@ -334,12 +338,13 @@ LIBVIRTD = "$(cat /run/libvirtd.pid)"
 
 def test_a_libvirtd_that_dies_during_the_build(lab: RealLab, templates: Path) -> None:
     template(templates, "deadly", build=f"{BUILD}\nkill -KILL {LIBVIRTD}; tail --pid={LIBVIRTD} -f /dev/null")
-    told = mclu(lab, "boot", "deadly", "web")
-    assert (told.status, told.out) == (1, "")
-    assert "libvirtd not running" in told.err
-    until(lambda: images(lab, "ham0") == [])
-    assert sh(lab, "ham0", "ls -A /tmp") == ""
-    lab.off("ham0")
+    try:
+        told = mclu(lab, "boot", "deadly", "web")
+        complains(told, "ham0: the guest could not be defined: ", "libvirtd", "'destroy ham0:web'")
+        until(lambda: images(lab, "ham0") == [])
+        assert sh(lab, "ham0", "ls -A /tmp") == ""
+    finally:
+        lab.off("ham0")
 
 
 def test_a_node_that_is_switched_off_during_the_build(lab: RealLab, templates: Path) -> None:
@@ -380,18 +385,20 @@ def test_a_node_that_freezes_during_the_build(lab: RealLab, templates: Path) -> 
 # Interruptions
 
 
-@pytest.mark.parametrize(("name", "status"), [("INT", 130), ("TERM", 143), ("HUP", 129), ("KILL", -9)])
-def test_a_signal_during_the_build(lab: RealLab, templates: Path, name: str, status: int) -> None:
+@pytest.mark.parametrize("name", ["INT", "TERM", "HUP", "KILL"])
+def test_a_signal_during_the_build(lab: RealLab, templates: Path, name: str) -> None:
     template(templates, "slow", build=f"{BUILD}\n{WAIT}")
     before = traces(lab, "ham0")
     with started(lab, "boot", "slow", "web") as command:
         wait_for_gate(lab, "ham0")
         send(command, name)
         out, err = command.communicate(timeout=30)
-    assert (command.returncode, out, err) == (status, "", "")
-    if name == "KILL":
-        until(lambda: traces(lab, "ham0") == before)
-    assert traces(lab, "ham0") == before
+    assert (out, err) == ("", "")
+    if name == "INT":
+        assert command.returncode == 130
+        assert traces(lab, "ham0") == before
+    # The others end what entered the lab for mclu, too, which then is not waited for.
+    until(lambda: traces(lab, "ham0") == before)
 
 
 def test_ctrl_c_twice_on_a_build_that_does_not_listen(lab: RealLab, templates: Path) -> None:

@@ -13,7 +13,7 @@ from tests.conftest import MCLU
 from tests.lab.echoguest import EchoGuest, start_echo_guest
 from tests.lab.reallab import Done, RealLab
 from tests.lab.terminal import CTRL_C, ENTER, typed
-from tests.lab.typed import end_guests, left_behind, until
+from tests.lab.typed import end_guests, left_behind, until, virsh
 
 # Shakes hands, says of whom it is the screen, and stays until the screen goes.
 VIEWER = f"""#!{sys.executable}
@@ -50,6 +50,17 @@ def web(cloud: RealLab, request: pytest.FixtureRequest) -> EchoGuest:
     end_guests(cloud, "ham0")
     (cloud.path / "home/viewed").unlink(missing_ok=True)
     return start_echo_guest(cloud, "ham0", "web", getattr(request, "param", VNC))
+
+
+@pytest.fixture
+def broken(web: EchoGuest) -> Iterator[str]:
+    """A guest that libvirt cannot start: its disk is not there."""
+    xml = re.sub("<uuid>.*</uuid>", "", web.virsh("dumpxml", "--inactive"))
+    xml = xml.replace("<name>web", "<name>broken").replace("/tmp/web.img", "/no/such.img")
+    web.lab.run("tee", "/tmp/broken.xml", node="ham0", input=xml)
+    virsh(web.lab, "ham0", "define", "/tmp/broken.xml")
+    yield "broken"
+    virsh(web.lab, "ham0", "undefine", "broken")
 
 
 @pytest.fixture
@@ -102,7 +113,7 @@ def test_a_viewer_sees_the_screen_and_is_waited_for(web: EchoGuest, programs: Pa
     assert greeting(web.lab, line.split()[1]) == ""
 
 
-def test_a_viewer_does_not_keep_the_prompt(web: EchoGuest, programs: Path) -> None:
+def test_a_viewer_does_not_keep_the_prompt(web: EchoGuest, broken: str, programs: Path) -> None:
     install(programs)
     with typed(web.lab, *mclu(programs)) as shell:
         shell.expect("mclu>")
@@ -110,7 +121,9 @@ def test_a_viewer_does_not_keep_the_prompt(web: EchoGuest, programs: Path) -> No
         until(lambda: viewed(web.lab))
         pid, uri, *_ = viewed(web.lab)[0].split()
         # What libvirt refuses meanwhile is nobody else's trouble.
-        shell.type("start web" + ENTER + "list --active" + ENTER)
+        shell.type(f"start {broken}" + ENTER)
+        shell.expect("mclu: ham0: libvirt: ")
+        shell.type("list --active" + ENTER)
         shell.expect("ham0:web  running")
         shell.expect("mclu>")
         assert web.lab.run("kill", "-0", pid).returncode == 0
