@@ -82,7 +82,8 @@ build=$!
   read -r answer <&3
   echo "$answer" >"$work/answer"
   [ "$answer" != keep ] || exit 0
-  kill -TERM -$build 2>/dev/null
+  # If it has ended already, there is nothing to wait for.
+  kill -TERM -$build 2>/dev/null || exit 0
   sleep 5 &
   trap 'kill $!; exit 0' TERM
   wait $!

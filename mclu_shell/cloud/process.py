@@ -38,9 +38,12 @@ class Process(Protocol):
 
 def split_lines(chunks: Iterator[bytes]) -> Iterator[str]:
     """Lines of a stream that comes in pieces; a carriage return ends a line, too: progress bars use it."""
-    rest = b""
+    rest, is_half = b"", False
     for chunk in chunks:
-        *whole, rest = (rest + chunk).replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+        # The second half of an end of line that came in two pieces.
+        text = chunk.removeprefix(b"\n") if is_half else chunk
+        is_half = chunk.endswith(b"\r")
+        *whole, rest = (rest + text).replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
         yield from (line.decode(errors="replace") for line in whole)
     if rest:
         yield rest.decode(errors="replace")

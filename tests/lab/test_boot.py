@@ -2,7 +2,6 @@
 
 import re
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -37,13 +36,6 @@ def templates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     template(directory, "quick")
     monkeypatch.setenv("MCLU_PATH", f"{directory}:{SHIPPED}")
     return directory
-
-
-@pytest.fixture(scope="module", autouse=True)
-def tidied(lab4: RealLab) -> Iterator[None]:
-    """Leave nothing behind for other tests."""
-    yield
-    make_ready(lab4)
 
 
 @pytest.fixture

@@ -1,0 +1,87 @@
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from mclu_shell.cloud.diskfiles import DiskFiles, look_at_files
+from mclu_shell.cloud.node import Node
+from mclu_shell.errors import MCluError
+from tests.conftest import InProcess
+
+pytestmark = pytest.mark.skipif(shutil.which("qemu-img") is None, reason="qemu-img is not installed")
+
+
+@pytest.fixture
+def node(demo: InProcess) -> Node:
+    """A simulated node, whose commands run here."""
+    return demo.cloud.nodes[0]
+
+
+@pytest.fixture
+def disks(tmp_path: Path) -> Path:
+    """root.img, base.qcow2 built on it, top.qcow2 built on that; `dir/link` is top.qcow2."""
+    create(tmp_path / "root.img", kind="raw")
+    create(tmp_path / "base.qcow2", "root.img", "raw")
+    create(tmp_path / "top.qcow2", "base.qcow2")
+    (tmp_path / "dir").symlink_to(".")
+    (tmp_path / "link").symlink_to("top.qcow2")
+    return tmp_path
+
+
+def create(file: Path, base: str = "", base_kind: str = "qcow2", kind: str = "qcow2") -> None:
+    behind = ["-F", base_kind, "-b", base] if base else []
+    subprocess.run(["qemu-img", "create", "-q", "-f", kind, *behind, file, *([] if base else ["64K"])], check=True)
+
+
+def test_all_that_a_disk_is_built_on(node: Node, disks: Path) -> None:
+    name = f"{disks}/dir/link"
+    files = look_at_files(node, [name], [])
+    assert files.place(name) == f"{disks}/top.qcow2"
+    assert files.behind(name) == (f"{disks}/base.qcow2", f"{disks}/root.img")
+    assert files.behind(f"{disks}/dir/base.qcow2") == (f"{disks}/root.img",)
+    assert files.sizes[name] == (disks / "top.qcow2").stat().st_blocks * 512
+
+
+def test_only_images_are_opened(node: Node, disks: Path) -> None:
+    files = look_at_files(node, [], [f"{disks}/top.qcow2", f"{disks}/nowhere"])
+    assert files.behind(f"{disks}/top.qcow2") == ()
+    assert list(files.sizes) == [f"{disks}/top.qcow2"]
+    assert files.place(f"{disks}/nowhere") == f"{disks}/nowhere"
+
+
+def test_what_is_not_there_is_built_on_nothing_and_a_lost_base_is_named(node: Node, disks: Path) -> None:
+    (disks / "root.img").unlink()
+    files = look_at_files(node, [f"{disks}/top.qcow2", f"{disks}/nowhere", f"{disks}/no/where"], [])
+    assert files.behind(f"{disks}/top.qcow2") == (f"{disks}/base.qcow2", f"{disks}/root.img")
+    assert files.behind(f"{disks}/nowhere") == ()
+
+
+def test_disks_that_are_built_on_each_other(node: Node, disks: Path) -> None:
+    loop = ["qemu-img", "rebase", "-u", "-F", "qcow2", "-b", "top.qcow2", str(disks / "base.qcow2")]
+    subprocess.run(loop, check=True)
+    top, base = f"{disks}/top.qcow2", f"{disks}/base.qcow2"
+    assert set(look_at_files(node, [top], []).behind(top)) == {top, base}
+
+
+def test_a_base_that_is_written_as_options(node: Node, disks: Path) -> None:
+    base = f'json:{{"driver":"raw","file":{{"driver":"file","filename":"{disks}/root.img"}}}}'
+    create(disks / "odd.qcow2", base, "raw")
+    files = look_at_files(node, [f"{disks}/odd.qcow2"], [])
+    assert files.behind(f"{disks}/odd.qcow2") == (f"{disks}/root.img",)
+
+
+def test_what_is_no_image_is_told(node: Node, disks: Path) -> None:
+    (disks / "bad.qcow2").write_bytes(b"QFI\xfbrubbish")
+    with pytest.raises(MCluError, match=r"ham0: cannot tell .*bad\.qcow2"):
+        look_at_files(node, [f"{disks}/bad.qcow2"], [])
+
+
+def test_a_name_of_two_lines_is_not_mistaken_for_others(node: Node, disks: Path) -> None:
+    (disks / "two\nlines").touch()
+    with pytest.raises(MCluError, match="cannot tell"):
+        look_at_files(node, [], [f"{disks}/two\nlines"])
+
+
+def test_what_was_not_asked_for_is_where_its_name_says() -> None:
+    assert DiskFiles({}, {}, {}).place("/x") == "/x"

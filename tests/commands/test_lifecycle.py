@@ -1,0 +1,91 @@
+"""boot, start, shutdown, reboot and destroy on the simulated nodes; on real ones, see tests/lab."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import InProcess
+
+needs_qemu_img = pytest.mark.skipif(shutil.which("qemu-img") is None, reason="the template 'empty' needs qemu-img")
+
+
+@pytest.fixture(autouse=True)
+def shipped(demo: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MCLU_PATH", str(Path(__file__).parents[2] / "templates"))
+
+
+def disks(demo: InProcess) -> list[str]:
+    images = [Path(node.config.images) for node in demo.cloud.nodes]
+    return sorted(file.name for directory in images for file in directory.iterdir())
+
+
+@needs_qemu_img
+def test_a_guest_is_made_and_unmade_and_nothing_of_it_is_left(demo: InProcess) -> None:
+    assert demo("boot empty new --memory 512M --size 1G").out == "ham0:new running\n"
+    assert disks(demo) == ["new.qcow2"]
+    assert "ham0:new  running  512.0M  4vcpus" in demo("list --active").out
+    assert demo("destroy new").out == "ham0:new destroyed\n"
+    assert disks(demo) == []
+    assert "new" not in demo("list --active").out
+
+
+@needs_qemu_img
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("boot empty web", "ham0: there is a guest 'web' already"),
+        ("boot empty ham1:new", "ham1: is off; 'on ham1' wakes it"),
+        ("boot empty new --memory 999G", "no room"),
+        ("boot empty new --size 1", "a disk of 1 is too small: empty needs 1.0M"),
+        ("boot nosuch new", "no such template 'nosuch'"),
+        ("boot empty 'a b'", "bad name for a guest 'a b'"),
+        ("boot empty '../x'", "bad name for a guest '../x'"),
+        ("boot empty '$(touch x)'", "bad name for a guest '$(touch x)'"),
+        ("boot empty -- -x", "bad name for a guest '-x'"),
+        (f"boot empty {'n' * 300}", "bad name for a guest"),
+        ("boot empty new --memory 0", "bad size '0'"),
+        ("boot empty new --size=-1G", "bad size '-1G'"),
+        ("boot empty new --vcpus 0", "bad number of virtual CPUs '0'"),
+        ("boot empty new --timezone ../../etc/passwd", "bad time zone"),
+    ],
+)
+def test_what_cannot_be_booted_is_one_clear_line_and_makes_nothing(demo: InProcess, line: str, told: str) -> None:
+    answer = demo(line)
+    expected = "24.9G free" if told == "no room" else told
+    assert answer.status in (1, 2)
+    assert answer.out == ""
+    assert len(answer.err.splitlines()) == 1
+    assert expected in answer.err
+    assert disks(demo) == []
+
+
+def test_guests_are_stopped_and_started(demo: InProcess) -> None:
+    assert demo("shutdown web").out == "ham0:web shut down\n"
+    assert demo("list --inactive").out == "ham0:web  shut off  2.0G  2vcpus\n"
+    assert demo("shutdown web").err == "mclu: ham0: web is not running; 'start ham0:web' starts it\n"
+    assert demo("start web").out == "ham0:web started\n"
+    assert demo("start web").err == "mclu: ham0: web is running already\n"
+
+
+def test_wildcards_mean_the_guests_for_which_it_makes_sense(demo: InProcess) -> None:
+    demo("shutdown web")
+    assert demo("reboot '*'").out == "ham0:db told to reboot\n"
+    assert demo("start '*'").out == "ham0:web started\n"
+    assert sorted(demo("reboot --hard 'ham0:*'").out.splitlines()) == ["ham0:db reset", "ham0:web reset"]
+
+
+def test_a_wildcard_is_destroyed_only_on_the_users_word(demo: InProcess) -> None:
+    answer = demo("destroy '*'")
+    assert (answer.status, answer.out) == (1, "")
+    assert "--yes" in answer.err
+    assert demo("list --active").out.count("running") == 2
+    assert sorted(demo("destroy --yes '*'").out.splitlines()) == ["ham0:db destroyed", "ham0:web destroyed"]
+
+
+def test_at_the_prompt_it_is_asked_and_no_means_no(demo: InProcess) -> None:
+    asked: list[str] = []
+    demo.session.confirm = lambda question: bool(asked.append(question))
+    assert demo("destroy web").out == "Nothing was destroyed.\n"
+    assert asked[0].splitlines()[0].startswith("web on ham0 (running)")
+    assert "ham0:web" in demo("list --active").out
