@@ -31,6 +31,8 @@ _DEFAULT_MEMORY_BYTES = 1 << 30
 _MOST_DEFAULT_VCPUS = 4
 # Disks grow as they are filled, so one may be larger than what is free; but such a one is a slip of the finger.
 _LARGEST_DISK_BYTES = 64 << 40
+# libvirt only writes a file for it; and Ctrl-C is not heard meanwhile.
+_DEFINE_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +161,8 @@ def _make(
         progress(f"starting on {node.name}")
         with _all_or_nothing(node, complete):
             with _step("defined"):
-                node.change(lambda hypervisor: hypervisor.define(_definition(own_xml, complete, capabilities)))
+                definition = _definition(own_xml, complete, capabilities)
+                node.change(lambda hypervisor: hypervisor.define(definition), _DEFINE_TIMEOUT_S)
             build.keep()
             with _step("started"):
                 node.change_guest(guest.name, "start", guest.uuid)

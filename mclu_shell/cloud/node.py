@@ -88,9 +88,9 @@ class Node:
                 self._drop()
                 return self._ask(question, max(deadline, time.monotonic() + _LAST_TRY_S))
 
-    def change(self, action: Callable[["Hypervisor"], T]) -> T:
+    def change(self, action: Callable[["Hypervisor"], T], timeout_s: float = _CHANGE_TIMEOUT_S) -> T:
         """Have libvirt change something: like `fetch`, but never twice, and with more time."""
-        deadline = time.monotonic() + _CHANGE_TIMEOUT_S
+        deadline = time.monotonic() + timeout_s
         with self._lock, self._noted():
             return self._ask(action, deadline)
 

@@ -249,7 +249,7 @@ def test_a_name_that_is_taken(lab: RealLab) -> None:
 
 @pytest.mark.parametrize("name", ["web.qcow2", "web.qcow2.kernel"])
 def test_a_file_that_is_there_is_never_touched(lab: RealLab, name: str) -> None:
-    sh(lab, "ham0", f"echo precious >{IMAGES}/{name}; ln -s /nowhere {IMAGES}/db.qcow2")
+    sh(lab, "ham0", f"echo precious >{IMAGES}/{name}; ln -s /tmp/nowhere {IMAGES}/db.qcow2")
     before = traces(lab, "ham0")
     complains(mclu(lab, "boot", "quick", "web"), f"ham0: nothing was built: {IMAGES}/{name} is there already")
     complains(mclu(lab, "boot", "quick", "db"), f"ham0: nothing was built: {IMAGES}/db.qcow2 is there already")
@@ -298,7 +298,7 @@ def test_a_disk_that_gets_full(lab: RealLab) -> None:
 
 REFUSED = {
     "defined": "<no-such-element/>",
-    "started": "<disk type='file'><source file='/nowhere'/><target dev='vdb'/></disk>",
+    "started": "<disk type='file'><source file='/tmp/nowhere'/><target dev='vdb'/></disk>",
 }
 
 

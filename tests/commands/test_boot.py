@@ -1,0 +1,97 @@
+"""boot on the simulated nodes, whose builds run here: its progress, its failures, and Ctrl-C."""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pexpect
+import pytest
+
+from tests.conftest import MCLU, InProcess
+
+TEMPLATE = """\
+#!/bin/sh
+case $1 in
+probe) echo hello ;;
+base-image) echo nothing ;;
+build) : >"$output"
+{build} ;;
+*) exit 2 ;;
+esac
+"""
+Write = Callable[[str], None]
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
+    """Writes the template `mine`, whose build is a shell script."""
+    monkeypatch.setenv("MCLU_PATH", str(tmp_path))
+
+    def make(build: str) -> None:
+        path = tmp_path / "mine.template"
+        path.write_text(TEMPLATE.format(build=build))
+        path.chmod(0o755)
+
+    return make
+
+
+def disks(demo: InProcess) -> list[str]:
+    return sorted(file.name for node in demo.cloud.nodes for file in Path(node.config.images).iterdir())
+
+
+def test_what_a_build_says_is_shown_while_it_runs_and_moves_no_cursor(write: Write, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    # Words that rich would take for its markup, and that a terminal would obey.
+    write(f"printf '[bold]half[/way] \\033[2J\\007there\\n'; read -r line <'{gate}'; echo done")
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80"}
+    program = pexpect.spawn(str(MCLU), ["--demo", "boot", "mine", "new"], env=environment, encoding="utf-8", timeout=20)
+    program.expect_exact("[bold]half[/way]  [2J there")
+    gate.write_text("\n")
+    program.expect_exact("ham0:new")
+    program.expect(pexpect.EOF)
+    program.close()
+    assert program.exitstatus == 0
+
+
+def test_a_build_that_fails_says_its_last_words(write: Write, demo: InProcess) -> None:
+    write("for i in 1 2 3 4 5 6 7 8 9; do echo step $i; done; exit 7")
+    answer = demo("boot mine new")
+    assert (answer.status, answer.out) == (1, "")
+    first, *rest = answer.err.splitlines()
+    assert first == ("mclu: ham0: the build failed with exit status 7, and what it made was removed. It said last:")
+    assert rest == [f"  step {i}" for i in range(2, 10)]
+    assert disks(demo) == []
+
+
+def test_ctrl_c_ends_the_build_and_removes_what_it_made(write: Write, demo: InProcess) -> None:
+    write(f"kill -{signal.SIGINT:d} {os.getpid()}; exec sleep 1000")
+    answer = demo("boot mine new")
+    assert (answer.status, answer.out) == (130, "")
+    assert disks(demo) == []
+    assert "new" not in demo("list").out
+
+
+def test_a_build_is_told_what_the_contract_says(write: Write, demo: InProcess, tmp_path: Path) -> None:
+    write(f'echo "$name $format $size $timezone $base_image" >"{tmp_path}/told"; echo "$output" >>"{tmp_path}/told"')
+    assert demo("boot mine ham0:new --size 1.5G --timezone Asia/Kolkata").status == 0
+    output = f"{demo.cloud.nodes[0].config.images}/new.qcow2"
+    assert (tmp_path / "told").read_text() == f"new qcow2 {3 << 29} Asia/Kolkata nothing\n{output}\n"
+
+
+def test_a_second_boot_of_a_name_waits_for_nothing(write: Write, demo: InProcess) -> None:
+    write("true")
+    assert demo("boot mine new").status == 0
+    assert demo("boot mine new").err == "mclu: ham0: there is a guest 'new' already\n"
+    assert disks(demo) == ["new.qcow2"]
+
+
+def test_the_demo_takes_its_disks_with_it(write: Write, clouds: Callable[..., InProcess]) -> None:
+    write("true")
+    demo = clouds()
+    assert demo("boot mine new").status == 0
+    images = Path(demo.cloud.nodes[0].config.images)
+    assert images.is_dir()
+    demo.cloud.close()
+    assert not images.exists()
