@@ -35,7 +35,20 @@ def dial(target: Target, timeout_s: float) -> socket.socket:
     connected.setblocking(True)
     # Libvirt asks small questions one after another: waiting to fill a packet would cost 40 ms each.
     connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return connected
+    return _Acknowledging(fileno=connected.detach())
+
+
+class _Acknowledging(socket.socket):
+    """A connection that acknowledges at once what it receives.
+
+    sshd sends nothing more while something small is on its way unacknowledged (Nagle's algorithm), and the kernel
+    waits 40 ms for something of ours to send along with an acknowledgement.
+    """
+
+    def recv(self, size: int, flags: int = 0, /) -> bytes:
+        data = super().recv(size, flags)
+        self.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        return data
 
 
 _Address = tuple[int, tuple[Any, ...]]

@@ -36,6 +36,21 @@ class TestDirect:
             assert ours.gettimeout() is None
             assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
+    def test_what_it_receives_is_acknowledged_at_once(self) -> None:
+        """sshd sends nothing small before the last is acknowledged; the kernel would wait 40 ms for company."""
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            ours = dial(target(port=listener.getsockname()[1]), 5)
+            theirs, _ = listener.accept()
+        with ours, theirs:
+            theirs.sendall(b"a question")
+            ours.recv(100)
+            # From here on the kernel would take the two for talking in turns.
+            ours.sendall(b"an answer")
+            assert not ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK)
+            theirs.sendall(b"a question")
+            ours.recv(100)
+            assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK)
+
     def test_a_refusal_means_that_the_machine_is_on(self, closed_port: int) -> None:
         with pytest.raises(SSHSilent) as caught:
             dial(target(port=closed_port), 5)
