@@ -59,11 +59,11 @@ def boot(cloud: Cloud, template: Template, request: BootRequest, progress: Calla
     needed = wanted if request.host else []
     there = _answering(cloud.ask(lambda node: node.fetch(lambda _hypervisor: None)), needed)
     with holding_name(request.name, list(there)):
-        reports = _answering(cloud.ask(lambda node: node.fetch_report(), list(there)), needed)
-        _need_free_name(request.name, reports)
-        node = _choose([node for node in reports if node in wanted], reports, memory_bytes)
-        guest = _specify(node, reports[node], template, request, memory_bytes)
-        _make(node, template, request, guest, reports[node].guests, progress)
+        guests = _answering(cloud.ask(lambda node: node.fetch_guests(), list(there)), needed)
+        _need_free_name(request.name, guests)
+        node, report = _find_room(cloud, [node for node in guests if node in wanted], needed, memory_bytes)
+        guest = _specify(node, report, template, request, memory_bytes)
+        _make(node, template, request, guest, report.guests, progress)
     return node
 
 
@@ -101,15 +101,22 @@ def _answering(outcomes: Sequence[Outcome[Node, Value]], needed: Sequence[Node])
     return said
 
 
-def _need_free_name(name: str, reports: Mapping[Node, NodeReport]) -> None:
-    for node, report in reports.items():
-        if any(guest.name == name for guest in report.guests):
+def _need_free_name(name: str, guests: Mapping[Node, Sequence[Guest]]) -> None:
+    for node, there in guests.items():
+        if any(guest.name == name for guest in there):
             raise Refused(f"there is a guest {name!r} already", place=node.name)
 
 
-def _choose(nodes: Sequence[Node], reports: Mapping[Node, NodeReport], memory_bytes: int) -> Node:
-    place = choose([Room(node.name, reports[node].free_bytes) for node in nodes], memory_bytes).node
-    return next(node for node in nodes if node.name == place)
+def _find_room(
+    cloud: Cloud, nodes: Sequence[Node], needed: Sequence[Node], memory_bytes: int
+) -> tuple[Node, NodeReport]:
+    """The first node with room, and what it has. The first is asked alone: mostly it has, and to ask all takes time."""
+    outcomes = cloud.ask(lambda node: node.fetch_report(), nodes[:1])
+    if not any(outcome.value and outcome.value.free_bytes >= memory_bytes for outcome in outcomes):
+        outcomes += cloud.ask(lambda node: node.fetch_report(), nodes[1:])
+    reports = _answering(outcomes, needed)
+    place = choose([Room(node.name, report.free_bytes) for node, report in reports.items()], memory_bytes).node
+    return next((node, report) for node, report in reports.items() if node.name == place)
 
 
 def _specify(node: Node, report: NodeReport, template: Template, request: BootRequest, memory_bytes: int) -> GuestSpec:

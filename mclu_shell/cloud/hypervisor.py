@@ -112,13 +112,13 @@ class Hypervisor:
         available = sum(stats.get(key, 0) for key in ("free", "buffers", "cached"))
         return NodeInfo(pcpus, stats.get("total", total >> 10) << 10, available << 10)
 
-    def fetch_guests(self, *, active: bool | None = None) -> tuple[Guest, ...]:
+    def fetch_guests(self, *, active: bool | None = None, addresses: bool = False) -> tuple[Guest, ...]:
         """The guests, by name: the running ones, those that are not, or (None) all of them."""
         with self._call("getAllDomainStats"):
             found = self._connection.getAllDomainStats(_STATS, _WHICH[active])
             guests = [self._guest(domain, stats) for domain, stats in found]
-        addresses = self._fetch_addresses([domain for domain, _ in found]) if active is not False else {}
-        known = (_with_addresses(guest, addresses.get(guest.uuid, ())) for guest in guests)
+        found_addresses = self._fetch_addresses([domain for domain, _ in found]) if addresses else {}
+        known = (_with_addresses(guest, found_addresses.get(guest.uuid, ())) for guest in guests)
         return tuple(sorted(known, key=lambda guest: guest.name))
 
     def fetch_capabilities(self, *, kvm: bool) -> "Capabilities":

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from mclu_shell.cloud.access import Access
+from mclu_shell.cloud.deadline import Deadline
 from mclu_shell.cloud.forward import Address, Duplex, Forward
 from mclu_shell.cloud.guest import Guest, NodeReport
 from mclu_shell.cloud.process import Completed, Process
@@ -26,8 +27,6 @@ T = TypeVar("T")
 _LAST_TRY_S = 1.0
 # A node that has just answered is not asked first whether it is there.
 _FRESH_S = 0.5
-# How often a question that is late is cut again, until it has ended.
-_CUT_AGAIN_S = 0.05
 # Starting a guest may mean restoring its memory from disk; deleting one, merging files.
 _CHANGE_TIMEOUT_S = 60.0
 _RUN_TIMEOUT_S = 30.0
@@ -62,9 +61,10 @@ class Node:
         self._remember(report.guests, None)
         return report
 
-    def fetch_guests(self, *, active: bool | None = None) -> tuple[Guest, ...]:
-        """Its guests: running, not running, or (None) all."""
-        return self.fetch(lambda hypervisor: self._remember(hypervisor.fetch_guests(active=active), active))
+    def fetch_guests(self, *, active: bool | None = None, addresses: bool = False) -> tuple[Guest, ...]:
+        """Its guests: running, not running, or (None) all; their addresses, where known, cost some calls more."""
+        guests = self.fetch(lambda hypervisor: hypervisor.fetch_guests(active=active, addresses=addresses))
+        return self._remember(guests, active)
 
     def _remember(self, guests: tuple[Guest, ...], active: bool | None) -> tuple[Guest, ...]:
         """Keep what was listed in the view, and what is known of those that were not asked for."""
@@ -142,33 +142,20 @@ class Node:
     @contextmanager
     def _limited(self, deadline: float) -> Iterator[None]:
         """End libvirt's calls at the deadline, and then say what it was that did not answer."""
-        late, ended = threading.Event(), threading.Event()
-
-        def cut() -> None:
-            if ended.wait(max(0.0, deadline - time.monotonic())):
-                return
-            late.set()
-            # More than once: a connection may have been made in the very moment of the first time.
-            while not ended.is_set():
-                self._access.cut()
-                ended.wait(_CUT_AGAIN_S)
-
-        threading.Thread(target=cut, daemon=True).start()
-        try:
-            yield
-        except (LinkLost, LibvirtFault) as error:
-            if not late.is_set():
-                raise
-            ended.set()
-            if self._access.answers(self.config.connect_timeout):
-                raise LibvirtDown(
-                    "libvirtd not answering",
-                    place=self.name,
-                    remedy="on the node: systemctl restart libvirtd",
-                ) from error
-            raise LinkLost("the connection was lost", place=self.name) from error
-        finally:
-            ended.set()
+        with Deadline(deadline, self._access.cut) as watched:
+            try:
+                yield
+            except (LinkLost, LibvirtFault) as error:
+                if not watched.is_late:
+                    raise
+                watched.leave()
+                if self._access.answers(self.config.connect_timeout):
+                    raise LibvirtDown(
+                        "libvirtd not answering",
+                        place=self.name,
+                        remedy="on the node: systemctl restart libvirtd",
+                    ) from error
+                raise LinkLost("the connection was lost", place=self.name) from error
 
     @contextmanager
     def _noted(self) -> Iterator[None]:
