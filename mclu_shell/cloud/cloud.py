@@ -2,9 +2,6 @@
 
 import atexit
 import fnmatch
-import os
-import shutil
-import tempfile
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -13,10 +10,11 @@ from typing import TypeVar
 from mclu_shell.cloud.access import LocalAccess, SSHAccess
 from mclu_shell.cloud.node import Node
 from mclu_shell.cloud.parallel import Outcome, gather
+from mclu_shell.cloud.rundir import RunDirectory
 from mclu_shell.cloud.sshconfig import SSHConfig
 from mclu_shell.cloud.state import Snapshot
 from mclu_shell.config import Config, NodeConfig
-from mclu_shell.errors import MCluError, NotFound, near
+from mclu_shell.errors import NotFound, near
 
 Value = TypeVar("Value")
 
@@ -24,7 +22,7 @@ Value = TypeVar("Value")
 class Cloud:
     """The nodes, in configuration order. Nothing is asked of them until a question is."""
 
-    def __init__(self, nodes: Iterable[Node], directory: Path) -> None:
+    def __init__(self, nodes: Iterable[Node], directory: RunDirectory) -> None:
         self.nodes: tuple[Node, ...] = tuple(nodes)
         self._directory = directory
 
@@ -53,7 +51,7 @@ class Cloud:
         """Give up all connections and remove what they needed here."""
         for node in self.nodes:
             node.close()
-        shutil.rmtree(self._directory, ignore_errors=True)
+        self._directory.remove()
 
 
 def _import_libraries() -> None:
@@ -77,8 +75,8 @@ def _some(names: list[str]) -> str:
 
 def open_cloud(config: Config, make_nodes: Callable[[Config, Path], list[Node]] | None = None) -> Cloud:
     """A cloud from its configuration, with a private directory for its sockets that goes with the process."""
-    directory = _private_directory()
-    cloud = Cloud((make_nodes or _real_nodes)(config, directory), directory)
+    directory = RunDirectory()
+    cloud = Cloud((make_nodes or _real_nodes)(config, directory.path), directory)
     atexit.register(cloud.close)
     return cloud
 
@@ -90,14 +88,3 @@ def _real_nodes(config: Config, directory: Path) -> list[Node]:
 
 def _real_node(node: NodeConfig, path: Path, ssh_config: SSHConfig) -> Node:
     return Node(node, LocalAccess(node, path) if node.via == "local" else SSHAccess(node, path, ssh_config))
-
-
-def _private_directory() -> Path:
-    """A new directory of mode 0700; unix socket paths must stay short, so not below a long $TMPDIR."""
-    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    # mkdtemp gives mode 0700 (its documentation promises it).
-    parent = runtime if len(runtime) < 60 and os.access(runtime, os.W_OK) else "/tmp"
-    try:
-        return Path(tempfile.mkdtemp(prefix="mclu-", dir=parent))
-    except OSError as error:
-        raise MCluError(f"no directory can be made there for sockets: {error.strerror}", place=parent) from error

@@ -6,16 +6,15 @@ from collections.abc import Iterator, Sequence
 from mclu_shell.cloud.guest import Guest
 from mclu_shell.cloud.node import Node
 from mclu_shell.cloud.parallel import Outcome, each, gather
-from mclu_shell.errors import MCluError, NodeOff, Refused
+from mclu_shell.errors import NodeOff, Refused
 
 # A server with many services takes its time to stop them.
 _DOWN_TIMEOUT_S = 180.0
 
 
-def find_objections(nodes: Sequence[Node]) -> list[MCluError]:
-    """Why these nodes must not be switched off: running guests, or no way to know. A node that is off has none."""
-    outcomes = gather(nodes, _refuse_if_busy)
-    return [outcome.error for outcome in outcomes if outcome.error and not isinstance(outcome.error, NodeOff)]
+def look_before_off(nodes: Sequence[Node]) -> list[Outcome[Node, None]]:
+    """Why nodes must not be switched off, as errors: running guests, or no way to know. NodeOff is no objection."""
+    return gather(nodes, _refuse_if_busy)
 
 
 def switch_off(nodes: Sequence[Node], stop: threading.Event) -> Iterator[Outcome[Node, None]]:

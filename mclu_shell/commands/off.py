@@ -11,11 +11,17 @@ user there is not root), and reported as off when it no longer answers.
 import argparse
 import threading
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from mclu_shell import kinds
-from mclu_shell.cloud.power import find_objections, switch_off
+from mclu_shell.cloud.power import look_before_off, switch_off
 from mclu_shell.command import Context, Parser
+from mclu_shell.errors import NodeOff
 from mclu_shell.results import Entry, Result
+
+if TYPE_CHECKING:
+    from mclu_shell.cloud.node import Node
+    from mclu_shell.cloud.parallel import Outcome
 
 
 def add_arguments(parser: Parser) -> None:
@@ -26,9 +32,9 @@ def add_arguments(parser: Parser) -> None:
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """A line per node that is off, as it goes down."""
     nodes = context.cloud.match(args.nodes)
-    objections = find_objections(nodes)
-    if objections:
-        yield from objections
+    looked = look_before_off(nodes)
+    if any(_objects(outcome) for outcome in looked):
+        yield from map(_left, looked)
         return
     down = [node.name for node in nodes]
     stop = threading.Event()
@@ -40,3 +46,14 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
             context.notify(f"waiting for {', '.join(down)} to go down" if down else "")
     finally:
         stop.set()
+
+
+def _objects(outcome: "Outcome[Node, None]") -> bool:
+    return outcome.error is not None and not isinstance(outcome.error, NodeOff)
+
+
+def _left(outcome: "Outcome[Node, None]") -> Result:
+    """How a node is left where none is switched off, because of it or of another."""
+    if outcome.error is not None and _objects(outcome):
+        return outcome.error
+    return Entry(outcome.item.name, "off" if outcome.error else "left on", tone="quiet")

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from mclu_shell.cloud.node import Node
-from mclu_shell.cloud.power import find_objections, switch_off
+from mclu_shell.cloud.power import look_before_off, switch_off
 from mclu_shell.cloud.simulated import demo_nodes
 from mclu_shell.config import demo_config
-from mclu_shell.errors import Refused
+from mclu_shell.errors import NodeOff, Refused
 
 
 @pytest.fixture
@@ -20,9 +20,12 @@ def nodes(tmp_path: Path) -> Iterator[list[Node]]:
 
 
 def test_running_guests_are_an_objection_and_being_off_is_none(nodes: list[Node]) -> None:
-    (objection,) = find_objections(nodes)
+    nodes[1].wake()
+    objection, fine, *off = [outcome.error for outcome in look_before_off(nodes)]
     assert isinstance(objection, Refused)
     assert str(objection) == "ham0: not switched off: guests running: db, web"
+    assert fine is None
+    assert [type(error) for error in off] == [NodeOff, NodeOff]
 
 
 def test_an_order_that_was_taken_back_is_not_given(nodes: list[Node]) -> None:
@@ -40,4 +43,4 @@ def test_a_guest_that_was_started_meanwhile_is_noticed_right_before(nodes: list[
     assert isinstance(outcomes["ham0"], Refused)
     assert outcomes["ham1"] is None
     assert len(nodes[0].fetch_guests(active=True)) == 2
-    assert find_objections(nodes[1:]) == []
+    assert isinstance(look_before_off(nodes[1:])[0].error, NodeOff)

@@ -20,7 +20,7 @@ def test_it_refuses_naming_the_guests_that_run(demo: InProcess) -> None:
 def test_if_guests_run_on_one_none_is_switched_off(demo: InProcess) -> None:
     demo("on ham1 ham2 --wait")
     answer = demo("off 'ham*'")
-    assert (answer.status, answer.out) == (1, "")
+    assert (answer.status, answer.out) == (1, "ham1 left on\nham2 left on\nham3 off\n")
     assert answer.err == "mclu: ham0: not switched off: guests running: db, web\n"
     assert demo.on == ["ham0", "ham1", "ham2"]
 
@@ -31,7 +31,7 @@ def test_if_one_cannot_be_asked_none_is_switched_off(
     bad, off = (f"address=127.0.0.1 port={port}" for port in (closed_port, silent_port))
     cloud = clouds(f"[nodes]\nbad {bad}\noff {off} connect_timeout=0.2")
     answer = cloud("off '*'")
-    assert (answer.status, answer.out) == (1, "")
+    assert (answer.status, answer.out) == (1, "off off\n")
     assert answer.err.startswith(f"mclu: bad: ssh: connection refused on port {closed_port}; ")
 
 

@@ -1,0 +1,62 @@
+"""The private directory that this process has for its sockets, and what is left of those of dead ones."""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+from mclu_shell.errors import MCluError
+
+_PREFIX = "mclu-run-"
+# The path of a unix socket may have 108 bytes in all (unix(7)).
+_LONGEST_PARENT = 60
+# So young a directory may not be locked yet by who has made it.
+_YOUNG_S = 10.0
+
+
+class RunDirectory:
+    """A new directory of mode 0700, locked as long as this process lives, whatever ends it."""
+
+    def __init__(self) -> None:
+        parent = _parent()
+        _sweep(parent)
+        try:
+            # mkdtemp gives mode 0700 (its documentation promises it).
+            self.path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+        except OSError as error:
+            told = f"no directory can be made there for sockets: {error.strerror}"
+            raise MCluError(told, place=str(parent)) from error
+        self._lock = os.open(self.path, os.O_RDONLY)
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+
+    def remove(self) -> None:
+        """Remove it with all that is in it; again does nothing."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def _parent() -> Path:
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    usable = runtime and len(runtime) < _LONGEST_PARENT and os.access(runtime, os.W_OK)
+    # Not below $TMPDIR, which may be long.
+    return Path(runtime if usable else "/tmp")
+
+
+def _sweep(parent: Path) -> None:
+    """Remove directories of ours whose process has been killed before it could."""
+    for path in parent.glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):
+            status = path.lstat()
+            if status.st_uid == os.getuid() and time.time() - status.st_mtime > _YOUNG_S:
+                _remove_if_abandoned(path)
+
+
+def _remove_if_abandoned(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(path)
+    finally:
+        os.close(descriptor)
