@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from mclu_shell.cloud.guest import Guest
+from mclu_shell.cloud.guest import Guest, NodeInfo, NodeReport
 from mclu_shell.errors import LinkLost, NodeFault, NodeOff
 
 
@@ -36,11 +36,21 @@ def phase_of(fault: NodeFault) -> Phase:
 
 @dataclass(frozen=True, slots=True)
 class NodeView:
-    """A node as last seen, with its guests as last listed."""
+    """A node as last seen, with its guests, by name, as last listed.
+
+    `seen_at` (of `time.time`) is when the guests were last known to be these; None if they never were.
+    """
 
     name: str
     state: NodeState
     guests: tuple[Guest, ...] = ()
+    info: NodeInfo | None = None
+    seen_at: float | None = None
+
+    @property
+    def free_bytes(self) -> int | None:
+        """What a new guest could have, as last seen; None where it is not known."""
+        return None if self.info is None else NodeReport(self.info, self.guests).free_bytes
 
 
 @dataclass(frozen=True, slots=True)
