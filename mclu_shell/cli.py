@@ -81,6 +81,7 @@ def main(argv: list[str] | None = None) -> int:
         signal.signal(number, _end)
     try:
         options = _parser().parse_args(argv)
+        options.is_shell = not options.words and not options.lines and sys.stdin.isatty()
         session = _session(options)
         return _run(options, session)
     except MCluError as error:
@@ -151,7 +152,10 @@ def _cloud(options: argparse.Namespace) -> "Cloud":
         from mclu_shell.cloud.simulated import demo_nodes
 
         return open_cloud(_config(options), demo_nodes)
-    return open_cloud(_config(options))
+    cloud = open_cloud(_config(options), borrow=not options.is_shell)
+    if options.is_shell:
+        cloud.recall()
+    return cloud
 
 
 def _run(options: argparse.Namespace, session: "Session") -> int:
@@ -159,10 +163,10 @@ def _run(options: argparse.Namespace, session: "Session") -> int:
         if options.words:
             raise UsageError(f"{options.words[0]!r}: there can be -c lines or a command, not both")
         return session.run_text(*options.lines)
-    if not options.words:
-        if not sys.stdin.isatty():
-            return session.run_script(*_script("-"))
+    if options.is_shell:
         return _run_shell(options, session)
+    if not options.words:
+        return session.run_script(*_script("-"))
     first = options.words[0]
     # No command has a slash in its name, and an executable script is called by its path, whatever its name.
     if first == "-" or first.endswith(".mclu") or "/" in first:

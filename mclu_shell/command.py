@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from mclu_shell.errors import UsageError, near
@@ -10,6 +11,31 @@ from mclu_shell.results import Result
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.cloud import Cloud
+
+
+class Group(StrEnum):
+    """What one wants to do, in the order in which `help` goes through it; a command's module has one as GROUP."""
+
+    LOOK = "See what there is"
+    NODES = "Switch nodes on and off"
+    MAKE = "Make and delete guests"
+    RUN = "Start and stop guests"
+    REACH = "Get into a guest"
+    SHELL = "Work with mclu itself"
+    # Of a module that says nothing.
+    MORE = "More"
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What the interactive shell alone has, for the commands that are about it."""
+
+    # What was entered, the oldest line first.
+    history: Callable[[], list[str]]
+    # Texts of the language, by the name that stands for each; `alias` and `unalias` change it.
+    aliases: dict[str, str]
+    # What `set` sets.
+    settings: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +47,8 @@ class Context:
     notify: Callable[[str], None]
     # Asks a yes-or-no question; None where nobody is there to answer: anywhere but at the prompt.
     confirm: Callable[[str], bool] | None = None
+    # None anywhere but at the prompt.
+    prompt: Prompt | None = None
 
     @property
     def cloud(self) -> "Cloud":
@@ -36,6 +64,7 @@ class Command:
     about: str
     add_arguments: Callable[["Parser"], None]
     run: Callable[[Context, argparse.Namespace], Iterable[Result]]
+    group: Group = Group.MORE
 
     @property
     def summary(self) -> str:

@@ -1,14 +1,21 @@
-"""What could stand at the cursor: pure, from the text and the snapshot, without any I/O."""
+"""What could stand at the cursor: from the text and the snapshot, without asking a node or running a template."""
 
 import argparse
+import re
 import shlex
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, lru_cache
 
 from mclu_shell import commands, language
 from mclu_shell.cloud.state import Snapshot
 from mclu_shell.command import Parser
 from mclu_shell.errors import UsageError
-from mclu_shell.kinds import Candidate, Kind
+from mclu_shell.kinds import FILE, TIMEZONE, Candidate, Kind, Spot
+from mclu_shell.kinds.candidates import shortened
+
+# What `language` reads as it stands, wherever in a line; `~` means the home directory also inside quotes.
+_PLAIN = re.compile(r"[\w@%+=:,./~-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,47 +26,147 @@ class Completions:
     candidates: tuple[Candidate, ...]
 
 
+def prepare() -> None:
+    """Load what the first completion would have to wait for: all commands, and the names of time zones."""
+    for command in _commands():
+        _parser(command.text)
+    tuple(TIMEZONE.candidates(Spot(Snapshot(()))))
+
+
 def complete(text: str, snapshot: Snapshot) -> Completions:
-    """The candidates for the last word of the text before the cursor."""
+    """The candidates for the last word of the text before the cursor; in another case only if none is in this."""
     end = language.tail(text)
     if end is None:
         return Completions(len(text), ())
-    found = [candidate for candidate in _candidates(end, snapshot) if candidate.text.startswith(end.word)]
-    return Completions(end.start, tuple(Candidate(shlex.quote(found.text), found.about) for found in found))
+    spot = Spot(snapshot, end.word)
+    found = list(_candidates(end, spot)) or list(_candidates(end, replace(spot, any_case=True)))
+    return Completions(end.start, tuple(map(_quoted, shortened(found, lambda candidate: candidate.text))))
 
 
-def _candidates(end: language.Tail, snapshot: Snapshot) -> list[Candidate]:
+def _quoted(found: Candidate) -> Candidate:
+    text = found.text if _PLAIN.fullmatch(found.text) else shlex.quote(found.text)
+    return replace(found, text=text, shown=found.shown or found.text)
+
+
+def _candidates(end: language.Tail, spot: Spot) -> Iterable[Candidate]:
+    if end.is_output:
+        return _of(FILE, spot)
     if not end.words:
-        return [Candidate(name, commands.load_command(name).summary) for name in commands.command_names()]
+        return _fitting(_commands(), spot)
+    parser = _parser(end.words[0])
+    return () if parser is None else _arguments(_Given(parser, end.words[1:]), spot)
+
+
+def _arguments(given: "_Given", spot: Spot) -> Iterable[Candidate]:
+    if spot.word.startswith("-") and given.takes_options:
+        return _value(given, spot) if "=" in spot.word else _fitting(given.free_options(), spot)
+    return [candidate for action in given.wanted() for candidate in _of_argument(action, given, spot)]
+
+
+def _value(given: "_Given", spot: Spot) -> Iterator[Candidate]:
+    """The value of `--option=value`, as one word."""
+    name, _, value = spot.word.partition("=")
+    action = given.options.get(name)
+    if action is not None and action.nargs != 0:
+        for found in _of_argument(action, given, replace(spot, word=value)):
+            yield replace(found, text=f"{name}={found.text}", shown=found.shown or found.text)
+
+
+def _of_argument(action: argparse.Action, given: "_Given", spot: Spot) -> Iterable[Candidate]:
+    if not isinstance(action.type, Kind):
+        return ()
+    options = {dest: values[-1] for dest, values in given.values.items() if values}
+    return _of(action.type, replace(spot, given=tuple(given.values.get(action.dest, ())), options=options))
+
+
+def _of(kind: Kind, spot: Spot) -> Iterable[Candidate]:
+    return _fitting(kind.candidates(spot), spot)
+
+
+def _fitting(candidates: Iterable[Candidate], spot: Spot) -> list[Candidate]:
+    return [candidate for candidate in candidates if spot.fits(candidate.text)]
+
+
+@cache
+def _commands() -> tuple[Candidate, ...]:
+    return tuple(Candidate(name, commands.load_command(name).summary) for name in commands.command_names())
+
+
+@lru_cache(maxsize=100)
+def _parser(name: str) -> Parser | None:
+    # To know the commands, their directory is read: once is enough.
     try:
-        parser = commands.load_command(end.words[0]).parser()
+        return commands.load_command(name).parser()
     except UsageError:
-        return []
-    given = end.words[1:]
-    if end.word.startswith("-"):
-        return _options(parser, given)
-    wanted = _wanted(parser, given)
-    if wanted is None or not isinstance(wanted.type, Kind):
-        return []
-    return [candidate for candidate in wanted.type.candidates(snapshot) if candidate.text not in given]
+        return None
 
 
-def _options(parser: Parser, given: tuple[str, ...]) -> list[Candidate]:
-    """The options that are not given yet, by their long names."""
-    free = [action for action in parser.arguments if not set(action.option_strings) & set(given)]
-    return [Candidate(action.option_strings[-1], action.help or "") for action in free if action.option_strings]
+class _Given:
+    """The words of a command so far, each as the value of the argument that it is for."""
+
+    def __init__(self, parser: Parser, words: Sequence[str]) -> None:
+        self.options = {name: action for action in parser.arguments for name in action.option_strings}
+        # The words by their argument's `dest`; none for an option that takes no value.
+        self.values: dict[str, list[str]] = {}
+        self._arguments = parser.arguments
+        self._waiting: argparse.Action | None = None
+        self._options_end = False
+        for word in words:
+            self._read(word)
+
+    @property
+    def takes_options(self) -> bool:
+        """Whether an option can come next: not where one must have its value."""
+        return not self._options_end and (self._waiting is None or self._waiting.nargs == "?")
+
+    def wanted(self) -> list[argparse.Action]:
+        """The arguments that the next word may be for: an option's value, and unless it must, that whose turn it is."""
+        turn = self._turn() if self.takes_options or self._options_end else None
+        return [action for action in (self._waiting, turn) if action is not None]
+
+    def free_options(self) -> list[Candidate]:
+        """The options that can still be given, by their long names; one of those that exclude each other is enough."""
+        free = [action for action in self._arguments if action.option_strings and action.dest not in self.values]
+        return [Candidate(action.option_strings[-1], action.help or "") for action in free]
+
+    def _read(self, word: str) -> None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None and _can_have(waiting, word):
+            self._put(waiting, word)
+        elif word == "--" and not self._options_end:
+            self._options_end = True
+        elif word.startswith("-") and word != "-" and not self._options_end:
+            self._read_option(word)
+        elif (turn := self._turn()) is not None:
+            self._put(turn, word)
+
+    def _read_option(self, word: str) -> None:
+        name, equals, value = word.partition("=")
+        action = self.options.get(name)
+        if action is None:
+            return
+        self.values.setdefault(action.dest, [])
+        if equals:
+            self._put(action, value)
+        elif action.nargs != 0:
+            self._waiting = action
+
+    def _put(self, action: argparse.Action, word: str) -> None:
+        self.values.setdefault(action.dest, []).append(word)
+
+    def _turn(self) -> argparse.Action | None:
+        """The argument without a name that the next word is for."""
+        positional = [action for action in self._arguments if not action.option_strings]
+        turns = (action for action in positional if action.nargs in ("*", "+") or action.dest not in self.values)
+        return next(turns, None)
 
 
-def _wanted(parser: Parser, given: tuple[str, ...]) -> argparse.Action | None:
-    """The argument that the next word is for: the value of an option, else the positional one whose turn it is."""
-    options = {name: action for action in parser.arguments for name in action.option_strings}
-    last = options.get(given[-1]) if given else None
-    if last is not None and last.nargs != 0:
-        return last
-    taken = sum(not word.startswith("-") for word in given)
-    positional = [action for action in parser.arguments if not action.option_strings]
-    for action in positional:
-        if taken == 0 or action.nargs in ("*", "+"):
-            return action
-        taken -= 1
-    return None
+def _can_have(action: argparse.Action, word: str) -> bool:
+    """Whether a word is an option's value; where the value may be left out, it has to look like one."""
+    if action.nargs != "?" or not isinstance(action.type, Kind):
+        return True
+    try:
+        action.type(word)
+    except argparse.ArgumentTypeError:
+        return False
+    return True

@@ -1,6 +1,9 @@
 """What can go wrong, as a user reads it: place, fact, remedy, and the exit status that follows."""
 
-from typing import ClassVar
+from collections.abc import Callable
+from copy import copy
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 
 class MCluError(Exception):
@@ -14,9 +17,26 @@ class MCluError(Exception):
         self.place = place
         self.remedy = remedy
 
+    def retold(self, *, fact: str | None = None, place: str | None = None) -> "MCluError":
+        """The same error, with another fact or place."""
+        # Not by its constructor: each kind's takes what it needs.
+        told = copy(self)
+        told.fact = self.fact if fact is None else fact
+        told.place = self.place if place is None else place
+        return told
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _remake, (type(self), self.__dict__.copy())
+
     def __str__(self) -> str:
         told = f"{self.place}: {self.fact}" if self.place else self.fact
         return f"{told}; {self.remedy}" if self.remedy else told
+
+
+def _remake(kind: type[MCluError], attributes: dict[str, Any]) -> MCluError:
+    error = kind.__new__(kind)
+    error.__dict__.update(attributes)
+    return error
 
 
 class UsageError(MCluError):
@@ -80,7 +100,24 @@ class SSHSilent(SSHFault):
     """The machine answers, but no sshd does: refused, or accepted and never greeted."""
 
 
-class HostKeyUnknown(SSHFault):
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a person has to be asked; `answer` takes what was said, and returns whether that may help."""
+
+    text: str
+    answer: Callable[[str], bool]
+    is_secret: bool = False
+
+
+class NeedsAnswer(SSHFault):
+    """sshd would let us in if somebody answered a question: it is only asked at the prompt."""
+
+    def __init__(self, fact: str, question: Question, *, place: str, remedy: str) -> None:
+        super().__init__(fact, place=place, remedy=remedy)
+        self.question = question
+
+
+class HostKeyUnknown(NeedsAnswer):
     """The node's host key is in no known_hosts file."""
 
 
@@ -96,6 +133,13 @@ class LinkLost(NodeFault):
     """The connection ended in the middle of a question."""
 
     power = "unknown"
+
+
+class Busy(NodeFault):
+    """Something else is being asked of the node, and for too long."""
+
+    def __init__(self, node: str, fact: str) -> None:
+        super().__init__(fact, place=node, remedy="try again in a moment")
 
 
 def near(name: str, known: list[str]) -> str:

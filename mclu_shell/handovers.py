@@ -73,14 +73,16 @@ def _unwritable(path: Path, error: OSError) -> OutputError:
 def viewer_of(node: Node, name: str) -> Handover:
     """A running guest's screen in a viewer; raises if it has no screen, or there is no viewer."""
     screen = find_screen(node, name)
+    program = need_viewer(f"or have the address for another viewer: 'viewer --print {node.name}:{name}'")
+    return Handover(f"viewer of {node.name}:{name}", partial(_viewer, screen, program))
+
+
+def need_viewer(otherwise: str) -> str:
+    """The path of the viewer; raises if it is not installed, with what there is to do otherwise."""
     program = shutil.which(_VIEWER)
     if program is None:
-        raise MCluError(
-            f"{_VIEWER} is not installed",
-            remedy="install the package virt-viewer, or have the address for another viewer: "
-            f"'viewer --print {node.name}:{name}'",
-        )
-    return Handover(f"viewer of {node.name}:{name}", partial(_viewer, screen, program))
+        raise MCluError(f"{_VIEWER} is not installed", remedy=f"install the package virt-viewer, {otherwise}")
+    return program
 
 
 def address_of(node: Node, name: str) -> Handover:

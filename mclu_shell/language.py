@@ -38,11 +38,15 @@ def parse(text: str, name: str = "") -> list[Line]:
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """The command that a text ends in: its words so far, and the word at the end, which begins at `start`."""
+    """The command that a text ends in: its words so far, and the word at the end, which begins at `start`.
+
+    With `is_output` that is the file after `>`.
+    """
 
     words: tuple[str, ...]
     word: str
     start: int
+    is_output: bool = False
 
 
 def tail(text: str) -> Tail | None:
@@ -58,6 +62,8 @@ class _Reader:
         self.name = name
         self.at = 0
         self.comment_end = -1
+        # What a quotation that the text ends in has so far.
+        self.left_open = ""
 
     def read(self) -> list[Line]:
         lines = []
@@ -67,28 +73,60 @@ class _Reader:
 
     def tail(self) -> Tail | None:
         words: list[str] = []
-        while True:
-            if not self._skip_blanks():
-                return None if self.comment_end == self.at else Tail(tuple(words), "", self.at)
+        while self._skip_blanks():
             if self._peek() in "\n;":
                 words = []
                 self.at += 1
+            elif self._peek() == ">" and words:
+                end = self._tail_of_output(words)
+                if end is not None or self.at >= len(self.text):
+                    return end
             elif self._peek() in "|>" or (self._peek() == "!" and not words):
-                return None
+                if not self._skip_foreign("\n" if self._peek() == "!" else "\n;"):
+                    return None
             else:
                 start = self.at
                 word = self._last_word()
                 if self.at >= len(self.text):
                     return Tail(tuple(words), word, start)
                 words.append(word)
+        return None if self.comment_end == self.at else Tail(tuple(words), "", self.at)
+
+    def _tail_of_output(self, words: list[str]) -> Tail | None:
+        """The file after `>`, if the text ends in it; else past what belongs to it."""
+        self.at += 2 if self.text.startswith(">>", self.at) else 1
+        if not self._skip_blanks():
+            return None if self.comment_end == self.at else Tail(tuple(words), "", self.at, is_output=True)
+        start = self.at
+        word = self._last_word()
+        if self.at >= len(self.text):
+            return Tail(tuple(words), word, start, is_output=True)
+        self._skip_blanks()
+        self._skip_foreign("\n;")
+        return None
+
+    def _skip_foreign(self, ends: str) -> bool:
+        """Past what is not completed, to what ends it; whether any text is left."""
+        while self._peek() and self._peek() not in ends:
+            if ends == "\n":
+                self.at += 1
+            else:
+                self._last_piece()
+        return self.at < len(self.text)
 
     def _last_word(self) -> str:
-        start = self.at
+        pieces = []
+        while self._peek() and self._peek() not in _ENDS_WORD:
+            pieces.append(self._last_piece())
+        return "".join(pieces)
+
+    def _last_piece(self) -> str:
+        """A piece that the end of the text may cut off."""
         try:
-            return self._word()
+            return self._piece()
         except Unfinished:
             self.at = len(self.text)
-            return self.text[start:].lstrip("'\"").rstrip("\\")
+            return self.left_open
 
     def _peek(self) -> str:
         return self.text[self.at : self.at + 1]
@@ -203,6 +241,7 @@ class _Reader:
             pieces.append(char)
         if not self._peek():
             self.at = start
+            self.left_open = "".join(pieces)
             raise self._fail(f"no closing {quote}", Unfinished)
         self.at += 1
         return "".join(pieces)

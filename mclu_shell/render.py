@@ -1,6 +1,7 @@
 """Results onto streams: text and colour. It knows no command and no cloud."""
 
 import contextlib
+import re
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TextIO
@@ -9,9 +10,17 @@ from mclu_shell.results import Entry, Result, Row, Table, Text
 
 if TYPE_CHECKING:
     from rich.status import Status
-    from rich.text import Text as RichText
 
 _SGR = {"good": "32", "bad": "31", "quiet": "2", "plain": ""}
+
+
+# C0 and C1 (ECMA-48), the ends of lines that Unicode has besides, and what turns the direction of writing.
+_OBEYED = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+def printable(text: str, kept: str = "") -> str:
+    """Words that others have written, with blanks for all that a terminal would obey instead of showing it."""
+    return _OBEYED.sub(lambda found: found[0] if found[0] in kept else " ", text)
 
 
 def paint(text: str, tone: str) -> str:
@@ -46,7 +55,7 @@ class Renderer:
         """One line about what went wrong: `mclu: PLACE: FACT; REMEDY`."""
         # Where it cannot be told, the exit status still tells.
         with contextlib.suppress(OSError):
-            self.err.write(self._painter(self.err)(f"mclu: {message}", "bad") + "\n")
+            self.err.write(self._painter(self.err)(printable(f"mclu: {message}", "\n"), "bad") + "\n")
             self.err.flush()
 
     def progress(self, words: str) -> None:
@@ -60,7 +69,10 @@ class Renderer:
 
             self._status = Status("", console=Console(file=self.err), spinner="dots")
             self._status.start()
-        self._status.update(_one_line(words))
+        # As rich's own text, others' words are not read as its markup.
+        from rich.text import Text as RichText
+
+        self._status.update(RichText(printable(words), no_wrap=True, overflow="ellipsis"))
 
     def end_progress(self) -> None:
         """Take away what `progress` has shown."""
@@ -73,22 +85,14 @@ class Renderer:
         return paint if wanted else _unpainted
 
 
-def _one_line(words: str) -> "RichText":
-    """Words that others have written, so that they can neither be read as rich's markup nor move the cursor."""
-    from rich.text import Text as RichText
-
-    shown = "".join(char if char.isprintable() else " " for char in words)
-    return RichText(shown, no_wrap=True, overflow="ellipsis")
-
-
 def as_text(result: Result, painter: Callable[[str, str], str] = _unpainted) -> str:
     """The lines of a result, each ended by a newline."""
     match result:
         case Text():
-            return result.text + "\n" if result.text else ""
+            return printable(result.text, "\n\t") + "\n" if result.text else ""
         case Entry():
-            head = f"{result.name} {painter(result.state, result.tone)}"
-            return "".join(line + "\n" for line in (head, *(f"  {line}" for line in result.details)))
+            head = f"{printable(result.name)} {painter(printable(result.state), result.tone)}"
+            return "".join(line + "\n" for line in (head, *(f"  {printable(line)}" for line in result.details)))
         case Table():
             return _table(result.rows, painter)
         case _:
@@ -98,7 +102,7 @@ def as_text(result: Result, painter: Callable[[str, str], str] = _unpainted) -> 
 def _table(rows: tuple[Row, ...], painter: Callable[[str, str], str]) -> str:
     """Columns as wide as their widest cell, two blanks between them, none at the end of a line."""
     count = max((len(row.cells) for row in rows), default=0)
-    padded = [row.cells + ("",) * (count - len(row.cells)) for row in rows]
+    padded = [(*map(printable, row.cells), *[""] * (count - len(row.cells))) for row in rows]
     widths = [max(len(cells[i]) for cells in padded) for i in range(count)]
     lines = []
     for row, cells in zip(rows, padded, strict=True):

@@ -2,17 +2,18 @@
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, TextIO
 
 from mclu_shell import commands, language
-from mclu_shell.command import Command, Context, HelpAsked
-from mclu_shell.errors import MCluError, OutputError
+from mclu_shell.command import Command, Context, HelpAsked, Prompt
+from mclu_shell.errors import MCluError, OutputError, Question
 from mclu_shell.language import Line
 from mclu_shell.render import Renderer
 from mclu_shell.results import Handover, Quit, Result, Text
@@ -47,8 +48,12 @@ class Session:
         self.has_quit = False
         # Set by the interactive shell alone.
         self.confirm: Callable[[str], bool] | None = None
+        self.asker: Callable[[Question], str | None] | None = None
         # What was typed behind the line that runs, and is already read; set by the interactive shell alone, too.
         self.typed_ahead: Callable[[], bytes] | None = None
+        # So are these: what it has besides, and what makes of a line those that its alias stands for.
+        self.prompt: Prompt | None = None
+        self.expand: Callable[[Line], Iterable[Line]] | None = None
         self._open_cloud = open_cloud
         self._opening = threading.Lock()
         self._cloud: Cloud | None = None
@@ -59,7 +64,17 @@ class Session:
         with self._opening:
             if self._cloud is None:
                 self._cloud = self._open_cloud()
+                self._cloud.asker = self._ask if self.asker is not None else None
             return self._cloud
+
+    def _ask(self, question: Question) -> str | None:
+        self.renderer.end_progress()
+        return self.asker(question) if self.asker is not None else None
+
+    @property
+    def opened(self) -> "Cloud | None":
+        """The cloud, if it has been opened already."""
+        return self._cloud
 
     def close(self) -> None:
         """Give up the cloud's connections."""
@@ -70,7 +85,7 @@ class Session:
         """Run the commands of texts, each complete in itself; stop at the first failure, unless told to keep going."""
         with self._caught("") as status:
             lines = [line for text in texts for line in language.parse(text)]
-            status.append(self._run_lines(lines, place=""))
+            status.append(self._run_lines(self._expanded(lines), "", keep_going=self.keep_going))
         return status[-1]
 
     def run_words(self, words: list[str]) -> int:
@@ -86,14 +101,29 @@ class Session:
             problems = [problem for line in lines if (problem := self._problem(line, name)) is not None]
             for problem in problems:
                 self._tell(problem)
-            status.append(max(problem.status for problem in problems) if problems else self._run_lines(lines, name))
+            status.append(
+                max(problem.status for problem in problems)
+                if problems
+                else self._run_lines(lines, name, keep_going=self.keep_going)
+            )
         return status[-1]
 
-    def _run_lines(self, lines: list[Line], place: str) -> int:
+    def run_startup(self, text: str, name: str) -> int:
+        """Run a start-up file: none of its lines is stopped by what is wrong with another."""
+        with self._caught("") as status:
+            status.append(self._run_lines(self._expanded(language.parse(text, name)), name, keep_going=True))
+        return status[-1]
+
+    def _expanded(self, lines: Iterable[Line]) -> Iterator[Line]:
+        """With what aliases stand for, each at its turn: the line before may have defined one."""
+        for line in lines:
+            yield from self.expand(line) if self.expand else (line,)
+
+    def _run_lines(self, lines: Iterable[Line], place: str, *, keep_going: bool) -> int:
         worst = DONE
         for line in lines:
             status = self._run_one(line, f"{place}:{line.number}" if place else "")
-            if status in (INTERRUPTED, READER_GONE) or (status != DONE and not self.keep_going):
+            if status in (INTERRUPTED, READER_GONE) or (status != DONE and not keep_going):
                 return status
             worst = max(worst, FAILED if status else DONE)
             if self.has_quit:
@@ -134,18 +164,19 @@ class Session:
             if not line.shell:
                 self._prepare(line)
         except MCluError as error:
-            return type(error)(error.fact, place=f"{name}:{line.number}", remedy=error.remedy)
+            return error.retold(place=f"{name}:{line.number}")
         except HelpAsked:
             pass
         return None
 
     def _prepare(self, line: Line) -> tuple[Command, "argparse.Namespace"]:
-        command = commands.load_command(line.words[0])
+        command = commands.load_command(line.words[0], self.prompt.aliases if self.prompt else ())
         return command, command.parser().parse(list(line.words[1:]))
 
     def _run_line(self, line: Line, place: str) -> int:
         if line.shell:
-            return DONE if subprocess.run(line.shell, shell=True, check=False).returncode == 0 else FAILED  # noqa: S602
+            with _interrupts_are_theirs():
+                return _status_of(subprocess.run(line.shell, shell=True, check=False).returncode)  # noqa: S602
         if line.pipe or line.output:
             # A mistyped command must not empty the file, nor start the reader.
             with contextlib.suppress(HelpAsked):
@@ -159,16 +190,27 @@ class Session:
 
     def _run_piped(self, line: Line, place: str) -> int:
         with subprocess.Popen(line.pipe, shell=True, stdin=subprocess.PIPE, text=True) as reader:  # noqa: S602
-            assert isinstance(reader.stdin, TextIOWrapper)
             try:
-                status = self._run_command(line, self.renderer.to(reader.stdin), place)
-            except _ReaderGone:
-                # What the reader makes of it decides, whether or not it was quick enough to leave.
-                status = DONE
-            finally:
+                status = self._run_into(reader, line, place)
+            except SystemExit:
+                # It would be waited for, whereas we are to end.
+                reader.kill()
+                raise
+        return status or _status_of(reader.returncode)
+
+    def _run_into(self, reader: subprocess.Popen[str], line: Line, place: str) -> int:
+        assert isinstance(reader.stdin, TextIOWrapper)
+        try:
+            return self._run_command(line, self.renderer.to(reader.stdin), place)
+        except _ReaderGone:
+            # What the reader makes of it decides, whether or not it was quick enough to leave.
+            return DONE
+        finally:
+            # Whatever has ended our part: the reader may have the terminal still.
+            with _interrupts_are_theirs():
                 with contextlib.suppress(BrokenPipeError):
                     reader.stdin.close()
-        return status or (FAILED if reader.returncode else DONE)
+                reader.wait()
 
     @contextlib.contextmanager
     def _file(self, line: Line) -> Iterator[TextIO]:
@@ -180,7 +222,9 @@ class Session:
 
     def _run_command(self, line: Line, renderer: Renderer, place: str) -> int:
         """Run a command and show what it yields; errors among it are told, and make the status 1."""
-        context = Context(self.open_cloud, renderer.progress, self.confirm)
+        # A reader such as less has the screen to itself.
+        notify = _say_nothing if line.pipe else renderer.progress
+        context = Context(self.open_cloud, notify, self.confirm, self.prompt)
         status = DONE
         try:
             command, args = self._prepare(line)
@@ -213,6 +257,29 @@ class Session:
 
 class _ReaderGone(Exception):
     """The reader of our answer has seen enough of it."""
+
+
+@contextlib.contextmanager
+def _interrupts_are_theirs() -> Iterator[None]:
+    """Leave Ctrl-C to the program that has the terminal: an editor or a pager goes on, and so must we with it."""
+    # Python gives signals to the main thread alone. What is ignored, rather than handled, the program would inherit.
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _status_of(code: int) -> int:
+    """Our status for a program's: by convention, a shell tells the signal that has ended it as 128 and its number."""
+    return INTERRUPTED if code in (-signal.SIGINT, INTERRUPTED) else FAILED if code else DONE
+
+
+def _say_nothing(_words: str) -> None:
+    pass
 
 
 def _show(renderer: Renderer, result: Result) -> None:

@@ -30,7 +30,7 @@ LEVELS = (
 )
 IMPORTERS = {
     "libvirt": "cloud/hypervisor.py",
-    "paramiko": "cloud/link.py",
+    "paramiko": "cloud/ssh/*.py",
     "wakeonlan": "cloud/wake.py",
     "cmd2": "shell/*.py",
     "prompt_toolkit": "shell/*.py",

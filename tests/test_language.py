@@ -158,6 +158,14 @@ class TestTail:
             ("on 'ham", ["on"], "ham"),
             ('on "ham', ["on"], "ham"),
             ("on ham\\", ["on"], "ham"),
+            ("on ha'm", ["on"], "ham"),
+            ("on 'ham'\"1 ", ["on"], "ham1 "),
+            ("on 'it\"s", ["on"], 'it"s'),
+            ('on "a\\"b', ["on"], 'a"b'),
+            ("list | grep 'a;b'; sta", [], "sta"),
+            ("list > x; on ha", ["on"], "ha"),
+            ("list > x # y\non ha", ["on"], "ha"),
+            ("!a; b\nsta", [], "sta"),
             ("# x\nsta", [], "sta"),
             ("on 'a#b' ", ["on", "a#b"], ""),
         ],
@@ -168,7 +176,31 @@ class TestTail:
         assert (list(end.words), end.word) == (typed, word)
 
     @pytest.mark.parametrize(
-        "text", ["# sta", "status # ha", "status # a b ", "!l", "! ", "list | gr", "list > x", "list >"]
+        "text",
+        [
+            *(
+                "# sta",
+                "status # ha",
+                "status # a b ",
+                "!l",
+                "! ",
+                "!a; b",
+                "list | gr",
+                "list | 'gr",
+                "list | gr; # x",
+            ),
+            *("> x", "list > x ", "list > x y", "list > x > y", "list > x | y", "list > # x"),
+        ],
     )
     def test_where_no_word_of_ours_can_stand_there_is_none(self, text: str) -> None:
         assert tail(text) is None
+
+    @pytest.mark.parametrize(
+        ("text", "word"),
+        [("list >", ""), ("list > ", ""), ("list >>a", "a"), ("a; list > 'b c", "b c"), ("list > x; list > y", "y")],
+    )
+    def test_behind_a_redirection_it_is_the_file(self, text: str, word: str) -> None:
+        end = tail(text)
+        assert end is not None
+        assert (end.words, end.word, end.is_output) == (("list",), word, True)
+        assert text[end.start :].lstrip("'") == word

@@ -81,6 +81,28 @@ def test_each_stream_is_coloured_for_itself() -> None:
     assert "\x1b[31m" in err.getvalue()
 
 
+@pytest.mark.parametrize(
+    "bad", ["\x1b]0;title\x07", "\x1b[2J", "\x9b2J", "\x9d0;x\x9c", "\r", "\x7f", "\u202e", "\u2028"]
+)
+def test_what_a_terminal_would_obey_is_never_written(bad: str) -> None:
+    out, err = Terminal(), Terminal()
+    renderer = Renderer(out, err, "never")
+    renderer.error(f"it said:\n  a{bad}b")
+    for result in (Text(f"a\tb\nc{bad}d"), Entry(bad, f"on{bad}", (bad, "a\nb")), Table((Row((bad, f"{bad}\n")),))):
+        renderer.show(result)
+    shown = out.getvalue() + err.getvalue()
+    assert not {char for char in shown if not char.isprintable()} - {"\n", "\t"}
+    # What it would have obeyed stands there as what it is.
+    blank = "".join(char if char.isprintable() else " " for char in bad)
+    assert err.getvalue() == f"mclu: it said:\n  a{blank}b\n"
+    assert out.getvalue().splitlines()[:2] == ["a\tb", f"c{blank}d"]
+    assert len(out.getvalue().splitlines()) == 2 + 3 + 1
+
+
+def test_names_may_hold_whatever_can_be_shown() -> None:
+    assert as_text(Entry("hä:вeб 👩\u200d💻", "on")) == "hä:вeб 👩\u200d💻 on\n"
+
+
 def test_progress_is_for_terminals_only() -> None:
     err = io.StringIO()
     renderer = Renderer(io.StringIO(), err)

@@ -148,7 +148,7 @@ def test_the_guest_is_told_its_name_its_keys_and_where_it_is(mirror: Mirror, bui
 def test_a_guest_that_nobody_can_enter_is_announced(mirror: Mirror, build: Builder, output: Path) -> None:
     status, printed = build(mirror.template, authorized_keys="")
     assert status == 0
-    assert "nobody will be able to log in" in printed
+    assert "note: there is no SSH key to let in, so nobody will be able to log in\n" in printed
     assert seed(output, "user-data") == "#cloud-config\ndisable_root: false\n"
 
 
@@ -275,6 +275,19 @@ def test_virt_builder_is_told_what_mclu_says(
     assert value(words, "--ssh-inject") == f"root:string:{KEYS}"
     assert ("--selinux-relabel" in words) == (template in ("fedora", "rawhide"))
     assert ("dpkg-reconfigure openssh-server" in words) == (template in ("debian", "ubuntu"))
+
+
+@pytest.mark.parametrize("template", BUILT)
+def test_the_password_for_the_console_is_noted_for_the_user(
+    template: str, arguments: Callable[[], list[str]], build: Builder
+) -> None:
+    status, printed = build(template)
+    assert status == 0
+    kind, _, file = value(arguments(), "--root-password").partition(":")
+    password = (build.directory / file).read_text().strip()
+    assert (kind, len(password)) == ("file", 12)
+    assert printed.splitlines()[-1] == f"note: log in on the console as root, with the password {password}"
+    assert build(template)[1] != printed
 
 
 @pytest.mark.parametrize("template", BUILT)

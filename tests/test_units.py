@@ -21,6 +21,8 @@ from mclu_shell.units import format_duration, format_size, parse_duration, parse
         ("8 k", 8 << 10),
         ("1048576", 1 << 20),
         ("17B", 17),
+        ("1 byte", 1),
+        ("512 bytes", 512),
         (" 1G\n", 1 << 30),
     ],
 )
@@ -29,7 +31,7 @@ def test_a_size_is_read_in_binary_units(text: str, size_bytes: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "G", "4X", "4GG", "-4G", "+4G", "4 G G", "1,5G", "1.G", ".5G", "5bb", "5iB", "1e9", "4G4", "٤G", "inf"]
+    "text", ["", "G", "4X", "4GG", "4Gbytes", "-4G", "+4G", "4 G G", "1,5G", "1.G", ".5G", "5bb", "5iB", "1e9", "4G4", "٤G", "inf"]
 )
 def test_a_bad_size_names_itself_and_what_is_allowed(text: str) -> None:
     with pytest.raises(ValueError, match="a number and a unit, such as 512M, 4G") as caught:
@@ -71,8 +73,9 @@ def test_any_text_is_a_time_or_a_value_error(text: str) -> None:
 @pytest.mark.parametrize(
     ("size_bytes", "text"),
     [
-        (0, "0"),
-        (1023, "1023"),
+        (0, "0 bytes"),
+        (1, "1 byte"),
+        (1023, "1023 bytes"),
         (1024, "1.0K"),
         (512 << 20, "512.0M"),
         (32400998 << 10, "30.9G"),

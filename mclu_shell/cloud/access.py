@@ -20,7 +20,7 @@ from mclu_shell.config import NodeConfig
 from mclu_shell.errors import LibvirtDown, LibvirtFault, LinkLost, NodeFault, NodeOff, SSHFault, Unreachable
 
 if TYPE_CHECKING:
-    from mclu_shell.cloud.link import Link
+    from mclu_shell.cloud.ssh.link import Link
 
 _log = logging.getLogger(__name__)
 
@@ -31,6 +31,10 @@ _POWER_OFF_TIMEOUT_S = 20.0
 
 class Access(Protocol):
     """The way to one machine. Methods raise NodeFault; none blocks longer than it is told."""
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """What opening it will import."""
 
     def open(self, deadline: float) -> str:
         """Reach the machine before `deadline` (of time.monotonic); the URI of its libvirt, to be opened here."""
@@ -84,17 +88,27 @@ def _branch(uri: str, path: Path, connect: Callable[[], Duplex]) -> tuple[str, F
 class SSHAccess:
     """Over one SSH connection: libvirt through a forwarded private socket, commands beside it."""
 
-    def __init__(self, node: NodeConfig, socket_path: Path, ssh_config: SSHConfig) -> None:
+    def __init__(self, node: NodeConfig, socket_path: Path, ssh_config: SSHConfig, shared: Path | None = None) -> None:
+        """`shared` is the socket that an open shell has for this node: used as long as it is good for anything."""
         self.node = node
         self._ssh_config = ssh_config
+        self._shared = shared
         self._socket_path = socket_path
         self._link: Link | None = None
         self._forward: Forward | None = None
         self._ready: Duplex | None = None
         self._remote_path = ""
 
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """paramiko, where no other shell's connection is to be used."""
+        return () if self._shared is not None else ("mclu_shell.cloud.ssh.link",)
+
     def open(self, deadline: float) -> str:
-        """Dial, log in, find libvirt's socket and forward it."""
+        """Dial, log in, find libvirt's socket and forward it; or have another shell's."""
+        if self._shared is not None and self._shared.is_socket():
+            return forwarded_uri(self.node.uri, self._shared)
+        self._shared = None
         self._link = self._login(deadline)
         self._remote_path, self._ready = open_libvirt_socket(self._link, deadline)
         self._forward = Forward(self._socket_path, self._channel)
@@ -109,12 +123,16 @@ class SSHAccess:
         sock = dial(target, self.node.connect_timeout)
         _log.debug("%s: connect: %.1f ms", self.node.name, (time.perf_counter() - started) * 1000)
         # paramiko takes a quarter of a second to import; for a cloud whose nodes are all off it is not needed.
-        from mclu_shell.cloud.link import Link
+        from mclu_shell.cloud.ssh.link import Link
 
         return Link(target, sock, deadline)
 
     def _channel(self) -> Duplex:
         """What a new local connection is carried to; the first takes the channel that found libvirt."""
+        if self._shared is not None:
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            connection.connect(str(self._shared))
+            return connection
         ready, self._ready = self._ready, None
         if ready is not None:
             return ready
@@ -125,16 +143,25 @@ class SSHAccess:
         return channel
 
     def answers(self, timeout_s: float) -> bool:
-        """Whether sshd answers on the open connection."""
+        """Whether sshd answers on the open connection; one that is not ours is looked after by whose it is."""
+        if self._link is None and self._shared is not None:
+            return self._shared.is_socket()
         return self._link is not None and self._link.is_alive and self._link.answers(timeout_s)
 
     def cut(self) -> None:
         """End what libvirt waits for; the SSH connection stays."""
+        if self._shared is not None:
+            from mclu_shell.cloud.share import cut_connections
+
+            cut_connections(self._shared)
+            # Whoever has it may be what hangs.
+            self._shared = None
         if self._forward is not None:
             self._forward.cut()
 
     def close(self) -> None:
         """End the SSH connection and remove the socket."""
+        self._shared = None
         forward, self._forward = self._forward, None
         if forward is not None:
             forward.close()
@@ -181,6 +208,9 @@ class SSHAccess:
         return channel
 
     def _opened(self) -> "Link":
+        if self._link is None and self._shared is not None:
+            # Another shell's connection carries libvirt and nothing else.
+            self._link = self._login(time.monotonic() + self.node.answer_timeout)
         if self._link is None:
             raise LinkLost("the connection was lost", place=self.node.name)
         return self._link
@@ -199,6 +229,8 @@ class SSHAccess:
 
 class LocalAccess:
     """This machine's own libvirt (`via=local`), through a forwarded socket, so that its calls can be cut too."""
+
+    modules: tuple[str, ...] = ()
 
     def __init__(self, node: NodeConfig, socket_path: Path) -> None:
         self.node = node

@@ -1,27 +1,26 @@
 """Booting a guest: every check first, then the build, the definition and the start; all or nothing."""
 
-import os
 import secrets
-import signal
-import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TypeVar
+from xml.etree import ElementTree as ET
 
 from mclu_shell.cloud.build import building
 from mclu_shell.cloud.cloud import Cloud
 from mclu_shell.cloud.domainxml import Capabilities, GuestSpec, domain_xml, with_metadata
+from mclu_shell.cloud.environment import build_environment, xml_environment
 from mclu_shell.cloud.guest import Guest, NodeReport
 from mclu_shell.cloud.kvm import kvm_works
-from mclu_shell.cloud.namelock import holding_name
+from mclu_shell.cloud.namelock import holding_name, settle_rivals
 from mclu_shell.cloud.node import Node
 from mclu_shell.cloud.parallel import Outcome
 from mclu_shell.cloud.placement import Room, choose
 from mclu_shell.cloud.template import Template, custom_xml
-from mclu_shell.errors import LibvirtFault, MCluError, NodeFault, NodeOff, NotFound, Refused, UsageError
+from mclu_shell.cloud.undo import all_or_nothing
+from mclu_shell.errors import LibvirtFault, MCluError, NodeFault, NodeOff, Refused, UsageError
 from mclu_shell.units import format_size
 
 Value = TypeVar("Value")
@@ -37,7 +36,10 @@ _DEFINE_TIMEOUT_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class BootRequest:
-    """What the user asked for; None where a default is to be found. `host` is empty where any node will do."""
+    """What the user asked for; None where a default is to be found. `host` is empty where any node will do.
+
+    `opens` is what has to be there to be opened once the guest runs: console, viewer, or both.
+    """
 
     name: str
     host: str = ""
@@ -45,10 +47,26 @@ class BootRequest:
     size_bytes: int | None = None
     timezone: str | None = None
     vcpus: int | None = None
+    opens: frozenset[str] = frozenset()
 
 
-def boot(cloud: Cloud, template: Template, request: BootRequest, progress: Callable[[str], None]) -> Node:
-    """Build, define and start a guest; the node that it is on. If anything fails, nothing of it is left.
+@dataclass(frozen=True, slots=True)
+class Booted:
+    """A guest that runs: where, what its build noted for the user, and which nodes were not asked for its name."""
+
+    node: Node
+    notes: tuple[str, ...]
+    unasked: tuple["NotAsked", ...]
+
+
+class NotAsked(MCluError):
+    """A node that is not off did not say whether it has a guest of the name: the user is to know, but got the guest."""
+
+    status = 0
+
+
+def boot(cloud: Cloud, template: Template, request: BootRequest, progress: Callable[[str], None]) -> Booted:
+    """Build, define and start a guest. If anything fails, nothing of it is left.
 
     Refused, UsageError, NotFound, TemplateError or NodeFault say why not, and at which step.
     """
@@ -57,14 +75,16 @@ def boot(cloud: Cloud, template: Template, request: BootRequest, progress: Calla
     progress("looking for a node")
     wanted = cloud.match([request.host]) if request.host else list(cloud.nodes)
     needed = wanted if request.host else []
-    there = _answering(cloud.ask(lambda node: node.fetch(lambda _hypervisor: None)), needed)
-    with holding_name(request.name, list(there)):
-        guests = _answering(cloud.ask(lambda node: node.fetch_guests(), list(there)), needed)
+    answers = cloud.ask(lambda node: node.fetch(lambda _hypervisor: None))
+    there = list(_answering(answers, needed))
+    with holding_name(request.name, there):
+        listed = cloud.ask(lambda node: node.fetch_guests(), there)
+        guests = _answering(listed, needed)
         _need_free_name(request.name, guests)
         node, report = _find_room(cloud, [node for node in guests if node in wanted], needed, memory_bytes)
         guest = _specify(node, report, template, request, memory_bytes)
-        _make(node, template, request, guest, report.guests, progress)
-    return node
+        notes = _make(node, template, request, guest, there, progress)
+    return Booted(node, notes, (*_unasked(request.name, answers), *_unasked(request.name, listed)))
 
 
 def _memory(template: Template, request: BootRequest) -> int:
@@ -105,6 +125,13 @@ def _need_free_name(name: str, guests: Mapping[Node, Sequence[Guest]]) -> None:
     for node, there in guests.items():
         if any(guest.name == name for guest in there):
             raise Refused(f"there is a guest {name!r} already", place=node.name)
+
+
+def _unasked(name: str, outcomes: Sequence[Outcome[Node, Value]]) -> Iterator[NotAsked]:
+    for outcome in outcomes:
+        if outcome.error is not None and not isinstance(outcome.error, NodeOff):
+            told = f"was not asked whether it has a guest {name!r}, too: {outcome.error.fact}"
+            yield NotAsked(told, place=outcome.item.name)
 
 
 def _find_room(
@@ -154,25 +181,41 @@ def _make(
     template: Template,
     request: BootRequest,
     guest: GuestSpec,
-    others: Sequence[Guest],
+    there: Sequence[Node],
     progress: Callable[[str], None],
-) -> None:
+) -> tuple[str, ...]:
+    """Make the guest on a node, if no other of those that are there gets one of its name; what its build noted."""
     capabilities = _capabilities(node)
-    own_xml = custom_xml(template, _xml_environment(template, guest))
+    own_xml = custom_xml(template, xml_environment(template, guest))
     # Said before anything is made, when it is the template's fault.
-    _definition(own_xml, guest, capabilities)
+    _need_devices(node, request, _definition(own_xml, guest, capabilities))
     progress(f"building on {node.name}")
-    environment = _environment(template, request, guest)
-    with building(node, template.path, guest, others, environment, progress) as build:
+    with building(node, template.path, guest, build_environment(template, request, guest), progress) as build:
         complete = replace(guest, files=build.made.files)
         progress(f"starting on {node.name}")
-        with _all_or_nothing(node, complete):
+        with all_or_nothing(node, complete):
             with _step("defined"):
                 definition = _definition(own_xml, complete, capabilities)
                 node.change(lambda hypervisor: hypervisor.define(definition), _DEFINE_TIMEOUT_S)
+            # Before the word to keep it: if we are killed while we wait, the node takes all of it back.
+            settle_rivals(guest.name, guest.uuid, there)
             build.keep()
             with _step("started"):
                 node.change_guest(guest.name, "start", guest.uuid)
+    return build.made.notes
+
+
+def _need_devices(node: Node, request: BootRequest, definition: str) -> None:
+    """Raise if the guest would lack what is to be opened once it runs."""
+    domain = ET.fromstring(definition)
+    for what, devices in (("console", ("serial", "console")), ("viewer", ("graphics",))):
+        name = {"viewer": "screen"}.get(what, what)
+        if what not in request.opens:
+            continue
+        if domain.get("type") == "test":
+            raise NodeFault(f"is simulated: its guests have no {name}s", place=node.name)
+        if all(domain.find(f"./devices/{device}") is None for device in devices):
+            raise Refused(f"the guest would have no {name}", place=node.name, remedy=f"boot it without --{what}")
 
 
 def _definition(own_xml: str | None, guest: GuestSpec, capabilities: Capabilities) -> str:
@@ -185,53 +228,7 @@ def _step(done: str) -> Iterator[None]:
     try:
         yield
     except NodeFault as fault:
-        told = f"the guest could not be {done}: {' '.join(fault.fact.split())}"
-        raise type(fault)(told, place=fault.place, remedy=fault.remedy) from fault
-
-
-@contextmanager
-def _all_or_nothing(node: Node, guest: GuestSpec) -> Iterator[None]:
-    """Take back what was defined and kept, if the block fails or is interrupted; NodeFault if that is not possible."""
-    try:
-        yield
-    except BaseException as error:
-        with _undisturbed():
-            if _undo(node, guest):
-                raise
-        why = error.fact if isinstance(error, MCluError) else "interrupted"
-        remedy = f"if anything is left of it, 'destroy {node.name}:{guest.name}' removes that"
-        raise NodeFault(why, place=node.name, remedy=remedy) from error
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Have Ctrl-C and the like wait: an impatient second one must not leave half a guest."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _undo(node: Node, guest: GuestSpec) -> bool:
-    """Whether nothing is left. By its UUID, because the name may be that of a guest that somebody else has defined."""
-    try:
-        # Asked first, because an answer to this is not waited for as long as one to a change.
-        state = node.fetch(lambda hypervisor: hypervisor.fetch_state(guest.name))
-        if state is not None:
-            with suppress(NotFound):
-                node.change_guest(guest.name, "stop", guest.uuid)
-        is_removed = node.run(["rm", "-f", "--", *guest.files]).status == 0
-        if state is not None:
-            with suppress(NotFound):
-                node.change_guest(guest.name, "undefine", guest.uuid)
-    except MCluError:
-        return False
-    return is_removed
+        raise fault.retold(fact=f"the guest could not be {done}: {' '.join(fault.fact.split())}") from fault
 
 
 def _capabilities(node: Node) -> Capabilities:
@@ -241,45 +238,3 @@ def _capabilities(node: Node) -> Capabilities:
         if found.virt_type != "kvm" or kvm_works(node, found.emulator, found.arch):
             return found
     return node.fetch(lambda hypervisor: hypervisor.fetch_capabilities(kvm=False))
-
-
-def _environment(template: Template, request: BootRequest, guest: GuestSpec) -> dict[str, str]:
-    """What a build is told (the template contract)."""
-    told = {
-        "base_image": template.base_image,
-        "format": guest.disk_format,
-        "name": guest.name,
-        "output": guest.output,
-        "authorized_keys": _public_keys(),
-    }
-    if request.size_bytes is not None:
-        told["size"] = str(request.size_bytes)
-    if request.timezone is not None:
-        told["timezone"] = request.timezone
-    if os.environ.get("MCLU_MIRROR"):
-        told["MCLU_MIRROR"] = os.environ["MCLU_MIRROR"]
-    return told
-
-
-def _xml_environment(template: Template, guest: GuestSpec) -> dict[str, str]:
-    """What a template's own XML is made from (the template contract)."""
-    return {
-        "name": guest.name,
-        "format": guest.disk_format,
-        "output": guest.output,
-        "memory_kb": str(guest.memory_bytes >> 10),
-        "vcpus": str(guest.vcpus),
-        "base_image": template.base_image,
-        "disk_bus": guest.disk_bus,
-        "network_model": guest.network_model,
-        "mac_addr": guest.mac,
-    }
-
-
-def _public_keys() -> str:
-    """The user's public SSH keys, a line each."""
-    keys = []
-    for file in sorted((Path.home() / ".ssh").glob("id_*.pub")):
-        with suppress(OSError, UnicodeDecodeError):
-            keys.append(file.read_text(encoding="utf-8").strip())
-    return "\n".join(key for key in keys if key)

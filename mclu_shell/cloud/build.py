@@ -1,77 +1,76 @@
 """Building a guest's disk on its node, in such a way that the node itself cleans up if we are gone.
 
-One shell script runs on the node for the whole of a boot. It holds the claim to the name, copies the template
-out of its standard input, builds, and waits for the word to keep what was made. If its input ends before that
-word (the user interrupts, the link is lost, this program is killed), it ends the build and removes all of it.
+One shell script runs on the node for the whole of a boot. It copies the template out of its standard input, holds
+the claim to the name, builds, and waits for the word to keep what was made. If its input ends before that word
+(the user interrupts, the link is lost, this program is killed), it ends the build and removes all of it.
 """
 
 import secrets
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from mclu_shell.cloud.domainxml import GuestSpec
-from mclu_shell.cloud.guest import Guest
 from mclu_shell.cloud.node import Node
 from mclu_shell.cloud.process import Process
 from mclu_shell.errors import LinkLost, NodeFault, Refused
 
 # The variables of its own must have none of the names that a build is told in its environment, such as `size`.
-# What the script says besides the build's output begins with a word that no build can know.
+# What the script says besides the build's output begins with a word that no build can know, and on a new line, as the
+# build need not have ended its last one.
 # flock needs a file; `-ef` tells whether the file that is locked is still the one of that name, because the
 # one who held it before removes it on leaving. Background jobs of sh get no input unless it is handed to them.
-# A plain `exec` that cannot open its file would end sh at once, without a word.
+# A plain `exec` that cannot open its file would end sh at once, without a word. All goes into one stream, because the
+# words of two would be mixed within a line.
 _SCRIPT = r"""
+exec 2>&1
 set -u
 umask 077
-word=$1 output=$2 length=$3 uuid=$4 uri=$5 guests=$6
+word=$1 output=$2 length=$3 uuid=$4 uri=$5
+images=${output%/*} file=${output##*/}
+claim=$images/.mclu-${file%.*}.building
 # When the connection goes, sshd sends a hang-up, and nobody reads what is said: neither may end the cleaning up.
 trap : HUP PIPE
-say() { printf '%s %s\n' "$word" "$*"; }
-command exec 8>>"$output.claim" || { say fault "cannot write to ${output%/*}"; exit 1; }
-flock -n 8 && [ "$output.claim" -ef /proc/self/fd/8 ] || {
-    say fault "somebody else is booting a guest of this name"
-    exit 1
-}
-# Of boots during which the node lost its power something is left, and nobody holds a claim to it any more. A guest
-# that was defined all the same is for its user to judge.
-sweep() {
-    find "$1" -maxdepth 1 -mmin +1 -name '.mclu-*.booting' | while read -r file; do
-        ( flock -n 9 && rm -f -- "$file" ) 9<"$file"
-    done
-    find "$1" -maxdepth 1 -mmin +1 -name '*.qcow2.unfinished' | while read -r mark; do
-        disk=${mark%.unfinished} name=${mark##*/}
-        case $guests in */"${name%.qcow2.unfinished}"/*) continue ;; esac
-        [ "$(cat "$mark")" != mclu ] || ( flock -n 9 && rm -f -- "$disk" "$disk".* ) 9>>"$disk.claim"
-    done
-}
+say() { printf '\n%s %s\n' "$word" "$*"; }
+refuse() { say fault "$*"; exit 1; }
 build= work=
-# What the build has started and not waited for must not go on writing to what is removed.
+leave() { [ -z "$work" ] || rm -rf -- "$work"; }
+trap leave EXIT
+# The template is read first, and all of it, even where there is no room for it: of one that ends with its input
+# unread, sshd may lose the last words. tee reads on when it cannot write.
+work=$(mktemp -d) || work=
+head -c "$length" | tee "${work:-/dev/null}/template" >/dev/null 2>&1
+[ -n "$work" ] || refuse "no temporary directory can be made"
+# Half a template must not be run: its sender may be gone, or the disk full.
+[ "$(stat -c %s "$work/template")" = "$length" ] || refuse "the template did not arrive whole in $work"
+for program in flock setsid; do
+    command -v $program >/dev/null || refuse "there is no $program on this node: install util-linux"
+done
+command exec 8>>"$claim" || refuse "cannot write to $images"
+flock -n 8 && [ "$claim" -ef /proc/self/fd/8 ] || refuse "somebody else is booting a guest of this name"
+trap 'leave; rm -f -- "$claim"' EXIT
+# Of boots during which the node lost its power something is left. Only what is called `.mclu-` and locked by nobody
+# is removed: that a boot was cut off does not tell who has made the disk that is there by now, so a disk never is.
+sweep() {
+    find "$images" -maxdepth 1 -type f -mmin +1 \( -name '.mclu-*.booting' -o -name '.mclu-*.building' \) |
+        while read -r file; do
+            ( flock -n 9 && [ "$file" -ef /proc/self/fd/9 ] && rm -f -- "$file" ) 9<"$file"
+        done
+}
+sweep 2>/dev/null
+for file in "$output" "$output".*; do
+    [ -e "$file" ] || [ -L "$file" ] || continue
+    refuse "$file is there already; if no guest needs it (a boot that was cut off may have left it), remove it there"
+done
+# What the build has started and not waited for must not go on writing to what is removed. None of it was there before.
 discard() {
     [ -z "$build" ] || kill -KILL -$build 2>/dev/null
-    rm -f -- "$output" "$output".* 2>/dev/null
-    rm -f -- "$output.claim"
+    rm -rf -- "$output" "$output".* 2>/dev/null
 }
 # A signal ends `wait` before its time.
 await() { while :; do wait "$1"; status=$?; kill -0 "$1" 2>/dev/null || return 0; done; }
-leave() { if [ -n "$work" ]; then rm -rf -- "$work"; fi; rm -f -- "$output.claim"; }
-trap leave EXIT
-sweep "${output%/*}" 2>/dev/null
-for file in "$output" "$output".*; do
-    case $file in *.claim | *.unfinished) continue ;; esac
-    [ -e "$file" ] || [ -L "$file" ] || continue
-    # Without the mark of an unfinished boot it is not ours, and what is not ours is never written to or removed.
-    [ -e "$output.unfinished" ] || { say fault "$file is there already"; exit 1; }
-    # The node lost its power during that boot.
-    rm -f -- "$file"
-done
-echo mclu >"$output.unfinished" || { say fault "cannot write to ${output%/*}"; exit 1; }
-work=$(mktemp -d) || { say fault "no temporary directory"; discard; exit 1; }
-head -c "$length" >"$work/template"
-# Half a template must not be run: its sender may be gone, or the disk full.
-[ "$(stat -c %s "$work/template")" = "$length" ] || { say fault "the template did not arrive"; discard; exit 1; }
 chmod 700 "$work/template"
 say started
 exec 3<&0
@@ -89,15 +88,12 @@ build=$!
   wait $!
   kill -KILL -$build 2>/dev/null ) &
 reader=$!
+give_up() { kill $reader 2>/dev/null; discard; say "$@"; exit 1; }
 await $build
-if [ $status -ne 0 ]; then
-    kill $reader 2>/dev/null
-    discard
-    say failed $status
-    exit 1
-fi
+[ $status -eq 0 ] || give_up failed $status
 for file in "$output" "$output".*; do
-    case $file in *.claim | *.unfinished) ;; *) [ ! -e "$file" ] || say file "$file" ;; esac
+    # Only a file, or a link to wherever the disk is, can be deleted with the guest.
+    if [ -f "$file" ] || [ -L "$file" ]; then say file "$file"; elif [ -e "$file" ]; then give_up unfit "$file"; fi
 done
 say ready
 await $reader
@@ -107,20 +103,23 @@ if [ "$(cat "$work/answer" 2>/dev/null)" != keep ]; then
     [ -z "$uri" ] || timeout 10 virsh -q -c "$uri" undefine --nvram "$uuid" >/dev/null 2>&1
     exit 1
 fi
-rm -f -- "$output.unfinished"
 say kept
 """
 
 _TAIL_LINES = 8
+# What a build has to tell its user for good, such as a password that it has made up.
+_NOTE = "note: "
+_MOST_NOTES = 20
+_LONGEST_SHOWN = 500
 _CLEAN_UP_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """What a build made on a node: the disk and what stands beside it."""
+    """What a build made on a node: the disk and the files beside it; and what it noted for the user."""
 
-    output: str
     files: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 class Build:
@@ -143,11 +142,10 @@ def building(
     node: Node,
     template: Path,
     guest: GuestSpec,
-    guests: Sequence[Guest],
     environment: Mapping[str, str],
     progress: Callable[[str], None],
 ) -> Iterator[Build]:
-    """Build on a node the disk of a new guest; `guests` are those that are there already.
+    """Build on a node the disk of a new guest.
 
     On leaving without `keep`, all that was made there is removed; also if we are killed, and then with the guest.
     NodeFault or Refused says at which step it failed, with the last lines of the build.
@@ -156,11 +154,10 @@ def building(
     word = f"@{secrets.token_hex(8)}"
     argv = ["env", *(f"{key}={value}" for key, value in environment.items())]
     argv += ["sh", "-c", _SCRIPT, "mclu-build", word, guest.output, str(len(script)), guest.uuid, node.config.uri]
-    argv += ["/".join(["", *(other.name for other in guests), ""])]
     process = node.start(argv)
     try:
         process.send(script)
-        yield Build(process, word, Built(guest.output, _follow(node, process, word, progress)))
+        yield Build(process, word, _follow(node, process, word, progress))
     finally:
         # The end of its input is the order to clean up, or, after `keep`, nothing. It is given time to obey.
         process.end_input()
@@ -168,29 +165,43 @@ def building(
         process.close()
 
 
-def _follow(node: Node, process: Process, word: str, progress: Callable[[str], None]) -> tuple[str, ...]:
-    """Read a build's output until it is ready; the files that it made."""
+def _follow(node: Node, process: Process, word: str, progress: Callable[[str], None]) -> Built:
+    """Read a build's output until it is ready; what it made and noted."""
     files: list[str] = []
+    notes: list[str] = []
     tail: deque[str] = deque(maxlen=_TAIL_LINES)
     for line in process.lines():
-        if not line.startswith(f"{word} "):
-            tail.append(line)
-            progress(line)
-            continue
         said, _, rest = line.removeprefix(f"{word} ").partition(" ")
-        match said:
-            case "file":
-                files.append(rest)
-            case "ready":
-                return tuple(files)
-            case "fault":
-                raise Refused(f"nothing was built: {rest}", place=node.name)
-            case "failed":
-                raise NodeFault(_failure(rest, tail), place=node.name)
+        if not line.startswith(f"{word} "):
+            _hear(line, tail, notes)
+            progress(line)
+        elif said == "file":
+            files.append(rest)
+        elif said == "ready":
+            return Built(tuple(files), tuple(notes[:_MOST_NOTES]))
+        elif said != "started":
+            raise _fault(node, said, rest, tail)
     raise LinkLost("the connection was lost during the build", place=node.name)
 
 
-def _failure(status: str, tail: deque[str]) -> str:
-    lines = [line for line in tail if line.strip()]
-    told = f"the build failed with exit status {status}, and what it made was removed"
-    return "\n  ".join([told + (". It said last:" if lines else ""), *lines])
+def _hear(line: str, tail: deque[str], notes: list[str]) -> None:
+    """Remember a line of the build's own, so that it can do no harm to a terminal, nor fill it."""
+    shown = "".join(char if char.isprintable() else " " for char in line[:_LONGEST_SHOWN]).rstrip()
+    if shown:
+        tail.append(shown)
+    if shown.startswith(_NOTE):
+        notes.append(shown.removeprefix(_NOTE))
+
+
+def _fault(node: Node, said: str, rest: str, tail: deque[str]) -> NodeFault | Refused:
+    """The error for the word with which the script has ended."""
+    match said:
+        case "fault":
+            return Refused(f"nothing was built: {rest}", place=node.name)
+        case "unfit":
+            told = f"the build made {rest}, which is no file, and all that it made was removed"
+            remedy = "what a guest does not need goes into the directory that the build is started in"
+            return NodeFault(told, place=node.name, remedy=remedy)
+        case _:
+            told = f"the build failed with exit status {rest}, and what it made was removed"
+            return NodeFault("\n  ".join([told + (". It said last:" if tail else ""), *tail]), place=node.name)

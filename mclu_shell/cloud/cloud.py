@@ -1,20 +1,25 @@
 """All nodes together: which are meant, and the same question to each of them at once."""
 
 import atexit
+import contextlib
 import fnmatch
+import importlib
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from mclu_shell.cloud.access import LocalAccess, SSHAccess
+from mclu_shell.cloud.answers import with_answers
+from mclu_shell.cloud.memory import Listener
 from mclu_shell.cloud.node import Node
 from mclu_shell.cloud.parallel import Outcome, gather
-from mclu_shell.cloud.rundir import RunDirectory
+from mclu_shell.cloud.rundir import RunDirectory, other_directories
 from mclu_shell.cloud.sshconfig import SSHConfig
-from mclu_shell.cloud.state import Snapshot
+from mclu_shell.cloud.state import NodeView, Snapshot
 from mclu_shell.config import Config, NodeConfig
-from mclu_shell.errors import NotFound, near
+from mclu_shell.errors import NotFound, Question, near
 
 Value = TypeVar("Value")
 
@@ -22,9 +27,14 @@ Value = TypeVar("Value")
 class Cloud:
     """The nodes, in configuration order. Nothing is asked of them until a question is."""
 
-    def __init__(self, nodes: Iterable[Node], directory: RunDirectory) -> None:
+    def __init__(self, nodes: Iterable[Node], directory: RunDirectory, remembered: Config | None = None) -> None:
+        """`remembered` is the configuration for which the snapshot is kept from one shell to the next."""
         self.nodes: tuple[Node, ...] = tuple(nodes)
         self._directory = directory
+        self._remembered = remembered
+        self._life = contextlib.ExitStack()
+        # Asks a person; None where nobody is there to answer.
+        self.asker: Callable[[Question], str | None] | None = None
 
     @property
     def snapshot(self) -> Snapshot:
@@ -44,23 +54,72 @@ class Cloud:
 
     def ask(self, question: Callable[[Node], Value], nodes: Sequence[Node] | None = None) -> list[Outcome[Node, Value]]:
         """Ask all nodes, or those given, in parallel; an outcome for each, in their order."""
-        threading.Thread(target=_import_libraries, daemon=True).start()
-        return gather(self.nodes if nodes is None else nodes, question)
+        modules = {module for node in self.nodes for module in node.modules}
+        threading.Thread(target=_import, args=(modules,), daemon=True).start()
+        outcomes = gather(self.nodes if nodes is None else nodes, question)
+        # Only the main thread has the terminal: what goes on behind the prompt must not take it.
+        if self.asker is not None and threading.current_thread() is threading.main_thread():
+            return with_answers(outcomes, question, self.asker)
+        return outcomes
+
+    def recall(self) -> None:
+        """Take over what an earlier shell knew of the nodes."""
+        from mclu_shell.cloud.recollection import load, recollection_file
+
+        if self._remembered is None:
+            return
+        views = {view.name: view for view in load(recollection_file(self._remembered))}
+        for node in self.nodes:
+            if node.name in views:
+                node.memory.recall(views[node.name])
+
+    def keep_live(self, changed: Callable[[], None], tell: Callable[[str], None]) -> None:
+        """Keep all nodes connected from now on, and the snapshot right.
+
+        `changed` is called after each change of it, `tell` with what happened without being asked for; both by
+        threads that must not be kept waiting.
+        """
+        from mclu_shell.cloud.alerts import Alerts
+        from mclu_shell.cloud.keeper import Keeper
+        from mclu_shell.cloud.recollection import Recorder, recollection_file
+
+        listeners: list[Listener] = [Alerts({node.name: node.asked for node in self.nodes}, tell).changed]
+        if self._remembered is not None:
+            recorder = Recorder(lambda: self.snapshot, recollection_file(self._remembered))
+            self._life.callback(recorder.close)
+            listeners.append(lambda _before, _now: recorder.changed())
+        listeners.append(lambda _before, _now: changed())
+        for node in self.nodes:
+            node.memory.listener = partial(_tell_all, tuple(listeners))
+        if self._remembered is not None:
+            from mclu_shell.cloud.share import Share
+
+            paths = socket_paths(self._remembered, self._directory.path)
+            self._life.callback(Share(self._remembered, self._directory.path, paths).close)
+        keeper = Keeper(self.nodes)
+        self._life.callback(keeper.close)
+        keeper.start()
 
     def close(self) -> None:
         """Give up all connections and remove what they needed here."""
+        self._life.close()
         for node in self.nodes:
             node.close()
         self._directory.remove()
 
 
-def _import_libraries() -> None:
+def _tell_all(listeners: tuple[Listener, ...], before: NodeView, now: NodeView) -> None:
+    for listener in listeners:
+        listener(before, now)
+
+
+def _import(modules: Iterable[str]) -> None:
     """Import what every node's thread will need, once, while they wait for the network.
 
     Sixty threads that arrive at the same import fight for the interpreter: it then takes three times as long.
     """
-    import mclu_shell.cloud.hypervisor
-    import mclu_shell.cloud.link  # noqa: F401
+    for module in ("mclu_shell.cloud.hypervisor", *modules):
+        importlib.import_module(module)
 
 
 def _no_node(pattern: str, names: list[str]) -> NotFound:
@@ -73,18 +132,43 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:6]) + (f" … ({len(names)} in all)" if len(names) > 6 else "") if names else "none"
 
 
-def open_cloud(config: Config, make_nodes: Callable[[Config, Path], list[Node]] | None = None) -> Cloud:
-    """A cloud from its configuration, with a private directory for its sockets that goes with the process."""
+def open_cloud(
+    config: Config, make_nodes: Callable[[Config, Path], list[Node]] | None = None, *, borrow: bool = False
+) -> Cloud:
+    """A cloud from its configuration, with a private directory for its sockets that goes with the process.
+
+    With `borrow`, the connections of an open shell are used where there is one.
+    """
     directory = RunDirectory()
-    cloud = Cloud((make_nodes or _real_nodes)(config, directory.path), directory)
+    nodes = make_nodes(config, directory.path) if make_nodes else _real_nodes(config, directory.path, borrow=borrow)
+    # What is simulated is gone with this process.
+    cloud = Cloud(nodes, directory, None if make_nodes else config)
     atexit.register(cloud.close)
     return cloud
 
 
-def _real_nodes(config: Config, directory: Path) -> list[Node]:
+def _real_nodes(config: Config, directory: Path, *, borrow: bool) -> list[Node]:
     ssh_config = SSHConfig()
-    return [_real_node(node, directory / f"{i}.sock", ssh_config) for i, node in enumerate(config.nodes)]
+    shared = _shared(config) if borrow else {}
+    paths = socket_paths(config, directory)
+    return [_real_node(node, paths[node.name], ssh_config, shared.get(node.name)) for node in config.nodes]
 
 
-def _real_node(node: NodeConfig, path: Path, ssh_config: SSHConfig) -> Node:
-    return Node(node, LocalAccess(node, path) if node.via == "local" else SSHAccess(node, path, ssh_config))
+def socket_paths(config: Config, directory: Path) -> dict[str, Path]:
+    """Where the sockets of nodes are in a run-time directory: short, as they must be."""
+    return {node.name: directory / f"{i}.sock" for i, node in enumerate(config.nodes)}
+
+
+def _shared(config: Config) -> dict[str, Path]:
+    if not other_directories():
+        return {}
+    # It takes some milliseconds to import, and mostly there is no other shell.
+    from mclu_shell.cloud.share import find_shared
+
+    return find_shared(config)
+
+
+def _real_node(node: NodeConfig, path: Path, ssh_config: SSHConfig, shared: Path | None) -> Node:
+    if node.via == "local":
+        return Node(node, LocalAccess(node, path))
+    return Node(node, SSHAccess(node, path, ssh_config, shared))

@@ -15,7 +15,7 @@ from mclu_shell.cloud.node import Node
 from mclu_shell.errors import LibvirtDown, LibvirtFault, LinkLost, MCluError
 
 if TYPE_CHECKING:
-    from mclu_shell.cloud.hypervisor import ConsoleStream
+    from mclu_shell.cloud.consolestream import ConsoleStream
 
 _CHUNK = 65536
 # How often the way to the node is looked at. A node that has lost its power says nothing, as a quiet guest does.

@@ -1,13 +1,31 @@
 """Destroying a guest: all that is its own, and never a byte that is not."""
 
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from shlex import quote
+from typing import TYPE_CHECKING
 
 from mclu_shell.cloud.diskfiles import DiskFiles, look_at_files
 from mclu_shell.cloud.guest import Guest
-from mclu_shell.cloud.guestfiles import Definition, disk_files, named_paths, overlay_files, own_files
+from mclu_shell.cloud.guestfiles import (
+    Definition,
+    backing_files,
+    disk_files,
+    memory_files,
+    named_paths,
+    nvram_files,
+    overlay_files,
+    own_files,
+    unnamed_disks,
+)
 from mclu_shell.cloud.node import Node
-from mclu_shell.errors import MCluError, NotFound
+from mclu_shell.errors import MCluError, NodeOff, NotFound, Refused
+
+if TYPE_CHECKING:
+    from mclu_shell.cloud.cloud import Cloud
+
+_NOT_OURS = "not made by mclu"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,22 +41,61 @@ class Remains:
         return sum(size for _, size in self.delete)
 
 
-def find_remains(node: Node, guest: Guest) -> Remains:
-    """Which files of a guest are its own: made for it by mclu or by its snapshots, and needed by nothing that stays."""
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """The guests of the other nodes, and the faults of those that could not be asked; what is off has no say."""
+
+    guests: tuple[Guest, ...] = ()
+    faults: tuple[MCluError, ...] = ()
+
+    def twin(self, guest: Guest) -> str:
+        """Why a guest's files stay although it goes: on shared storage, another node has it, too. Empty if none has."""
+        twins = [other for other in self.guests if other.uuid == guest.uuid and other.node != guest.node]
+        names = " and ".join(f"{other.node}:{other.name}" for other in twins)
+        return f"{names} {'has' if len(twins) == 1 else 'have'} the same UUID" if names else ""
+
+
+def ask_elsewhere(cloud: "Cloud", guests: Sequence[Guest]) -> Elsewhere:
+    """Ask all nodes but the guests' own what guests they have."""
+    nodes = [node for node in cloud.nodes if any(guest.node != node.name for guest in guests)]
+    outcomes = cloud.ask(lambda node: node.fetch_guests(), nodes)
+    faults = [outcome.error for outcome in outcomes if outcome.error and not isinstance(outcome.error, NodeOff)]
+    told = (error.retold(fact=f"cannot tell whether it has the same guest: {error.fact}") for error in faults)
+    return Elsewhere(tuple(guest for outcome in outcomes for guest in outcome.value or ()), tuple(told))
+
+
+def find_remains(node: Node, guest: Guest, elsewhere: Elsewhere) -> Remains:
+    """Which files of a guest are its own: made for it by mclu or by its snapshots, and needed by nothing that stays.
+
+    Refused if its NVRAM is not its own: libvirt would delete that.
+    """
     definitions = node.fetch(lambda hypervisor: hypervisor.fetch_definitions())
     own = definitions.pop(guest.uuid, None)
     if own is None:
         raise NotFound(f"{guest.name} has gone meanwhile", place=node.name)
-    made = own_files(own.xmls[0]) + tuple(file for xml in own.snapshots for file in overlay_files(xml))
-    disks = _disks(own, own.xmls)
-    others = list(definitions.values())
-    images = {*made, *disks, *(disk for other in others for disk in _disks(other, other.xmls + other.snapshots))}
-    files = look_at_files(node, images, {path for other in others for path in _paths(other)})
-    return _sort(files, made, disks, {other.name: _paths(other) for other in others})
+    files = _look(node, own, list(definitions.values()))
+    uses = {place: f"{other.name} uses it" for other in definitions.values() for place in _places(other, files)}
+    _check_nvram(guest, own, files, elsewhere.twin(guest), uses)
+    return _judge(own, files, elsewhere.twin(guest), uses)
 
 
-def _disks(guest: Definition, xmls: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys([disk for xml in xmls for disk in disk_files(xml)] + list(guest.volumes)))
+def _look(node: Node, own: Definition, others: Sequence[Definition]) -> DiskFiles:
+    images = {*_noted(own), *(file for guest in (own, *others) for file in _disks(guest))}
+    images |= {file for bases in _backing(own) for file in bases}
+    nvram = {file for xml in own.xmls for file in nvram_files(xml)}
+    return look_at_files(node, images, nvram.union(*map(_paths, others)))
+
+
+def _noted(guest: Definition) -> tuple[str, ...]:
+    """The files that mclu or a snapshot may have made for a guest."""
+    snapshots = [file for xml in guest.snapshots for file in (*overlay_files(xml), *memory_files(xml))]
+    return tuple(dict.fromkeys((*own_files(guest.xmls[0]), *snapshots)))
+
+
+def _disks(guest: Definition) -> tuple[str, ...]:
+    """Its disks, also those that it had at the time of a snapshot."""
+    found = [disk for xml in guest.xmls + guest.snapshots for disk in disk_files(xml)]
+    return tuple(dict.fromkeys([*found, *guest.volumes]))
 
 
 def _paths(guest: Definition) -> set[str]:
@@ -46,29 +103,91 @@ def _paths(guest: Definition) -> set[str]:
     return {path for xml in guest.xmls + guest.snapshots for path in named_paths(xml)} | {*guest.volumes}
 
 
-def _sort(files: DiskFiles, made: tuple[str, ...], disks: tuple[str, ...], others: dict[str, set[str]]) -> Remains:
+def _places(guest: Definition, files: DiskFiles) -> Iterator[str]:
+    """Where all is that a guest needs: what it names, and what that is built on."""
+    for path in _paths(guest):
+        yield from (files.place(path), *files.behind(path))
+
+
+def _backing(guest: Definition) -> Iterator[tuple[str, ...]]:
+    """Files of its disks, each with those that libvirt has it built on."""
+    for xml in guest.xmls + guest.snapshots:
+        yield from ((file, *bases) for file, bases in backing_files(xml).items())
+
+
+def _check_nvram(guest: Guest, own: Definition, files: DiskFiles, twin: str, uses: Mapping[str, str]) -> None:
+    for nvram in (file for xml in own.xmls for file in nvram_files(xml) if file in files.sizes):
+        if why := twin or uses.get(files.place(nvram)) or files.obstacles.get(nvram):
+            raise Refused(
+                f"{guest.name} cannot be destroyed without its NVRAM {nvram}, which has to stay ({why})",
+                place=guest.node,
+                remedy=f"on the node: virsh undefine --keep-nvram {quote(guest.name)}",
+            )
+
+
+def _judge(own: Definition, files: DiskFiles, twin: str, uses: Mapping[str, str]) -> Remains:
     """What is to be deleted, and what not. Files are told apart by where they really are, whatever they are called."""
-    ours = {files.place(file) for file in made}
-    foreign = [disk for disk in disks if files.place(disk) not in ours]
-    needed = {place: f"{disk} is built on it" for disk in foreign for place in files.behind(disk)}
-    for name, paths in others.items():
-        needed |= {place: f"{name} uses it" for path in paths for place in (files.place(path), *files.behind(path))}
-    there = [file for file in dict.fromkeys(made) if file in files.sizes]
-    leave = {file: needed[files.place(file)] for file in there if files.place(file) in needed}
-    leave |= dict.fromkeys(foreign, "not made by mclu")
-    backing = {place for file in there for place in files.behind(file)}
-    leave |= dict.fromkeys(sorted(backing - ours - {files.place(disk) for disk in foreign}), "a backing file")
-    delete = tuple((file, files.sizes[file]) for file in there if file not in leave)
-    return Remains(delete, tuple(leave.items()))
+    made = _made(own, files)
+    there = [file for file in made if file in files.sizes]
+    kept = {file: why for file in there if (why := twin or files.obstacles.get(file, ""))}
+    kept |= dict.fromkeys(_foreign(own, files, made), _NOT_OURS)
+    known = {files.place(file) for file in (*kept, *made)}
+    backing = {place for file in there for place in files.behind(file)} - known
+    kept |= dict.fromkeys(sorted(backing), "a backing file")
+    _keep_needed(own, files, there, kept, uses)
+    return Remains(tuple((file, files.sizes[file]) for file in there if file not in kept), tuple(kept.items()))
 
 
-def destroy(node: Node, guest: Guest, confirmed: Remains | None = None) -> Remains:
+def _made(own: Definition, files: DiskFiles) -> tuple[str, ...]:
+    """What mclu made for a guest, and its snapshots on top of that; nothing of a guest that mclu did not make.
+
+    A snapshot may have been told to use a file that was there already: what is not built on a disk of ours is one.
+    """
+    ours = own_files(own.xmls[0])
+    if not ours:
+        return ()
+    # Where a link leads, somebody else has put it.
+    disks = {files.place(file) for file in ours if file not in files.links}
+    overlays = [file for xml in own.snapshots for file in overlay_files(xml) if disks.intersection(files.behind(file))]
+    memory = [file for xml in own.snapshots for file in memory_files(xml)]
+    snapshots = [file for file in (*overlays, *memory) if file not in files.links]
+    return tuple(dict.fromkeys((*ours, *snapshots)))
+
+
+def _foreign(own: Definition, files: DiskFiles, made: Sequence[str]) -> Iterator[str]:
+    """What a guest has that was not made for it, each file once; also what links lead to that are called like ours."""
+    known = {files.place(file) for file in made if file not in files.links}
+    for file in (*_disks(own), *_noted(own)):
+        name = files.place(file) if file in made and file in files.links else file
+        if name in files.sizes and files.place(name) not in known:
+            known.add(files.place(name))
+            yield name
+    yield from unnamed_disks(own)
+
+
+def _keep_needed(
+    own: Definition, files: DiskFiles, there: Sequence[str], kept: dict[str, str], uses: Mapping[str, str]
+) -> None:
+    """Keep also what others use, and what is needed by anything that is kept."""
+    backing = [(files.place(file), [files.place(base) for base in bases]) for file, *bases in _backing(own)]
+    while True:
+        needed = dict(uses)
+        for name in kept:
+            places = [place for top, bases in backing if top == files.place(name) for place in bases]
+            needed |= dict.fromkeys((*places, *files.behind(name)), f"{name} is built on it")
+        more = {file: needed[files.place(file)] for file in there if file not in kept and files.place(file) in needed}
+        if not more:
+            return
+        kept |= more
+
+
+def destroy(node: Node, guest: Guest, elsewhere: Elsewhere, confirmed: Remains | None = None) -> Remains:
     """Stop a guest, delete its files and forget it; what that took away, and what is left.
 
     In this order: if it fails on the way, the guest is still there, and can be destroyed again. MCluError says why.
     What is deleted is looked up now, because others may have come to use it; with `confirmed`, nothing beyond that.
     """
-    remains = find_remains(node, guest)
+    remains = find_remains(node, guest, elsewhere)
     if confirmed is not None:
         late = tuple((file, "made meanwhile") for file, _ in remains.delete if file not in dict(confirmed.delete))
         delete = tuple((file, size) for file, size in remains.delete if file in dict(confirmed.delete))

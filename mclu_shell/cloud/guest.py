@@ -61,3 +61,12 @@ class NodeReport:
     def free_bytes(self) -> int:
         """What a new guest can really have: available, and not promised to a running guest."""
         return max(0, min(self.info.available_bytes, self.info.memory_bytes - self.used_bytes))
+
+
+@dataclass(frozen=True, slots=True)
+class GuestEvent:
+    """Something that has happened to a guest: its new state, or None where that has to be asked for."""
+
+    uuid: str
+    name: str
+    state: str | None

@@ -30,9 +30,10 @@ def own_files(xml: str) -> tuple[str, ...]:
 
 
 def disk_files(xml: str) -> tuple[str, ...]:
-    """The files and devices that a guest's disks are, or in a snapshot's description were."""
+    """The files, devices and directories that a guest's disks are, or in a snapshot's description were."""
     sources = ET.fromstring(xml).findall(".//disk/source")
-    return tuple(dict.fromkeys(path for source in sources if (path := source.get("file") or source.get("dev"))))
+    paths = (source.get("file") or source.get("dev") or source.get("dir") for source in sources)
+    return tuple(dict.fromkeys(filter(None, paths)))
 
 
 def volumes(xml: str) -> tuple[tuple[str, str], ...]:
@@ -41,12 +42,52 @@ def volumes(xml: str) -> tuple[tuple[str, str], ...]:
     return tuple((source.get("pool", ""), source.get("volume", "")) for source in sources)
 
 
+def unnamed_disks(guest: Definition) -> tuple[str, ...]:
+    """Those of a guest's disks that no path stands for, as one may call them: on the network, or of a lost pool."""
+    found = []
+    for xml in guest.xmls:
+        sources = ET.fromstring(xml).findall(".//disk/source[@protocol]")
+        found += [f"{source.get('protocol')}:{source.get('name', '')}" for source in sources]
+        found += [f"{pool}/{name}" for pool, name in volumes(xml) if not _has_path(guest, name)]
+    return tuple(dict.fromkeys(found))
+
+
+def _has_path(guest: Definition, volume: str) -> bool:
+    return any(path.endswith(f"/{volume}") for path in guest.volumes)
+
+
 def overlay_files(snapshot_xml: str) -> tuple[str, ...]:
-    """The files that libvirt made for an external snapshot (its formatsnapshot.html)."""
-    snapshot = ET.fromstring(snapshot_xml)
-    disks = snapshot.findall("./disks/disk[@snapshot='external']/source[@file]")
-    memory = snapshot.findall("./memory[@snapshot='external'][@file]")
-    return tuple(element.get("file", "") for element in (*disks, *memory))
+    """The disks of an external snapshot: libvirt made them, or was told to use them (its formatsnapshot.html)."""
+    sources = ET.fromstring(snapshot_xml).findall("./disks/disk[@snapshot='external']/source[@file]")
+    return tuple(source.get("file", "") for source in sources)
+
+
+def memory_files(snapshot_xml: str) -> tuple[str, ...]:
+    """The files that libvirt has written the memory of an external snapshot to."""
+    found = ET.fromstring(snapshot_xml).findall("./memory[@snapshot='external'][@file]")
+    return tuple(memory.get("file", "") for memory in found)
+
+
+def backing_files(xml: str) -> dict[str, tuple[str, ...]]:
+    """What libvirt has each file of a guest's disks built on, whatever is written in the file itself."""
+    found: dict[str, tuple[str, ...]] = {}
+    for disk in ET.fromstring(xml).iter("disk"):
+        stores = [disk, *disk.iter("backingStore")]
+        sources = [source for store in stores if (source := store.find("source")) is not None]
+        chain = tuple(file for source in sources if (file := source.get("file") or source.get("dev")))
+        for i, file in enumerate(chain[:-1]):
+            found[file] = found.get(file, ()) + chain[i + 1 :]
+    return found
+
+
+def nvram_files(xml: str) -> tuple[str, ...]:
+    """Where a guest's firmware keeps its settings: libvirt deletes this together with the guest."""
+    found = []
+    for nvram in ET.fromstring(xml).findall("./os/nvram"):
+        source = nvram.find("source")
+        given = (source.get("file") or source.get("dev")) if source is not None else nvram.text
+        found += [given.strip()] if given and given.strip() else []
+    return tuple(found)
 
 
 def named_paths(xml: str) -> frozenset[str]:

@@ -1,6 +1,7 @@
 """Which guests are meant: names and wildcards, with or without their node, looked for on all nodes at once."""
 
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 # A guest's name becomes part of file names on its node, which end here.
 _LONGEST_BYTES = 255
-_NEW_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_NEW_NAME = re.compile(r"[A-Za-z0-9._-]{1,63}")
 _NOT_IN_NAME = ".qcow2"
 
 
@@ -60,11 +61,25 @@ def parse_guest(text: str) -> GuestPattern:
 
 
 def check_new_name(name: str) -> str:
-    """A name that a new guest can have: it becomes a host name and a file name; ValueError says what is allowed."""
+    """A name that a new guest can have: it becomes a host name and a file name; ValueError says what is wrong."""
+    rule = ""
+    if not _NEW_NAME.fullmatch(name):
+        rule = "letters, digits, '.', '_' and '-', at most 63"
+    elif not name[0].isalnum():
+        rule = "it must begin with a letter or a digit"
     # Files beside a guest's disk are named after it; another guest's must never look like one of them.
-    if not _NEW_NAME.fullmatch(name) or _NOT_IN_NAME in name:
-        raise ValueError(f"bad name for a guest {name!r}: letters, digits, '.', '_' and '-', at most 63")
+    elif _NOT_IN_NAME in name:
+        rule = f"it must not contain {_NOT_IN_NAME!r}"
+    if rule:
+        raise ValueError(f"bad name for a guest {name!r}: {rule}")
     return name
+
+
+def to_type(verb: str, node: str, guest: str) -> str:
+    """A command about a guest, as messages show it: it can be typed or pasted, whatever the guest is called."""
+    line = shlex.join([*verb.split(), f"{node}:{guest}"])
+    # A shell would take quotes around quotes for the end of those within.
+    return line if "'" in line else f"'{line}'"
 
 
 def _is_half(char: str) -> bool:
@@ -126,9 +141,8 @@ def find_guest(cloud: "Cloud", name: str) -> tuple["Node", Guest]:
     """The one guest that a name means; Ambiguous if it is a wildcard that means several."""
     found = find_guests(cloud, [name])
     if len(found) > 1:
-        raise Ambiguous(
-            f"{name!r} means {_listed([f'{guest.node}:{guest.name}' for _, guest in found])}", remedy="say one"
-        )
+        names = [shlex.quote(f"{guest.node}:{guest.name}") for _, guest in found]
+        raise Ambiguous(f"{name!r} means {_listed(names)}", remedy="say one")
     return found[0]
 
 
@@ -164,7 +178,7 @@ def _find(pattern: GuestPattern, nodes: Sequence["Node"], survey: _Survey, activ
         raise _not_found(pattern, nodes, survey, there, active)
     if len(found) > 1 and not pattern.is_wildcard:
         on = _listed([guest.node for guest in found])
-        raise Ambiguous(f"{pattern.guest} is on {on}", remedy=f"say {found[0].node}:{found[0].name}")
+        raise Ambiguous(f"{pattern.guest} is on {on}", remedy=f"say {shlex.quote(f'{found[0].node}:{found[0].name}')}")
     return found
 
 

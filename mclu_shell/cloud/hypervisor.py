@@ -2,14 +2,17 @@
 
 import contextlib
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import libvirt
 
-from mclu_shell.cloud.guest import Guest, NodeInfo, NodeReport
+from mclu_shell.cloud.consolestream import ConsoleStream
+from mclu_shell.cloud.guest import Guest, GuestEvent, NodeInfo, NodeReport
 from mclu_shell.errors import LibvirtFault, LinkLost, NotFound, Refused
 
 if TYPE_CHECKING:
@@ -33,6 +36,37 @@ _WHICH = MappingProxyType(
         False: libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_INACTIVE,
     }
 )
+# The state that a lifecycle event leads to (virDomainEventType); of the others only asking tells.
+_EVENT_STATES = MappingProxyType(
+    {
+        libvirt.VIR_DOMAIN_EVENT_STARTED: "running",
+        libvirt.VIR_DOMAIN_EVENT_SUSPENDED: "paused",
+        libvirt.VIR_DOMAIN_EVENT_RESUMED: "running",
+        libvirt.VIR_DOMAIN_EVENT_STOPPED: "shut off",
+        libvirt.VIR_DOMAIN_EVENT_SHUTDOWN: "in shutdown",
+        libvirt.VIR_DOMAIN_EVENT_PMSUSPENDED: "pmsuspended",
+        libvirt.VIR_DOMAIN_EVENT_CRASHED: "crashed",
+    }
+)
+# After these, too, something that is shown may have changed.
+_OTHER_EVENTS = (
+    libvirt.VIR_DOMAIN_EVENT_ID_REBOOT,
+    libvirt.VIR_DOMAIN_EVENT_ID_BALLOON_CHANGE,
+    libvirt.VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE,
+)
+
+
+@cache
+def start_event_loop() -> None:
+    """Have libvirt's events come in, on a thread of their own; to be called before the first connection is opened."""
+    libvirt.virEventRegisterDefaultImpl()
+    threading.Thread(target=_run_loop, name="libvirt events", daemon=True).start()
+
+
+def _run_loop() -> None:
+    while True:
+        with contextlib.suppress(libvirt.libvirtError):
+            libvirt.virEventRunDefaultImpl()
 
 
 def _undefine(domain: Any) -> None:
@@ -78,13 +112,38 @@ class Hypervisor:
         self.node = node
         self._connection: Any = None
         self._hardware: tuple[int, int] | None = None
+        self._subscriptions: list[int] = []
         with self._call(f"open {uri}"):
             self._connection = libvirt.open(uri)
 
     def close(self) -> None:
         """Give up the connection; cut its socket first, or this waits for an answer."""
+        # Each subscription holds the connection, which would stay open with its socket.
+        for number in self._subscriptions:
+            with contextlib.suppress(libvirt.libvirtError):
+                self._connection.domainEventDeregisterAny(number)
+        if self._subscriptions:
+            with contextlib.suppress(libvirt.libvirtError):
+                self._connection.unregisterCloseCallback()
         with contextlib.suppress(libvirt.libvirtError):
             self._connection.close()
+
+    def subscribe(self, happened: Callable[[GuestEvent], None], lost: Callable[[], None]) -> None:
+        """Be told of what happens to guests, and of the connection's end, by the thread of the event loop."""
+
+        def lifecycle(_connection: Any, domain: Any, event: int, _detail: int, _opaque: None) -> None:
+            happened(GuestEvent(domain.UUIDString(), domain.name(), _EVENT_STATES.get(event)))
+
+        def other(_connection: Any, domain: Any, *_more: Any) -> None:
+            happened(GuestEvent(domain.UUIDString(), domain.name(), None))
+
+        with self._call("domainEventRegisterAny"):
+            # First of all, so that `close` takes back what there is.
+            self._connection.registerCloseCallback(lambda *_more: lost(), None)
+            listeners = {libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE: lifecycle, **dict.fromkeys(_OTHER_EVENTS, other)}
+            for kind, listener in listeners.items():
+                number = self._connection.domainEventRegisterAny(None, kind, listener, None)
+                self._subscriptions.append(number)
 
     def fetch_report(self) -> NodeReport:
         """The node's resources and all its guests: three calls, however many guests there are."""
@@ -209,7 +268,7 @@ class Hypervisor:
                 raise Refused(
                     f"the console of {name} is in use", place=self.node, remedy="--force takes it over"
                 ) from error
-        return ConsoleStream(stream, self._stream_fault)
+        return ConsoleStream(stream, self._streaming)
 
     def define(self, xml: str) -> None:
         """Define a guest that is not there yet; LibvirtFault if there is one of its name."""
@@ -294,45 +353,22 @@ class Hypervisor:
             return LinkLost("the connection to libvirtd was lost", place=self.node)
         return LibvirtFault(told, place=self.node)
 
-    def _stream_fault(self, error: libvirt.libvirtError) -> LibvirtFault | LinkLost:
-        # A stream that ends with an error has the code of a connection that does.
-        if self._is_alive():
-            return LibvirtFault(f"libvirt: {error.get_error_message()}", place=self.node)
-        return self._fault(error)
+    @contextlib.contextmanager
+    def _streaming(self) -> Iterator[None]:
+        """Translate a stream's error."""
+        try:
+            yield
+        except libvirt.libvirtError as error:
+            # A stream that ends with an error has the code of a connection that does.
+            if self._is_alive():
+                raise LibvirtFault(f"libvirt: {error.get_error_message()}", place=self.node) from error
+            raise self._fault(error) from error
 
     def _is_alive(self) -> bool:
         try:
             return bool(self._connection.isAlive())
         except libvirt.libvirtError:
             return False
-
-
-class ConsoleStream:
-    """What a guest writes on its console and reads from it. Receiving and sending may be done by two threads."""
-
-    def __init__(self, stream: Any, fault: Callable[[libvirt.libvirtError], LibvirtFault | LinkLost]) -> None:
-        self._stream = stream
-        self._fault = fault
-
-    def recv(self, size: int, /) -> bytes:
-        """Some bytes; empty at the end."""
-        try:
-            return bytes(self._stream.recv(size))
-        except libvirt.libvirtError as error:
-            raise self._fault(error) from error
-
-    def sendall(self, data: bytes, /) -> None:
-        """All of the bytes."""
-        try:
-            while data:
-                data = data[self._stream.send(data) :]
-        except libvirt.libvirtError as error:
-            raise self._fault(error) from error
-
-    def close(self) -> None:
-        """Give the console back, so that it can be opened again, when what was sent is read."""
-        with contextlib.suppress(libvirt.libvirtError):
-            self._stream.finish()
 
 
 def _with_addresses(guest: Guest, addresses: tuple[str, ...]) -> Guest:

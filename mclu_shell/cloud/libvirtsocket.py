@@ -7,7 +7,7 @@ from mclu_shell.errors import LibvirtDown, LibvirtFault, LinkLost, NodeFault, SS
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.forward import Duplex
-    from mclu_shell.cloud.link import Link
+    from mclu_shell.cloud.ssh.link import Link
 
 # libvirtd, then the split daemon for QEMU (libvirt's daemons.html).
 LIBVIRT_SOCKETS = ("/run/libvirt/libvirt-sock", "/run/libvirt/virtqemud-sock")

@@ -5,6 +5,7 @@ import time
 from contextlib import suppress
 
 from mclu_shell.cloud.guest import Guest, is_active_state
+from mclu_shell.cloud.guests import to_type
 from mclu_shell.cloud.node import Node
 from mclu_shell.errors import LibvirtFault, MCluError, NotFound, Refused
 from mclu_shell.units import format_duration
@@ -77,9 +78,8 @@ def _fetch_state(node: Node, name: str) -> str:
 
 def _need_active(node: Node, guest: Guest) -> None:
     if not guest.is_active:
-        raise Refused(
-            f"{guest.name} is not running", place=node.name, remedy=f"'start {node.name}:{guest.name}' starts it"
-        )
+        remedy = f"{to_type('start', node.name, guest.name)} starts it"
+        raise Refused(f"{guest.name} is not running", place=node.name, remedy=remedy)
 
 
 def _change(node: Node, guest: Guest, verb: str) -> None:

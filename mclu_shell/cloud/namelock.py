@@ -1,33 +1,43 @@
-"""One boot of a name at a time, in the whole cloud: held on the first node that answers, as long as we live."""
+"""One boot of a name at a time, in the whole cloud: held on a node that answers, as long as we live."""
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from mclu_shell.cloud.guest import Guest
 from mclu_shell.cloud.node import Node
+from mclu_shell.cloud.parallel import gather
 from mclu_shell.cloud.process import Process
 from mclu_shell.errors import LinkLost, Refused
 
 # The lock goes with the file that is locked: whoever held it before removes that file, hence `-ef`. It is held
 # until standard input ends, which it also does when this program or its connection is gone. A plain `exec` that
-# cannot open its file would end sh at once, without a word.
+# cannot open its file would end sh at once, without a word. One stream, or words of two would be mixed in a line.
 _SCRIPT = r"""
+exec 2>&1
 trap : HUP PIPE
+command -v flock >/dev/null || { echo lacking; exit 1; }
 command exec 8>>"$1" || { echo fault; exit 1; }
 flock -n 8 && [ "$1" -ef /proc/self/fd/8 ] || { echo taken; exit 1; }
 trap 'rm -f -- "$1"' EXIT
 echo held
 cat >/dev/null
 """
+_WORDS = ("held", "taken", "fault", "lacking")
 _RELEASE_S = 5.0
+# How long a new guest of the same name may take to be started or taken back, and how often it is looked at.
+_GIVE_WAY_S = 10.0
+_POLL_S = 0.1
 
 
 @contextmanager
 def holding_name(name: str, nodes: Sequence[Node]) -> Iterator[None]:
     """Hold a guest's name; Refused if somebody else is booting a guest of this name.
 
-    It is held on the first of the nodes on which files can be made: everybody comes to the same one.
+    It is held on the first of the nodes on which files can be made, by their names, because configurations of one
+    cloud may list them in different orders.
     """
-    process = _hold(name, nodes)
+    process = _hold(name, sorted(nodes, key=lambda node: node.name))
     try:
         yield
     finally:
@@ -35,12 +45,13 @@ def holding_name(name: str, nodes: Sequence[Node]) -> Iterator[None]:
 
 
 def _hold(name: str, nodes: Sequence[Node]) -> Process:
+    reasons = []
     for node in nodes:
         process = node.start(["sh", "-c", _SCRIPT, "mclu-name", f"{node.config.images}/.mclu-{name}.booting"])
         said = ""
         try:
             # A shell may greet first; what it says before our word is of no interest.
-            said = next((line for line in process.lines() if line in ("held", "taken", "fault")), "")
+            said = next((line for line in process.lines() if line in _WORDS), "")
         finally:
             if said != "held":
                 _release(process)
@@ -50,11 +61,46 @@ def _hold(name: str, nodes: Sequence[Node]) -> Process:
             raise Refused(f"somebody else is booting a guest called {name!r} at this moment")
         if not said:
             raise LinkLost("the connection was lost", place=node.name)
-    first = nodes[0]
-    raise Refused(f"cannot write to {first.config.images}", place=first.name, remedy="images= in mclu.conf")
+        reasons.append(_cannot_hold(node, said))
+    raise reasons[0]
+
+
+def _cannot_hold(node: Node, said: str) -> Refused:
+    if said == "lacking":
+        return Refused("there is no flock on this node", place=node.name, remedy="install util-linux there")
+    return Refused(f"cannot write to {node.config.images}", place=node.name, remedy="images= in mclu.conf")
 
 
 def _release(process: Process) -> None:
     process.end_input()
     process.wait(_RELEASE_S)
     process.close()
+
+
+def settle_rivals(name: str, uuid: str, nodes: Sequence[Node]) -> None:
+    """See that a guest that is defined and not yet started is the only one of its name; Refused if it must go.
+
+    Where configurations call nodes differently, or not all see the same nodes, the name may be held on two of them.
+    Of two guests at least one is seen, as each is defined before it is looked for others. The smaller UUID stays,
+    but the other may not have seen it, and starts: so who stays waits until the other is gone, or goes if that runs.
+    """
+    deadline = time.monotonic() + _GIVE_WAY_S
+    while rivals := _rivals(name, uuid, nodes):
+        winner = stronger(uuid, rivals)
+        if winner is None and time.monotonic() >= deadline:
+            winner = rivals[0]
+        if winner is not None:
+            raise Refused(f"there is a guest {name!r} already, which somebody else has made", place=winner.node)
+        time.sleep(_POLL_S)
+
+
+def _rivals(name: str, uuid: str, nodes: Sequence[Node]) -> list[Guest]:
+    """The guests of a name but for our own, on all nodes that answer."""
+    outcomes = gather(nodes, lambda node: node.fetch_guests())
+    there = [guest for outcome in outcomes for guest in outcome.value or ()]
+    return [guest for guest in there if guest.name == name and guest.uuid != uuid]
+
+
+def stronger(uuid: str, rivals: Sequence[Guest]) -> Guest | None:
+    """The rival that a guest gives way to without waiting: one that runs, or one with a smaller UUID."""
+    return next((rival for rival in rivals if rival.is_active or rival.uuid < uuid), None)

@@ -5,17 +5,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from mclu_shell.cloud.access import Access
+from mclu_shell.cloud.asked import Asked
 from mclu_shell.cloud.deadline import Deadline
 from mclu_shell.cloud.forward import Address, Duplex, Forward
-from mclu_shell.cloud.guest import Guest, NodeReport
+from mclu_shell.cloud.guest import Guest, GuestEvent, NodeReport
+from mclu_shell.cloud.memory import NodeMemory
 from mclu_shell.cloud.process import Completed, Process
-from mclu_shell.cloud.state import NodeState, NodeView, Phase, phase_of
+from mclu_shell.cloud.state import NodeView, Phase, phase_of
 from mclu_shell.config import NodeConfig
-from mclu_shell.errors import LibvirtDown, LibvirtFault, LinkLost, NodeFault, NodeOff, SSHSilent, Unreachable
+from mclu_shell.errors import Busy, LibvirtDown, LibvirtFault, LinkLost, NodeFault, NodeOff, Unreachable
 from mclu_shell.units import format_duration
 
 if TYPE_CHECKING:
@@ -25,14 +26,19 @@ T = TypeVar("T")
 
 # What a second try still gets when the first has used up the node's time.
 _LAST_TRY_S = 1.0
+# What a node that is connected already may take to answer: it is waited for no longer than a person likes to.
+_KEPT_ANSWER_S = 2.0
 # A node that has just answered is not asked first whether it is there.
 _FRESH_S = 0.5
 # Starting a guest may mean restoring its memory from disk; deleting one, merging files.
 _CHANGE_TIMEOUT_S = 60.0
 _RUN_TIMEOUT_S = 30.0
-# While a node starts or stops, how often it is looked at, and how often it is woken again.
+# While a node stops, how often it is looked at.
 _POLL_S = 0.25
-_WAKE_AGAIN_S = 5.0
+# What connecting in the background may take, when sshd has let us in: libvirt asks a dozen questions one after another.
+_PATIENT_S = 10.0
+# What a look waits for its turn: whoever has it tells as much.
+_TURN_S = 0.1
 
 
 class Node:
@@ -48,54 +54,86 @@ class Node:
         self._lock = threading.Lock()
         self._answered_at = -math.inf
         self._is_closed = False
-        self.view = NodeView(config.name, NodeState(Phase.UNSEEN, time.monotonic()))
+        self._is_live = False
+        self.memory = NodeMemory(config.name)
+        self.asked = Asked()
+        # Set when something has happened that a look at the node would tell more of.
+        self.attention = threading.Event()
 
     @property
     def name(self) -> str:
         """The name in mclu.conf."""
         return self.config.name
 
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """What a question to it will import, beside libvirt."""
+        return self._access.modules
+
+    @property
+    def view(self) -> NodeView:
+        """What is known of it, without asking."""
+        return self.memory.view
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a connection to its libvirt, as far as is known."""
+        return self._hypervisor is not None
+
     def fetch_report(self) -> NodeReport:
         """Its resources and all its guests."""
         report = self.fetch(lambda hypervisor: hypervisor.fetch_report())
-        self._remember(report.guests, None)
+        self.memory.reported(report)
         return report
 
     def fetch_guests(self, *, active: bool | None = None, addresses: bool = False) -> tuple[Guest, ...]:
         """Its guests: running, not running, or (None) all; their addresses, where known, cost some calls more."""
         guests = self.fetch(lambda hypervisor: hypervisor.fetch_guests(active=active, addresses=addresses))
-        return self._remember(guests, active)
-
-    def _remember(self, guests: tuple[Guest, ...], active: bool | None) -> tuple[Guest, ...]:
-        """Keep what was listed in the view, and what is known of those that were not asked for."""
-        listed = {guest.uuid for guest in guests}
-        others = [g for g in self.view.guests if g.uuid not in listed and active is not None and g.is_active != active]
-        self.view = replace(self.view, guests=tuple(sorted((*guests, *others), key=lambda guest: guest.name)))
+        self.memory.listed(guests, active)
         return guests
+
+    def keep_live(self) -> None:
+        """From the next connection on, have libvirt tell what happens to guests, and when it is lost."""
+        self._is_live = True
+
+    def look(self) -> None:
+        """Ask a node that is kept live what guests it has, and connect to it first if need be; NodeFault as `fetch`."""
+        with self._turn(time.monotonic() + _TURN_S), self._noted():
+            if self.view.state.phase == Phase.UNSEEN:
+                self.memory.note(Phase.CONNECTING)
+            if self._hypervisor is None or self.view.info is None:
+                deadline = time.monotonic() + _PATIENT_S
+                self.memory.reported(self._ask(lambda hypervisor: hypervisor.fetch_report(), deadline))
+            else:
+                # This tells in one round trip that the way and libvirtd are as they should be.
+                answer = self._ask(lambda hypervisor: hypervisor.fetch_guests(), self._deadline(), trusting=True)
+                self.memory.listed(answer, None)
 
     def fetch(self, question: Callable[["Hypervisor"], T]) -> T:
         """Ask libvirt something that changes nothing, within the node's deadline; NodeFault says why not.
 
         Where the connection dies meanwhile it is asked once more: what the node is now, a new connection tells.
         """
-        deadline = time.monotonic() + self.config.answer_timeout
-        with self._lock, self._noted():
+        again_until = time.monotonic() + self.config.answer_timeout
+        deadline = self._deadline()
+        with self._turn(deadline), self._noted():
             try:
                 return self._ask(question, deadline)
             except LinkLost:
                 if self._is_closed:
                     raise
                 self._drop()
-                return self._ask(question, max(deadline, time.monotonic() + _LAST_TRY_S))
+                return self._ask(question, max(again_until, time.monotonic() + _LAST_TRY_S))
 
     def change(self, action: Callable[["Hypervisor"], T], timeout_s: float = _CHANGE_TIMEOUT_S) -> T:
         """Have libvirt change something: like `fetch`, but never twice, and with more time."""
         deadline = time.monotonic() + timeout_s
-        with self._lock, self._noted():
+        with self._turn(deadline), self._noted():
             return self._ask(action, deadline)
 
     def change_guest(self, name: str, verb: str, uuid: str) -> None:
         """Do one of `Hypervisor.change`'s verbs to the guest of this UUID; NotFound if it is not there."""
+        self.asked.guest(uuid, verb)
         self.change(lambda hypervisor: hypervisor.change(name, verb, uuid))
 
     def run(self, argv: Sequence[str], timeout_s: float = _RUN_TIMEOUT_S) -> Completed:
@@ -121,10 +159,26 @@ class Node:
         """Whether the way that is open still leads there; if not, all that goes over it ends."""
         return self._access.answers(self.config.answer_timeout)
 
-    def _ask(self, question: Callable[["Hypervisor"], T], deadline: float) -> T:
-        is_fresh = time.monotonic() - self._answered_at < _FRESH_S
+    def _deadline(self) -> float:
+        timeout_s = self.config.answer_timeout
+        return time.monotonic() + (min(timeout_s, _KEPT_ANSWER_S) if self.is_connected else timeout_s)
+
+    @contextmanager
+    def _turn(self, deadline: float) -> Iterator[None]:
+        """Have the node to ourselves; what asks it already may take longer than we can wait."""
+        if not self._lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            raise Busy(self.name, "still busy with something else" if self.is_connected else "still connecting")
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def _ask(self, question: Callable[["Hypervisor"], T], deadline: float, *, trusting: bool = False) -> T:
+        """Ask over the connection that is there, if the way still leads to the node, or over a new one."""
+        is_fresh = trusting or time.monotonic() - self._answered_at < _FRESH_S
         if self._hypervisor is not None and not is_fresh and not self._access.answers(self.config.connect_timeout):
             self._drop()
+            deadline = max(deadline, self._deadline() - self.config.connect_timeout)
         with self._limited(deadline):
             if self._hypervisor is None:
                 self._hypervisor = self._opened(deadline)
@@ -133,11 +187,22 @@ class Node:
         return answer
 
     def _opened(self, deadline: float) -> "Hypervisor":
-        uri = self._access.open(deadline)
+        uri = self._access.open(min(deadline, time.monotonic() + self.config.answer_timeout))
+        if self._is_closed:
+            # Meanwhile: what has been opened would be left behind.
+            self._access.close()
+            raise LinkLost("the connection was given up", place=self.name)
         # libvirt-python takes 30 ms to import: meanwhile the other nodes' connections are under way.
         from mclu_shell.cloud.hypervisor import Hypervisor
 
-        return Hypervisor(self.name, uri)
+        opened = Hypervisor(self.name, uri)
+        if self._is_live:
+            opened.subscribe(self._happened, self.attention.set)
+        return opened
+
+    def _happened(self, event: GuestEvent) -> None:
+        self.memory.happened(event)
+        self.attention.set()
 
     @contextmanager
     def _limited(self, deadline: float) -> Iterator[None]:
@@ -165,16 +230,12 @@ class Node:
         except NodeFault as fault:
             if self._hypervisor is not None and type(fault) is LibvirtFault:
                 # libvirt has answered: what it refuses says nothing against the connection, which others may be using.
-                self._note(Phase.ON)
+                self.memory.note(Phase.ON)
                 raise
             self._drop()
-            self._note(phase_of(fault), fault.fact)
+            self.memory.note(phase_of(fault), fault.fact)
             raise
-        self._note(Phase.ON)
-
-    def _note(self, phase: Phase, why: str = "") -> None:
-        if (phase, why) != (self.view.state.phase, self.view.state.why):
-            self.view = replace(self.view, state=NodeState(phase, time.monotonic(), why))
+        self.memory.note(Phase.ON)
 
     def _drop(self) -> None:
         # The way first: closing libvirt's end would wait for an answer over it.
@@ -186,30 +247,8 @@ class Node:
     def wake(self) -> None:
         """Ask it to switch on."""
         self._access.wake()
-
-    def wait_until_on(self, timeout_s: float, stop: threading.Event) -> None:
-        """Wait until libvirt answers, waking it again now and then; NodeFault tells why it did not."""
-        deadline = time.monotonic() + timeout_s
-        wake_again = time.monotonic() + _WAKE_AGAIN_S
-        while (fault := self._not_on()) is not None:
-            if time.monotonic() >= deadline:
-                told = f"not up after {format_duration(timeout_s)}: {fault.fact}"
-                raise NodeFault(told, place=self.name, remedy="" if isinstance(fault, NodeOff) else fault.remedy)
-            if time.monotonic() >= wake_again:
-                # A magic packet is sent once and confirmed by nobody: it can be lost.
-                self.wake()
-                wake_again = time.monotonic() + _WAKE_AGAIN_S
-            if stop.wait(_POLL_S):
-                return
-
-    def _not_on(self) -> NodeFault | None:
-        """None once libvirt answers, else what a node that is starting shows; other faults are raised."""
-        try:
-            self.fetch(lambda _hypervisor: None)
-        except (NodeOff, SSHSilent, LibvirtDown, LinkLost, Unreachable) as fault:
-            # Unreachable too: a name that the node itself announces (mDNS, DHCP) is not known before it is up.
-            return fault
-        return None
+        self.asked.wake()
+        self.attention.set()
 
     def power_off(self, timeout_s: float, stop: threading.Event) -> None:
         """Switch it off cleanly and wait until it is down; NodeFault if it is not in time."""
@@ -218,6 +257,7 @@ class Node:
             if stop.is_set():
                 # The user has taken it back while the guests were being looked at.
                 return
+            self.asked.power_off()
             self._access.power_off()
             while not self._is_off():
                 if time.monotonic() >= deadline:
@@ -226,7 +266,7 @@ class Node:
                 if stop.wait(_POLL_S):
                     return
             self._drop()
-        self._note(Phase.OFF, NodeOff(self.name).fact)
+        self.memory.note(Phase.OFF, NodeOff(self.name).fact)
 
     def _is_off(self) -> bool:
         try:

@@ -1,15 +1,46 @@
-"""Switching nodes off without taking a guest down with them."""
+"""Switching nodes on and off: waiting until they are up, and taking no guest down with them."""
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 
 from mclu_shell.cloud.guest import Guest
 from mclu_shell.cloud.node import Node
 from mclu_shell.cloud.parallel import Outcome, each, gather
-from mclu_shell.errors import NodeOff, Refused
+from mclu_shell.errors import Busy, LibvirtDown, LinkLost, NodeFault, NodeOff, Refused, SSHSilent, Unreachable
+from mclu_shell.units import format_duration
 
 # A server with many services takes its time to stop them.
 _DOWN_TIMEOUT_S = 180.0
+# While a node starts, how often it is looked at, and how often it is woken again.
+_POLL_S = 0.25
+_WAKE_AGAIN_S = 5.0
+
+
+def wait_until_on(node: Node, timeout_s: float, stop: threading.Event) -> None:
+    """Wait until libvirt answers, waking the node again now and then; NodeFault tells why it did not."""
+    deadline = time.monotonic() + timeout_s
+    wake_again = time.monotonic() + _WAKE_AGAIN_S
+    while (fault := _not_on(node)) is not None:
+        if time.monotonic() >= deadline:
+            told = f"not up after {format_duration(timeout_s)}: {fault.fact}"
+            raise NodeFault(told, place=node.name, remedy="" if isinstance(fault, NodeOff) else fault.remedy)
+        if time.monotonic() >= wake_again:
+            # A magic packet is sent once and confirmed by nobody: it can be lost.
+            node.wake()
+            wake_again = time.monotonic() + _WAKE_AGAIN_S
+        if stop.wait(_POLL_S):
+            return
+
+
+def _not_on(node: Node) -> NodeFault | None:
+    """None once libvirt answers, else what a node that is starting shows; other faults are raised."""
+    try:
+        node.fetch(lambda _hypervisor: None)
+    except (NodeOff, SSHSilent, LibvirtDown, LinkLost, Unreachable, Busy) as fault:
+        # Unreachable too: a name that the node itself announces (mDNS, DHCP) is not known before it is up.
+        return fault
+    return None
 
 
 def look_before_off(nodes: Sequence[Node]) -> list[Outcome[Node, None]]:

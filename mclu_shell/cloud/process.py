@@ -7,6 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
+# In bytes. Nothing that is meant to be read is longer, nor is the path of a file.
+_LONGEST_LINE = 16 << 10
+
 
 @dataclass(frozen=True, slots=True)
 class Completed:
@@ -37,14 +40,20 @@ class Process(Protocol):
 
 
 def split_lines(chunks: Iterator[bytes]) -> Iterator[str]:
-    """Lines of a stream that comes in pieces; a carriage return ends a line, too: progress bars use it."""
-    rest, is_half = b"", False
+    """Lines of a stream that comes in pieces; a carriage return ends a line, too: progress bars use it.
+
+    Of a line without an end only the beginning is kept.
+    """
+    rest, is_half = bytearray(), False
     for chunk in chunks:
         # The second half of an end of line that came in two pieces.
         text = chunk.removeprefix(b"\n") if is_half else chunk
         is_half = chunk.endswith(b"\r")
-        *whole, rest = (rest + text).replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
-        yield from (line.decode(errors="replace") for line in whole)
+        first, *others = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+        rest += first[: _LONGEST_LINE - len(rest)]
+        for line in others:
+            yield rest.decode(errors="replace")
+            rest = bytearray(line[:_LONGEST_LINE])
     if rest:
         yield rest.decode(errors="replace")
 

@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import stat
 import tempfile
 import time
 from pathlib import Path
@@ -37,6 +38,18 @@ class RunDirectory:
         shutil.rmtree(self.path, ignore_errors=True)
 
 
+def other_directories() -> list[Path]:
+    """Those of other processes of this user, dead ones perhaps among them."""
+    return [path for path in _parent().glob(f"{_PREFIX}*") if _is_private(path)]
+
+
+def _is_private(path: Path) -> bool:
+    with contextlib.suppress(OSError):
+        status = path.lstat()
+        return status.st_uid == os.getuid() and stat.S_ISDIR(status.st_mode) and not status.st_mode & 0o077
+    return False
+
+
 def _parent() -> Path:
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     usable = runtime and len(runtime) < _LONGEST_PARENT and os.access(runtime, os.W_OK)
@@ -48,8 +61,7 @@ def _sweep(parent: Path) -> None:
     """Remove directories of ours whose process has been killed before it could."""
     for path in parent.glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError):
-            status = path.lstat()
-            if status.st_uid == os.getuid() and time.time() - status.st_mtime > _YOUNG_S:
+            if _is_private(path) and time.time() - path.lstat().st_mtime > _YOUNG_S:
                 _remove_if_abandoned(path)
 
 

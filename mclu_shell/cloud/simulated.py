@@ -28,6 +28,8 @@ def _demo_node(node: NodeConfig, directory: Path, *, is_on: bool) -> Node:
 class SimulatedAccess:
     """A machine of libvirt's test: driver, described by a file, with a power switch of our own."""
 
+    modules: tuple[str, ...] = ()
+
     def __init__(self, node: NodeConfig, file: Path, *, is_on: bool) -> None:
         self.node = node
         self._file = file

@@ -94,7 +94,7 @@ class SSHConfig:
         try:
             return _for_node(future.result(), node)
         except Unreachable as fault:
-            raise Unreachable(fault.fact, place=node.name, remedy=fault.remedy) from fault
+            raise fault.retold(place=node.name) from fault
 
     def _group(self, node: NodeConfig) -> tuple[Future[Target], bool]:
         with self._lock:

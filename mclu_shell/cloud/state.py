@@ -1,5 +1,7 @@
 """What is known of the cloud without asking it: frozen records, swapped in one step, read without a lock."""
 
+import math
+import time
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -48,9 +50,19 @@ class NodeView:
     seen_at: float | None = None
 
     @property
+    def report(self) -> NodeReport | None:
+        """Its resources and guests, as last seen; None where they are not known."""
+        return None if self.info is None else NodeReport(self.info, self.guests)
+
+    @property
     def free_bytes(self) -> int | None:
         """What a new guest could have, as last seen; None where it is not known."""
-        return None if self.info is None else NodeReport(self.info, self.guests).free_bytes
+        return None if self.report is None else self.report.free_bytes
+
+    @property
+    def age_s(self) -> float:
+        """How long ago its guests were last known to be these."""
+        return math.inf if self.seen_at is None else time.time() - self.seen_at
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 Without HOST it goes to the first node, in the order of mclu.conf, that has enough free memory. Everything that
 can be checked is, before anything is made; if something fails later, or you interrupt it, nothing is left behind.
+What a template has to tell you for good, such as a password that it has made up, stands below the answer.
 
   boot tiny web
   boot rawhide ham1:test --size 20G --memory 4G
@@ -14,9 +15,11 @@ from collections.abc import Iterator
 from mclu_shell import kinds
 from mclu_shell.cloud.boot import BootRequest, boot
 from mclu_shell.cloud.template import find_template, read_template
-from mclu_shell.command import Context, Parser
-from mclu_shell.handovers import console_of, viewer_of
+from mclu_shell.command import Context, Group, Parser
+from mclu_shell.handovers import console_of, need_viewer, viewer_of
 from mclu_shell.results import Entry, Result
+
+GROUP = Group.MAKE
 
 
 def add_arguments(parser: Parser) -> None:
@@ -34,13 +37,17 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
-    """One line: where it runs; then what was asked to be opened."""
+    """Where it runs, and what its build noted; then what was asked to be opened."""
     host, name = args.guest
-    template = read_template(find_template(args.template))
-    request = BootRequest(name, host, args.memory, args.size, args.timezone, args.vcpus)
-    node = boot(context.cloud, template, request, context.notify)
-    yield Entry(f"{node.name}:{name}", "running", tone="good")
     if args.viewer:
-        yield viewer_of(node, name)
+        need_viewer("or boot without --viewer; 'viewer --print' then gives the address of the screen")
+    template = read_template(find_template(args.template))
+    opens = frozenset(word for word in ("console", "viewer") if getattr(args, word))
+    request = BootRequest(name, host, args.memory, args.size, args.timezone, args.vcpus, opens)
+    booted = boot(context.cloud, template, request, context.notify)
+    yield from booted.unasked
+    yield Entry(f"{booted.node.name}:{name}", "running", booted.notes, tone="good")
+    if args.viewer:
+        yield viewer_of(booted.node, name)
     if args.console:
-        yield console_of(node, name)
+        yield console_of(booted.node, name)

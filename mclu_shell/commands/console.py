@@ -9,19 +9,20 @@ Where the input is no terminal, it is sent as it is, and the command ends with t
 
 import argparse
 from collections.abc import Iterator
-from pathlib import Path
 
 from mclu_shell import kinds
 from mclu_shell.cloud.guests import find_guest
-from mclu_shell.command import Context, Parser
+from mclu_shell.command import Context, Group, Parser
 from mclu_shell.handovers import console_of
 from mclu_shell.results import Result
+
+GROUP = Group.REACH
 
 
 def add_arguments(parser: Parser) -> None:
     """The guest, and what is to be done besides."""
     parser.add_argument("guest", metavar="[HOST:]GUEST", type=kinds.RUNNING_GUEST, help="guest that runs")
-    parser.add_argument("--log", metavar="FILE", type=Path, help="append what the guest writes to a file")
+    parser.add_argument("--log", metavar="FILE", type=kinds.FILE, help="append what the guest writes to a file")
     parser.add_argument("--force", action="store_true", help="take the console over from whoever has it")
 
 

@@ -2,6 +2,7 @@
 
 A guest's definition, its snapshots and saved memory, and the disks that mclu made for it are deleted. A disk
 that mclu did not make, one that another guest uses, and the file behind a disk are never deleted: they are named.
+Where another node has a guest of the same UUID, as after a migration on shared storage, no file is deleted.
 
   destroy web
   destroy 'ham1:test*' --yes
@@ -11,16 +12,18 @@ import argparse
 from collections.abc import Callable, Iterator, Sequence
 
 from mclu_shell import kinds
-from mclu_shell.cloud.destroy import Remains, destroy, find_remains
+from mclu_shell.cloud.destroy import Elsewhere, Remains, ask_elsewhere, destroy, find_remains
 from mclu_shell.cloud.guest import Guest
 from mclu_shell.cloud.guests import find_guests, has_wildcard
 from mclu_shell.cloud.node import Node
 from mclu_shell.cloud.parallel import Outcome, each, gather
-from mclu_shell.command import Context, Parser
+from mclu_shell.command import Context, Group, Parser
 from mclu_shell.errors import MCluError, Refused
+from mclu_shell.render import printable
 from mclu_shell.results import Entry, Result, Text
 from mclu_shell.units import format_size
 
+GROUP = Group.MAKE
 _Doomed = Outcome[tuple[Node, Guest], Remains]
 
 
@@ -37,34 +40,49 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     faults: list[MCluError] = []
     found = find_guests(context.cloud, args.guests, faults=faults)
     if args.yes or context.confirm is None:
-        yield from _destroy([(node, guest, None) for node, guest in found])
+        yield from _destroy(context, [(node, guest, None) for node, guest in found], faults)
     else:
-        yield from _ask_and_destroy(context.confirm, found)
+        yield from _ask_and_destroy(context, context.confirm, found, faults)
     yield from faults
 
 
-def _ask_and_destroy(confirm: Callable[[str], bool], found: Sequence[tuple[Node, Guest]]) -> Iterator[Result]:
-    outcomes = gather(found, lambda one: find_remains(*one))
+def _ask_and_destroy(
+    context: Context,
+    confirm: Callable[[str], bool],
+    found: Sequence[tuple[Node, Guest]],
+    faults: Sequence[MCluError],
+) -> Iterator[Result]:
+    elsewhere = ask_elsewhere(context.cloud, [guest for _, guest in found])
+    outcomes = gather(found, lambda one: find_remains(*one, elsewhere))
     yield from (outcome.error for outcome in outcomes if outcome.error)
     doomed = [outcome for outcome in outcomes if not outcome.error]
-    if doomed and confirm(_question(doomed)):
-        yield from _destroy([(*outcome.item, outcome.unwrap()) for outcome in doomed])
+    if doomed and confirm(_question(doomed, elsewhere)):
+        yield from _destroy(context, [(*outcome.item, outcome.unwrap()) for outcome in doomed], faults)
     else:
         yield Text("Nothing was destroyed.")
 
 
-def _destroy(doomed: Sequence[tuple[Node, Guest, Remains | None]]) -> Iterator[Result]:
-    for outcome in each(doomed, lambda one: destroy(*one)):
+def _destroy(
+    context: Context, doomed: Sequence[tuple[Node, Guest, Remains | None]], faults: Sequence[MCluError]
+) -> Iterator[Result]:
+    # Also if they were asked before: while the user thought it over, a guest may have been migrated.
+    elsewhere = ask_elsewhere(context.cloud, [guest for _, guest, _ in doomed])
+    for outcome in each(doomed, lambda one: destroy(one[0], one[1], elsewhere, one[2])):
         node, guest, _ = outcome.item
         kept = tuple(f"kept: {file} ({why})" for file, why in outcome.value.leave) if outcome.value else ()
         yield outcome.error or Entry(f"{node.name}:{guest.name}", "destroyed", kept, tone="quiet")
+    told = {fault.place for fault in faults}
+    yield from (fault for fault in elsewhere.faults if fault.place not in told)
 
 
-def _question(doomed: Sequence[_Doomed]) -> str:
+def _question(doomed: Sequence[_Doomed], elsewhere: Elsewhere) -> str:
     lines = []
     for outcome in doomed:
         (node, guest), remains = outcome.item, outcome.unwrap()
         lines.append(f"{guest.name} on {node.name} ({guest.state}), {format_size(remains.size_bytes)} on disk")
         lines += [f"  deleted: {file}" for file, _ in remains.delete]
         lines += [f"  kept: {file} ({why})" for file, why in remains.leave]
-    return "\n".join([*lines, "Destroy it?" if len(doomed) == 1 else f"Destroy these {len(doomed)} guests?"])
+    lines += [f"{fault.place}: {fault.fact}" for fault in elsewhere.faults]
+    asked = "Destroy it?" if len(doomed) == 1 else f"Destroy these {len(doomed)} guests?"
+    # What others have named may hold what a terminal obeys.
+    return "\n".join([*(printable(line) for line in lines), asked])

@@ -1,18 +1,25 @@
-"""Explain the commands, or one of them.
+"""Explain the commands, or one of them, with examples.
 
-help
-help status
+COMMAND --help does the same.
+
+  help
+  help status
 """
 
 import argparse
 from collections.abc import Iterator
 
 from mclu_shell import commands
-from mclu_shell.command import Context, Parser
+from mclu_shell.command import Command, Context, Group, Parser
 from mclu_shell.kinds import Candidate, Kind
 from mclu_shell.results import Result, Row, Table, Text
 
+GROUP = Group.SHELL
+
 _COMMAND = Kind(str, lambda _snapshot: [Candidate(name) for name in commands.command_names()])
+_MORE = """
+'help COMMAND' explains one, with examples. Nodes and guests may be named with wildcards: off 'ham*'
+Commands follow one another after ';'. COMMAND | PROGRAM, COMMAND > FILE and !PROGRAM are as in your own shell."""
 
 
 def add_arguments(parser: Parser) -> None:
@@ -21,10 +28,27 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
-    """A line per command, or the whole help of those named."""
+    """A line per command, by what one wants to do; or the whole help of those named."""
     if not args.commands:
-        loaded = [commands.load_command(name) for name in commands.command_names()]
-        yield Table(tuple(Row((command.name, command.summary)) for command in loaded))
-        yield Text("\n'help COMMAND' explains one. Nodes and guests may be named with wildcards: off 'ham*'")
+        yield from _overview()
+    aliases = context.prompt.aliases if context.prompt else {}
     for name in args.commands:
-        yield Text(commands.load_command(name).parser().format_help().rstrip())
+        if name in aliases:
+            yield Text(f"{name} is an alias of {aliases[name]!r}")
+        else:
+            yield Text(commands.load_command(name, aliases).parser().format_help().rstrip())
+
+
+def _overview() -> Iterator[Result]:
+    loaded = [commands.load_command(name) for name in commands.command_names()]
+    width = max(len(command.name) for command in loaded)
+    for group in Group:
+        rows = tuple(_row(command, width) for command in loaded if command.group is group)
+        if rows:
+            yield Text(f"{group}:")
+            yield Table(rows)
+    yield Text(_MORE)
+
+
+def _row(command: Command, width: int) -> Row:
+    return Row((f"  {command.name.ljust(width)}", command.summary))

@@ -11,12 +11,15 @@ import argparse
 from collections.abc import Iterable, Iterator
 
 from mclu_shell.cloud.guest import Guest
-from mclu_shell.cloud.parallel import gather
+from mclu_shell.cloud.node import Node
+from mclu_shell.cloud.parallel import Outcome, gather
 from mclu_shell.cloud.template import Template, find_templates, read_template, template_name
-from mclu_shell.command import Context, Parser
+from mclu_shell.command import Context, Group, Parser
 from mclu_shell.errors import MCluError, NodeOff
 from mclu_shell.results import Result, Row, Table
-from mclu_shell.units import format_size
+from mclu_shell.units import format_age, format_size
+
+GROUP = Group.LOOK
 
 
 def add_arguments(parser: Parser) -> None:
@@ -54,16 +57,27 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
 def _guests(context: Context, *, active: bool, faults: list[MCluError]) -> Table:
     outcomes = context.cloud.ask(lambda node: node.fetch_guests(active=active, addresses=active is not False))
     faults += [outcome.error for outcome in outcomes if outcome.error and not isinstance(outcome.error, NodeOff)]
-    return Table(tuple(_guest(guest) for outcome in outcomes for guest in outcome.value or ()))
+    return Table(tuple(row for outcome in outcomes for row in _rows(outcome, active=active)))
 
 
-def _guest(guest: Guest) -> Row:
+def _rows(outcome: Outcome[Node, tuple[Guest, ...]], *, active: bool) -> list[Row]:
+    """A node's guests; of one that does not answer those that the interactive shell knows of, and how old that is."""
+    if outcome.error is None:
+        return [_guest(guest) for guest in outcome.unwrap()]
+    if isinstance(outcome.error, NodeOff):
+        return []
+    view = outcome.item.view
+    return [_guest(guest, f"{format_age(view.age_s)} ago") for guest in view.guests if guest.is_active == active]
+
+
+def _guest(guest: Guest, age: str = "") -> Row:
     cells = (
         f"{guest.node}:{guest.name}",
         guest.state,
         format_size(guest.memory_bytes),
         f"{guest.vcpus}vcpus",
         " ".join(guest.addresses),
+        age,
     )
     return Row(cells, tone="plain" if guest.is_active else "quiet")
 

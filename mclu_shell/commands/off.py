@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING
 
 from mclu_shell import kinds
 from mclu_shell.cloud.power import look_before_off, switch_off
-from mclu_shell.command import Context, Parser
+from mclu_shell.command import Context, Group, Parser
 from mclu_shell.errors import NodeOff
 from mclu_shell.results import Entry, Result
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.node import Node
     from mclu_shell.cloud.parallel import Outcome
+
+GROUP = Group.NODES
 
 
 def add_arguments(parser: Parser) -> None:

@@ -14,11 +14,13 @@ from collections.abc import Iterator
 from mclu_shell import kinds
 from mclu_shell.cloud.node import Node
 from mclu_shell.cloud.parallel import each
-from mclu_shell.command import Context, Parser
+from mclu_shell.cloud.power import wait_until_on
+from mclu_shell.command import Context, Group, Parser
 from mclu_shell.errors import NodeFault
 from mclu_shell.results import Entry, Result, Text
 from mclu_shell.units import format_duration
 
+GROUP = Group.NODES
 _WAIT_S = 300
 
 
@@ -55,7 +57,7 @@ def _wait(context: Context, nodes: list[Node], timeout_s: float) -> Iterator[Res
     stop = threading.Event()
     try:
         context.notify(_waiting_for(waiting))
-        for outcome in each(nodes, lambda node: node.wait_until_on(timeout_s, stop)):
+        for outcome in each(nodes, lambda node: wait_until_on(node, timeout_s, stop)):
             waiting.remove(outcome.item.name)
             yield outcome.error or Entry(outcome.item.name, "on", tone="good")
             context.notify(_waiting_for(waiting))

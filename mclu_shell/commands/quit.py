@@ -1,10 +1,17 @@
-"""Leave the shell, or end a script here. Ctrl-D does the same, and so does 'exit'."""
+"""Leave the shell, or end a script here. Ctrl-D does the same, and so does 'exit'.
+
+One leaves with the status of the command before.
+
+  status; quit
+"""
 
 import argparse
 from collections.abc import Iterator
 
-from mclu_shell.command import Context, Parser
+from mclu_shell.command import Context, Group, Parser
 from mclu_shell.results import Quit, Result
+
+GROUP = Group.SHELL
 
 
 def add_arguments(parser: Parser) -> None:

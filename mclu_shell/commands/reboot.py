@@ -1,7 +1,9 @@
 """Reboot guests: ask each to, or with --hard reset it, as its reset button would.
 
-reboot web
-reboot --hard 'ham1:*'
+A guest that is asked may take its time, or not listen: nothing is waited for.
+
+  reboot web
+  reboot --hard 'ham1:*'
 """
 
 import argparse
@@ -12,11 +14,13 @@ from mclu_shell import kinds
 from mclu_shell.cloud import lifecycle
 from mclu_shell.cloud.guests import find_guests
 from mclu_shell.cloud.parallel import each
-from mclu_shell.command import Context, Parser
+from mclu_shell.command import Context, Group, Parser
 from mclu_shell.results import Entry, Result
 
 if TYPE_CHECKING:
     from mclu_shell.errors import MCluError
+
+GROUP = Group.RUN
 
 
 def add_arguments(parser: Parser) -> None:

@@ -16,13 +16,14 @@ from mclu_shell import kinds
 from mclu_shell.cloud import lifecycle
 from mclu_shell.cloud.guests import find_guests
 from mclu_shell.cloud.parallel import each
-from mclu_shell.command import Context, Parser
+from mclu_shell.command import Context, Group, Parser
 from mclu_shell.results import Entry, Result
 from mclu_shell.units import format_duration
 
 if TYPE_CHECKING:
     from mclu_shell.errors import MCluError
 
+GROUP = Group.RUN
 _TIMEOUT_S = 120
 
 

@@ -1,7 +1,9 @@
 """Start guests that are defined, but not running.
 
-start web
-start 'ham1:*'
+A wildcard means those among the guests that match it; one that runs already and is named is told.
+
+  start web
+  start 'ham1:*'
 """
 
 import argparse
@@ -12,11 +14,13 @@ from mclu_shell import kinds
 from mclu_shell.cloud import lifecycle
 from mclu_shell.cloud.guests import find_guests
 from mclu_shell.cloud.parallel import each
-from mclu_shell.command import Context, Parser
+from mclu_shell.command import Context, Group, Parser
 from mclu_shell.results import Entry, Result
 
 if TYPE_CHECKING:
     from mclu_shell.errors import MCluError
+
+GROUP = Group.RUN
 
 
 def add_arguments(parser: Parser) -> None:

@@ -15,18 +15,19 @@ from pathlib import Path
 from mclu_shell import kinds
 from mclu_shell.cloud.contract import Finding, check_template
 from mclu_shell.cloud.template import SUFFIX, Template, find_template, read_template, template_name
-from mclu_shell.command import Context, Parser
+from mclu_shell.command import Context, Group, Parser
 from mclu_shell.errors import TemplateError
 from mclu_shell.results import Result, Row, Table
 from mclu_shell.units import format_size
 
+GROUP = Group.MAKE
 _VERDICTS = {True: ("ok", "good"), False: ("not ok", "bad"), None: ("not given", "quiet")}
 
 
 def add_arguments(parser: Parser) -> None:
     """What to do, and with which template."""
     parser.add_argument("action", metavar="show|check", type=kinds.word_kind("show", "check"), help="what to do")
-    parser.add_argument("template", metavar="NAME|FILE", type=kinds.TEMPLATE, help="the template")
+    parser.add_argument("template", metavar="NAME|FILE", type=kinds.TEMPLATE_OR_FILE, help="the template")
 
 
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:

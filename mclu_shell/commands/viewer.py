@@ -12,9 +12,11 @@ from collections.abc import Iterator
 
 from mclu_shell import kinds
 from mclu_shell.cloud.guests import find_guest
-from mclu_shell.command import Context, Parser
+from mclu_shell.command import Context, Group, Parser
 from mclu_shell.handovers import address_of, viewer_of
 from mclu_shell.results import Result
+
+GROUP = Group.REACH
 
 
 def add_arguments(parser: Parser) -> None:

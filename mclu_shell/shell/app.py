@@ -1,17 +1,27 @@
 """The prompt: cmd2 reads the lines, the session runs them."""
 
+import contextlib
+from collections.abc import Iterator
+from getpass import getpass
 from typing import Any
 
 import cmd2
+from prompt_toolkit.filters import is_searching
 from prompt_toolkit.input.typeahead import get_typeahead
+from prompt_toolkit.key_binding import KeyBindings
+from prompt_toolkit.key_binding.bindings.search import accept_search_and_accept_input
 from prompt_toolkit.shortcuts import CompleteStyle
 
 from mclu_shell import __version__
+from mclu_shell.command import Prompt
+from mclu_shell.errors import Question
 from mclu_shell.session import INTERRUPTED, Session
+from mclu_shell.shell.aliases import expand
 from mclu_shell.shell.completer import SnapshotCompleter
-
-# What cmd2 hands over when the user ends the input (Ctrl-D).
-_EOF = "_eof"
+from mclu_shell.shell.history import SharedHistory, history_path
+from mclu_shell.shell.live import DEFAULTS, Live
+from mclu_shell.shell.startup import run_startup
+from mclu_shell.shell.tty import PromptTerminal
 
 
 def run_shell(session: Session, count: int) -> int:
@@ -28,29 +38,97 @@ class Shell(cmd2.Cmd):
     """cmd2's prompt in front of the session; none of cmd2's own commands is reached."""
 
     def __init__(self, session: Session, completer: SnapshotCompleter) -> None:
-        super().__init__(allow_cli_args=False, allow_clipboard=False, auto_suggest=True)
+        super().__init__(allow_cli_args=False, allow_clipboard=False, auto_suggest=True, enable_bottom_toolbar=True)
         self.prompt = "mclu> "
         self._mclu = session
-        session.confirm = self._confirm
-        session.typed_ahead = self._take_typed_ahead
+        self._is_running = False
+        self._is_at_end = False
+        self._terminal = PromptTerminal(self.stdin, self.stdout)
+        self._entered = SharedHistory(history_path())
+        self._settings = dict(DEFAULTS)
+        self._give_session_the_prompt()
+        self._live = Live(session, self._redraw, self._settings, lambda words: self.add_alert(msg=words))
+        # Not before the prompt stands: connecting would have it wait for the interpreter.
+        self.main_session.app.after_render += lambda _app: self._live.begin()
         self.main_session.completer = completer
-        # cmd2's highlighting knows cmd2's commands only.
+        self.main_session.history = self.main_session.default_buffer.history = self._entered
+        # cmd2's highlighting and its idea of an unfinished line know cmd2's commands only.
         self.main_session.lexer = None
+        self.main_session.multiline = False
+        # As with readline, Enter runs what Ctrl-R has found.
+        assert isinstance(self.main_session.key_bindings, KeyBindings)
+        self.main_session.key_bindings.add("enter", filter=is_searching)(accept_search_and_accept_input)
         # One name a line, with what is known of it beside it.
         self.main_session.complete_style = CompleteStyle.COLUMN
 
+    def _give_session_the_prompt(self) -> None:
+        """Give the session what only a person at a prompt can have."""
+        aliases: dict[str, str] = {}
+        self._mclu.confirm = self._confirm
+        self._mclu.asker = self._ask
+        self._mclu.typed_ahead = self._take_typed_ahead
+        self._mclu.prompt = Prompt(self._entered.lines, aliases, self._settings)
+        self._mclu.expand = lambda line: expand(line, aliases)
+
+    def get_bottom_toolbar(self) -> str:
+        """Return the line below the prompt."""
+        return self._live.toolbar()
+
+    def _redraw(self) -> None:
+        self.main_session.app.invalidate()
+
+    def preloop(self) -> None:
+        """Run the start-up file, when Ctrl-C is ours already."""
+        with self._running():
+            run_startup(self._mclu)
+
+    def _read_raw_input(self, *given: Any, **options: Any) -> str:
+        """Read a line; cmd2 would tell the end of the input by a word that can be typed as well."""
+        if self._mclu.has_quit:
+            # In the start-up file.
+            self._is_at_end = True
+            return ""
+        try:
+            # A key is a key there; a signal that comes a moment too late must not meet a prompt that is half there.
+            return super()._read_raw_input(*given, handle_sigint=False, **options)
+        except EOFError:
+            self._is_at_end = True
+            self._terminal.let_go_if_lost()
+            self.poutput("")
+            return ""
+
     def onecmd_plus_hooks(self, line: str, **_options: Any) -> bool:
         """Run a line as every other door does; True when the user wants to leave."""
-        if line == _EOF:
-            self.poutput("")
+        if self._is_at_end:
             return True
-        status = self._mclu.run_text(line)
-        # As from any shell, one leaves with the status of the line before.
-        self.exit_code = status or (self.exit_code if self._mclu.has_quit else status)
+        if problem := self._entered.take_problem():
+            self._mclu.renderer.error(problem)
+        # As in any shell, a line without a command leaves the status as it is, and one leaves with the last.
+        if line.strip():
+            status = self._run(line)
+            self.exit_code = status or (self.exit_code if self._mclu.has_quit else status)
+        return self._mclu.has_quit
+
+    def _run(self, line: str) -> int:
+        status = INTERRUPTED
+        # A second Ctrl-C may come while the first is dealt with.
+        with contextlib.suppress(KeyboardInterrupt), self._running():
+            status = self._mclu.run_text(line)
         if status == INTERRUPTED:
             # The terminal has shown ^C, and the prompt would stand behind it.
             self.poutput("")
-        return self._mclu.has_quit
+        return status
+
+    @contextlib.contextmanager
+    def _running(self) -> Iterator[None]:
+        """Let Ctrl-C interrupt what runs, in a terminal as mclu has found it."""
+        self._terminal.settle()
+        self._is_running = True
+        try:
+            yield
+        finally:
+            self._is_running = False
+            self._terminal.settle()
 
     def _confirm(self, question: str) -> bool:
         """Ask at the terminal; whatever does not begin with y, also the end of the input, means no."""
@@ -58,10 +136,28 @@ class Shell(cmd2.Cmd):
         self.stdout.flush()
         return self.stdin.readline().strip().lower().startswith("y")
 
+    def _ask(self, question: Question) -> str | None:
+        """Ask a person what a node wants to know; None at the end of the input."""
+        if question.is_secret:
+            with contextlib.suppress(EOFError):
+                return getpass(question.text)
+            return None
+        self.poutput(question.text, end="")
+        self.stdout.flush()
+        return self.stdin.readline().strip() or None
+
     def _take_typed_ahead(self) -> bytes:
         """What the prompt has read behind the line that runs: it is for what has the terminal now."""
         return "".join(key.data for key in get_typeahead(self.main_session.input)).encode()
 
+    def termination_signal_handler(self, signum: int, frame: Any) -> None:
+        """End, as cmd2 does it, when the terminal is closed or somebody says so."""
+        # Where what is raised there is lost (in a finalizer, say), no line is run any more all the same.
+        self._is_at_end = True
+        self._terminal.let_go_if_lost()
+        super().termination_signal_handler(signum, frame)
+
     def sigint_handler(self, signum: int, frame: Any) -> None:  # noqa: ARG002
-        """Ctrl-C: what runs is interrupted, and nothing else."""
-        raise KeyboardInterrupt
+        """Ctrl-C: what runs is interrupted, and nothing else, lest one too many ends the shell."""
+        if self._is_running:
+            raise KeyboardInterrupt

@@ -1,3 +1,4 @@
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -40,7 +41,28 @@ def test_all_that_a_disk_is_built_on(node: Node, disks: Path) -> None:
     assert files.place(name) == f"{disks}/top.qcow2"
     assert files.behind(name) == (f"{disks}/base.qcow2", f"{disks}/root.img")
     assert files.behind(f"{disks}/dir/base.qcow2") == (f"{disks}/root.img",)
-    assert files.sizes[name] == (disks / "top.qcow2").stat().st_blocks * 512
+    assert files.sizes[f"{disks}/top.qcow2"] == (disks / "top.qcow2").stat().st_blocks * 512
+
+
+def test_what_deleting_a_name_would_free(node: Node, disks: Path) -> None:
+    (disks / "again").hardlink_to(disks / "root.img")
+    files = look_at_files(node, [f"{disks}/link"], [f"{disks}/again"])
+    # What a link leads to is looked at, too: it is another file.
+    top = f"{disks}/top.qcow2"
+    assert files.links == {f"{disks}/link"}
+    assert (files.sizes[f"{disks}/link"], files.sizes[f"{disks}/again"]) == (0, 0)
+    assert files.sizes[top] == (disks / "top.qcow2").stat().st_blocks * 512 > 0
+
+
+def test_what_is_no_file_to_be_deleted(node: Node, disks: Path) -> None:
+    os.mkfifo(disks / "fifo")
+    files = look_at_files(node, ["/dev/null", str(disks), f"{disks}/fifo", f"{disks}/root.img"], [])
+    assert files.obstacles == {"/dev/null": "a device", str(disks): "a directory", f"{disks}/fifo": "not a file"}
+
+
+def test_a_disk_is_found_by_all_its_names(node: Node, disks: Path) -> None:
+    files = look_at_files(node, [f"{disks}/dir/top.qcow2"], [f"{disks}/top.qcow2"])
+    assert files.behind(f"{disks}/top.qcow2") == (f"{disks}/base.qcow2", f"{disks}/root.img")
 
 
 def test_only_images_are_opened(node: Node, disks: Path) -> None:
@@ -78,10 +100,12 @@ def test_what_is_no_image_is_told(node: Node, disks: Path) -> None:
 
 
 def test_a_name_of_two_lines_is_not_mistaken_for_others(node: Node, disks: Path) -> None:
+    (disks / "one\u2028line").touch()
+    assert f"{disks}/one\u2028line" in look_at_files(node, [], [f"{disks}/one\u2028line"]).sizes
     (disks / "two\nlines").touch()
     with pytest.raises(MCluError, match="cannot tell"):
         look_at_files(node, [], [f"{disks}/two\nlines"])
 
 
 def test_what_was_not_asked_for_is_where_its_name_says() -> None:
-    assert DiskFiles({}, {}, {}).place("/x") == "/x"
+    assert DiskFiles().place("/x") == "/x"

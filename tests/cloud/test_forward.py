@@ -2,7 +2,6 @@ import os
 import socket
 import stat
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,9 +14,8 @@ from mclu_shell.errors import LinkLost
 
 
 @pytest.fixture
-def directory() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="mclu-test-", dir="/tmp") as name:
-        yield Path(name)
+def directory(short_directory: Path) -> Path:
+    return short_directory
 
 
 @pytest.fixture

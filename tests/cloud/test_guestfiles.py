@@ -1,4 +1,15 @@
-from mclu_shell.cloud.guestfiles import disk_files, named_paths, overlay_files, own_files, volumes
+from mclu_shell.cloud.guestfiles import (
+    Definition,
+    backing_files,
+    disk_files,
+    memory_files,
+    named_paths,
+    nvram_files,
+    overlay_files,
+    own_files,
+    unnamed_disks,
+    volumes,
+)
 
 WEB = """\
 <domain type="qemu">
@@ -12,6 +23,7 @@ WEB = """\
     <disk><source dev="/dev/vg/web"/></disk>
     <disk type="volume"><source pool="disks" volume="two.img"/></disk>
     <disk type="network"><source protocol="nbd" name="export"/></disk>
+    <disk type="dir"><source dir="/i/dir"/></disk>
     <disk device="cdrom"/>
   </devices>
   <q:commandline xmlns:q="urn:q"><q:arg value="-drive"/><q:arg value="file=/i/odd,if=none"/></q:commandline>
@@ -29,13 +41,30 @@ def test_a_copy_owns_nothing_of_what_the_original_does() -> None:
 
 
 def test_disks() -> None:
-    assert disk_files(WEB) == ("/i/web.qcow2", "/dev/vg/web")
+    assert disk_files(WEB) == ("/i/web.qcow2", "/dev/vg/web", "/i/dir")
     assert volumes(WEB) == (("disks", "two.img"),)
+
+
+def test_disks_that_no_path_stands_for() -> None:
+    assert unnamed_disks(Definition("web", (WEB,), (), ("/d/two.img",))) == ("nbd:export",)
+    assert unnamed_disks(Definition("web", (WEB, WEB), (), ())) == ("nbd:export", "disks/two.img")
+
+
+def test_what_libvirt_has_a_disk_built_on() -> None:
+    deeper = '<backingStore><source file="/i/base"/><backingStore><source dev="/dev/x"/></backingStore></backingStore>'
+    xml = WEB.replace('<backingStore><source file="/i/base"/></backingStore>', deeper)
+    assert backing_files(xml) == {"/i/web.qcow2": ("/i/base", "/dev/x"), "/i/base": ("/dev/x",)}
+
+
+def test_where_the_firmware_keeps_its_settings() -> None:
+    assert nvram_files(WEB) == ("/n/web",)
+    assert nvram_files('<domain><os><nvram type="file"><source file="/n/x"/></nvram></os></domain>') == ("/n/x",)
+    assert nvram_files('<domain><os><nvram template="/fw/vars"/></os></domain>') == ()
 
 
 def test_all_that_it_names_but_for_our_own_notes() -> None:
     assert named_paths(WEB.format(noted="1").replace("/i/seed", "/i/only-noted")) == {
-        "/fw/code", "/fw/vars", "/n/web", "/i/kernel", "/i/web.qcow2", "/i/base", "/dev/vg/web", "/i/odd",
+        "/fw/code", "/fw/vars", "/n/web", "/i/kernel", "/i/web.qcow2", "/i/base", "/dev/vg/web", "/i/dir", "/i/odd",
     }  # fmt: skip
 
 
@@ -44,7 +73,8 @@ def test_an_external_snapshot() -> None:
     <disks><disk name="vda" snapshot="external"><source file="/s/vda"/></disk>
     <disk name="vdb" snapshot="internal"/><disk name="vdc" snapshot="no"/></disks>{WEB.format(noted="1")}
     </domainsnapshot>"""
-    assert overlay_files(xml) == ("/s/vda", "/s/memory")
+    assert overlay_files(xml) == ("/s/vda",)
+    assert memory_files(xml) == ("/s/memory",)
     assert {"/s/vda", "/i/web.qcow2"} <= named_paths(xml)
     assert "/i/seed" not in named_paths(xml)
 
@@ -52,4 +82,4 @@ def test_an_external_snapshot() -> None:
 def test_an_internal_snapshot_has_no_files() -> None:
     xml = """<domainsnapshot><memory snapshot="internal"/><disks><disk name="vda" snapshot="internal"/></disks>
     </domainsnapshot>"""
-    assert overlay_files(xml) == ()
+    assert overlay_files(xml) == memory_files(xml) == ()

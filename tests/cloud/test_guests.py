@@ -1,10 +1,12 @@
+import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from mclu_shell.cloud.cloud import Cloud
-from mclu_shell.cloud.guests import find_guest, find_guests, parse_guest
+from mclu_shell.cloud.guests import check_new_name, find_guest, find_guests, parse_guest, to_type
 from mclu_shell.errors import Ambiguous, MCluError, NodeOff, NotFound, SSHSilent, UsageError
 from tests.conftest import InProcess
 
@@ -66,6 +68,49 @@ def test_a_name_on_two_nodes_is_an_error_that_lists_both(nodes: Callable[..., Cl
     cloud = nodes(ham0=["web"], ham1=["web"], ham2=["db"])
     assert failure(cloud, "web", kind=Ambiguous) == "web is on ham0 and ham1; say ham0:web"
     assert found(cloud, "ham1:web") == ["ham1:web"]
+
+
+def test_what_is_said_to_be_typed_can_be_pasted_into_a_shell(nodes: Callable[..., Cloud]) -> None:
+    cloud = nodes(ham0=["we $(id) b"], ham1=["we $(id) b"])
+    assert failure(cloud, "we $(id) b", kind=Ambiguous).endswith("; say 'ham0:we $(id) b'")
+    with pytest.raises(Ambiguous, match=re.escape("means 'ham0:we $(id) b' and 'ham1:we $(id) b'; say one")):
+        find_guest(cloud, "w*")
+
+
+@pytest.mark.parametrize(
+    ("guest", "line"),
+    [
+        ("web", "'start ham0:web'"),
+        ("we $(id) b", "start 'ham0:we $(id) b'"),
+        ("it's `id`", """start 'ham0:it'"'"'s `id`'"""),
+    ],
+)
+def test_a_command_in_a_message_is_quoted_where_it_must_be(guest: str, line: str) -> None:
+    assert to_type("start", "ham0", guest) == line
+    words = shlex.split(line)
+    assert words in (["start", f"ham0:{guest}"], ["start ham0:web"])
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        ("", "letters, digits, '.', '_' and '-', at most 63"),
+        ("a b", "letters, digits, '.', '_' and '-', at most 63"),
+        ("-x/y", "letters, digits, '.', '_' and '-', at most 63"),
+        ("n" * 64, "letters, digits, '.', '_' and '-', at most 63"),
+        ("-x", "it must begin with a letter or a digit"),
+        (".hid", "it must begin with a letter or a digit"),
+        ("web.qcow2.x", "it must not contain '.qcow2'"),
+    ],
+)
+def test_a_bad_new_name_is_told_the_rule_that_it_breaks(name: str, rule: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(f'bad name for a guest {name!r}: {rule}')}$"):
+        check_new_name(name)
+
+
+@pytest.mark.parametrize("name", ["web", "1", "n" * 63, "A.b_c-d"])
+def test_a_good_new_name(name: str) -> None:
+    assert check_new_name(name) == name
 
 
 def test_where_one_guest_is_needed_a_wildcard_may_mean_no_more(nodes: Callable[..., Cloud]) -> None:

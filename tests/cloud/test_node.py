@@ -1,6 +1,5 @@
 import os
 import socket
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ import pytest
 
 from mclu_shell.cloud.access import LocalAccess, SSHAccess
 from mclu_shell.cloud.node import Node
+from mclu_shell.cloud.power import wait_until_on
 from mclu_shell.cloud.sshconfig import SSHConfig
 from mclu_shell.cloud.state import Phase
 from mclu_shell.config import NodeConfig
@@ -20,9 +20,8 @@ LOCAL = NodeConfig("ham0", via="local", answer_timeout=0.3)
 
 
 @pytest.fixture
-def directory() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="mclu-test-", dir="/tmp") as name:
-        yield Path(name)
+def directory(short_directory: Path) -> Path:
+    return short_directory
 
 
 @pytest.fixture
@@ -171,7 +170,7 @@ def test_a_machine_whose_sshd_never_greets_is_on_and_told_in_time(directory: Pat
 def test_waiting_for_a_node_tells_what_it_last_showed(directory: Path, silent_port: int) -> None:
     node = ssh_node(directory, silent_port)
     with pytest.raises(NodeFault) as caught:
-        node.wait_until_on(0.1, threading.Event())
+        wait_until_on(node, 0.1, threading.Event())
     assert str(caught.value) == "ham0: not up after 0.1 s: is off"
 
 
@@ -180,5 +179,5 @@ def test_waiting_can_be_given_up(directory: Path, silent_port: int) -> None:
     stop.set()
     node = ssh_node(directory, silent_port)
     started = time.monotonic()
-    node.wait_until_on(60, stop)
+    wait_until_on(node, 60, stop)
     assert time.monotonic() - started < 5

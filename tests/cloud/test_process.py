@@ -1,4 +1,5 @@
 import sys
+import time
 from collections.abc import Iterable
 
 import pytest
@@ -32,6 +33,15 @@ def test_lines(chunks: list[bytes], expected: list[str]) -> None:
 def test_lines_are_the_same_however_they_come(words: list[bytes], size: int) -> None:
     text = b"".join(words)
     assert lines(text[i : i + size] for i in range(0, len(text), size)) == lines([text] if text else [])
+
+
+def test_a_line_without_an_end_costs_no_more_than_others_and_only_its_beginning_is_kept() -> None:
+    started = time.process_time()
+    found = lines([b"begin", *[b"x" * 4096] * 16384, b"\nnext\n" + b"y" * (1 << 20) + b"\rlast"])
+    # Its square would take a minute.
+    assert time.process_time() - started < 3
+    assert [line[:6] for line in found] == ["beginx", "next", "yyyyyy", "last"]
+    assert max(map(len, found)) == 16 << 10
 
 
 def test_output_is_read_while_the_command_runs_and_its_input_is_its_life_line() -> None:

@@ -3,8 +3,6 @@ import signal
 import stat
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,14 +15,10 @@ HOLDER = "from mclu_shell.cloud.rundir import RunDirectory; print(RunDirectory()
 
 
 @pytest.fixture
-def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def runtime(short_directory: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run-time directory as a login gives one: with a short path."""
-    short = Path("/tmp", f"mclu-test-{os.getpid()}-{time.monotonic_ns()}")
-    (tmp_path / "run").mkdir()
-    short.symlink_to(tmp_path / "run")
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(short))
-    yield short
-    short.unlink()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(short_directory))
+    return short_directory
 
 
 def holder() -> "subprocess.Popen[str]":

@@ -55,6 +55,33 @@ def test_what_a_build_says_is_shown_while_it_runs_and_moves_no_cursor(write: Wri
     assert program.exitstatus == 0
 
 
+def test_what_a_build_notes_is_part_of_the_answer(write: Write, demo: InProcess) -> None:
+    write("echo 'note: remember me'; printf 'note: and \\033[2Jme'")
+    assert demo("boot mine new").out == "ham0:new running\n  remember me\n  and  [2Jme\n"
+    assert demo.script("boot mine more").out == "ham0:more running\n  remember me\n  and  [2Jme\n"
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ("--console", "ham0: is simulated: its guests have no consoles"),
+        ("--viewer", "ham0: is simulated: its guests have no screens"),
+    ],
+)
+def test_what_could_not_be_opened_is_not_made(
+    write: Write, demo: InProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str, told: str
+) -> None:
+    viewer = tmp_path / "bin/remote-viewer"
+    viewer.parent.mkdir()
+    viewer.write_text("#!/bin/sh\n")
+    viewer.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{viewer.parent}:{os.environ['PATH']}")
+    write(f'touch "{tmp_path}/built"')
+    answer = demo(f"boot mine new {option}")
+    assert (answer.status, answer.out, answer.err) == (1, "", f"mclu: {told}\n")
+    assert not (tmp_path / "built").exists()
+
+
 def test_a_build_that_fails_says_its_last_words(write: Write, demo: InProcess) -> None:
     write("for i in 1 2 3 4 5 6 7 8 9; do echo step $i; done; exit 7")
     answer = demo("boot mine new")

@@ -1,15 +1,45 @@
+import re
+
 import pytest
 
+from mclu_shell import language
+from mclu_shell.command import Group
 from mclu_shell.commands import command_names, load_command
 from tests.conftest import InProcess
 
 
-def test_every_command_is_listed_with_what_it_does(demo: InProcess) -> None:
+def test_every_command_is_listed_with_what_it_does_by_what_one_wants_to_do(demo: InProcess) -> None:
     answer = demo("help")
     assert (answer.status, answer.err) == (0, "")
-    listed = dict(line.split(maxsplit=1) for line in answer.out.splitlines() if line and not line.startswith("'"))
-    assert list(listed) == command_names()
-    assert listed["status"] == "Show which nodes are on, and what they have."
+    group, listed = "", dict[str, list[str]]()
+    for line in answer.out.partition("\n\n")[0].splitlines():
+        if line.startswith("  "):
+            listed[group].append(line.strip())
+        else:
+            group = line.removesuffix(":")
+            listed[group] = []
+    assert list(listed) == [group for group in Group if group is not Group.MORE]
+    assert sorted(line.split()[0] for lines in listed.values() for line in lines) == command_names()
+    assert "status    Show which nodes are on, and what they have." in listed[Group.LOOK]
+    assert max(map(len, answer.out.splitlines())) <= 120
+
+
+@pytest.mark.parametrize("name", command_names())
+def test_each_command_says_in_its_module_what_one_wants_to_do_with_it(name: str) -> None:
+    assert load_command(name).group is not Group.MORE
+
+
+@pytest.mark.parametrize("name", command_names())
+def test_each_command_has_examples_that_it_understands(name: str) -> None:
+    command = load_command(name)
+    examples = [line.strip() for line in command.about.splitlines() if line.startswith("  ")]
+    assert examples
+    for example in examples:
+        # What follows after several blanks explains it.
+        first, *_ = language.parse(re.split(r" {2,}", example)[0])
+        if first.words[0] == name:
+            command.parser().parse(list(first.words[1:]))
+    assert any(example.split()[0] == name for example in examples) or name == "quit"
 
 
 @pytest.mark.parametrize("name", command_names())
@@ -34,10 +64,11 @@ def test_several_can_be_explained_at_once(demo: InProcess) -> None:
 
 
 def test_an_unknown_command_has_near_misses(demo: InProcess) -> None:
-    answer = demo("help lst")
+    answer = demo("help shutdwn")
     assert (answer.status, answer.out) == (2, "")
-    assert answer.err == "mclu: unknown command 'lst'; did you mean 'list'?\n"
+    assert answer.err == "mclu: unknown command 'shutdwn'; did you mean 'shutdown'?\n"
 
 
 def test_another_name_of_a_command_is_known_too(demo: InProcess) -> None:
     assert demo("help exit") == demo("help quit")
+    assert demo("?") == demo("help")

@@ -2,12 +2,15 @@
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import MCLU
 from tests.lab.reallab import OWN, RealLab, why_not
+from tests.shell.test_prompt import CTRL_C, CTRL_D, Terminal
 
 
 def need_lab(words: Sequence[str] = OWN) -> None:
@@ -53,3 +56,26 @@ def ssh_files(lab4: RealLab, tmp_path: Path) -> Iterator[Path]:
     shutil.rmtree(directory, ignore_errors=True)
     shutil.copytree(kept, directory, dirs_exist_ok=True)
     (lab4.path / "mclu.conf").write_text(config)
+
+
+@pytest.fixture
+def shells(lab4: RealLab) -> Iterator[Callable[[], Terminal]]:
+    """Starts shells on the LAN, which end with the test."""
+    with ExitStack() as stack:
+
+        def start() -> Terminal:
+            program, *words = lab4.command(str(MCLU))
+            terminal = Terminal(*words, program=program)
+            stack.callback(_leave, terminal)
+            terminal.expect_prompt()
+            return terminal
+
+        yield start
+
+
+def _leave(shell: Terminal) -> None:
+    if shell.is_running:
+        # A shell that is killed cannot tidy up.
+        shell.type(CTRL_C + CTRL_D)
+        shell.status()
+    shell.close()

@@ -247,6 +247,17 @@ def test_a_name_that_is_taken(lab: RealLab) -> None:
     complains(mclu(lab, "boot", "quick", "web"), "ham0: there is a guest 'web' already")
 
 
+def test_what_a_build_notes_stands_below_the_answer(lab: RealLab, templates: Path) -> None:
+    template(
+        templates, "noting", build=f"echo note; printf 'note: it is \\033[2Jsecret\\r\\n'; {BUILD}; printf 'note: last'"
+    )
+    told = mclu(lab, "boot", "noting", "web")
+    assert (told.status, told.err) == (0, "")
+    assert told.out == "ham0:web running\n  it is  [2Jsecret\n  last\n"
+    told = mclu(lab, "-c", "boot noting db; destroy db")
+    assert told.out.startswith("ham0:db running\n  it is  [2Jsecret\n  last\nham0:db destroyed\n"), told
+
+
 @pytest.mark.parametrize("name", ["web.qcow2", "web.qcow2.kernel"])
 def test_a_file_that_is_there_is_never_touched(lab: RealLab, name: str) -> None:
     sh(lab, "ham0", f"echo precious >{IMAGES}/{name}; ln -s /tmp/nowhere {IMAGES}/db.qcow2")
@@ -262,14 +273,99 @@ def test_a_directory_of_images_that_is_not_there(lab: RealLab) -> None:
     try:
         complains(mclu(lab, "boot", "quick", "web"), f"ham0: nothing was built: cannot write to {IMAGES}")
         # It hinders no other node.
-        assert mclu(lab, "boot", "quick", "ham1:web").out == "ham1:web running\n"
+        told = mclu(lab, "boot", "quick", "ham1:web")
+        assert told.out == "ham1:web running\n", told
         lab.off("ham1")
         complains(mclu(lab, "boot", "quick", "db"), f"ham0: cannot write to {IMAGES}", "images=")
     finally:
         sh(lab, "ham0", f"mv {IMAGES}.away {IMAGES}")
 
 
+def test_a_node_without_flock(lab: RealLab) -> None:
+    before = traces(lab, "ham0")
+    flock = sh(lab, "ham0", "command -v flock").strip()
+    sh(lab, "ham0", f"mount --bind /dev/null {flock}")
+    try:
+        complains(
+            mclu(lab, "boot", "quick", "web"), "ham0: nothing was built: there is no flock on this node: install "
+        )
+        lab.off("ham1")
+        complains(mclu(lab, "boot", "quick", "web"), "ham0: there is no flock on this node", "util-linux")
+    finally:
+        sh(lab, "ham0", f"umount {flock}")
+    assert traces(lab, "ham0") == before
+
+
+def test_without_a_viewer_nothing_is_made(lab: RealLab) -> None:
+    before = traces(lab, "ham0")
+    told = mclu(lab, "boot", "quick", "web", "--viewer")
+    complains(told, "remote-viewer is not installed; install the package virt-viewer, or boot without --viewer")
+    assert traces(lab, "ham0") == before
+
+
+def test_without_a_console_nothing_is_made(lab: RealLab, templates: Path) -> None:
+    template(templates, "mute", xml=OWN_XML.format(more="", device=""))
+    before = traces(lab, "ham0")
+    complains(mclu(lab, "boot", "mute", "web", "--console"), "ham0: the guest would have no console; boot it without")
+    assert traces(lab, "ham0") == before
+
+
+def test_a_node_that_cannot_be_asked_is_told_and_one_that_is_off_is_not(lab: RealLab) -> None:
+    lab.freeze("ham1", libvirtd=True)
+    try:
+        told = mclu(lab, "boot", "quick", "web")
+    finally:
+        lab.thaw("ham1", libvirtd=True)
+    assert (told.status, told.out) == (0, "ham0:web running\n")
+    assert told.err == "mclu: ham1: was not asked whether it has a guest 'web', too: libvirtd not answering\n"
+
+
 # What fails on the way
+
+
+def test_a_directory_that_a_build_made_beside_the_disk_goes_with_it(lab: RealLab, templates: Path) -> None:
+    template(templates, "bad", build=f'{BUILD}; mkdir -p "$output.d/deep"')
+    before = traces(lab, "ham0")
+    told = mclu(lab, "boot", "bad", "web")
+    complains(told, f"ham0: the build made {IMAGES}/web.qcow2.d, which is no file", "removed", "the directory that")
+    assert traces(lab, "ham0") == before
+
+
+@pytest.mark.parametrize("status", [0, 3])
+def test_a_build_need_not_end_its_last_line(lab: RealLab, templates: Path, status: int) -> None:
+    template(templates, "hasty", build=f"{BUILD}; printf 'done 100%%'; exit {status}")
+    told = mclu(lab, "boot", "hasty", "web")
+    if status:
+        assert told.err.endswith(
+            "failed with exit status 3, and what it made was removed. It said last:\n  done 100%\n"
+        )
+        return
+    assert told.out == "ham0:web running\n"
+    assert re.findall("<mclu:file>(.*)</mclu:file>", virsh(lab, "ham0", "dumpxml", "web")) == [f"{IMAGES}/web.qcow2"]
+
+
+def test_a_directory_of_images_that_is_full(lab: RealLab) -> None:
+    """What a boot leaves there must not be taken for a sign that a disk is not the user's."""
+    fill = f"head -c 1M /dev/zero >{IMAGES}/full"
+    sh(lab, "ham0", f"mount -t tmpfs -o size=64K none {IMAGES}; {fill} || true")
+    for _ in range(4):
+        told = mclu(lab, "boot", "quick", "web")
+        assert (told.status, told.out) == (1, "")
+        assert "No space left on device" in told.err, told.err
+        assert images(lab, "ham0") == ["full"]
+    sh(lab, "ham0", f"rm {IMAGES}/full; echo precious >{IMAGES}/web.qcow2")
+    complains(mclu(lab, "boot", "quick", "web"), f"ham0: nothing was built: {IMAGES}/web.qcow2 is there already")
+    assert sh(lab, "ham0", f"cat {IMAGES}/web.qcow2") == "precious\n"
+
+
+def test_a_temporary_directory_that_is_full(lab: RealLab) -> None:
+    sh(lab, "ham0", "mount -t tmpfs -o size=4K none /tmp; head -c 1M /dev/zero >/tmp/full || true")
+    try:
+        for _ in range(4):
+            complains(mclu(lab, "boot", "quick", "web"), "ham0: nothing was built: the template did not arrive whole")
+    finally:
+        sh(lab, "ham0", "umount /tmp")
+    assert images(lab, "ham0") == []
 
 
 def test_a_build_that_fails(lab: RealLab, templates: Path) -> None:
@@ -348,16 +444,31 @@ def test_a_node_that_is_switched_off_during_the_build(lab: RealLab, templates: P
     assert (command.returncode, out) == (1, "")
     assert err == "mclu: ham0: the connection was lost during the build\n"
     lab.on("ham0")
-    # Nobody could remove what was there when the power went; the next one does, if it is of this name,
+    # Nobody could remove what was there when the power went. Whether it is what that boot has made, or what its user
+    # has made by hand since then, nobody can tell: it is for the user to remove.
+    left = ["web.qcow2", "web.qcow2.more"]
+    told = mclu(lab, "boot", "quick", "web")
+    complains(told, f"ham0: nothing was built: {IMAGES}/web.qcow2 is there already; if no guest needs it", "remove it")
+    assert [name for name in images(lab, "ham0") if not name.startswith(".")] == left
+    sh(lab, "ham0", f"cd {IMAGES}; rm {' '.join(left)}")
     assert mclu(lab, "boot", "quick", "web").out == "ham0:web running\n"
-    assert images(lab, "ham0") == ["web.qcow2"]
-    assert re.findall("<mclu:file>(.*)</mclu:file>", virsh(lab, "ham0", "dumpxml", "web")) == [f"{IMAGES}/web.qcow2"]
-    # and of any name, once it is certain that nobody is at it. What only looks like it stays.
-    left = "old.qcow2 old.qcow2.more old.qcow2.claim .mclu-old.booting"
-    kept = "mine.qcow2 mine.qcow2.unfinished web.qcow2.unfinished"
-    script = f"cd {IMAGES}; touch {left} {kept}; echo mclu | tee old.qcow2.unfinished >web.qcow2.unfinished"
-    sh(lab, "ham0", f"{script}; touch -d '1 hour ago' {left} {kept} old.qcow2.unfinished")
-    assert mclu(lab, "boot", "quick", "db").out == "ham0:db running\n"
+
+
+def test_what_boots_that_were_cut_off_have_left(lab: RealLab, templates: Path) -> None:
+    """Names that are mclu's alone are swept away once nobody holds them; what may be a user's never is."""
+    template(templates, "slow", build=f"{WAIT}\n{BUILD}")
+    left = ".mclu-old.booting .mclu-old.building"
+    kept = "mine.qcow2 mine.qcow2.unfinished old.qcow2 old.qcow2.claim old.booting"
+    with started(lab, "boot", "slow", "web") as command:
+        wait_for_gate(lab, "ham0")
+        held = [".mclu-web.booting", ".mclu-web.building"]
+        assert images(lab, "ham0") == held
+        script = f"cd {IMAGES}; touch {left} {kept}; echo mclu >mine.qcow2.unfinished; touch -d '1 hour ago' .mclu-* *"
+        sh(lab, "ham0", script)
+        assert mclu(lab, "boot", "quick", "db").out == "ham0:db running\n"
+        assert images(lab, "ham0") == sorted(["db.qcow2", *held, *kept.split()])
+        open_gate(lab, "ham0")
+        assert command.wait(30) == 0
     assert images(lab, "ham0") == sorted(["db.qcow2", "web.qcow2", *kept.split()])
 
 
@@ -413,13 +524,15 @@ STEPS = {
 }
 BOOT_WITH_A_SIGNAL = """
 import importlib, os, sys
-module, kind, method, number = sys.argv[1:]
+module, kind, method, *numbers = sys.argv[1:]
 found = getattr(importlib.import_module(f"mclu_shell.cloud.{module}"), kind)
 do = getattr(found, method)
 def do_and_signal(self, *args):
     do(self, *args)
-    setattr(found, method, do)
-    os.kill(os.getpid(), int(number))
+    number = int(numbers.pop(0))
+    if not numbers:
+        setattr(found, method, do)
+    os.kill(os.getpid(), number)
 setattr(found, method, do_and_signal)
 from mclu_shell.cli import main
 sys.exit(main(["boot", "quick", "web"]))
@@ -431,6 +544,15 @@ def test_ctrl_c_after(lab: RealLab, step: str) -> None:
     before = traces(lab, "ham0")
     done = lab.run(sys.executable, "-c", BOOT_WITH_A_SIGNAL, *STEPS[step], "2")
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+    assert traces(lab, "ham0") == before
+
+
+@pytest.mark.parametrize("number", [1, 2, 15])
+def test_a_second_signal_while_the_guest_is_taken_back(lab: RealLab, number: int) -> None:
+    """The start is a change of the guest, and so is that it is stopped again."""
+    before = traces(lab, "ham0")
+    done = lab.run(sys.executable, "-c", BOOT_WITH_A_SIGNAL, *STEPS["the start"], "1", str(number))
+    assert (done.returncode, done.stderr) == (129, "")
     assert traces(lab, "ham0") == before
 
 
@@ -485,3 +607,39 @@ def test_the_one_who_comes_late_leaves_the_disk_of_the_first_alone(lab: RealLab,
 def test_two_names_at_once(lab: RealLab) -> None:
     one, other = at_once(lab, "boot quick web", "boot quick db")
     assert (one.out, other.out) == ("ham0:web running\n", "ham0:db running\n"), (one, other)
+
+
+def boot_twice(lab: RealLab, config: Path, elsewhere: str) -> list[Told]:
+    """Boot a guest on ham0, and, while that is built, one of its name with another configuration."""
+    with started(lab, "boot", "slow", "ham0:web") as one:
+        wait_for_gate(lab, "ham0")
+        with started(lab, "-f", str(config), "boot", "slow", elsewhere) as two:
+            until(lambda: two.poll() is not None or sh(lab, "ham1", "find /tmp -name gate"))
+            if two.poll() is None:
+                open_gate(lab, "ham1")
+            open_gate(lab, "ham0")
+            return [Told(command.wait(30), *command.communicate(), 0) for command in (one, two)]
+
+
+def exactly_one(lab: RealLab, *answers: Told) -> None:
+    """Assert that one of two boots of web made it, on one node, and that nothing is left of the other."""
+    made, failed = sorted(answers, key=lambda told: told.status)
+    assert made.status == 0, answers
+    complains(failed, "", "web")
+    found = [(states(lab, node), images(lab, node)) for node in ("ham0", "ham1")]
+    assert sorted(found, key=str) == [({"web": "running"}, ["web.qcow2"]), ({}, [])], answers
+
+
+def test_a_configuration_that_lists_the_nodes_in_another_order(lab: RealLab, templates: Path, tmp_path: Path) -> None:
+    template(templates, "slow", build=f"{WAIT}\n{BUILD}")
+    general, mark, nodes = (lab.path / "mclu.conf").read_text().partition("[nodes]\n")
+    (tmp_path / "other.conf").write_text(general + mark + "\n".join(reversed(nodes.splitlines())) + "\n")
+    exactly_one(lab, *boot_twice(lab, tmp_path / "other.conf", "ham1:web"))
+
+
+def test_a_configuration_that_calls_the_nodes_by_other_names(lab: RealLab, templates: Path, tmp_path: Path) -> None:
+    """So the name is held on two nodes, and only the guests themselves tell."""
+    template(templates, "slow", build=f"{WAIT}\n{BUILD}")
+    general, mark, _ = (lab.path / "mclu.conf").read_text().partition("[nodes]\n")
+    (tmp_path / "other.conf").write_text(f"{general}{mark}b address=ham0\na address=ham1\n")
+    exactly_one(lab, *boot_twice(lab, tmp_path / "other.conf", "a:web"))

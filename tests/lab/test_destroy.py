@@ -14,6 +14,7 @@ from tests.lab.booted import (
     states,
     template,
     traces,
+    uuid,
 )
 from tests.lab.reallab import RealLab
 from tests.lab.typed import Told, describe_guest, mclu, python, run_guest, virsh
@@ -251,6 +252,138 @@ def test_a_disk_that_stays_keeps_what_it_is_built_on(web: RealLab) -> None:
     assert images(web, "ham0") == ["by-hand.qcow2", "web.qcow2"]
 
 
+# What is at the place of one of its files: how it got there, what is kept, and what is there when the guest is gone.
+ODD: dict[str, tuple[str, dict[str, str], str]] = {
+    "a directory": (f"rm {SEED}; mkdir {SEED}; touch {SEED}/x", {SEED: "a directory"}, f"{SEED}/x"),
+    "a pipe": (f"rm {SEED}; mkfifo {SEED}", {SEED: "not a file"}, SEED),
+    "a mount": (f"echo >/tmp/x; mount --bind /tmp/x {SEED}", {SEED: "something is mounted on it"}, SEED),
+    "a link": (f"mv {SEED} /tmp/seed; ln -s /tmp/seed {SEED}", {"/tmp/seed": "not made by mclu"}, "/tmp/seed"),
+    "one of two names": (f"ln {SEED} /tmp/seed", {}, "/tmp/seed"),
+}
+
+
+@pytest.mark.parametrize("what", ODD)
+def test_what_somebody_has_put_in_the_place_of_a_file_stays(web: RealLab, what: str) -> None:
+    change, kept, stays = ODD[what]
+    sh(web, "ham0", change)
+    try:
+        assert destroyed(mclu(web, "destroy", "web")) == kept
+        assert states(web, "ham0") == {}
+        assert images(web, "ham0") == (["web.qcow2.seed"] if SEED in kept else [])
+        sh(web, "ham0", f"[ -e {stays} ]")
+    finally:
+        web.run("umount", "-q", SEED, node="ham0")
+
+
+def snapshot(lab: RealLab, guest: str, *more: str) -> None:
+    virsh(lab, "ham0", "snapshot-create-as", guest, "one", *more)
+
+
+def test_a_disk_that_was_moved_stays_with_its_overlay(web: RealLab) -> None:
+    """Without the name that the overlay has for it, the overlay would be lost."""
+    sh(web, "ham0", f"virsh -q destroy web; mv {DISK} /tmp/moved; ln -s /tmp/moved {DISK}; virsh -q start web")
+    snapshot(web, "web", "--disk-only", "--diskspec", f"vda,file={IMAGES}/web.one")
+    assert destroyed(mclu(web, "destroy", "web")) == {
+        f"{IMAGES}/web.one": "not made by mclu",
+        "/tmp/moved": "not made by mclu",
+        DISK: f"{IMAGES}/web.one is built on it",
+    }
+    assert images(web, "ham0") == ["web.one", "web.qcow2"]
+
+
+def test_a_file_that_a_snapshot_was_told_to_use_stays(web: RealLab) -> None:
+    """Also what libvirt has it built on: the file itself does not say so."""
+    sh(web, "ham0", "qemu-img create -q -f qcow2 /tmp/mine.qcow2 1M")
+    snapshot(web, "web", "--disk-only", "--diskspec", "vda,file=/tmp/mine.qcow2", "--reuse-external")
+    kept = destroyed(mclu(web, "destroy", "web"))
+    assert kept == {"/tmp/mine.qcow2": "not made by mclu", DISK: "/tmp/mine.qcow2 is built on it"}
+    sh(web, "ham0", f"[ -e /tmp/mine.qcow2 ] && [ -e {DISK} ]")
+
+
+def test_an_overlay_goes_but_not_what_somebody_has_put_below_it(web: RealLab) -> None:
+    hand = f"{IMAGES}/by-hand.qcow2"
+    make = f"virsh destroy web; qemu-img create -q -f qcow2 -F qcow2 -b {DISK} {hand};"
+    change = f"virsh dumpxml --inactive web | sed \"s|'{DISK}'|'{hand}'|\" >/tmp/w; virsh define /tmp/w; virsh start web"
+    sh(web, "ham0", make + change)
+    snapshot(web, "web", "--disk-only", "--diskspec", f"vda,file={IMAGES}/web.one")
+    assert destroyed(mclu(web, "destroy", "web")) == {hand: "not made by mclu", DISK: f"{hand} is built on it"}
+    assert images(web, "ham0") == ["by-hand.qcow2", "web.qcow2"]
+
+
+def test_an_overlay_that_another_guest_uses_stays(web: RealLab) -> None:
+    snapshot(web, "web", "--disk-only", "--diskspec", f"vda,file={IMAGES}/web.one")
+    virsh(web, "ham0", "destroy", "web")
+    define(web, A_DISK.format(kind="qcow2", file=f"{IMAGES}/web.one"))
+    assert destroyed(mclu(web, "destroy", "web")) == {f"{IMAGES}/web.one": "db uses it", DISK: "db uses it"}
+    assert images(web, "ham0") == ["web.one", "web.qcow2"]
+
+
+def test_a_guest_that_mclu_did_not_make_keeps_its_snapshots(lab: RealLab) -> None:
+    disk, overlay, memory = (f"{IMAGES}/db.{kind}" for kind in ("qcow2", "one", "memory"))
+    define(lab, A_DISK.format(kind="qcow2", file=disk), before=f"qemu-img create -q -f qcow2 {disk} 1M")
+    virsh(lab, "ham0", "start", "db")
+    snapshot(lab, "db", "--memspec", f"file={memory}", "--diskspec", f"vda,file={overlay}")
+    kept = destroyed(mclu(lab, "destroy", "db"), "ham0:db")
+    assert kept == dict.fromkeys((disk, overlay, memory), "not made by mclu")
+    assert (states(lab, "ham0"), images(lab, "ham0")) == ({}, ["db.memory", "db.one", "db.qcow2"])
+
+
+def test_disks_that_are_no_files_are_named(lab: RealLab) -> None:
+    sh(lab, "ham0", "mkdir /tmp/dir")
+    devices = [
+        "<disk type='network'><source protocol='nbd' name='x'><host name='h'/></source><target dev='vda'/></disk>",
+        "<disk type='volume'><source pool='lost' volume='v'/><target dev='vdb'/></disk>",
+        "<disk type='dir' device='floppy'><driver type='fat'/><source dir='/tmp/dir'/><target dev='fda'/></disk>",
+    ]
+    define(lab, "".join(devices))
+    kept = destroyed(mclu(lab, "destroy", "db"), "ham0:db")
+    assert kept == dict.fromkeys(("nbd:x", "lost/v", "/tmp/dir"), "not made by mclu")
+
+
+NVRAM = "/var/lib/libvirt/qemu/nvram/web_VARS.fd"
+
+
+def test_nvram_that_is_not_its_own(web: RealLab) -> None:
+    """libvirt would delete it, so nothing is done."""
+    sh(web, "ham0", f"set -e; {BELONGINGS['NVRAM']}")
+    define(web, os=f"<loader readonly='yes' type='pflash'>/tmp/firmware</loader><nvram>{NVRAM}</nvram>")
+    before = traces(web, "ham0")
+    told = mclu(web, "destroy", "web")
+    assert (told.status, told.out) == (1, "")
+    assert told.err == (
+        f"mclu: ham0: web cannot be destroyed without its NVRAM {NVRAM}, which has to stay (db uses it); "
+        "on the node: virsh undefine --keep-nvram web\n"
+    )
+    assert traces(web, "ham0") == before
+    virsh(web, "ham0", "undefine", "--keep-nvram", "db")
+    assert destroyed(mclu(web, "destroy", "web")) == {}
+    sh(web, "ham0", f"[ ! -e {NVRAM} ]")
+
+
+TWIN = "<domain type='qemu'><name>web</name><uuid>{uuid}</uuid><memory unit='MiB'>32</memory><os><type>hvm</type></os></domain>"
+
+
+def test_a_guest_that_is_on_another_node_too_keeps_its_files(web: RealLab) -> None:
+    """As after a migration on shared storage: they are the same files there."""
+    virsh(web, "ham0", "destroy", "web")
+    xml = TWIN.format(uuid=uuid(web, "ham0", "web"))
+    sh(web, "ham1", f"cat >/tmp/web.xml <<END\n{xml}\nEND\nvirsh -q create /tmp/web.xml")
+    kept = destroyed(mclu(web, "destroy", "ham0:web"))
+    assert kept == dict.fromkeys((DISK, SEED, KERNEL), "ham1:web has the same UUID")
+    assert (states(web, "ham0"), states(web, "ham1")) == ({}, {"web": "running"})
+    assert len(images(web, "ham0")) == 3
+
+
+def test_a_node_that_cannot_be_asked_whether_it_has_the_guest_is_told(web: RealLab) -> None:
+    web.freeze("ham1", libvirtd=True)
+    try:
+        told = mclu(web, "destroy", "ham0:web")
+    finally:
+        web.thaw("ham1", libvirtd=True)
+    assert told.out == "ham0:web destroyed\n"
+    told.complains("ham1", "cannot tell whether it has the same guest: libvirtd not answering")
+
+
 def test_a_guest_that_mclu_did_not_make(lab: RealLab) -> None:
     sh(lab, "ham0", f"qemu-img create -q -f qcow2 {IMAGES}/db.qcow2 1M")
     define(lab, A_DISK.format(kind="qcow2", file=f"{IMAGES}/db.qcow2"))
@@ -284,12 +417,12 @@ def test_what_cannot_be_read_stops_it_before_anything_is_done(web: RealLab) -> N
 
 
 def test_what_cannot_be_deleted_is_told_and_can_be_tried_again(web: RealLab) -> None:
-    sh(web, "ham0", f"mkdir {SEED}.new; touch {SEED}.new/x; mv {SEED} /tmp; mv {SEED}.new {SEED}")
+    sh(web, "ham0", f"mount --bind {IMAGES} {IMAGES} && mount -o remount,bind,ro {IMAGES}")
     told = mclu(web, "destroy", "web")
     assert (told.status, told.out) == (1, "")
     assert told.err.startswith("mclu: ham0: web is stopped, but not all of its files could be deleted: rm: ")
     assert states(web, "ham0") == {"web": "shut off"}
-    sh(web, "ham0", f"rm -r {SEED}")
+    sh(web, "ham0", f"umount {IMAGES}")
     assert destroyed(mclu(web, "destroy", "web")) == {}
     assert (states(web, "ham0"), images(web, "ham0")) == ({}, [])
 
@@ -304,7 +437,7 @@ from mclu_shell.config import load_config
 cloud = open_cloud(load_config(Path(os.environ["MCLU_CONFIG"])))
 def confirm(question):
     print(question)
-    subprocess.run(["ssh", "ham0", sys.argv[1]], check=True)
+    subprocess.run(["ssh", *sys.argv[1:]], check=True)
     return True
 command = load_command("destroy")
 for result in command.run(Context(lambda: cloud, print, confirm), command.parser().parse(["web"])):
@@ -312,17 +445,25 @@ for result in command.run(Context(lambda: cloud, print, confirm), command.parser
 """
 
 
+def test_a_guest_that_is_migrated_while_it_is_asked(web: RealLab) -> None:
+    said = python(web, ASKED, "ham1", f"cat >/tmp/web.xml <<END\n{TWIN.format(uuid=uuid(web, 'ham0', 'web'))}\nEND\n"
+        "virsh -q create /tmp/web.xml")  # fmt: skip
+    assert f"deleted: {DISK}" in said
+    assert f"kept: {DISK} (ham1:web has the same UUID)" in said
+    assert (states(web, "ham0"), len(images(web, "ham0"))) == ({}, 3)
+
+
 def test_what_others_do_while_it_is_asked(web: RealLab) -> None:
     """A file that another guest has come to use is not deleted, nor is a guest that has taken the name."""
     use = DEFINE.format(devices=A_DISK.format(kind="raw", file=SEED), os="")
-    said = python(web, ASKED, use)
+    said = python(web, ASKED, "ham0", use)
     assert re.match(r"web on ham0 \(running\), [\d.]+K on disk\n(  deleted: \S+\n){3}Destroy it\?\n", said), said
     assert f"kept: {SEED} (db uses it)" in said
     assert images(web, "ham0") == ["web.qcow2.seed"]
     sh(web, "ham0", f"rm {SEED}")
     boot(web)
     taken = f"virsh -q destroy web; virsh -q undefine web; virsh -q define {describe_guest(web, 'ham0', 'web')}"
-    assert "web has gone meanwhile" in python(web, ASKED, taken)
+    assert "web has gone meanwhile" in python(web, ASKED, "ham0", taken)
     assert states(web, "ham0") == {"db": "shut off", "web": "shut off"}
     assert len(images(web, "ham0")) == 3
 

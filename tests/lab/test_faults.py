@@ -97,7 +97,7 @@ def test_one_clear_line_and_the_others_in_full(lab: RealLab, fault: str) -> None
         told.complains("ham1", fact, *remedy)
     assert re.fullmatch(f"{HAM0}ham1 on, {fact}\n{HAM2}ham3 off\n", status.out), status.out
     assert [line.split()[:2] for line in listed.lines] == [["ham0:web", "running"]]
-    assert off.out == ""
+    assert off.out == "ham2 left on\n"
     assert is_on(lab, "ham1", "ham2")
 
 

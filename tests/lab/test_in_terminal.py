@@ -1,8 +1,7 @@
 """The interactive shell in a real pseudo-terminal, while real nodes come and go."""
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,29 +21,6 @@ def lab(lab4: RealLab) -> RealLab:
     lab4.power(on=["ham0", "ham1"])
     end_guests(lab4, "ham0", "ham1")
     return lab4
-
-
-@pytest.fixture
-def shells(lab: RealLab) -> Iterator[Callable[[], Terminal]]:
-    """Starts shells on the LAN, which end with the test."""
-    with ExitStack() as stack:
-
-        def start() -> Terminal:
-            program, *words = lab.command(str(MCLU))
-            terminal = Terminal(*words, program=program)
-            stack.callback(_leave, terminal)
-            terminal.expect_prompt()
-            return terminal
-
-        yield start
-
-
-def _leave(shell: Terminal) -> None:
-    if shell.is_running:
-        # A shell that is killed cannot tidy up.
-        shell.type(CTRL_D)
-        shell.status()
-    shell.close()
 
 
 def _answer(shell: Terminal, line: str) -> str:

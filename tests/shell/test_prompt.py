@@ -1,29 +1,38 @@
 """The prompt, in a real pseudo-terminal: what a person types, and what then stands on the screen."""
 
+import contextlib
 import os
 import re
+import signal
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
+import cmd2
 import pexpect
 import pyte
 import pytest
 
+from mclu_shell.commands import command_names
 from tests.conftest import MCLU
 
 LINES, COLUMNS = 30, 100
 CTRL_C, CTRL_D, ENTER, TAB = "\x03", "\x04", "\r", "\t"
 LIMIT_S = 10.0
+TOOLBAR = re.compile(r"\d+ on\b.*\d+ guests? running")
 
 
 class Terminal:
     """A program in a terminal of a fixed size, and its screen."""
 
     def __init__(self, *words: str, program: str = str(MCLU)) -> None:
-        environment = {**os.environ, "PROMPT_TOOLKIT_NO_CPR": "1", "TERM": "xterm-256color"}
+        environment = {**os.environ, "TERM": "xterm-256color"}
         self._screen = pyte.Screen(COLUMNS, LINES)
+        # As a real one it says where the cursor is, without which there is no line below the prompt.
+        self._screen.write_process_input = self._answer
         self._stream = pyte.Stream(self._screen)
         self._log = ""
         self._program = pexpect.spawn(
@@ -37,20 +46,50 @@ class Terminal:
         self._program.delaybeforesend = None
 
     @property
+    def _lines(self) -> list[str]:
+        return [line.rstrip() for line in self._screen.display]
+
+    @property
+    def toolbar(self) -> str:
+        """The last line, as long as there is a prompt."""
+        return self._lines[-1] if TOOLBAR.fullmatch(self._lines[-1]) else ""
+
+    @property
     def screen(self) -> str:
-        """What stands there, without the blanks at the ends of lines."""
-        return "\n".join(line.rstrip() for line in self._screen.display).rstrip()
+        """What stands above it, without the blanks at the ends of lines."""
+        return "\n".join(self._lines[:-1] if self.toolbar else self._lines).rstrip()
 
     @property
     def is_running(self) -> bool:
         return bool(self._program.isalive())
 
+    @property
+    def pid(self) -> int:
+        return int(self._program.pid)
+
+    @property
+    def children(self) -> list[int]:
+        """The processes that the program has started, and that still run."""
+        return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+
+    def hang_up(self) -> int:
+        """Take the terminal away, as closing its window does; the program's exit status."""
+        self._program.ptyproc.fileobj.close()
+        self._program.closed = True
+        self._program.ptyproc.closed = self._program.ptyproc.terminated = True
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+    def _answer(self, report: str) -> None:
+        # The program may have ended by now.
+        with contextlib.suppress(OSError):
+            self._program.send(report)
+
     def type(self, keys: str) -> None:
         self._program.send(keys)
 
-    def read_until(self, is_there: Callable[[str], object]) -> None:
+    def read_until(self, is_there: Callable[[str], object], seconds: float = LIMIT_S) -> None:
         """Read what the program writes until the screen is as it should be."""
-        deadline = time.monotonic() + LIMIT_S
+        deadline = time.monotonic() + seconds
         while not is_there(self.screen):
             assert time.monotonic() < deadline, (
                 f"not on the screen in time:\n{self.screen}\n--- all of it: {self._log!r}"
@@ -62,12 +101,31 @@ class Terminal:
             except pexpect.EOF:
                 assert is_there(self.screen), f"the program has ended:\n{self.screen}"
                 return
-            self._log += written
-            self._stream.feed(written)
+            self._feed(written)
 
-    def expect(self, pattern: str) -> None:
+    def read_a_little(self) -> None:
+        """Read what the program writes at once, if it does."""
+        with suppress(pexpect.TIMEOUT):
+            self._feed(self._program.read_nonblocking(65536, timeout=0.01))
+
+    def _feed(self, written: str) -> None:
+        self._log += written
+        self._stream.feed(written)
+
+    def expect(self, pattern: str, seconds: float = LIMIT_S) -> None:
         """Read until a regular expression matches somewhere on the screen."""
-        self.read_until(lambda screen: re.search(pattern, screen, re.MULTILINE))
+        self.read_until(lambda screen: re.search(pattern, screen, re.MULTILINE), seconds)
+
+    def expect_toolbar(self, words: str, seconds: float = LIMIT_S) -> None:
+        """Read until these words are in the line below the prompt."""
+        self.read_until(lambda _screen: words in self.toolbar, seconds)
+
+    def expect_echo(self, word: str) -> None:
+        """Type a line for a program that repeats it, so that it runs for certain."""
+        # Before the program is there, the line would be the prompt's.
+        self.read_until(lambda _screen: self.children)
+        self.type(word + ENTER)
+        self.expect(rf"^{word}\n{word}$")
 
     def expect_prompt(self) -> None:
         """Read until the program waits at an empty prompt."""
@@ -109,6 +167,18 @@ def shell(terminal: Callable[..., Terminal]) -> Terminal:
     return terminal("--demo")
 
 
+@pytest.fixture
+def runtime() -> Iterator[Path]:
+    """The directory for a user's sockets; the paths of sockets must be short, so it is not the test's own."""
+    with tempfile.TemporaryDirectory(prefix="mclu-test-", dir="/tmp") as directory:
+        yield Path(directory)
+
+
+@pytest.fixture(autouse=True)
+def _own_history(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+
+
 def test_it_greets_and_runs_commands(shell: Terminal) -> None:
     assert "4 nodes" in shell.screen
     assert "'help' lists the commands, Ctrl-D leaves." in shell.screen
@@ -128,19 +198,27 @@ def test_a_line_means_what_it_means_everywhere(shell: Terminal) -> None:
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("lst", "mclu: unknown command 'lst'; did you mean 'list'?"),
+        ("shutdwn", "mclu: unknown command 'shutdwn'; did you mean 'shutdown'?"),
         ("on hma1", "mclu: no such node 'hma1'; did you mean 'ham1'?"),
         ("status 'a", "mclu: no closing '"),
         ("off ham0", "mclu: ham0: not switched off: guests running: db, web"),
-        # Names of cmd2's own commands and settings.
-        ("set", "mclu: unknown command 'set'"),
-        ("macro create x y", "mclu: unknown command 'macro'"),
-        ("_eofx", "mclu: unknown command '_eofx'"),
     ],
 )
 def test_what_is_wrong_is_told_in_the_same_words(shell: Terminal, line: str, told: str) -> None:
     shell.run(line)
     assert f"\n{told}" in shell.screen
+
+
+def test_no_command_of_cmd2s_own_is_reached(shell: Terminal) -> None:
+    ours = {*command_names(), "run"}
+    theirs = sorted(name.removeprefix("do_") for name in dir(cmd2.Cmd) if name.startswith("do_"))
+    strange = [name for name in theirs if name not in ours]
+    assert {"_eof", "edit", "macro", "run_pyscript", "shell", "shortcuts"} <= set(strange)
+    for name in strange:
+        shell.run(name)
+        assert f"mclu: unknown command '{name}'" in shell.screen
+        shell.type("!clear" + ENTER)
+        shell.expect(r"\A(mclu>)?\s*mclu>\Z")
 
 
 def test_tab_completes_a_command(shell: Terminal) -> None:
@@ -189,13 +267,104 @@ def test_ctrl_c_ends_what_runs_and_nothing_else(
     assert "ham0 off" in shell.screen
 
 
-def test_ctrl_c_ends_a_program_of_the_users_shell(shell: Terminal) -> None:
-    shell.type("!echo begun; sleep 60" + ENTER)
-    shell.expect(r"^begun$")
+@pytest.mark.parametrize("line", ["!cat", "status ham1 | cat - /dev/tty"])
+def test_ctrl_c_ends_a_program_of_the_users_shell(shell: Terminal, line: str) -> None:
+    shell.type(line + ENTER)
+    shell.expect_echo("begun")
     shell.type(CTRL_C)
     shell.expect_prompt()
+    assert shell.children == []
+    shell.type(CTRL_D)
+    assert shell.status() == 130
+
+
+_DEAF_READER = """
+import signal
+signal.signal(signal.SIGINT, lambda *_: print("heard", flush=True))
+with open("/dev/tty") as typed:
+    for line in typed:
+        print("read", line, end="", flush=True)
+        if line == "end\\n":
+            break
+"""
+
+
+@pytest.mark.parametrize("line", ["!", "status ham1 | "])
+def test_ctrl_c_is_for_the_program_that_has_the_terminal(shell: Terminal, tmp_path: Path, line: str) -> None:
+    (tmp_path / "x.py").write_text(_DEAF_READER)
+    shell.type(f"{line}{sys.executable} ~/x.py" + ENTER)
+    shell.read_until(lambda _screen: shell.children)
+    shell.type("begun" + ENTER)
+    shell.expect(r"^read begun$")
+    # As an editor or a pager, it goes on.
+    for times in range(1, 4):
+        shell.type(CTRL_C)
+        shell.expect(rf"(heard(.|\n)*){{{times}}}")
+    shell.type("end" + ENTER)
+    shell.expect(r"^read end\n\n?mclu>\Z")
+
+
+def test_a_pager_has_the_terminal_and_gives_it_back(shell: Terminal) -> None:
+    shell.type("help help status list on off boot | less" + ENTER)
+    shell.expect(r"^:\Z")
+    shell.type(CTRL_C)
+    # It drops what is typed before it has heard of that.
+    while "(END)" not in shell.screen:
+        shell.type("G")
+        shell.read_a_little()
+    shell.type("q")
+    shell.expect_prompt()
     shell.run("status ham1")
-    assert "ham1 off" in shell.screen
+    assert shell.screen.endswith("ham1 off\nmclu>")
+
+
+def test_the_terminal_is_put_right_after_a_program_that_was_killed(shell: Terminal) -> None:
+    shell.run("!stty raw -echo; kill -9 $$")
+    shell.type("!cat" + ENTER)
+    shell.expect_echo("begun")
+    shell.type(CTRL_C)
+    shell.expect_prompt()
+
+
+def test_no_number_of_ctrl_c_ends_the_shell(shell: Terminal) -> None:
+    # Sent as signals, they come anywhere in the program.
+    for line in ("status", "!true", "list | cat", "!sleep 60", "", "status | sleep 60") * 5:
+        shell.type(line + ENTER)
+        for _ in range(5):
+            os.killpg(shell.pid, signal.SIGINT)
+            shell.read_a_little()
+    shell.type(CTRL_C * 2 + "!echo $((6 * 7))" + ENTER)
+    shell.expect(r"^42\nmclu>\Z")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_it_and_the_terminal_is_as_it_was(tmp_path: Path, number: signal.Signals) -> None:
+    program = Terminal("-c", 'stty -g; "$0" --demo; echo status=$?; stty -g', str(MCLU), program="/bin/sh")
+    program.expect_prompt()
+    program.type("half a line")
+    program.expect(r"^mclu> half a line\Z")
+    os.kill(program.children[0], number)
+    program.expect(rf"^status={128 + number}\n\S+\Z")
+    before, *_, after = program.screen.split("\n")
+    assert before == after
+    assert "Traceback" not in program.screen
+    program.close()
+
+
+@pytest.mark.parametrize("line", ["half a line", "!sleep 60" + ENTER, "status | sleep 60" + ENTER])
+def test_closing_the_window_ends_it_quietly_and_leaves_nothing(
+    tmp_path: Path, runtime: Path, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
+    program = Terminal("-c", f'exec "$0" --demo 2>{tmp_path}/err', str(MCLU), program="/bin/sh")
+    program.expect_prompt()
+    program.run("status ham1")
+    assert list(runtime.iterdir())
+    program.type(line)
+    program.expect(re.escape(line.strip()) + "$")
+    assert program.hang_up() == 129
+    assert list(runtime.rglob("*")) == []
+    assert (tmp_path / "err").read_text() == ""
 
 
 @pytest.mark.parametrize(("line", "status"), [("status", 0), ("on ham9", 1), ("lst", 2)])
@@ -203,6 +372,30 @@ def test_ctrl_d_leaves_with_the_status_of_the_last_command(shell: Terminal, line
     shell.run(line)
     shell.type(CTRL_D)
     assert shell.status() == status
+
+
+def test_a_line_without_a_command_keeps_the_status(shell: Terminal) -> None:
+    shell.run("lits")
+    shell.type(ENTER + CTRL_C + CTRL_D)
+    assert shell.status() == 2
+
+
+def test_ctrl_d_behind_a_line_does_nothing(shell: Terminal) -> None:
+    shell.type("status ham1" + CTRL_D + CTRL_D + ENTER)
+    shell.expect(r"^mclu> status ham1\nham1 off\nmclu>\Z")
+
+
+def test_ctrl_z_suspends_it_as_it_does_any_program() -> None:
+    program = Terminal("--norc", "--noprofile", "-i", program="/bin/bash")
+    program.type(f"PS1='bash> '; {MCLU} --demo" + ENTER)
+    program.expect_prompt()
+    program.type("status" + "\x1a")
+    program.expect(r"Stopped(?s:.*)^bash>\Z")
+    program.type("fg" + ENTER)
+    program.expect(r"^mclu> status\Z")
+    program.type(" ham1" + ENTER)
+    program.expect(r"^ham1 off\nmclu>\Z")
+    program.close()
 
 
 @pytest.mark.parametrize("line", ["quit", "exit", "status ham1; quit"])

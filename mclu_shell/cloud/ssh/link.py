@@ -1,6 +1,5 @@
-"""One authenticated SSH connection to a node: run a command there, reach a socket there. Imports paramiko."""
+"""One authenticated SSH connection to a node: run a command there, reach a socket there."""
 
-import base64
 import contextlib
 import logging
 import shlex
@@ -8,29 +7,21 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
-from pathlib import Path
 
-from mclu_shell.cloud.dial import SSHD_HANGS
-from mclu_shell.cloud.hostkeys import KnownKey, known_keys, listed_name
-from mclu_shell.cloud.lean import lean_imports
+import paramiko
+
 from mclu_shell.cloud.process import Completed, split_lines
+from mclu_shell.cloud.ssh.login import authenticate, handshake
 from mclu_shell.cloud.sshconfig import Target
-from mclu_shell.errors import HostKeyUnknown, LinkLost, SSHFault, SSHSilent
-
-with lean_imports():
-    import paramiko
-    from paramiko.agent import AgentSSH
-    from paramiko.pkey import UnknownKeyType
+from mclu_shell.errors import LinkLost, SSHFault
 
 _log = logging.getLogger(__name__)
-# What paramiko would write by itself belongs in our errors; nothing may write into the prompt.
-logging.getLogger("paramiko").addHandler(logging.NullHandler())
-logging.getLogger("paramiko").propagate = False
 
 _START_TIMEOUT_S = 10.0
 # After so long a silence of a running command, sshd is asked whether it is still there, and given as long to answer.
 _SILENT_S = 3.0
+# RFC 4254, section 5.1: SSH_OPEN_ADMINISTRATIVELY_PROHIBITED.
+_PROHIBITED = 1
 _STREAM_LOCAL = "direct-streamlocal@openssh.com"
 
 
@@ -113,8 +104,8 @@ class Link:
         self._transport = _Transport(sock)
         self._asking = threading.Lock()
         try:
-            _handshake(self._transport, target, deadline)
-            _authenticate(self._transport, target, deadline)
+            handshake(self._transport, target, deadline)
+            authenticate(self._transport, target, deadline)
         except BaseException:
             self._transport.close()
             raise
@@ -206,154 +197,3 @@ class Link:
     def close(self) -> None:
         """End the connection; what waits on it ends at once."""
         self._transport.close()
-
-
-# RFC 4254, section 5.1: SSH_OPEN_ADMINISTRATIVELY_PROHIBITED.
-_PROHIBITED = 1
-# How much too early paramiko's timers may go off.
-_TIMERS_S = 0.2
-
-
-def _handshake(transport: _Transport, target: Target, deadline: float) -> None:
-    """Exchange keys, and check the host key before anything is told to the other side."""
-    listed, known = _known(target)
-    # As ssh does: ask first for the kinds of key that we know of this host, or it would show another one.
-    preferred = [kind for key in known if not key.marker for kind in _signatures(key.kind)]
-    offered = transport.get_security_options()
-    offered.key_types = list(dict.fromkeys([k for k in preferred if k in offered.key_types] + list(offered.key_types)))
-    left = max(0.1, deadline - time.monotonic())
-    transport.banner_timeout = transport.handshake_timeout = left
-    try:
-        transport.start_client(timeout=left)
-        # start_client returns at its time limit as if all were well; without a session this raises.
-        shown = transport.get_remote_server_key()
-    except (paramiko.SSHException, OSError, EOFError) as error:
-        # paramiko says the same of an sshd that keeps silent and of one that hangs up: time tells.
-        if time.monotonic() >= deadline - _TIMERS_S:
-            raise SSHSilent("ssh: not answering", place=target.node, remedy=SSHD_HANGS) from error
-        if "banner" in str(error):
-            raise SSHSilent("ssh: connection closed at once", place=target.node, remedy=_see(target)) from error
-        raise SSHFault(f"ssh: {error}", place=target.node, remedy=_see(target)) from error
-    _check_host_key(shown, known, target, listed)
-
-
-def _known(target: Target) -> tuple[str, list[KnownKey]]:
-    """The lines of known_hosts about a node, and the name in them, as ssh looks for it: the alias, or the address.
-
-    The name in mclu.conf comes last: under it stands a node whose address mclu.conf alone knows. Without any line for
-    the node's port, those for port 22 are returned with no name: as for ssh, they may vouch for a key, but not
-    against one.
-    """
-    if target.host_key_name:
-        # ssh adds no port to an alias.
-        return target.host_key_name, known_keys(target.known_hosts, target.host_key_name, 22)
-    for name in (target.host, target.node):
-        if known := known_keys(target.known_hosts, name, target.port):
-            return listed_name(name, target.port), known
-    return "", [line for name in (target.host, target.node) for line in known_keys(target.known_hosts, name, 22)]
-
-
-def _signatures(kind: str) -> list[str]:
-    """The signature algorithms of a kind of key (RFC 8332 for RSA)."""
-    return ["rsa-sha2-512", "rsa-sha2-256"] if kind == "ssh-rsa" else [kind]
-
-
-def _check_host_key(shown: paramiko.PKey, known: list[KnownKey], target: Target, listed: str) -> None:
-    same = [line for line in known if (line.kind, line.key) == (shown.get_name(), shown.get_base64())]
-    revoked = [line for line in same if line.marker == "@revoked"]
-    plain = [line for line in known if not line.marker]
-    if revoked:
-        raise SSHFault(
-            "ssh: this host key is revoked",
-            place=target.node,
-            remedy=f"{revoked[0].place} says so; do not trust it",
-        )
-    if any(not line.marker for line in same):
-        return
-    if listed and any(line.kind == shown.get_name() for line in plain):
-        raise SSHFault(
-            "ssh: host key has CHANGED",
-            place=target.node,
-            remedy="somebody may be listening in; if the node was installed anew: "
-            f"ssh-keygen -R {shlex.quote(listed)}, then '{target.login}' (known key: {plain[0].place})",
-        )
-    raise HostKeyUnknown(
-        "ssh: host key not known",
-        place=target.node,
-        remedy=f"run '{target.login}' once to check its key {shown.fingerprint} and keep it",
-    )
-
-
-def _authenticate(transport: _Transport, target: Target, deadline: float) -> None:
-    """Log in with the agent's keys, then with the key files, as ssh would."""
-    locked: list[Path] = []
-    for key in _keys(target, locked):
-        transport.auth_timeout = max(0.1, deadline - time.monotonic())
-        try:
-            transport.auth_publickey(target.user, key)
-        except paramiko.BadAuthenticationType:
-            break
-        except paramiko.AuthenticationException as error:
-            if "timeout" in str(error).lower():
-                raise SSHFault("ssh: login not answered", place=target.node, remedy=_see(target)) from error
-            if not transport.is_active():
-                break
-        except (paramiko.SSHException, OSError, EOFError) as error:
-            raise LinkLost("ssh: connection lost during login", place=target.node, remedy=_see(target)) from error
-        else:
-            return
-    remedy = f"ssh-add {locked[0]} (it has a passphrase)" if locked else _see(target)
-    raise SSHFault(f"ssh: permission denied for {target.user}", place=target.node, remedy=remedy)
-
-
-def _see(target: Target) -> str:
-    return f"see what '{target.login}' says"
-
-
-def _keys(target: Target, locked: list[Path]) -> Iterator[paramiko.PKey]:
-    """The keys to offer, best first; files that need a passphrase are noted in `locked`."""
-    own = [key for file in target.identities if (key := _load(file, locked)) is not None]
-    wanted = {key.asbytes() for key in own} | {blob for file in target.identities if (blob := _public(file))}
-    held: list[paramiko.PKey] = list(_agent_keys(target.agent)) if target.agent else []
-    yield from (key for key in held if key.asbytes() in wanted)
-    if not target.identities_only:
-        yield from (key for key in held if key.asbytes() not in wanted)
-    yield from own
-
-
-def _agent_keys(path: str) -> tuple[paramiko.PKey, ...]:
-    """The keys of the agent that listens on `path`; none if it does not answer."""
-    agent = AgentSSH()
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        connection.settimeout(2.0)
-        connection.connect(path)
-        agent._connect(connection)  # type: ignore[attr-defined]  # noqa: SLF001  (paramiko.Agent itself knows only $SSH_AUTH_SOCK)
-    except (OSError, paramiko.SSHException):
-        connection.close()
-        return ()
-    return tuple(agent.get_keys())
-
-
-@lru_cache(maxsize=64)
-def _read_key(file: Path, _stamp: int) -> paramiko.PKey:
-    """Parse a key file once for all nodes, for as long as it stays the same."""
-    return paramiko.PKey.from_path(file)
-
-
-def _load(file: Path, locked: list[Path]) -> paramiko.PKey | None:
-    try:
-        return _read_key(file, file.stat().st_mtime_ns)
-    except (paramiko.PasswordRequiredException, TypeError):
-        # cryptography, which parses the file for paramiko, reports a missing passphrase as a TypeError.
-        locked.append(file)
-    except (OSError, ValueError, paramiko.SSHException, UnknownKeyType) as error:
-        _log.debug("%s: not used: %s", file, error)
-    return None
-
-
-def _public(file: Path) -> bytes:
-    """The public half beside a key file, by which a key that only the agent holds is recognised."""
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        return base64.b64decode(file.with_name(file.name + ".pub").read_text(encoding="utf-8").split()[1])
-    return b""

@@ -1,0 +1,41 @@
+"""What this program has asked for lately, so that what comes of it surprises nobody."""
+
+import time
+
+# A guest that is asked to shut down takes its time; what is done to one at once, libvirt tells at once.
+_LATER_S = 600.0
+_AT_ONCE_S = 10.0
+_WAKING_S = 180.0
+_ENDING = {"shutdown": _LATER_S, "stop": _AT_ONCE_S, "undefine": _AT_ONCE_S, "reset": _AT_ONCE_S, "reboot": _LATER_S}
+
+
+class Asked:
+    """Requests to one node and its guests; each is forgotten when it should have been done."""
+
+    def __init__(self) -> None:
+        self._until: dict[str, float] = {}
+
+    def guest(self, uuid: str, verb: str) -> None:
+        """A guest was asked to do this (one of `Hypervisor.change`'s verbs)."""
+        if verb in _ENDING:
+            self._until[uuid] = time.monotonic() + _ENDING[verb]
+
+    def power_off(self) -> None:
+        """The node itself was asked to switch off."""
+        self._until["off"] = time.monotonic() + _LATER_S
+
+    def wake(self) -> None:
+        """The node was asked to switch on; what was asked before is over."""
+        self._until = {"on": time.monotonic() + _WAKING_S}
+
+    def for_guest(self, uuid: str) -> bool:
+        """Whether a guest's end was asked for."""
+        return time.monotonic() < self._until.get(uuid, 0.0)
+
+    def for_power_off(self) -> bool:
+        """Whether the node's end was asked for."""
+        return self.for_guest("off")
+
+    def for_waking(self) -> bool:
+        """Whether the node is expected to come up."""
+        return self.for_guest("on")

@@ -1,0 +1,78 @@
+"""The connections of an open shell, for the one-shots of the same user: told in its run-time directory.
+
+A shell writes which configuration it serves and what the sockets of its nodes are called, and answers on a socket
+of its own, so that a shell that hangs is not waited for.
+"""
+
+import contextlib
+import json
+import os
+import socket
+import stat
+import threading
+from pathlib import Path
+
+from mclu_shell.cloud.recollection import config_identity
+from mclu_shell.cloud.rundir import other_directories
+from mclu_shell.config import Config
+
+_TOLD, _ALIVE = "share.json", "alive.sock"
+# A shell that is there answers in less than a millisecond.
+_PATIENCE_S = 0.1
+
+
+class Share:
+    """Offers the sockets of this process, `paths` by the nodes' names, until it is closed."""
+
+    def __init__(self, config: Config, directory: Path, paths: dict[str, Path]) -> None:
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener.bind(str(directory / _ALIVE))
+        (directory / _ALIVE).chmod(0o600)
+        self._listener.listen()
+        threading.Thread(target=self._answer, name="share", daemon=True).start()
+        told = {"config": config_identity(config), "sockets": {name: str(path) for name, path in paths.items()}}
+        # Under its name only when it is whole.
+        aside = directory / f".{_TOLD}"
+        aside.touch(mode=0o600)
+        aside.write_text(json.dumps(told), encoding="utf-8")
+        aside.rename(directory / _TOLD)
+
+    def _answer(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                with connection, contextlib.suppress(OSError):
+                    connection.sendall(b"1")
+
+    def close(self) -> None:
+        """Answer no more."""
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+
+def find_shared(config: Config) -> dict[str, Path]:
+    """The sockets that an open shell of this user has for the same configuration, by node; empty if there is none."""
+    for directory in other_directories():
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            told = json.loads((directory / _TOLD).read_text(encoding="utf-8"))
+            if told["config"] == config_identity(config) and _is_alive(directory):
+                return {name: Path(path) for name, path in told["sockets"].items()}
+    return {}
+
+
+def _is_alive(directory: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(_PATIENCE_S)
+        connection.connect(str(directory / _ALIVE))
+        return connection.recv(1) == b"1"
+
+
+def cut_connections(path: Path) -> None:
+    """End this process's connections to a unix socket, also those that a library has made."""
+    for number in os.listdir("/proc/self/fd"):  # noqa: PTH208 – a list before anything is opened.
+        with contextlib.suppress(OSError):
+            if stat.S_ISSOCK(os.fstat(int(number)).st_mode):
+                with socket.socket(fileno=os.dup(int(number))) as connection:
+                    if connection.family == socket.AF_UNIX and connection.getpeername() == str(path):
+                        connection.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,58 @@
+"""Taking a new guest back: nothing of it is left, however its boot has ended."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from mclu_shell.cloud.domainxml import GuestSpec
+from mclu_shell.cloud.node import Node
+from mclu_shell.errors import MCluError, NodeFault, NotFound
+
+# What a user may send while we clean up: Ctrl-C, a kill, and the end of the terminal.
+_IMPATIENT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextmanager
+def all_or_nothing(node: Node, guest: GuestSpec) -> Iterator[None]:
+    """Take back what was defined and kept, if the block fails or is interrupted; NodeFault if that is not possible."""
+    try:
+        yield
+    except BaseException as error:
+        with _undisturbed():
+            if _undo(node, guest):
+                raise
+        why = error.fact if isinstance(error, MCluError) else "interrupted"
+        remedy = f"if anything is left of it, 'destroy {node.name}:{guest.name}' removes that"
+        raise NodeFault(why, place=node.name, remedy=remedy) from error
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Have Ctrl-C and the like wait: an impatient second one must not leave half a guest."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in _IMPATIENT}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _undo(node: Node, guest: GuestSpec) -> bool:
+    """Whether nothing is left. By its UUID, because the name may be that of a guest that somebody else has defined."""
+    try:
+        # Asked first, because an answer to this is not waited for as long as one to a change.
+        state = node.fetch(lambda hypervisor: hypervisor.fetch_state(guest.name))
+        if state is not None:
+            with suppress(NotFound):
+                node.change_guest(guest.name, "stop", guest.uuid)
+        is_removed = node.run(["rm", "-f", "--", *guest.files]).status == 0
+        if state is not None:
+            with suppress(NotFound):
+                node.change_guest(guest.name, "undefine", guest.uuid)
+    except MCluError:
+        return False
+    return is_removed

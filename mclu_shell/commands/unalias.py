@@ -1,0 +1,30 @@
+"""Forget aliases.
+
+Those of ~/.config/mclu/mclurc are there again in the next shell.
+
+  unalias st
+"""
+
+import argparse
+from collections.abc import Iterator
+
+from mclu_shell.command import Context, Group, Parser
+from mclu_shell.errors import NotFound, UsageError, near
+from mclu_shell.results import Result
+
+GROUP = Group.SHELL
+
+
+def add_arguments(parser: Parser) -> None:
+    """Their names."""
+    parser.add_argument("names", nargs="+", metavar="NAME", help="alias to forget")
+
+
+def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
+    """Nothing, unless there is none of a name."""
+    if context.prompt is None:
+        raise UsageError("unalias: only the interactive shell has aliases")
+    known = context.prompt.aliases
+    for name in args.names:
+        if known.pop(name, None) is None:
+            yield NotFound(f"no such alias {name!r}", remedy=near(name, sorted(known)))

@@ -1,0 +1,48 @@
+"""What goes on behind the prompt: the nodes are kept connected, and the prompt is told of changes."""
+
+import threading
+from collections.abc import Callable
+
+from mclu_shell.errors import MCluError
+from mclu_shell.session import Session
+from mclu_shell.shell.toolbar import toolbar_text
+
+# What can be set at the prompt, and is.
+DEFAULTS = {"alerts": "on"}
+
+
+class Live:
+    """Begins when the prompt stands; `redraw` and `alert` may be called by any thread."""
+
+    def __init__(
+        self, session: Session, redraw: Callable[[], None], settings: dict[str, str], alert: Callable[[str], None]
+    ) -> None:
+        self._session = session
+        self._settings = settings
+        self._redraw = redraw
+        self._alert = alert
+        self._is_begun = False
+
+    def begin(self) -> None:
+        """Connect the nodes in the background; a second call does nothing."""
+        if not self._is_begun:
+            self._is_begun = True
+            # Importing what connects takes longer than a person likes to wait for a key to be shown.
+            threading.Thread(target=self._run, name="live", daemon=True).start()
+
+    def _run(self) -> None:
+        try:
+            cloud = self._session.open_cloud()
+        except MCluError:
+            # The command that needs the cloud tells.
+            return
+        cloud.keep_live(self._redraw, self._tell)
+
+    def _tell(self, words: str) -> None:
+        if self._settings["alerts"] == "on":
+            self._alert(words)
+
+    def toolbar(self) -> str:
+        """The line below the prompt."""
+        cloud = self._session.opened
+        return toolbar_text(cloud.snapshot) if cloud is not None else ""

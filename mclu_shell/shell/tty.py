@@ -1,0 +1,28 @@
+"""The terminal that the prompt is in: kept as it was found, and let go of when it is lost."""
+
+import contextlib
+import os
+import termios
+from typing import TextIO
+
+
+class PromptTerminal:
+    """Where lines are typed, and where answers go."""
+
+    def __init__(self, given: TextIO, out: TextIO) -> None:
+        self._given, self._out = given, out
+        self._found = None
+        # A terminal that has gone has no settings.
+        with contextlib.suppress(termios.error):
+            self._found = termios.tcgetattr(given)
+
+    def settle(self) -> None:
+        """Set it as it was found: a program that is killed leaves it as it has made it."""
+        if self._found is not None:
+            with contextlib.suppress(termios.error):
+                termios.tcsetattr(self._given, termios.TCSANOW, self._found)
+
+    def let_go_if_lost(self) -> None:
+        """Say nothing more to a terminal that has gone: what prompt_toolkit has left to write would fail."""
+        if not self._given.isatty():
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._out.fileno())

@@ -1,0 +1,78 @@
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+from mclu_shell.cloud.answers import with_answers
+from mclu_shell.cloud.node import Node
+from mclu_shell.cloud.parallel import gather
+from mclu_shell.errors import NeedsAnswer, NodeOff, Question
+
+
+@dataclass(frozen=True)
+class Door:
+    """What a node needs here: a name, and the word that opens it; the words are the same for some."""
+
+    name: str
+    lock: str = ""
+
+
+class House:
+    """Doors whose locks open once the right word was said."""
+
+    def __init__(self, *doors: Door, is_secret: bool = True) -> None:
+        self.doors = doors
+        self.open = {""}
+        self.is_secret = is_secret
+        self.asked: list[str] = []
+
+    def enter(self, door: Node) -> str:
+        lock = cast("Door", door).lock
+        if lock == "off":
+            raise NodeOff(door.name)
+        if lock not in self.open:
+
+            def answer(said: str) -> bool:
+                if said == lock:
+                    self.open.add(lock)
+                return said == lock
+
+            raise NeedsAnswer(
+                "locked", Question(f"word for {lock}: ", answer, self.is_secret), place=door.name, remedy=""
+            )
+        return f"in {door.name}"
+
+    def visit(self, person: Callable[[str], str | None]) -> list[str]:
+        def asker(question: Question) -> str | None:
+            self.asked.append(question.text)
+            return person(question.text)
+
+        nodes = [cast("Node", door) for door in self.doors]
+        outcomes = with_answers(gather(nodes, self.enter), self.enter, asker)
+        return [outcome.value or str(outcome.error) for outcome in outcomes]
+
+
+def test_one_answer_may_open_several_and_the_others_are_as_they_were() -> None:
+    house = House(Door("a", "red"), Door("b"), Door("c", "red"), Door("d", "off"), Door("e", "blue"))
+    words = {"word for red: ": "red", "word for blue: ": "blue"}
+    assert house.visit(words.get) == ["in a", "in b", "in c", "d: is off; 'on d' wakes it", "in e"]
+    assert house.asked == ["word for red: ", "word for blue: "]
+
+
+def test_who_says_nothing_is_not_asked_again() -> None:
+    house = House(Door("a", "red"), Door("b", "red"), Door("c", "blue"))
+    assert house.visit(lambda text: None if "red" in text else "blue") == ["a: locked", "b: locked", "in c"]
+    assert house.asked == ["word for red: ", "word for blue: "]
+
+
+def test_a_secret_may_be_mistyped_twice() -> None:
+    said = iter(["rde", "erd", "red"])
+    assert House(Door("a", "red")).visit(lambda _text: next(said)) == ["in a"]
+    wrong = House(Door("a", "red"))
+    assert wrong.visit(lambda _text: "wrong") == ["a: locked"]
+    assert len(wrong.asked) == 3
+
+
+def test_what_is_no_secret_is_asked_once() -> None:
+    house = House(Door("a", "red"), is_secret=False)
+    assert house.visit(lambda _text: "no") == ["a: locked"]
+    assert len(house.asked) == 1

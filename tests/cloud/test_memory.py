@@ -1,0 +1,87 @@
+import threading
+
+from mclu_shell.cloud.guest import Guest, GuestEvent, NodeInfo, NodeReport
+from mclu_shell.cloud.memory import NodeMemory
+from mclu_shell.cloud.state import NodeState, NodeView, Phase
+
+INFO = NodeInfo(8, 32 << 30, 16 << 30)
+
+
+def guest(name: str, state: str = "running", *addresses: str) -> Guest:
+    return Guest("ham0", name, f"uuid-of-{name}", state, 1 << 30, 1, addresses)
+
+
+def states(memory: NodeMemory) -> dict[str, str]:
+    return {guest.name: guest.state for guest in memory.view.guests}
+
+
+def test_what_was_not_asked_for_stays_known() -> None:
+    memory = NodeMemory("ham0")
+    memory.listed((guest("db"), guest("old", "shut off"), guest("web")), None)
+    # db has stopped; of those that do not run nothing was said.
+    memory.listed((guest("web"),), True)
+    assert states(memory) == {"old": "shut off", "web": "running"}
+    memory.listed((guest("db", "shut off"), guest("old", "shut off")), False)
+    assert states(memory) == {"db": "shut off", "old": "shut off", "web": "running"}
+
+
+def test_an_address_stays_known_as_long_as_its_guest_runs() -> None:
+    memory = NodeMemory("ham0")
+    memory.listed((guest("web", "running", "10.0.0.9"),), None)
+    memory.listed((guest("web"),), None)
+    assert memory.view.guests[0].addresses == ("10.0.0.9",)
+    memory.happened(GuestEvent("uuid-of-web", "web", "shut off"))
+    assert memory.view.guests[0].addresses == ()
+
+
+def test_an_event_changes_the_guest_that_it_is_about() -> None:
+    memory = NodeMemory("ham0")
+    memory.reported(NodeReport(INFO, (guest("db"), guest("web"))))
+    memory.happened(GuestEvent("uuid-of-web", "web", "paused"))
+    assert states(memory) == {"db": "running", "web": "paused"}
+    memory.happened(GuestEvent("uuid-of-web", "web", None))
+    memory.happened(GuestEvent("uuid-of-another", "new", "running"))
+    assert states(memory) == {"db": "running", "web": "paused"}
+    assert memory.view.info == INFO
+
+
+def test_listeners_are_told_of_changes_alone_and_in_their_order() -> None:
+    memory = NodeMemory("ham0")
+    told: list[tuple[Phase, Phase]] = []
+    memory.listener = lambda before, now: told.append((before.state.phase, now.state.phase))
+    memory.note(Phase.ON)
+    since = memory.view.state.since_s
+    memory.note(Phase.ON)
+    assert memory.view.state.since_s == since
+    memory.note(Phase.FAULTY, "why")
+    memory.note(Phase.FAULTY, "why")
+    memory.note(Phase.FAULTY, "another")
+    faulty = (Phase.FAULTY, Phase.FAULTY)
+    assert told == [(Phase.UNSEEN, Phase.ON), (Phase.ON, Phase.FAULTY), faulty]
+    memory.listed((guest("web"),), None)
+    memory.listed((guest("web"),), None)
+    assert told[3:] == [faulty]
+
+
+def test_what_an_earlier_shell_knew_gives_way_to_what_is_known_now() -> None:
+    old = NodeView("ham0", NodeState(Phase.ON, 0.0), (guest("old"),), INFO, 1.0)
+    memory = NodeMemory("ham0")
+    memory.recall(old)
+    assert (memory.view.state.phase, states(memory), memory.view.info) == (Phase.UNSEEN, {"old": "running"}, INFO)
+    memory.listed((), None)
+    memory.recall(old)
+    assert states(memory) == {}
+
+
+def test_changes_by_many_threads_lose_nothing() -> None:
+    memory = NodeMemory("ham0")
+    memory.listed(tuple(guest(str(i)) for i in range(50)), None)
+    threads = [
+        threading.Thread(target=memory.happened, args=(GuestEvent(f"uuid-of-{i}", str(i), "shut off"),))
+        for i in range(50)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(states(memory).values()) == {"shut off"}

@@ -1,0 +1,66 @@
+import socket
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mclu_shell.cloud.rundir import RunDirectory
+from mclu_shell.cloud.share import Share, cut_connections, find_shared
+from mclu_shell.config import parse_config
+
+CONFIG = parse_config("[nodes]\nham0\nham1 user=me", Path("x.conf"))
+OTHER = parse_config("[nodes]\nham0\nham1 user=you", Path("x.conf"))
+
+
+@pytest.fixture
+def shell(monkeypatch: pytest.MonkeyPatch, short_directory: Path) -> Iterator[RunDirectory]:
+    """The run-time directory of a shell that shares its connections."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(short_directory))
+    directory = RunDirectory()
+    share = Share(CONFIG, directory.path, {"ham0": directory.path / "0.sock"})
+    yield directory
+    share.close()
+    directory.remove()
+
+
+def test_a_one_shot_finds_the_sockets_of_a_shell(shell: RunDirectory) -> None:
+    assert find_shared(CONFIG) == {"ham0": shell.path / "0.sock"}
+    for file in shell.path.iterdir():
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_another_configuration_does_not(shell: RunDirectory) -> None:
+    assert find_shared(OTHER) == {}
+
+
+def test_nor_does_anybody_when_others_could_have_made_them(shell: RunDirectory) -> None:
+    shell.path.chmod(0o770)
+    assert find_shared(CONFIG) == {}
+
+
+def test_what_a_dead_shell_has_left_is_not_used(monkeypatch: pytest.MonkeyPatch, short_directory: Path) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(short_directory))
+    directory = RunDirectory()
+    Share(CONFIG, directory.path, {"ham0": directory.path / "0.sock"}).close()
+    assert find_shared(CONFIG) == {}
+    (directory.path / "share.json").write_text("{")
+    assert find_shared(CONFIG) == {}
+
+
+def test_cutting_ends_the_connections_to_one_socket_alone(short_directory: Path) -> None:
+    paths = [short_directory / "a", short_directory / "b"]
+    listeners = [socket.socket(socket.AF_UNIX) for _ in paths]
+    for listener, path in zip(listeners, paths, strict=True):
+        listener.bind(str(path))
+        listener.listen()
+    ends = [socket.socket(socket.AF_UNIX) for _ in paths]
+    for end, path in zip(ends, paths, strict=True):
+        end.connect(str(path))
+        end.settimeout(0.2)
+    cut_connections(paths[0])
+    assert ends[0].recv(1) == b""
+    with pytest.raises(TimeoutError):
+        ends[1].recv(1)
+    for each in (*listeners, *ends):
+        each.close()

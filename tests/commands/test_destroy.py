@@ -1,0 +1,96 @@
+"""destroy on simulated nodes: what it asks whom, and what it says. What it deletes on real ones, see tests/lab."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import InProcess
+
+pytestmark = pytest.mark.skipif(shutil.which("qemu-img") is None, reason="qemu-img is not installed")
+
+UUID = "11111111-2222-4333-8444-555555555555"
+GUEST = """<domain type="test"><name>{name}</name><uuid>{uuid}</uuid>
+<metadata><m:guest xmlns:m="urn:mclu:1" uuid="{uuid}"><m:file>{disk}</m:file></m:guest></metadata>
+<memory unit="MiB">64</memory><os><type>hvm</type></os><devices>{devices}</devices></domain>"""
+OFF = ["off address=127.0.0.1 port={off}"]
+FAULTY = [*OFF, "faulty address=127.0.0.1 port={faulty}"]
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Path:
+    """The file that mclu made for web."""
+    disk = tmp_path / "web.qcow2"
+    disk.write_bytes(bytes(65536))
+    return disk
+
+
+@pytest.fixture
+def make(
+    tmp_path: Path, disk: Path, clouds: Callable[..., InProcess], silent_port: int, closed_port: int
+) -> Callable[..., InProcess]:
+    """Makes a cloud of ham0, on which is web, ham1 with these guests by UUID, and more nodes."""
+
+    def made(more: list[str], devices: str = "", **others: str) -> InProcess:
+        guests = {"ham0": {"web": UUID}, "ham1": others}
+        for node, there in guests.items():
+            xmls = (GUEST.format(name=name, uuid=uuid, disk=disk, devices=devices) for name, uuid in there.items())
+            (tmp_path / f"{node}.xml").write_text(f"<node>{''.join(xmls)}</node>")
+        lines = [f"{node} via=local uri=test://{tmp_path}/{node}.xml" for node in guests]
+        text = "\n".join(["[nodes]", *lines, *more])
+        return clouds(text.format(off=silent_port, faulty=closed_port))
+
+    return made
+
+
+def test_its_files_go_where_no_other_node_has_it(make: Callable[..., InProcess], disk: Path) -> None:
+    answer = make(OFF, db=UUID.replace("1", "2"))("destroy ham0:web")
+    assert (answer.status, answer.out, answer.err) == (0, "ham0:web destroyed\n", "")
+    assert not disk.exists()
+
+
+def test_its_files_stay_where_another_node_has_it_too(make: Callable[..., InProcess], disk: Path) -> None:
+    mclu = make(OFF, mig=UUID)
+    answer = mclu("destroy ham0:web")
+    assert (answer.status, answer.err) == (0, "")
+    assert answer.out == f"ham0:web destroyed\n  kept: {disk} (ham1:mig has the same UUID)\n"
+    assert disk.exists()
+    assert mclu("list --all").out.split()[0] == "ham1:mig"
+
+
+def test_a_node_that_cannot_be_asked_is_told(make: Callable[..., InProcess], disk: Path, closed_port: int) -> None:
+    answer = make(FAULTY)("destroy ham0:web")
+    assert (answer.status, answer.out) == (1, "ham0:web destroyed\n")
+    fault = f"ssh: connection refused on port {closed_port}"
+    assert answer.err.startswith(f"mclu: faulty: cannot tell whether it has the same guest: {fault}")
+    assert len(answer.err.splitlines()) == 1
+    assert not disk.exists()
+
+
+def test_a_node_whose_fault_is_told_anyway_is_told_once(make: Callable[..., InProcess], disk: Path) -> None:
+    answer = make(FAULTY)("destroy --yes 'w*'")
+    assert (answer.status, answer.out) == (1, "ham0:web destroyed\n")
+    assert len(answer.err.splitlines()) == 1
+    assert not disk.exists()
+
+
+def test_the_question_says_all_of_it_and_nothing_that_a_terminal_obeys(
+    make: Callable[..., InProcess], tmp_path: Path, disk: Path, closed_port: int
+) -> None:
+    odd = tmp_path / "odd\x9b2J.img"
+    odd.write_bytes(bytes(512))
+    devices = f"<disk type='file'><source file='{odd}'/><target dev='sda'/></disk>"
+    mclu = make(FAULTY, devices)
+    asked: list[str] = []
+    mclu.session.confirm = lambda question: bool(asked.append(question))
+    answer = mclu("destroy ham0:web")
+    assert (answer.status, answer.out, answer.err) == (0, "Nothing was destroyed.\n", "")
+    assert asked[0].splitlines() == [
+        "web on ham0 (running), 64.0K on disk",
+        f"  deleted: {disk}",
+        f"  kept: {tmp_path}/odd 2J.img (not made by mclu)",
+        f"faulty: cannot tell whether it has the same guest: ssh: connection refused on port {closed_port}",
+        "Destroy it?",
+    ]
+    assert disk.exists()

@@ -1,0 +1,21 @@
+"""What only the interactive shell has: the other doors say so."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.conftest import Answer, InProcess
+
+
+@pytest.mark.parametrize("line", ["alias st=status", "alias", "unalias st", "history", "history 5"])
+def test_elsewhere_it_is_told_that_there_is_none(demo: InProcess, line: str) -> None:
+    answer = demo(line)
+    assert (answer.status, answer.out) == (2, "")
+    assert answer.err.startswith(f"mclu: {line.split()[0]}: only the interactive shell has ")
+    assert demo.script(line).err.startswith(f"mclu: x.mclu:1: {line.split()[0]}: only the interactive shell has ")
+
+
+def test_the_start_up_file_is_not_for_other_doors(mclu: Callable[..., Answer], tmp_path: object) -> None:
+    assert mclu("--demo", "-c", "!mkdir -p ~/.config/mclu; echo 'status ham1' > ~/.config/mclu/mclurc").status == 0
+    assert mclu("--demo", "-c", "status ham2") == Answer(0, "ham2 off\n", "")
+    assert mclu("--demo", "status", "ham2") == Answer(0, "ham2 off\n", "")

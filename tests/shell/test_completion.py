@@ -1,0 +1,82 @@
+"""Tab in a real pseudo-terminal: what is typed by it, and the menu that it draws."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.shell.test_prompt import ENTER, TAB, Terminal
+
+CTRL_U = "\x15"
+
+
+@pytest.fixture
+def shell() -> Iterator[Terminal]:
+    """The demo, whose nodes have been asked: ham0 is on and runs db and web, the others are off."""
+    with closing(Terminal("--demo")) as shell:
+        shell.expect_prompt()
+        shell.run("status '*'")
+        yield shell
+
+
+@pytest.mark.parametrize(
+    ("typed", "line"),
+    [
+        ("lis", "list"),
+        ("STAT", "status"),
+        ("status ham1; shu", "status ham1; shutdown"),
+        ("console w", "console web"),
+        ("console ham0:w", "console ham0:web"),
+        ("console 'w", "console web"),
+        ("shutdown web --f", "shutdown web --force"),
+        ("boot tiny web --memory=4", "boot tiny web --memory=4G"),
+        ("boot tiny web --timezone Europe/Lond", "boot tiny web --timezone Europe/London"),
+        ("list | so", "list | so"),
+        ("!ech", "!ech"),
+    ],
+)
+def test_tab_types_what_can_only_be_meant(shell: Terminal, typed: str, line: str) -> None:
+    shell.type(typed + TAB)
+    shell.expect(rf"^mclu> {line.replace('|', '[|]')}$")
+    # A blank or none, the line is ready for more.
+    shell.type("#")
+    shell.expect(rf"^mclu> {line.replace('|', '[|]')} ?#")
+
+
+def test_a_guest_is_reached_through_its_node(shell: Terminal) -> None:
+    shell.type("console h" + TAB)
+    shell.expect(r"^mclu> console ham0:$")
+    shell.type(TAB)
+    shell.expect(r"^mclu> console ham0:\n +ham0:db +running on ham0, 4\.0G\n +ham0:web +running on ham0, 2\.0G$")
+
+
+def test_only_guests_in_the_right_state_are_offered(shell: Terminal) -> None:
+    shell.run("shutdown db; list --inactive")
+    shell.type("start " + TAB)
+    shell.expect(r"^mclu> start\n +db +shut off on ham0, 4\.0G\n +ham0: +on, 1 guest$")
+    assert "ham0, 2.0G" not in shell.screen.rpartition("mclu> start")[2]
+    shell.type(CTRL_U + "shutdown " + TAB)
+    shell.expect(r"^mclu> shutdown .*\n +web +running on ham0, 2\.0G\n +ham0: +on, 1 guest$")
+    assert "ham0, 4.0G" not in shell.screen.rpartition("mclu> shutdown")[2]
+
+
+def test_a_guest_is_booted_only_where_there_is_room(shell: Terminal) -> None:
+    shell.type("boot tiny " + TAB)
+    shell.expect(r"^mclu> boot tiny ham0:$")
+    shell.type(f"{CTRL_U}boot tiny --memory 1T {TAB}#")
+    shell.expect(r"^mclu> boot tiny --memory 1T #")
+
+
+def test_after_a_semicolon_the_next_command_is_completed(shell: Terminal) -> None:
+    shell.type("status ham1; on " + TAB)
+    shell.expect(r"^mclu> status ham1; on ham\n +ham1 +off\n +ham2 +off\n +ham3 +off$")
+
+
+def test_a_file_whose_name_has_a_blank_comes_out_quoted(shell: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "my file").touch()
+    shell.type("status ham1 > ~/my" + TAB)
+    shell.expect(r"^mclu> status ham1 > '~/my file'")
+    shell.type("# and no more" + ENTER)
+    shell.expect_prompt()
+    assert (tmp_path / "my file").read_text() == "ham1 off\n"
