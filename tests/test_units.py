@@ -31,7 +31,7 @@ def test_a_size_is_read_in_binary_units(text: str, size_bytes: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "G", "4X", "4GG", "4Gbytes", "-4G", "+4G", "4 G G", "1,5G", "1.G", ".5G", "5bb", "5iB", "1e9", "4G4", "٤G", "inf"]
+    "text", ["", "G", "4X", "4GG", "-4G", "+4G", "4 G G", "1,5G", "1.G", ".5G", "5bb", "5iB", "1e9", "4G4", "٤G", "inf"]
 )
 def test_a_bad_size_names_itself_and_what_is_allowed(text: str) -> None:
     with pytest.raises(ValueError, match="a number and a unit, such as 512M, 4G") as caught:

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import logging
+import math
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ from urllib.parse import quote, urlsplit
 
 from mclu_shell.cloud.dial import dial
 from mclu_shell.cloud.forward import Address, Duplex, Forward
+from mclu_shell.cloud.keepalive import Answering, Ear
 from mclu_shell.cloud.libvirtsocket import LIBVIRT_SOCKETS, open_libvirt_socket
 from mclu_shell.cloud.process import Completed, LocalProcess, Process, run_here
 from mclu_shell.cloud.sshconfig import SSHConfig, Target
@@ -35,6 +37,10 @@ class Access(Protocol):
     @property
     def modules(self) -> tuple[str, ...]:
         """What opening it will import."""
+
+    @property
+    def heard_at(self) -> float:
+        """When its libvirtd last said something by itself (of time.monotonic); -inf where that is not known."""
 
     def open(self, deadline: float) -> str:
         """Reach the machine before `deadline` (of time.monotonic); the URI of its libvirt, to be opened here."""
@@ -98,6 +104,7 @@ class SSHAccess:
         self._forward: Forward | None = None
         self._ready: Duplex | None = None
         self._remote_path = ""
+        self._ear = Ear()
 
     @property
     def modules(self) -> tuple[str, ...]:
@@ -111,8 +118,16 @@ class SSHAccess:
         self._shared = None
         self._link = self._login(deadline)
         self._remote_path, self._ready = open_libvirt_socket(self._link, deadline)
-        self._forward = Forward(self._socket_path, self._channel)
+        self._forward = Forward(self._socket_path, self._answering)
         return forwarded_uri(self.node.uri, self._socket_path)
+
+    @property
+    def heard_at(self) -> float:
+        """When libvirtd last said something (of time.monotonic), on whichever connection through the socket."""
+        return self._ear.heard_at
+
+    def _answering(self) -> Duplex:
+        return Answering(self._channel(), self._ear)
 
     def _target(self) -> Target:
         return self._ssh_config.resolve(self.node)
@@ -231,6 +246,7 @@ class LocalAccess:
     """This machine's own libvirt (`via=local`), through a forwarded socket, so that its calls can be cut too."""
 
     modules: tuple[str, ...] = ()
+    heard_at = -math.inf
 
     def __init__(self, node: NodeConfig, socket_path: Path) -> None:
         self.node = node

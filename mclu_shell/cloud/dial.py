@@ -35,7 +35,15 @@ def dial(target: Target, timeout_s: float) -> socket.socket:
     connected.setblocking(True)
     # Libvirt asks small questions one after another: waiting to fill a packet would cost 40 ms each.
     connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    _keep_watch(connected)
     return _Acknowledging(fileno=connected.detach())
+
+
+def _keep_watch(connected: socket.socket) -> None:
+    """Have the kernel end the connection when the other machine is gone without a word (tcp(7))."""
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in ((socket.TCP_KEEPIDLE, 5), (socket.TCP_KEEPINTVL, 2), (socket.TCP_KEEPCNT, 3)):
+        connected.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 class _Acknowledging(socket.socket):

@@ -9,8 +9,8 @@ from mclu_shell.errors import Busy, MCluError
 
 # So many nodes are connected to at the same time; what is off is waited for by as many.
 _AT_ONCE = 32
-# How often a node that answers is asked whether it still does.
-_LOOK_S = 10.0
+# So long a silence is reason to ask a node whether it is still there. Mostly libvirtd says so itself, every 5 s.
+_SILENT_S = 10.0
 # A node that does not answer is tried again after this long, then after twice that, up to the most.
 _FIRST_RETRY_S = 0.25
 _LONGEST_RETRY_S = 15.0
@@ -58,10 +58,18 @@ class Keeper:
                 wait_s, retry_s = retry_s, min(2 * retry_s, _WAKING_S if node.asked.for_waking() else _LONGEST_RETRY_S)
             else:
                 retry_s = _FIRST_RETRY_S
-            if node.attention.wait(wait_s * random.uniform(0.8, 1.2)):
+            if self._waits(node, wait_s * random.uniform(0.8, 1.2)):
                 # What has happened may be the first of many things, or the end of the connection.
                 retry_s = _FIRST_RETRY_S
                 self._closing.wait(_SETTLE_S)
+
+    def _waits(self, node: Node, wait_s: float) -> bool:
+        """Wait until a node is to be looked at; whether it is because something has happened."""
+        while not node.attention.wait(wait_s):
+            if not node.is_connected or node.silent_s >= _SILENT_S:
+                return False
+            wait_s = _SILENT_S - node.silent_s
+        return True
 
     def _look(self, node: Node) -> float | None:
         """Look at a node; how long it need not be looked at again, or None if it did not answer."""
@@ -75,4 +83,4 @@ class Keeper:
             return _BUSY_S
         except MCluError:
             return None
-        return _LOOK_S
+        return _SILENT_S

@@ -80,6 +80,11 @@ class Node:
         """Whether there is a connection to its libvirt, as far as is known."""
         return self._hypervisor is not None
 
+    @property
+    def silent_s(self) -> float:
+        """How long nothing has been heard of it: neither an answer, nor a ping of libvirtd's."""
+        return time.monotonic() - max(self._answered_at, self._access.heard_at)
+
     def fetch_report(self) -> NodeReport:
         """Its resources and all its guests."""
         report = self.fetch(lambda hypervisor: hypervisor.fetch_report())

@@ -1,5 +1,6 @@
 """The cloud of `mclu --demo`: simulated nodes on libvirt's own test: driver, in this process alone."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib import resources
@@ -29,6 +30,7 @@ class SimulatedAccess:
     """A machine of libvirt's test: driver, described by a file, with a power switch of our own."""
 
     modules: tuple[str, ...] = ()
+    heard_at = -math.inf
 
     def __init__(self, node: NodeConfig, file: Path, *, is_on: bool) -> None:
         self.node = node

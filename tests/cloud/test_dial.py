@@ -35,6 +35,11 @@ class TestDirect:
             assert ours.recv(100) == b"SSH-2.0-x\r\n"
             assert ours.gettimeout() is None
             assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            # A machine that loses its power says nothing: the kernel notices within some seconds.
+            assert ours.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            times = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+            idle, interval, count = (ours.getsockopt(socket.IPPROTO_TCP, time) for time in times)
+            assert idle + interval * count <= 15
 
     def test_what_it_receives_is_acknowledged_at_once(self) -> None:
         """sshd sends nothing small before the last is acknowledged; the kernel would wait 40 ms for company."""

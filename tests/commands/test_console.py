@@ -50,5 +50,5 @@ def test_a_guest_that_does_not_run_is_told(tmp_path: Path, clouds: Callable[...,
 def test_only_running_guests_are_offered(demo: InProcess) -> None:
     demo("list")
     found = complete("console ", demo.cloud.snapshot).candidates
-    assert [candidate.text for candidate in found] == ["db", "web", "ham0:db", "ham0:web"]
+    assert [candidate.text for candidate in found] == ["db", "web", "ham0:"]
     assert found[0].about == "running on ham0, 4.0G"

@@ -641,5 +641,5 @@ def test_a_configuration_that_calls_the_nodes_by_other_names(lab: RealLab, templ
     """So the name is held on two nodes, and only the guests themselves tell."""
     template(templates, "slow", build=f"{WAIT}\n{BUILD}")
     general, mark, _ = (lab.path / "mclu.conf").read_text().partition("[nodes]\n")
-    (tmp_path / "other.conf").write_text(f"{general}{mark}b address=ham0\na address=ham1\n")
+    (tmp_path / "other.conf").write_text(f"{general}{mark}a address=ham1\nb address=ham0\n")
     exactly_one(lab, *boot_twice(lab, tmp_path / "other.conf", "a:web"))

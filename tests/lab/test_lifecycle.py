@@ -96,7 +96,7 @@ def test_only_what_runs_is_rebooted(lab: RealLab) -> None:
 
 
 def test_a_remedy_can_be_pasted_whatever_the_guest_is_called(lab: RealLab) -> None:
-    name = "we $(touch /tmp/pasted) b"
+    name = "we $(id) b"
     define(lab, "ham0", name)
     told = mclu(lab, "reboot", f"ham0:{name}")
     assert (told.status, told.err) == (1, f"mclu: ham0: {name} is not running; start 'ham0:{name}' starts it\n")

@@ -164,52 +164,81 @@ def test_a_cloud_image_with_another_checksum_makes_no_guest(lab: RealLab, mirror
 
 # virt-builder
 
-# A repository of one small image that looks like Debian, under the names that the templates ask for; and where
+# A repository of small images that look like Debian and Fedora, under the names that the templates ask for; and where
 # virt-builder's own virtual machine finds a kernel: that of a lab has no list of its modules.
 PREPARE = r"""
 set -eu
 repository=$(mktemp -d) version=$(ls /lib/modules)
 cd "$repository"
-mkdir -p etc root/.ssh usr/bin usr/lib/systemd/system usr/share/zoneinfo/Europe var/log
-ln -s usr/bin bin
-cp /usr/bin/busybox usr/bin/sh
-touch usr/share/zoneinfo/Europe/London
-printf 'ID=debian\nVERSION_ID="12"\n' >etc/os-release
-echo 12.0 >etc/debian_version
-echo old >etc/hostname
-echo 'root:x:0:0:root:/root:/bin/sh' >etc/passwd
-echo 'root:*:19000:0:99999:7:::' >etc/shadow
-echo '/dev/sda / ext4 defaults 0 1' >etc/fstab
-mkdir /tmp/repo.$$
-mke2fs -q -t ext4 -d . "/tmp/repo.$$/disk" 32M
-sum=$(sha512sum <"/tmp/repo.$$/disk" | cut -d' ' -f1)
-for image in debian-12 fedora-42 ubuntu-22.04; do
-    printf '[%s]\nname=x\narch=%s\nfile=disk\nformat=raw\nsize=%s\nchecksum[sha512]=%s\n\n' \
-        "$image" "$(uname -m)" $((32 << 20)) "$sum"
-done >"/tmp/repo.$$/index"
-mkdir "/tmp/repo.$$/conf"
+mkdir -p /tmp/repo.$$/conf
+image() {
+    rm -rf system
+    mkdir -p system
+    cd system
+    mkdir -p dev etc proc root/.ssh sys tmp usr/bin usr/lib/systemd/system usr/share/zoneinfo/Europe var/log
+    ln -s usr/bin bin
+    cp /usr/bin/busybox usr/bin/sh
+    # What it is told is written down: there is no network for more.
+    printf '#!/bin/sh\necho "$*" >>/var/log/dnf\n' >usr/bin/dnf
+    chmod +x usr/bin/dnf
+    touch usr/share/zoneinfo/Europe/London
+    printf 'ID=%s\nVERSION_ID="%s"\n' "${1%-*}" "${1##*-}" >etc/os-release
+    case $1 in
+        fedora*) echo "Fedora release ${1##*-} (x)" >etc/fedora-release ;;
+        *) echo "${1##*-}.0" >etc/debian_version ;;
+    esac
+    echo old >etc/hostname
+    echo 'root:x:0:0:root:/root:/bin/sh' >etc/passwd
+    echo 'root:*:19000:0:99999:7:::' >etc/shadow
+    echo '/dev/sda / ext4 defaults 0 1' >etc/fstab
+    cd ..
+    mke2fs -q -t ext4 -d system "/tmp/repo.$$/$1" 32M
+    sum=$(sha512sum <"/tmp/repo.$$/$1" | cut -d' ' -f1)
+    printf '[%s]\nname=x\narch=%s\nfile=%s\nformat=raw\nsize=%s\nchecksum[sha512]=%s\n\n' \
+        "$1" "$(uname -m)" "$1" $((32 << 20)) "$sum" >>"/tmp/repo.$$/index"
+}
+image "$base_image"
 printf '[local]\nuri=file://%s/index\n' "/tmp/repo.$$" >"/tmp/repo.$$/conf/local.conf"
 mount --bind "/tmp/repo.$$/conf" /etc/virt-builder/repos.d
 mkdir -p kernel/lib/modules
 cp -r "/lib/modules/$version" kernel/lib/modules/
 depmod -b kernel "$version"
 export SUPERMIN_KERNEL="/boot/vmlinuz-$version" SUPERMIN_MODULES="$PWD/kernel/lib/modules/$version"
-export LIBGUESTFS_BACKEND=direct LIBGUESTFS_BACKEND_SETTINGS=force_tcg
+export LIBGUESTFS_BACKEND=direct LIBGUESTFS_BACKEND_SETTINGS=force_tcg XDG_CACHE_HOME="$PWD"
 """
+BUILT = {"debian": "debian-12", "fedora": "fedora-42", "rawhide": "fedora-42", "ubuntu": "ubuntu-22.04"}
 
 
 @pytest.mark.slow
-def test_virt_builder_builds_a_system_with_our_name_and_key(lab: RealLab) -> None:
+@pytest.mark.parametrize("template", BUILT)
+def test_virt_builder_builds_a_system_with_our_name_and_key(lab: RealLab, template: str) -> None:
     if lab.run("sh", "-c", "command -v virt-builder", node="ham0").returncode != 0:
         pytest.skip("there is no virt-builder: install guestfs-tools")
-    told = {"base_image": "debian-12", "timezone": "Europe/London", "authorized_keys": "ssh-ed25519 AAAA me\nssh-rsa B"}
-    done = build(lab, "debian", PREPARE, timeout=400, **told)
+    keys = {"timezone": "Europe/London", "authorized_keys": "ssh-ed25519 AAAA me\nssh-rsa B"}
+    done = build(lab, template, PREPARE, timeout=400, base_image=BUILT[template], **keys)
     assert done.returncode == 0, done.stdout + done.stderr
     assert images(lab) == ["web.qcow2"]
-    look = (
-        f"qemu-img convert -O raw {IMAGES}/web.qcow2 /tmp/raw && for file in etc/hostname root/.ssh/authorized_keys; do"
-        ' debugfs -R "cat /$file" /tmp/raw 2>/dev/null; done; debugfs -R "stat /etc/localtime" /tmp/raw; rm /tmp/raw'
-    )
-    found = lab.run("sh", "-c", look, node="ham0").stdout
+    noted = re.fullmatch("note: log in on the console as root, with the password (.*)", done.stdout.splitlines()[-1])
+    found = _built(lab)
     assert found.startswith("web\nssh-ed25519 AAAA me\nssh-rsa B\n")
     assert "/usr/share/zoneinfo/Europe/London" in found
+    crypted = re.search(r"^root:([^*:][^:]*):", found, re.MULTILINE)
+    assert noted
+    assert crypted
+    check = ["perl", "-e", "print crypt($ARGV[0], $ARGV[1])", noted[1], crypted[1]]
+    assert lab.run(*check).stdout == crypted[1]
+    # Of what makes Rawhide out of Fedora, that it is asked for: the image has no packages.
+    asked = re.findall(r"^-y .*$", found, re.MULTILINE)
+    assert [line.split()[-1] for line in asked] == (
+        ["fedora-gpg-keys", "fedora-repos-rawhide", "distro-sync"] if template == "rawhide" else []
+    )
+
+
+def _built(lab: RealLab) -> str:
+    """What the disk that was built says of its name, its keys, its password, what dnf was told, and its time zone."""
+    look = (
+        f"qemu-img convert -O raw {IMAGES}/web.qcow2 /tmp/raw &&"
+        " for file in etc/hostname root/.ssh/authorized_keys etc/shadow var/log/dnf; do"
+        ' debugfs -R "cat /$file" /tmp/raw 2>/dev/null; done; debugfs -R "stat /etc/localtime" /tmp/raw; rm /tmp/raw'
+    )
+    return lab.run("sh", "-c", look, node="ham0").stdout

@@ -328,7 +328,7 @@ def test_the_terminal_is_put_right_after_a_program_that_was_killed(shell: Termin
 
 def test_no_number_of_ctrl_c_ends_the_shell(shell: Terminal) -> None:
     # Sent as signals, they come anywhere in the program.
-    for line in ("status", "!true", "list | cat", "!sleep 60", "", "status | sleep 60") * 5:
+    for line in ("status", "!true", "list | cat", "help", "", "status | cat") * 5:
         shell.type(line + ENTER)
         for _ in range(5):
             os.killpg(shell.pid, signal.SIGINT)

@@ -101,6 +101,7 @@ class Link:
         """Shake hands, check the host key, log in, all before `deadline` (of `time.monotonic`)."""
         self.target = target
         started = time.perf_counter()
+        self._sock = sock
         self._transport = _Transport(sock)
         self._asking = threading.Lock()
         try:
@@ -109,6 +110,8 @@ class Link:
         except BaseException:
             self._transport.close()
             raise
+        # paramiko would look ten times a second whether it has been closed; `close` wakes it instead.
+        sock.settimeout(None)
         _log.debug("%s: ssh login: %.1f ms", target.node, (time.perf_counter() - started) * 1000)
 
     @property
@@ -120,13 +123,13 @@ class Link:
         """Whether sshd answers a keep-alive in time; if not, the connection is closed."""
         # paramiko tells the answers to two requests apart by nothing.
         with self._asking:
-            timer = threading.Timer(timeout_s, self._transport.close)
+            timer = threading.Timer(timeout_s, self.close)
             timer.daemon = True
             timer.start()
             try:
                 self._transport.global_request("keepalive@openssh.com", wait=True)
             except (paramiko.SSHException, OSError, EOFError):
-                self._transport.close()
+                self.close()
             finally:
                 timer.cancel()
         return self.is_alive
@@ -196,4 +199,6 @@ class Link:
 
     def close(self) -> None:
         """End the connection; what waits on it ends at once."""
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)
         self._transport.close()
