@@ -56,12 +56,15 @@ class Session:
         self.expand: Callable[[Line], Iterable[Line]] | None = None
         self._open_cloud = open_cloud
         self._opening = threading.Lock()
+        self._is_closed = False
         self._cloud: Cloud | None = None
 
     def open_cloud(self) -> "Cloud":
         """The cloud, opened on first use; ConfigError if there is no configuration for it."""
         # Completion asks for it from a thread of its own.
         with self._opening:
+            if self._is_closed:
+                raise MCluError("mclu is about to end")
             if self._cloud is None:
                 self._cloud = self._open_cloud()
                 self._cloud.asker = self._ask if self.asker is not None else None
@@ -77,9 +80,12 @@ class Session:
         return self._cloud
 
     def close(self) -> None:
-        """Give up the cloud's connections."""
-        if self._cloud is not None:
-            self._cloud.close()
+        """Give up the cloud's connections, and open it no more."""
+        # What goes on behind the prompt may be opening it at this moment.
+        with self._opening:
+            self._is_closed = True
+            if self._cloud is not None:
+                self._cloud.close()
 
     def run_text(self, *texts: str) -> int:
         """Run the commands of texts, each complete in itself; stop at the first failure, unless told to keep going."""

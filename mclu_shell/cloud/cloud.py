@@ -10,13 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from mclu_shell.cloud.access import LocalAccess, SSHAccess
+from mclu_shell.cloud.access import Access
 from mclu_shell.cloud.answers import with_answers
+from mclu_shell.cloud.borrowed import BorrowedAccess
 from mclu_shell.cloud.memory import Listener
 from mclu_shell.cloud.node import Node
+from mclu_shell.cloud.ownways import OwnWays
 from mclu_shell.cloud.parallel import Outcome, gather
 from mclu_shell.cloud.rundir import RunDirectory, other_directories
-from mclu_shell.cloud.sshconfig import SSHConfig
 from mclu_shell.cloud.state import NodeView, Snapshot
 from mclu_shell.config import Config, NodeConfig
 from mclu_shell.errors import NotFound, Question, near
@@ -33,6 +34,8 @@ class Cloud:
         self._directory = directory
         self._remembered = remembered
         self._life = contextlib.ExitStack()
+        self._changing = threading.Lock()
+        self._is_closed = False
         # Asks a person; None where nobody is there to answer.
         self.asker: Callable[[Question], str | None] | None = None
 
@@ -79,6 +82,11 @@ class Cloud:
         `changed` is called after each change of it, `tell` with what happened without being asked for; both by
         threads that must not be kept waiting.
         """
+        with self._changing:
+            if not self._is_closed:
+                self._begin_to_live(changed, tell)
+
+    def _begin_to_live(self, changed: Callable[[], None], tell: Callable[[str], None]) -> None:
         from mclu_shell.cloud.alerts import Alerts
         from mclu_shell.cloud.keeper import Keeper
         from mclu_shell.cloud.recollection import Recorder, recollection_file
@@ -102,7 +110,9 @@ class Cloud:
 
     def close(self) -> None:
         """Give up all connections and remove what they needed here."""
-        self._life.close()
+        with self._changing:
+            self._is_closed = True
+            self._life.close()
         for node in self.nodes:
             node.close()
         self._directory.remove()
@@ -148,10 +158,14 @@ def open_cloud(
 
 
 def _real_nodes(config: Config, directory: Path, *, borrow: bool) -> list[Node]:
-    ssh_config = SSHConfig()
+    own = OwnWays()
     shared = _shared(config) if borrow else {}
     paths = socket_paths(config, directory)
-    return [_real_node(node, paths[node.name], ssh_config, shared.get(node.name)) for node in config.nodes]
+    return [Node(node, _way(node, paths[node.name], own, shared.get(node.name))) for node in config.nodes]
+
+
+def _way(node: NodeConfig, path: Path, own: OwnWays, shared: Path | None) -> Access:
+    return BorrowedAccess(node, shared, partial(own.make, node, path)) if shared else own.make(node, path)
 
 
 def socket_paths(config: Config, directory: Path) -> dict[str, Path]:
@@ -166,9 +180,3 @@ def _shared(config: Config) -> dict[str, Path]:
     from mclu_shell.cloud.share import find_shared
 
     return find_shared(config)
-
-
-def _real_node(node: NodeConfig, path: Path, ssh_config: SSHConfig, shared: Path | None) -> Node:
-    if node.via == "local":
-        return Node(node, LocalAccess(node, path))
-    return Node(node, SSHAccess(node, path, ssh_config, shared))

@@ -64,10 +64,10 @@ def ask_elsewhere(cloud: "Cloud", guests: Sequence[Guest]) -> Elsewhere:
     return Elsewhere(tuple(guest for outcome in outcomes for guest in outcome.value or ()), tuple(told))
 
 
-def find_remains(node: Node, guest: Guest, elsewhere: Elsewhere) -> Remains:
+def find_remains(node: Node, guest: Guest, elsewhere: Elsewhere, confirmed: Remains | None = None) -> Remains:
     """Which files of a guest are its own: made for it by mclu or by its snapshots, and needed by nothing that stays.
 
-    Refused if its NVRAM is not its own: libvirt would delete that.
+    What was not to be deleted when that was `confirmed` stays. Refused if libvirt would delete NVRAM that has to stay.
     """
     definitions = node.fetch(lambda hypervisor: hypervisor.fetch_definitions())
     own = definitions.pop(guest.uuid, None)
@@ -75,8 +75,19 @@ def find_remains(node: Node, guest: Guest, elsewhere: Elsewhere) -> Remains:
         raise NotFound(f"{guest.name} has gone meanwhile", place=node.name)
     files = _look(node, own, list(definitions.values()))
     uses = {place: f"{other.name} uses it" for other in definitions.values() for place in _places(other, files)}
-    _check_nvram(guest, own, files, elsewhere.twin(guest), uses)
-    return _judge(own, files, elsewhere.twin(guest), uses)
+    twin = elsewhere.twin(guest)
+    _check_nvram(guest, own, files, twin, uses)
+    made = _made(own, files)
+    reasons = {**_unconfirmed(made, confirmed), **files.obstacles, **(dict.fromkeys(made, twin) if twin else {})}
+    return _judge(own, files, reasons, uses)
+
+
+def _unconfirmed(made: Sequence[str], confirmed: Remains | None) -> dict[str, str]:
+    """Why files stay that nobody was told would go."""
+    if confirmed is None:
+        return {}
+    told, left = dict(confirmed.delete), dict(confirmed.leave)
+    return {file: left.get(file, "made meanwhile") for file in made if file not in told}
 
 
 def _look(node: Node, own: Definition, others: Sequence[Definition]) -> DiskFiles:
@@ -125,11 +136,14 @@ def _check_nvram(guest: Guest, own: Definition, files: DiskFiles, twin: str, use
             )
 
 
-def _judge(own: Definition, files: DiskFiles, twin: str, uses: Mapping[str, str]) -> Remains:
-    """What is to be deleted, and what not. Files are told apart by where they really are, whatever they are called."""
+def _judge(own: Definition, files: DiskFiles, reasons: Mapping[str, str], uses: Mapping[str, str]) -> Remains:
+    """What is to be deleted, and what has to stay, beyond the files for which there are reasons already.
+
+    Files are told apart by where they really are, whatever they are called.
+    """
     made = _made(own, files)
     there = [file for file in made if file in files.sizes]
-    kept = {file: why for file in there if (why := twin or files.obstacles.get(file, ""))}
+    kept = {file: reasons[file] for file in there if file in reasons}
     kept |= dict.fromkeys(_foreign(own, files, made), _NOT_OURS)
     known = {files.place(file) for file in (*kept, *made)}
     backing = {place for file in there for place in files.behind(file)} - known
@@ -187,11 +201,7 @@ def destroy(node: Node, guest: Guest, elsewhere: Elsewhere, confirmed: Remains |
     In this order: if it fails on the way, the guest is still there, and can be destroyed again. MCluError says why.
     What is deleted is looked up now, because others may have come to use it; with `confirmed`, nothing beyond that.
     """
-    remains = find_remains(node, guest, elsewhere)
-    if confirmed is not None:
-        late = tuple((file, "made meanwhile") for file, _ in remains.delete if file not in dict(confirmed.delete))
-        delete = tuple((file, size) for file, size in remains.delete if file in dict(confirmed.delete))
-        remains = Remains(delete, remains.leave + late)
+    remains = find_remains(node, guest, elsewhere, confirmed)
     node.change_guest(guest.name, "stop", guest.uuid)
     _delete(node, guest, [file for file, _ in remains.delete])
     with suppress(NotFound):  # A guest without a persistent definition has gone by being stopped.

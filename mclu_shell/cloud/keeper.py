@@ -83,4 +83,8 @@ class Keeper:
             return _BUSY_S
         except MCluError:
             return None
+        except OSError:
+            # The directory for its socket goes when all ends.
+            if not self._closing.is_set():
+                raise
         return _SILENT_S

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, TypeVar
 from mclu_shell.cloud.access import Access
 from mclu_shell.cloud.asked import Asked
 from mclu_shell.cloud.deadline import Deadline
-from mclu_shell.cloud.forward import Address, Duplex, Forward
 from mclu_shell.cloud.guest import Guest, GuestEvent, NodeReport
 from mclu_shell.cloud.memory import NodeMemory
-from mclu_shell.cloud.process import Completed, Process
 from mclu_shell.cloud.state import NodeView, Phase, phase_of
 from mclu_shell.config import NodeConfig
 from mclu_shell.errors import Busy, LibvirtDown, LibvirtFault, LinkLost, NodeFault, NodeOff, Unreachable
 from mclu_shell.units import format_duration
 
 if TYPE_CHECKING:
+    from mclu_shell.cloud.forward import Address, Duplex, Forward
     from mclu_shell.cloud.hypervisor import Hypervisor
+    from mclu_shell.cloud.process import Completed, Process
 
 T = TypeVar("T")
 
@@ -141,22 +141,22 @@ class Node:
         self.asked.guest(uuid, verb)
         self.change(lambda hypervisor: hypervisor.change(name, verb, uuid))
 
-    def run(self, argv: Sequence[str], timeout_s: float = _RUN_TIMEOUT_S) -> Completed:
+    def run(self, argv: Sequence[str], timeout_s: float = _RUN_TIMEOUT_S) -> "Completed":
         """Run a command on the machine, for as long as it is told."""
         self.fetch(lambda _hypervisor: None)
         return self._access.run(argv, timeout_s)
 
-    def start(self, argv: Sequence[str]) -> Process:
+    def start(self, argv: Sequence[str]) -> "Process":
         """Start a command on the machine."""
         self.fetch(lambda _hypervisor: None)
         return self._access.start(argv)
 
-    def branch(self) -> tuple[str, Forward | None]:
+    def branch(self) -> "tuple[str, Forward | None]":
         """A URI for a libvirt connection beside this one, and what cuts it: for what takes its time."""
         self.fetch(lambda _hypervisor: None)
         return self._access.branch()
 
-    def connect(self, address: Address) -> Duplex:
+    def connect(self, address: "Address") -> "Duplex":
         """What listens at an address of the machine; ConnectionRefusedError if nothing does."""
         return self._access.connect(address)
 

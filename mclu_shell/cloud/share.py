@@ -6,9 +6,7 @@ of its own, so that a shell that hangs is not waited for.
 
 import contextlib
 import json
-import os
 import socket
-import stat
 import threading
 from pathlib import Path
 
@@ -66,13 +64,3 @@ def _is_alive(directory: Path) -> bool:
         connection.settimeout(_PATIENCE_S)
         connection.connect(str(directory / _ALIVE))
         return connection.recv(1) == b"1"
-
-
-def cut_connections(path: Path) -> None:
-    """End this process's connections to a unix socket, also those that a library has made."""
-    for number in os.listdir("/proc/self/fd"):  # noqa: PTH208 – a list before anything is opened.
-        with contextlib.suppress(OSError):
-            if stat.S_ISSOCK(os.fstat(int(number)).st_mode):
-                with socket.socket(fileno=os.dup(int(number))) as connection:
-                    if connection.family == socket.AF_UNIX and connection.getpeername() == str(path):
-                        connection.shutdown(socket.SHUT_RDWR)

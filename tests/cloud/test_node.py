@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from mclu_shell.cloud.access import LocalAccess, SSHAccess
+from mclu_shell.cloud.localaccess import LocalAccess
 from mclu_shell.cloud.node import Node
 from mclu_shell.cloud.power import wait_until_on
+from mclu_shell.cloud.sshaccess import SSHAccess
 from mclu_shell.cloud.sshconfig import SSHConfig
 from mclu_shell.cloud.state import Phase
 from mclu_shell.config import NodeConfig
@@ -30,7 +31,9 @@ def frozen_daemon(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(str(directory / "daemon"))
         listener.listen(50)
-        monkeypatch.setattr("mclu_shell.cloud.access.LIBVIRT_SOCKETS", (f"{directory}/none", f"{directory}/daemon"))
+        monkeypatch.setattr(
+            "mclu_shell.cloud.localaccess.LIBVIRT_SOCKETS", (f"{directory}/none", f"{directory}/daemon")
+        )
         yield listener
 
 
@@ -129,7 +132,7 @@ def test_closing_ends_a_question_that_is_under_way(frozen_daemon: socket.socket,
 
 
 def test_a_daemon_that_is_not_there_is_down(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mclu_shell.cloud.access.LIBVIRT_SOCKETS", (f"{directory}/none", f"{directory}/neither"))
+    monkeypatch.setattr("mclu_shell.cloud.localaccess.LIBVIRT_SOCKETS", (f"{directory}/none", f"{directory}/neither"))
     fault = ask_within(5, local_node(directory))
     assert isinstance(fault, LibvirtDown)
     assert str(fault) == "ham0: libvirtd not running; systemctl start libvirtd"

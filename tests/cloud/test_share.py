@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from mclu_shell.cloud.borrowed import cut_connections
 from mclu_shell.cloud.rundir import RunDirectory
-from mclu_shell.cloud.share import Share, cut_connections, find_shared
+from mclu_shell.cloud.share import Share, find_shared
 from mclu_shell.config import parse_config
 
 CONFIG = parse_config("[nodes]\nham0\nham1 user=me", Path("x.conf"))

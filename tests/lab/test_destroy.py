@@ -455,6 +455,16 @@ def test_a_guest_that_is_migrated_while_it_is_asked(web: RealLab) -> None:
     assert (states(web, "ham0"), len(images(web, "ham0"))) == ({}, 3)
 
 
+def test_a_snapshot_that_is_made_while_it_is_asked(web: RealLab) -> None:
+    """Nobody was asked about its file, so that stays, and with it the disk that it is built on."""
+    overlay = f"{IMAGES}/web.one"
+    said = python(web, ASKED, "ham0", f"virsh -q snapshot-create-as web one --disk-only --diskspec vda,file={overlay}")
+    assert f"deleted: {DISK}" in said
+    assert f"kept: {overlay} (made meanwhile)" in said
+    assert f"kept: {DISK} ({overlay} is built on it)" in said
+    assert images(web, "ham0") == ["web.one", "web.qcow2"]
+
+
 def test_what_others_do_while_it_is_asked(web: RealLab) -> None:
     """A file that another guest has come to use is not deleted, nor is a guest that has taken the name."""
     use = DEFINE.format(devices=A_DISK.format(kind="raw", file=SEED), os="")
