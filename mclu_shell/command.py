@@ -96,6 +96,7 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, name: str, about: str) -> None:
         # argparse calls add_argument before its own constructor is through.
         self.arguments: list[argparse.Action] = []
+        self._words: list[str] = []
         super().__init__(
             prog=name,
             description=about.strip(),
@@ -112,7 +113,15 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise UsageError, with near misses for an unknown option."""
+        if "arguments are required" in message and (unknown := self._unknown_option()):
+            # argparse has taken it for an option, and misses what it was meant to be.
+            message = f"unrecognized arguments: {unknown}"
         raise UsageError(f"{self.prog}: {message}", remedy=self._remedy(message))
+
+    def _unknown_option(self) -> str:
+        known = {name for action in self.arguments for name in action.option_strings}
+        given = self._words[: self._words.index("--")] if "--" in self._words else self._words
+        return next((word for word in given if word.startswith("-") and word.partition("=")[0] not in known), "")
 
     def _remedy(self, message: str) -> str:
         unknown, _, option = message.partition("unrecognized arguments: ")
@@ -121,6 +130,7 @@ class Parser(argparse.ArgumentParser):
 
     def parse(self, words: list[str]) -> argparse.Namespace:
         """The arguments of a line, or UsageError."""
+        self._words = words
         return self.parse_args(self._with_left_out_values(words))
 
     def _with_left_out_values(self, words: list[str]) -> list[str]:

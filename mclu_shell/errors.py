@@ -142,10 +142,20 @@ class Busy(NodeFault):
         super().__init__(fact, place=node, remedy="try again in a moment")
 
 
+def typed(*words: str) -> str:
+    """A command as messages show it: it can be typed or pasted, whatever its words are."""
+    # 1 ms, and only what has gone wrong needs it.
+    from shlex import join
+
+    line = join(words)
+    # A shell would take quotes around quotes for the end of those within.
+    return line if "'" in line else f"'{line}'"
+
+
 def near(name: str, known: list[str]) -> str:
     """The remedy "did you mean …?" for a name that is not known, or an empty string."""
     # difflib takes 8 ms to import, and only a mistyped name needs it.
     from difflib import get_close_matches
 
     close = get_close_matches(name, known, n=3, cutoff=0.6)
-    return f"did you mean {' or '.join(repr(word) for word in close)}?" if close else ""
+    return f"did you mean {' or '.join(typed(word) for word in close)}?" if close else ""

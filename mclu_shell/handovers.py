@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from mclu_shell.cloud.console import need_console, open_console, why_ended
+from mclu_shell.cloud.guests import to_type
 from mclu_shell.cloud.node import Node
 from mclu_shell.cloud.viewer import Screen, find_screen
 from mclu_shell.errors import LinkLost, MCluError, OutputError
@@ -73,7 +74,7 @@ def _unwritable(path: Path, error: OSError) -> OutputError:
 def viewer_of(node: Node, name: str) -> Handover:
     """A running guest's screen in a viewer; raises if it has no screen, or there is no viewer."""
     screen = find_screen(node, name)
-    program = need_viewer(f"or have the address for another viewer: 'viewer --print {node.name}:{name}'")
+    program = need_viewer(f"or have the address for another viewer: {to_type('viewer --print', node.name, name)}")
     return Handover(f"viewer of {node.name}:{name}", partial(_viewer, screen, program))
 
 
@@ -179,8 +180,9 @@ class _Viewing:
             return
         self._said.seek(0)
         lines = self._said.read().decode(errors="replace").strip().splitlines()
+        shown = to_type("viewer --print", self._screen.node.name, self._screen.guest)
         raise MCluError(
             f"{self._program}: {lines[-1] if lines else f'exit status {status}'}",
             place=self._screen.node.name,
-            remedy=f"'viewer --print {self._screen.node.name}:{self._screen.guest}' gives its address to another one",
+            remedy=f"{shown} gives its address to another one",
         )

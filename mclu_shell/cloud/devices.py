@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from mclu_shell.cloud.guests import to_type
 from mclu_shell.cloud.node import Node
 from mclu_shell.errors import MCluError, NodeFault, Refused
 
@@ -16,7 +17,9 @@ def fetch_devices(node: Node, name: str, what: str) -> "ET.Element":
 
     xml = node.fetch(lambda hypervisor: hypervisor.fetch_running(name))
     if xml is None:
-        raise Refused(f"{name} is not running", place=node.name, remedy=f"'start {node.name}:{name}' starts it")
+        raise Refused(
+            f"{name} is not running", place=node.name, remedy=f"{to_type('start', node.name, name)} starts it"
+        )
     domain = ET.fromstring(xml)
     if domain.get("type") == "test":
         raise NodeFault(f"is simulated: its guests have no {what}", place=node.name)

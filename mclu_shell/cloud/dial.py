@@ -200,4 +200,4 @@ def _proxy_fault(target: Target, said: str) -> NodeFault:
     lines = [line.strip() for line in said.splitlines() if line.strip() and not line.startswith("debug")]
     through = f"through {target.jump}" if target.jump else "through ProxyCommand"
     reason = lines[-1].rstrip(".") if lines else f"no answer in {_PROXY_TIMEOUT_S:g} s"
-    return Unreachable(f"no way {through}: {reason}", place=target.node, remedy=f"see what '{target.login}' says")
+    return Unreachable(f"no way {through}: {reason}", place=target.node, remedy=f"see what {target.login} says")

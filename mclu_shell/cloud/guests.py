@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from mclu_shell.cloud.guest import Guest
-from mclu_shell.errors import Ambiguous, MCluError, NodeOff, NotFound, UsageError, near
+from mclu_shell.errors import Ambiguous, MCluError, NodeOff, NotFound, UsageError, near, typed
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.cloud import Cloud
@@ -77,9 +77,7 @@ def check_new_name(name: str) -> str:
 
 def to_type(verb: str, node: str, guest: str) -> str:
     """A command about a guest, as messages show it: it can be typed or pasted, whatever the guest is called."""
-    line = shlex.join([*verb.split(), f"{node}:{guest}"])
-    # A shell would take quotes around quotes for the end of those within.
-    return line if "'" in line else f"'{line}'"
+    return typed(*verb.split(), f"{node}:{guest}")
 
 
 def _is_half(char: str) -> bool:

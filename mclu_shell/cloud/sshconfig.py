@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from mclu_shell.cloud.hostblocks import HostBlocks, read_host_blocks
 from mclu_shell.config import NodeConfig
-from mclu_shell.errors import Unreachable
+from mclu_shell.errors import Unreachable, typed
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -49,8 +49,8 @@ class Target:
 
     @property
     def login(self) -> str:
-        """What the user would type to log in by hand."""
-        return shlex.join(["ssh", *self.options, f"{self.user}@{self.node}"])
+        """What the user would type to log in by hand, as messages show it."""
+        return typed("ssh", *self.options, f"{self.user}@{self.node}")
 
     @property
     def proxy(self) -> str:
@@ -136,7 +136,7 @@ def _ask_ssh(node: NodeConfig) -> Target:
         # The first line has file and line; the last one only says that ssh gives up.
         reason = done.stderr.strip().splitlines()
         told = f"ssh: {reason[0] if reason else 'ssh -G failed'}"
-        raise Unreachable(told, place=node.name, remedy=f"see what '{shlex.join(command)}' says")
+        raise Unreachable(told, place=node.name, remedy=f"see what {typed(*command)} says")
     _log.debug("%s: %s: %.1f ms", node.name, shlex.join(command), (time.perf_counter() - started) * 1000)
     return _target(node, done.stdout)
 

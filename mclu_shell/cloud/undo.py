@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from mclu_shell.cloud.domainxml import GuestSpec
+from mclu_shell.cloud.guests import to_type
 from mclu_shell.cloud.node import Node
 from mclu_shell.errors import MCluError, NodeFault, NotFound
 
@@ -23,7 +24,7 @@ def all_or_nothing(node: Node, guest: GuestSpec) -> Iterator[None]:
             if _undo(node, guest):
                 raise
         why = error.fact if isinstance(error, MCluError) else "interrupted"
-        remedy = f"if anything is left of it, 'destroy {node.name}:{guest.name}' removes that"
+        remedy = f"if anything is left of it, {to_type('destroy', node.name, guest.name)} removes that"
         raise NodeFault(why, place=node.name, remedy=remedy) from error
 
 

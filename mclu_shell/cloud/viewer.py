@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from mclu_shell.cloud.devices import fetch_devices
 from mclu_shell.cloud.forward import Address, PortForward
+from mclu_shell.cloud.guests import to_type
 from mclu_shell.cloud.node import Node
 from mclu_shell.errors import MCluError
 
@@ -56,7 +57,7 @@ def find_screen(node: Node, name: str) -> Screen:
         f"{name} has no graphics",
         place=node.name,
         remedy="in 'virsh edit', a line <graphics type='vnc'/> among its devices gives it some; "
-        f"'console {node.name}:{name}' is its serial console",
+        f"{to_type('console', node.name, name)} is its serial console",
     )
 
 

@@ -15,6 +15,7 @@ from prompt_toolkit.shortcuts import CompleteStyle
 from mclu_shell import __version__
 from mclu_shell.command import Prompt
 from mclu_shell.errors import Question
+from mclu_shell.render import printable
 from mclu_shell.session import INTERRUPTED, Session
 from mclu_shell.shell.aliases import expand
 from mclu_shell.shell.completer import SnapshotCompleter
@@ -47,7 +48,7 @@ class Shell(cmd2.Cmd):
         self._entered = SharedHistory(history_path())
         self._settings = dict(DEFAULTS)
         self._give_session_the_prompt()
-        self._live = Live(session, self._redraw, self._settings, lambda words: self.add_alert(msg=words))
+        self._live = Live(session, self._redraw, self._settings, lambda words: self.add_alert(msg=printable(words)))
         # Not before the prompt stands: connecting would have it wait for the interpreter.
         self.main_session.app.after_render += lambda _app: self._live.begin()
         self.main_session.completer = completer

@@ -37,7 +37,7 @@ def test_a_guest_is_made_and_unmade_and_nothing_of_it_is_left(demo: InProcess) -
         ("boot empty web", "ham0: there is a guest 'web' already"),
         ("boot empty ham1:new", "ham1: is off; 'on ham1' wakes it"),
         ("boot empty new --memory 999G", "no room"),
-        ("boot empty new --size 1", "a disk of 1 is too small: empty needs 1.0M"),
+        ("boot empty new --size 1", "a disk of 1 byte is too small: empty needs 1.0M"),
         ("boot nosuch new", "no such template 'nosuch'"),
         ("boot empty 'a b'", "bad name for a guest 'a b'"),
         ("boot empty '../x'", "bad name for a guest '../x'"),

@@ -87,13 +87,13 @@ def _check_host_key(shown: paramiko.PKey, known: list[KnownKey], target: Target,
             "ssh: host key has CHANGED",
             place=target.node,
             remedy="somebody may be listening in; if the node was installed anew: "
-            f"ssh-keygen -R {shlex.quote(listed)}, then '{target.login}' (known key: {plain[0].place})",
+            f"ssh-keygen -R {shlex.quote(listed)}, then {target.login} (known key: {plain[0].place})",
         )
     raise HostKeyUnknown(
         "ssh: host key not known",
         ask_host_key(target, shown),
         place=target.node,
-        remedy=f"run '{target.login}' once to check its key {shown.fingerprint} and keep it",
+        remedy=f"run {target.login} once to check its key {shown.fingerprint} and keep it",
     )
 
 
@@ -112,7 +112,7 @@ def authenticate(transport: paramiko.Transport, target: Target, deadline: float)
         raise LinkLost("ssh: connection lost during login", place=target.node, remedy=_see(target)) from error
     told = f"ssh: permission denied for {target.user}"
     if locked:
-        remedy = f"ssh-add {locked[0]} (it has a passphrase)"
+        remedy = f"ssh-add {shlex.quote(str(locked[0]))} (it has a passphrase)"
         raise NeedsAnswer(told, ask_passphrase(locked[0]), place=target.node, remedy=remedy)
     if wants_password:
         raise NeedsAnswer(told, ask_password(target), place=target.node, remedy=_see(target))
@@ -162,4 +162,4 @@ def _wants_password(transport: paramiko.Transport, target: Target) -> bool:
 
 
 def _see(target: Target) -> str:
-    return f"see what '{target.login}' says"
+    return f"see what {target.login} says"
