@@ -1,0 +1,1 @@
+"""What scripts/bench measures with: the parts that need more than a command line."""

@@ -1,0 +1,114 @@
+"""Measurements of an interactive shell that stays open, inside a lab."""
+
+import os
+import re
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pexpect
+
+Timer = Callable[[], float]
+
+_CONNECTED_S = 60.0
+_IDLE_S = 20.0
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+
+class _Shell:
+    """A shell in a pseudo-terminal, which is connected to as many nodes as are on."""
+
+    def __init__(self, mclu: str, nodes: int) -> None:
+        environment = {**os.environ, "TERM": "xterm"}
+        environment.pop("PROMPT_TOOLKIT_NO_CPR", None)
+        self._program = pexpect.spawn(
+            mclu, env=environment, dimensions=(24, 200), encoding="utf-8", timeout=_CONNECTED_S
+        )
+        # Where the cursor is; without an answer there is no line below the prompt.
+        self._program.expect_exact("\x1b[6n")
+        self._program.send("\x1b[1;7R")
+        self._program.expect_exact("mclu>")
+        self._program.expect(rf"\b{nodes} on\b")
+        # What is still coming in belongs to connecting.
+        time.sleep(5)
+        self.pid = int(str(self._program.pid))
+
+    def cpu_s(self) -> float:
+        """The processor time that it has taken so far."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+
+    def resident_mib(self) -> float:
+        """The memory that it has now."""
+        found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{self.pid}/status").read_text())
+        assert found
+        return int(found[1]) / 1024
+
+
+def beside_a_shell(mclu: str, nodes: int, timer: Timer) -> Timer:
+    """The same measurement while a shell is open; it is started with the first."""
+    shells: list[_Shell] = []
+
+    def measure() -> float:
+        if not shells:
+            shells.append(_Shell(mclu, nodes))
+        return timer()
+
+    return measure
+
+
+def idle_cpu(mclu: str, nodes: int) -> Timer:
+    """Processor seconds that an idle shell takes in a second."""
+
+    def measure() -> float:
+        shell = _Shell(mclu, nodes)
+        before = shell.cpu_s()
+        time.sleep(_IDLE_S)
+        return (shell.cpu_s() - before) / _IDLE_S
+
+    return measure
+
+
+def idle_memory(mclu: str, nodes: int) -> Timer:
+    """MiB that an idle shell has."""
+    return lambda: _Shell(mclu, nodes).resident_mib()
+
+
+def change_known() -> float:
+    """From another program's request to stop a guest until the snapshot of this one has it, which asked for nothing."""
+    from mclu_shell.cloud.cloud import open_cloud
+    from mclu_shell.config import find_config, load_config
+
+    config = load_config(find_config(None))
+    ours, other = open_cloud(config), open_cloud(config).nodes[0]
+    changed = threading.Condition()
+
+    def notify() -> None:
+        with changed:
+            changed.notify_all()
+
+    def until(state: str) -> None:
+        with changed:
+            while state not in [guest.state for guest in ours.nodes[0].view.guests]:
+                assert changed.wait(_CONNECTED_S), ours.snapshot
+
+    uuid = "00000000-0000-4000-8000-000000000001"
+    xml = (
+        f"<domain type='qemu'><name>bench</name><uuid>{uuid}</uuid><memory unit='MiB'>32</memory>"
+        "<os><type>hvm</type></os></domain>"
+    )
+    try:
+        other.change(lambda hypervisor: hypervisor.define(xml))
+        other.change_guest("bench", "start", uuid)
+        ours.keep_live(notify, lambda _words: None)
+        until("running")
+        started = time.perf_counter()
+        other.change_guest("bench", "stop", uuid)
+        until("shut off")
+        return time.perf_counter() - started
+    finally:
+        other.change_guest("bench", "stop", uuid)
+        other.change_guest("bench", "undefine", uuid)
+        ours.close()
+        other.close()
