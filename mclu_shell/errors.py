@@ -155,7 +155,12 @@ def typed(*words: str) -> str:
 def near(name: str, known: list[str]) -> str:
     """The remedy "did you mean …?" for a name that is not known, or an empty string."""
     # difflib takes 8 ms to import, and only a mistyped name needs it.
-    from difflib import get_close_matches
+    from difflib import SequenceMatcher, get_close_matches
+
+    def likeness(word: str) -> float:
+        return SequenceMatcher(None, word, name).ratio()
 
     close = get_close_matches(name, known, n=3, cutoff=0.6)
+    # What is much less like it than the best is noise.
+    close = [word for word in close if likeness(word) > likeness(close[0]) - 0.15]
     return f"did you mean {' or '.join(typed(word) for word in close)}?" if close else ""

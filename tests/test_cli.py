@@ -40,7 +40,7 @@ class TestDoors:
         assert mclu("--demo", given="status ham1") == HAM1_OFF
         assert (
             mclu("--demo", "-", given="\nstats\n").err
-            == "mclu: stdin:2: unknown command 'stats'; did you mean 'status'?\n"
+            == "mclu: stdin:2: unknown command 'stats'; did you mean 'status' or 'start'?\n"
         )
 
     def test_a_script_of_another_system(self, mclu: Program) -> None:
@@ -88,7 +88,7 @@ class TestOptions:
             (["-c"], "argument -c: expected one argument"),
             (["--color", "blue", "status"], "argument --color: invalid choice: 'blue'"),
             (["-c", "status", "list"], "'list': there can be -c lines or a command, not both"),
-            (["lst"], "unknown command 'lst'; did you mean 'list' or 'set'?"),
+            (["lst"], "unknown command 'lst'; did you mean 'list'?"),
             ([""], "unknown command ''"),
             (["status", "--bogus"], "status: unrecognized arguments: --bogus"),
             (["nosuch.mclu"], "nosuch.mclu: cannot read: No such file or directory"),

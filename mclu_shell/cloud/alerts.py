@@ -34,7 +34,7 @@ class Alerts:
             self._was_on.add(name)
             self._told.pop(name, None)
             since = self._lost.pop(name, None)
-            if since is not None:
+            if since is not None and not self._asked[name].for_waking():
                 yield f"{name}: is back after {format_age(time.monotonic() - since)}"
             return
         if before.state.phase == Phase.ON and not self._asked[name].for_power_off():

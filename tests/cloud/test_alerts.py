@@ -76,6 +76,12 @@ def test_waking_a_node_forgets_that_it_was_to_be_off(node: History) -> None:
     assert node.becomes(Phase.OFF, "is off", web="running") == ["ham0: is off"]
 
 
+def test_a_node_that_was_woken_is_expected(node: History) -> None:
+    assert node.becomes(Phase.OFF, "is off", web="running") == ["ham0: is off"]
+    node.asked.wake()
+    assert node.becomes(Phase.ON, web="running") == []
+
+
 def test_a_node_that_goes_away_and_comes_back(node: History) -> None:
     assert node.becomes(Phase.LOST, "the connection was lost", web="running") == []
     assert node.becomes(Phase.OFF, "is off", web="running") == ["ham0: is off"]

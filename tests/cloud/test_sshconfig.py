@@ -48,12 +48,12 @@ class TestRealSSH:
         assert target.port == 22
         assert target.identities
         assert any(path.name == "known_hosts" for path in target.known_hosts)
-        assert target.login == f"ssh {target.user}@ham0"
+        assert target.login == f"'ssh {target.user}@ham0'"
 
     def test_mclu_conf_decides_where_it_says_something(self) -> None:
         target = resolve(NodeConfig("ham0", address="10.0.0.7", user="op", port=2222))
         assert (target.host, target.user, target.port) == ("10.0.0.7", "op", 2222)
-        assert target.login == "ssh -o HostName=10.0.0.7 -p 2222 op@ham0"
+        assert target.login == "'ssh -o HostName=10.0.0.7 -p 2222 op@ham0'"
 
     @pytest.mark.parametrize("name", ["/keys/one", "/my keys/one", "/keys/a#b", "/keys/a'b", '/keys/a"b', "/keys/a\\b"])
     def test_an_identity_is_the_only_one_whatever_its_name(self, name: str) -> None:

@@ -76,6 +76,8 @@ def shells(lab4: RealLab) -> Iterator[Callable[[], Terminal]]:
 def _leave(shell: Terminal) -> None:
     if shell.is_running:
         # A shell that is killed cannot tidy up.
-        shell.type(CTRL_C + CTRL_D)
+        shell.type(CTRL_C)
+        shell.expect_prompt()
+        shell.type(CTRL_D)
         shell.status()
     shell.close()
