@@ -20,16 +20,15 @@ class _Shell:
     """A shell in a pseudo-terminal, which is connected to as many nodes as are on."""
 
     def __init__(self, mclu: str, nodes: int) -> None:
-        environment = {**os.environ, "TERM": "xterm"}
-        environment.pop("PROMPT_TOOLKIT_NO_CPR", None)
+        environment = {**os.environ, "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"}
         self._program = pexpect.spawn(
-            mclu, env=environment, dimensions=(24, 200), encoding="utf-8", timeout=_CONNECTED_S
+            mclu, env=environment, dimensions=(24, 80), encoding="utf-8", timeout=_CONNECTED_S
         )
-        # Where the cursor is; without an answer there is no line below the prompt.
-        self._program.expect_exact("\x1b[6n")
-        self._program.send("\x1b[1;7R")
         self._program.expect_exact("mclu>")
-        self._program.expect(rf"\b{nodes} on\b")
+        deadline = time.monotonic() + _CONNECTED_S
+        while len(list(Path(os.environ["XDG_RUNTIME_DIR"]).glob("mclu-run-*/[0-9]*.sock"))) < nodes:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
         # What is still coming in belongs to connecting.
         time.sleep(5)
         self.pid = int(str(self._program.pid))
@@ -76,8 +75,9 @@ def idle_memory(mclu: str, nodes: int) -> Timer:
 
 
 def change_known() -> float:
-    """From another program's request to stop a guest until the snapshot of this one has it, which asked for nothing."""
+    """From another program's request to define a guest until the snapshot of this one has it, which asked for nothing."""
     from mclu_shell.cloud.cloud import open_cloud
+    from mclu_shell.cloud.state import Phase
     from mclu_shell.config import find_config, load_config
 
     config = load_config(find_config(None))
@@ -88,9 +88,9 @@ def change_known() -> float:
         with changed:
             changed.notify_all()
 
-    def until(state: str) -> None:
+    def until(is_so: Callable[[], bool]) -> None:
         with changed:
-            while state not in [guest.state for guest in ours.nodes[0].view.guests]:
+            while not is_so():
                 assert changed.wait(_CONNECTED_S), ours.snapshot
 
     uuid = "00000000-0000-4000-8000-000000000001"
@@ -98,17 +98,16 @@ def change_known() -> float:
         f"<domain type='qemu'><name>bench</name><uuid>{uuid}</uuid><memory unit='MiB'>32</memory>"
         "<os><type>hvm</type></os></domain>"
     )
+    view = ours.nodes[0].memory
     try:
-        other.change(lambda hypervisor: hypervisor.define(xml))
-        other.change_guest("bench", "start", uuid)
+        other.fetch_guests()
         ours.keep_live(notify, lambda _words: None)
-        until("running")
+        until(lambda: view.view.state.phase == Phase.ON)
         started = time.perf_counter()
-        other.change_guest("bench", "stop", uuid)
-        until("shut off")
+        other.change(lambda hypervisor: hypervisor.define(xml))
+        until(lambda: bool(view.view.guests))
         return time.perf_counter() - started
     finally:
-        other.change_guest("bench", "stop", uuid)
         other.change_guest("bench", "undefine", uuid)
         ours.close()
         other.close()
