@@ -22,6 +22,9 @@ class Live:
         self._redraw = redraw
         self._alert = alert
         self._is_begun = False
+        # The line below the prompt is wanted with every key, and counts all guests: it is made once for each change.
+        self._line = ""
+        self._is_stale = True
 
     def begin(self) -> None:
         """Connect the nodes in the background; a second call does nothing."""
@@ -36,7 +39,11 @@ class Live:
         except MCluError:
             # The command that needs the cloud tells.
             return
-        cloud.keep_live(self._redraw, self._tell)
+        cloud.keep_live(self._changed, self._tell)
+
+    def _changed(self) -> None:
+        self._is_stale = True
+        self._redraw()
 
     def _tell(self, words: str) -> None:
         if self._settings["alerts"] == "on":
@@ -44,5 +51,8 @@ class Live:
 
     def toolbar(self) -> str:
         """The line below the prompt."""
-        cloud = self._session.opened
-        return toolbar_text(cloud.snapshot) if cloud is not None else ""
+        if self._is_stale and (cloud := self._session.opened) is not None:
+            # Before it is looked at: what changes meanwhile has it made once more.
+            self._is_stale = False
+            self._line = toolbar_text(cloud.snapshot)
+        return self._line
