@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # What ends the program: kill, a closed terminal, Ctrl-C.
 _ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+_MOST_FILES = 16384
 _ABOUT = "Mini Cloud: parallel libvirt over SSH for a few Linux nodes."
 _MORE = """\
 Without a command, mclu is an interactive shell. 'mclu help' lists the commands.
@@ -183,7 +184,18 @@ def _run_shell(options: argparse.Namespace, session: "Session") -> int:
 
     gc.freeze()
     gc.enable()
+    _allow_many_files()
     return run_shell(session, len(nodes))
+
+
+def _allow_many_files() -> None:
+    """Each node that is kept connected takes some five descriptors; the usual limit would end at two hundred nodes."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    if soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _script(name: str) -> tuple[str, str]:

@@ -63,6 +63,12 @@ class Refused(MCluError):
     """What was asked would do harm, so nothing was done."""
 
 
+class Interrupted(MCluError):
+    """The user has interrupted what cannot be left as it is: what became of it."""
+
+    status = 130
+
+
 class OutputError(MCluError):
     """The answer could not be written where it should go."""
 

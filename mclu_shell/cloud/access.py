@@ -18,6 +18,10 @@ class Access(Protocol):
         """What opening it will import."""
 
     @property
+    def patience_s(self) -> float:
+        """How long a question may take over this way, where that is less than the node's own limit."""
+
+    @property
     def heard_at(self) -> float:
         """When its libvirtd last said something by itself (of time.monotonic); -inf where that is not known."""
 

@@ -49,7 +49,9 @@ class Alerts:
         there = {guest.uuid: guest for guest in now.guests}
         for guest in before.guests:
             told = _what_became_of(guest, there.get(guest.uuid))
-            if told and not self._asked[now.name].for_guest(guest.uuid):
+            if told and self._asked[now.name].for_guest(guest.uuid):
+                self._asked[now.name].done(guest.uuid)
+            elif told:
                 yield f"{now.name}:{guest.name} {told}"
 
 

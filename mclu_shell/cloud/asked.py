@@ -6,7 +6,8 @@ import time
 _LATER_S = 600.0
 _AT_ONCE_S = 10.0
 _WAKING_S = 180.0
-_ENDING = {"shutdown": _LATER_S, "stop": _AT_ONCE_S, "undefine": _AT_ONCE_S, "reset": _AT_ONCE_S, "reboot": _LATER_S}
+# A reboot ends no guest: only one that goes away for good is told.
+_ENDING = {"shutdown": _LATER_S, "stop": _AT_ONCE_S, "undefine": _AT_ONCE_S}
 
 
 class Asked:
@@ -17,12 +18,21 @@ class Asked:
 
     def guest(self, uuid: str, verb: str) -> None:
         """A guest was asked to do this (one of `Hypervisor.change`'s verbs)."""
+        self._until.pop(uuid, None)
         if verb in _ENDING:
             self._until[uuid] = time.monotonic() + _ENDING[verb]
+
+    def done(self, uuid: str) -> None:
+        """What was asked of a guest has happened."""
+        self._until.pop(uuid, None)
 
     def power_off(self) -> None:
         """The node itself was asked to switch off."""
         self._until["off"] = time.monotonic() + _LATER_S
+
+    def power_off_failed(self) -> None:
+        """It will not."""
+        self._until.pop("off", None)
 
     def wake(self) -> None:
         """The node was asked to switch on; what was asked before is over."""

@@ -20,7 +20,7 @@ from mclu_shell.cloud.parallel import Outcome
 from mclu_shell.cloud.placement import Room, choose
 from mclu_shell.cloud.template import Template, custom_xml
 from mclu_shell.cloud.undo import all_or_nothing
-from mclu_shell.errors import LibvirtFault, MCluError, NodeFault, NodeOff, Refused, UsageError
+from mclu_shell.errors import Interrupted, LibvirtFault, MCluError, NodeFault, NodeOff, Refused, UsageError
 from mclu_shell.units import format_size
 
 Value = TypeVar("Value")
@@ -190,7 +190,8 @@ def _make(
     # Said before anything is made, when it is the template's fault.
     _need_devices(node, request, _definition(own_xml, guest, capabilities))
     progress(f"building on {node.name}")
-    with building(node, template.path, guest, build_environment(template, request, guest), progress) as build:
+    environment = build_environment(template, request, guest)
+    with _told_if_interrupted(node), building(node, template.path, guest, environment, progress) as build:
         complete = replace(guest, files=build.made.files)
         progress(f"starting on {node.name}")
         with all_or_nothing(node, complete):
@@ -203,6 +204,14 @@ def _make(
             with _step("started"):
                 node.change_guest(guest.name, "start", guest.uuid)
     return build.made.notes
+
+
+@contextmanager
+def _told_if_interrupted(node: Node) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise Interrupted("interrupted, and what was made there is removed", place=node.name) from error
 
 
 def _need_devices(node: Node, request: BootRequest, definition: str) -> None:
@@ -234,7 +243,7 @@ def _step(done: str) -> Iterator[None]:
 def _capabilities(node: Node) -> Capabilities:
     """What the node can do: with KVM if that really works there, else without."""
     with suppress(LibvirtFault):
-        found = node.fetch(lambda hypervisor: hypervisor.fetch_capabilities(kvm=True))
+        found = node.fetch(lambda hypervisor: hypervisor.fetch_capabilities(kvm=True), _DEFINE_TIMEOUT_S)
         if found.virt_type != "kvm" or kvm_works(node, found.emulator, found.arch):
             return found
-    return node.fetch(lambda hypervisor: hypervisor.fetch_capabilities(kvm=False))
+    return node.fetch(lambda hypervisor: hypervisor.fetch_capabilities(kvm=False), _DEFINE_TIMEOUT_S)

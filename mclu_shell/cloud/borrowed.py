@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from mclu_shell.cloud.process import Completed, Process
 
 
+_PATIENCE_S = 1.0
+
+
 class BorrowedAccess:
     """A machine whose libvirt is reached through `path`; `make_own` makes the way of our own."""
 
@@ -35,6 +38,11 @@ class BorrowedAccess:
         self._make_own = make_own
         self._own: Access | None = None
         self._is_own_open = False
+
+    @property
+    def patience_s(self) -> float:
+        """The other shell's connection may be dead without its knowing yet."""
+        return _PATIENCE_S if self._is_good else math.inf
 
     def open(self, deadline: float) -> str:
         """The URI of libvirt through the other's socket, or through one of our own."""
@@ -107,7 +115,10 @@ class BorrowedAccess:
 
 def cut_connections(path: Path) -> None:
     """End this process's connections to a unix socket, also those that a library has made."""
-    for number in os.listdir("/proc/self/fd"):  # noqa: PTH208 – a list before anything is opened.
+    numbers: list[str] = []
+    with suppress(OSError):
+        numbers = os.listdir("/proc/self/fd")  # noqa: PTH208 – a list before anything is opened.
+    for number in numbers:
         with suppress(OSError):
             if stat.S_ISSOCK(os.fstat(int(number)).st_mode):
                 with socket.socket(fileno=os.dup(int(number))) as connection:

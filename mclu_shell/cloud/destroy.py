@@ -12,6 +12,7 @@ from mclu_shell.cloud.guestfiles import (
     Definition,
     backing_files,
     disk_files,
+    is_named_by_libvirt,
     memory_files,
     named_paths,
     nvram_files,
@@ -25,6 +26,8 @@ from mclu_shell.errors import MCluError, NodeOff, NotFound, Refused
 if TYPE_CHECKING:
     from mclu_shell.cloud.cloud import Cloud
 
+# Some calls for each guest of the node.
+_LOOK_TIMEOUT_S = 30.0
 _NOT_OURS = "not made by mclu"
 
 
@@ -69,7 +72,7 @@ def find_remains(node: Node, guest: Guest, elsewhere: Elsewhere, confirmed: Rema
 
     What was not to be deleted when that was `confirmed` stays. Refused if libvirt would delete NVRAM that has to stay.
     """
-    definitions = node.fetch(lambda hypervisor: hypervisor.fetch_definitions())
+    definitions = node.fetch(lambda hypervisor: hypervisor.fetch_definitions(), _LOOK_TIMEOUT_S)
     own = definitions.pop(guest.uuid, None)
     if own is None:
         raise NotFound(f"{guest.name} has gone meanwhile", place=node.name)
@@ -132,7 +135,7 @@ def _check_nvram(guest: Guest, own: Definition, files: DiskFiles, twin: str, use
             raise Refused(
                 f"{guest.name} cannot be destroyed without its NVRAM {nvram}, which has to stay ({why})",
                 place=guest.node,
-                remedy=f"on the node: virsh undefine --keep-nvram {quote(guest.name)}",
+                remedy=f"on the node: virsh undefine --keep-nvram --managed-save {quote(guest.name)}",
             )
 
 
@@ -155,14 +158,19 @@ def _judge(own: Definition, files: DiskFiles, reasons: Mapping[str, str], uses: 
 def _made(own: Definition, files: DiskFiles) -> tuple[str, ...]:
     """What mclu made for a guest, and its snapshots on top of that; nothing of a guest that mclu did not make.
 
-    A snapshot may have been told to use a file that was there already: what is not built on a disk of ours is one.
+    A snapshot may have been told to use a file that was there already: whoever gave it a name may have made it, too.
     """
     ours = own_files(own.xmls[0])
     if not ours:
         return ()
     # Where a link leads, somebody else has put it.
     disks = {files.place(file) for file in ours if file not in files.links}
-    overlays = [file for xml in own.snapshots for file in overlay_files(xml) if disks.intersection(files.behind(file))]
+    overlays = [
+        file
+        for xml in own.snapshots
+        for file in overlay_files(xml)
+        if disks.intersection(files.behind(file)) and is_named_by_libvirt(file, xml, ours)
+    ]
     memory = [file for xml in own.snapshots for file in memory_files(xml)]
     snapshots = [file for file in (*overlays, *memory) if file not in files.links]
     return tuple(dict.fromkeys((*ours, *snapshots)))
@@ -201,6 +209,11 @@ def destroy(node: Node, guest: Guest, elsewhere: Elsewhere, confirmed: Remains |
     In this order: if it fails on the way, the guest is still there, and can be destroyed again. MCluError says why.
     What is deleted is looked up now, because others may have come to use it; with `confirmed`, nothing beyond that.
     """
+    if confirmed is None and elsewhere.faults:
+        # Nobody has been asked, and on shared storage the files may be those of a guest that runs there.
+        places = " and ".join(fault.place for fault in elsewhere.faults)
+        told = f"{guest.name} was not destroyed: whether {places} has it, too, cannot be told"
+        raise Refused(told, place=node.name, remedy="try again when all answer, or decide at the prompt")
     remains = find_remains(node, guest, elsewhere, confirmed)
     node.change_guest(guest.name, "stop", guest.uuid)
     _delete(node, guest, [file for file, _ in remains.delete])

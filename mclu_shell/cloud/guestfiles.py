@@ -1,6 +1,7 @@
 """Which files belong to a guest, and which it names: read from its definition and those of its snapshots."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 
@@ -60,6 +61,12 @@ def overlay_files(snapshot_xml: str) -> tuple[str, ...]:
     """The disks of an external snapshot: libvirt made them, or was told to use them (its formatsnapshot.html)."""
     sources = ET.fromstring(snapshot_xml).findall("./disks/disk[@snapshot='external']/source[@file]")
     return tuple(source.get("file", "") for source in sources)
+
+
+def is_named_by_libvirt(overlay: str, snapshot_xml: str, disks: Iterable[str]) -> bool:
+    """Whether an overlay has the name that libvirt makes up: the disk's, its suffix replaced by the snapshot's name."""
+    snapshot = ET.fromstring(snapshot_xml).findtext("name", "")
+    return overlay in {f"{disk.rpartition('.')[0]}.{snapshot}" for disk in disks}
 
 
 def memory_files(snapshot_xml: str) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ libvirtd are as they should be.
 
 import math
 import struct
+import threading
 import time
 
 from mclu_shell.cloud.forward import Duplex
@@ -38,6 +39,7 @@ class Answering:
     def __init__(self, far: Duplex, ear: Ear) -> None:
         self._far = far
         self._ear = ear
+        self._sending = threading.Lock()
 
     def recv(self, size: int, /) -> bytes:
         """Some bytes that are no ping; empty at the end."""
@@ -47,11 +49,13 @@ class Answering:
             # It comes alone: nothing else is said while libvirtd has nothing to say.
             if data != PING:
                 return data
-            self._far.sendall(PONG)
+            self.sendall(PONG)
 
     def sendall(self, data: bytes, /) -> None:
         """All of the bytes, or an OSError."""
-        self._far.sendall(data)
+        # An answer to a ping must not come between the parts of what libvirt sends.
+        with self._sending:
+            self._far.sendall(data)
 
     def close(self) -> None:
         """End both directions."""

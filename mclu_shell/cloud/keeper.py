@@ -1,11 +1,13 @@
 """Keeping nodes connected in the background: looked at now and then, and at once when something has happened."""
 
+import os
 import random
 import threading
 from collections.abc import Iterable
 
 from mclu_shell.cloud.node import Node
-from mclu_shell.errors import Busy, MCluError
+from mclu_shell.cloud.state import Phase
+from mclu_shell.errors import Busy, MCluError, SSHFault, SSHSilent
 
 # So many nodes are connected to at the same time; what is off is waited for by as many.
 _AT_ONCE = 32
@@ -16,6 +18,8 @@ _FIRST_RETRY_S = 0.25
 _LONGEST_RETRY_S = 15.0
 # One that was woken is expected.
 _WAKING_S = 2.0
+# Trying again what only a person can mend would have sshd lock us out.
+_REFUSED_S = 300.0
 # Several events in a row are one reason to ask.
 _SETTLE_S = 0.02
 _BUSY_S = 0.1
@@ -81,10 +85,12 @@ class Keeper:
                     node.look()
         except Busy:
             return _BUSY_S
+        except SSHFault as fault:
+            return None if isinstance(fault, SSHSilent) else _REFUSED_S
         except MCluError:
             return None
-        except OSError:
-            # The directory for its socket goes when all ends.
-            if not self._closing.is_set():
-                raise
+        except OSError as error:
+            # Of this machine: too many open files, or the directory for sockets is gone. It may pass.
+            node.memory.note(Phase.FAULTY, f"this machine: {os.strerror(error.errno or 0).lower()}")
+            return None
         return _SILENT_S

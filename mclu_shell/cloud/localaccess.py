@@ -18,6 +18,7 @@ from mclu_shell.errors import LibvirtDown, LibvirtFault, NodeFault
 class LocalAccess:
     """This machine's own libvirt (`via=local`), through a forwarded socket, so that its calls can be cut too."""
 
+    patience_s = math.inf
     modules: tuple[str, ...] = ()
     heard_at = -math.inf
 

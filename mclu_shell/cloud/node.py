@@ -14,7 +14,7 @@ from mclu_shell.cloud.guest import Guest, GuestEvent, NodeReport
 from mclu_shell.cloud.memory import NodeMemory
 from mclu_shell.cloud.state import NodeView, Phase, phase_of
 from mclu_shell.config import NodeConfig
-from mclu_shell.errors import Busy, LibvirtDown, LibvirtFault, LinkLost, NodeFault, NodeOff, Unreachable
+from mclu_shell.errors import Busy, LibvirtDown, LibvirtFault, LinkLost, MCluError, NodeFault, NodeOff, Unreachable
 from mclu_shell.units import format_duration
 
 if TYPE_CHECKING:
@@ -87,15 +87,24 @@ class Node:
 
     def fetch_report(self) -> NodeReport:
         """Its resources and all its guests."""
-        report = self.fetch(lambda hypervisor: hypervisor.fetch_report())
-        self.memory.reported(report)
-        return report
+
+        def ask(hypervisor: "Hypervisor") -> NodeReport:
+            # Remembered while nobody else asks: an older answer must not take the place of a newer one.
+            report = hypervisor.fetch_report()
+            self.memory.reported(report)
+            return report
+
+        return self.fetch(ask)
 
     def fetch_guests(self, *, active: bool | None = None, addresses: bool = False) -> tuple[Guest, ...]:
         """Its guests: running, not running, or (None) all; their addresses, where known, cost some calls more."""
-        guests = self.fetch(lambda hypervisor: hypervisor.fetch_guests(active=active, addresses=addresses))
-        self.memory.listed(guests, active)
-        return guests
+
+        def ask(hypervisor: "Hypervisor") -> tuple[Guest, ...]:
+            guests = hypervisor.fetch_guests(active=active, addresses=addresses)
+            self.memory.listed(guests, active)
+            return guests
+
+        return self.fetch(ask, self.config.answer_timeout if addresses else 0.0)
 
     def keep_live(self) -> None:
         """From the next connection on, have libvirt tell what happens to guests, and when it is lost."""
@@ -114,13 +123,15 @@ class Node:
                 answer = self._ask(lambda hypervisor: hypervisor.fetch_guests(), self._deadline(), trusting=True)
                 self.memory.listed(answer, None)
 
-    def fetch(self, question: Callable[["Hypervisor"], T]) -> T:
+    def fetch(self, question: Callable[["Hypervisor"], T], timeout_s: float = 0.0) -> T:
         """Ask libvirt something that changes nothing, within the node's deadline; NodeFault says why not.
+
+        With `timeout_s` it has that long: for what takes many calls.
 
         Where the connection dies meanwhile it is asked once more: what the node is now, a new connection tells.
         """
-        again_until = time.monotonic() + self.config.answer_timeout
-        deadline = self._deadline()
+        again_until = time.monotonic() + max(self.config.answer_timeout, timeout_s)
+        deadline = max(self._deadline(), time.monotonic() + timeout_s)
         with self._turn(deadline), self._noted():
             try:
                 return self._ask(question, deadline)
@@ -166,7 +177,9 @@ class Node:
 
     def _deadline(self) -> float:
         timeout_s = self.config.answer_timeout
-        return time.monotonic() + (min(timeout_s, _KEPT_ANSWER_S) if self.is_connected else timeout_s)
+        if self.is_connected:
+            timeout_s = min(timeout_s, _KEPT_ANSWER_S)
+        return time.monotonic() + min(timeout_s, self._access.patience_s)
 
     @contextmanager
     def _turn(self, deadline: float) -> Iterator[None]:
@@ -263,7 +276,11 @@ class Node:
                 # The user has taken it back while the guests were being looked at.
                 return
             self.asked.power_off()
-            self._access.power_off()
+            try:
+                self._access.power_off()
+            except MCluError:
+                self.asked.power_off_failed()
+                raise
             while not self._is_off():
                 if time.monotonic() >= deadline:
                     told = f"was told to power off, but still answers after {format_duration(timeout_s)}"

@@ -3,12 +3,16 @@
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from mclu_shell.cloud.guest import Guest
 from mclu_shell.cloud.node import Node
-from mclu_shell.cloud.parallel import Outcome, each, gather
+from mclu_shell.cloud.parallel import Outcome, each
 from mclu_shell.errors import Busy, LibvirtDown, LinkLost, NodeFault, NodeOff, Refused, SSHSilent, Unreachable
 from mclu_shell.units import format_duration
+
+if TYPE_CHECKING:
+    from mclu_shell.cloud.cloud import Cloud
 
 # A server with many services takes its time to stop them.
 _DOWN_TIMEOUT_S = 180.0
@@ -43,9 +47,9 @@ def _not_on(node: Node) -> NodeFault | None:
     return None
 
 
-def look_before_off(nodes: Sequence[Node]) -> list[Outcome[Node, None]]:
+def look_before_off(cloud: "Cloud", nodes: Sequence[Node]) -> list[Outcome[Node, None]]:
     """Why nodes must not be switched off, as errors: running guests, or no way to know. NodeOff is no objection."""
-    return gather(nodes, _refuse_if_busy)
+    return cloud.ask(_refuse_if_busy, nodes)
 
 
 def switch_off(nodes: Sequence[Node], stop: threading.Event) -> Iterator[Outcome[Node, None]]:

@@ -29,6 +29,7 @@ def _demo_node(node: NodeConfig, directory: Path, *, is_on: bool) -> Node:
 class SimulatedAccess:
     """A machine of libvirt's test: driver, described by a file, with a power switch of our own."""
 
+    patience_s = math.inf
     modules: tuple[str, ...] = ()
     heard_at = -math.inf
 

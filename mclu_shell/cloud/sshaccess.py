@@ -1,6 +1,7 @@
 """The way over one SSH connection: libvirt through a forwarded private socket, commands beside it."""
 
 import logging
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,6 +32,7 @@ _POWER_OFF_TIMEOUT_S = 20.0
 class SSHAccess:
     """Over one SSH connection: libvirt through a forwarded private socket, commands beside it."""
 
+    patience_s = math.inf
     modules: tuple[str, ...] = ("mclu_shell.cloud.ssh.link",)
 
     def __init__(self, node: NodeConfig, socket_path: Path, ssh_config: SSHConfig) -> None:

@@ -34,7 +34,7 @@ def add_arguments(parser: Parser) -> None:
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """A line per node that is off, as it goes down."""
     nodes = context.cloud.match(args.nodes)
-    looked = look_before_off(nodes)
+    looked = look_before_off(context.cloud, nodes)
     if any(_objects(outcome) for outcome in looked):
         yield from map(_left, looked)
         return

@@ -145,7 +145,11 @@ class Shell(cmd2.Cmd):
             return None
         self.poutput(question.text, end="")
         self.stdout.flush()
-        return self.stdin.readline().strip() or None
+        said = self.stdin.readline()
+        if not said:
+            # Ctrl-D ends no line.
+            self.poutput("")
+        return said.strip() or None
 
     def _take_typed_ahead(self) -> bytes:
         """What the prompt has read behind the line that runs: it is for what has the terminal now."""

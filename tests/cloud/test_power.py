@@ -1,9 +1,9 @@
 import threading
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 import pytest
 
+from mclu_shell.cloud.cloud import Cloud, open_cloud
 from mclu_shell.cloud.node import Node
 from mclu_shell.cloud.power import look_before_off, switch_off
 from mclu_shell.cloud.simulated import demo_nodes
@@ -12,23 +12,27 @@ from mclu_shell.errors import NodeOff, Refused
 
 
 @pytest.fixture
-def nodes(tmp_path: Path) -> Iterator[list[Node]]:
-    made = demo_nodes(demo_config(), tmp_path)
-    yield made
-    for node in made:
-        node.close()
+def cloud() -> Iterator[Cloud]:
+    opened = open_cloud(demo_config(), demo_nodes)
+    yield opened
+    opened.close()
 
 
-def test_running_guests_are_an_objection_and_being_off_is_none(nodes: list[Node]) -> None:
+@pytest.fixture
+def nodes(cloud: Cloud) -> Sequence[Node]:
+    return cloud.nodes
+
+
+def test_running_guests_are_an_objection_and_being_off_is_none(cloud: Cloud, nodes: Sequence[Node]) -> None:
     nodes[1].wake()
-    objection, fine, *off = [outcome.error for outcome in look_before_off(nodes)]
+    objection, fine, *off = [outcome.error for outcome in look_before_off(cloud, nodes)]
     assert isinstance(objection, Refused)
     assert str(objection) == "ham0: not switched off: guests running: db, web"
     assert fine is None
     assert [type(error) for error in off] == [NodeOff, NodeOff]
 
 
-def test_an_order_that_was_taken_back_is_not_given(nodes: list[Node]) -> None:
+def test_an_order_that_was_taken_back_is_not_given(nodes: Sequence[Node]) -> None:
     nodes[1].wake()
     stop = threading.Event()
     stop.set()
@@ -36,11 +40,11 @@ def test_an_order_that_was_taken_back_is_not_given(nodes: list[Node]) -> None:
     nodes[1].fetch_guests()
 
 
-def test_a_guest_that_was_started_meanwhile_is_noticed_right_before(nodes: list[Node]) -> None:
+def test_a_guest_that_was_started_meanwhile_is_noticed_right_before(cloud: Cloud, nodes: Sequence[Node]) -> None:
     """Nobody has looked for objections here, so this is the second look."""
     nodes[1].wake()
     outcomes = {outcome.item.name: outcome.error for outcome in switch_off(nodes[:2], threading.Event())}
     assert isinstance(outcomes["ham0"], Refused)
     assert outcomes["ham1"] is None
     assert len(nodes[0].fetch_guests(active=True)) == 2
-    assert isinstance(look_before_off(nodes[1:])[0].error, NodeOff)
+    assert isinstance(look_before_off(cloud, nodes[1:])[0].error, NodeOff)

@@ -95,7 +95,8 @@ def test_a_build_that_fails_says_its_last_words(write: Write, demo: InProcess) -
 def test_ctrl_c_ends_the_build_and_removes_what_it_made(write: Write, demo: InProcess) -> None:
     write(f"kill -{signal.SIGINT:d} {os.getpid()}; exec sleep 1000")
     answer = demo("boot mine new")
-    assert (answer.status, answer.out) == (130, "")
+    told = "mclu: ham0: interrupted, and what was made there is removed\n"
+    assert (answer.status, answer.out, answer.err) == (130, "", told)
     assert disks(demo) == []
     assert "new" not in demo("list").out
 

@@ -539,11 +539,14 @@ sys.exit(main(["boot", "quick", "web"]))
 """
 
 
+INTERRUPTED = "mclu: ham0: interrupted, and what was made there is removed\n"
+
+
 @pytest.mark.parametrize("step", STEPS)
 def test_ctrl_c_after(lab: RealLab, step: str) -> None:
     before = traces(lab, "ham0")
     done = lab.run(sys.executable, "-c", BOOT_WITH_A_SIGNAL, *STEPS[step], "2")
-    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", INTERRUPTED)
     assert traces(lab, "ham0") == before
 
 
@@ -572,7 +575,7 @@ def test_ctrl_c_while_libvirtd_does_not_answer(lab: RealLab, templates: Path) ->
         send(command, "INT")
         sh(lab, "ham0", f"rm /tmp/stopped; kill -CONT {LIBVIRTD}")
         out, err = command.communicate(timeout=30)
-    assert (command.returncode, out, err) == (130, "", "")
+    assert (command.returncode, out, err) == (130, "", INTERRUPTED)
     assert traces(lab, "ham0") == before
 
 

@@ -88,7 +88,7 @@ def test_nothing_of_it_is_left(lab: RealLab) -> None:
 BELONGINGS = {
     "snapshots": "virsh snapshot-create-as web one; virsh snapshot-create-as web two",
     "a snapshot in files": (
-        f"virsh snapshot-create-as web one --memspec file={IMAGES}/web.memory --diskspec vda,file={IMAGES}/web.overlay"
+        f"virsh snapshot-create-as web one --memspec file={IMAGES}/web.memory --diskspec vda,snapshot=external"
         " --diskspec sdz,snapshot=no"
     ),
     "checkpoints": "virsh checkpoint-create-as web one; virsh checkpoint-create-as web two",
@@ -300,6 +300,14 @@ def test_a_file_that_a_snapshot_was_told_to_use_stays(web: RealLab) -> None:
     sh(web, "ham0", f"[ -e /tmp/mine.qcow2 ] && [ -e {DISK} ]")
 
 
+def test_a_users_own_file_stays_also_if_it_is_built_on_the_disk(web: RealLab) -> None:
+    sh(web, "ham0", f"qemu-img create -q -f qcow2 -F qcow2 -b {DISK} /tmp/mine.qcow2")
+    snapshot(web, "web", "--disk-only", "--diskspec", "vda,file=/tmp/mine.qcow2", "--reuse-external")
+    kept = destroyed(mclu(web, "destroy", "web"))
+    assert kept == {"/tmp/mine.qcow2": "not made by mclu", DISK: "/tmp/mine.qcow2 is built on it"}
+    sh(web, "ham0", f"[ -e /tmp/mine.qcow2 ] && [ -e {DISK} ]")
+
+
 def test_an_overlay_goes_but_not_what_somebody_has_put_below_it(web: RealLab) -> None:
     hand = f"{IMAGES}/by-hand.qcow2"
     make = f"virsh destroy web; qemu-img create -q -f qcow2 -F qcow2 -b {DISK} {hand}"
@@ -377,14 +385,17 @@ def test_a_guest_that_is_on_another_node_too_keeps_its_files(web: RealLab) -> No
     assert len(images(web, "ham0")) == 3
 
 
-def test_a_node_that_cannot_be_asked_whether_it_has_the_guest_is_told(web: RealLab) -> None:
+def test_while_a_node_cannot_be_asked_whether_it_has_the_guest_nothing_is_destroyed(web: RealLab) -> None:
     web.freeze("ham1", libvirtd=True)
     try:
         told = mclu(web, "destroy", "ham0:web")
     finally:
         web.thaw("ham1", libvirtd=True)
-    assert told.out == "ham0:web destroyed\n"
-    told.complains("ham1", "cannot tell whether it has the same guest: libvirtd not answering")
+    assert (told.status, told.out) == (1, "")
+    refused, why = told.err.splitlines()
+    assert refused.startswith("mclu: ham0: web was not destroyed: whether ham1 has it, too, cannot be told; ")
+    assert why.startswith("mclu: ham1: cannot tell whether it has the same guest: libvirtd not answering; ")
+    assert (states(web, "ham0"), len(images(web, "ham0"))) == ({"web": "running"}, 3)
 
 
 def test_a_guest_that_mclu_did_not_make(lab: RealLab) -> None:

@@ -73,7 +73,7 @@ def ask_host_key(target: Target, key: paramiko.PKey) -> Question:
     )
 
     def answer(said: str) -> bool:
-        if said.strip() not in ("yes", key.fingerprint):
+        if said.strip().lower() != "yes" and said.strip() != key.fingerprint:
             return False
         _keep(target, key)
         return True
