@@ -360,7 +360,7 @@ def test_nvram_that_is_not_its_own(web: RealLab) -> None:
     assert (told.status, told.out) == (1, "")
     assert told.err == (
         f"mclu: ham0: web cannot be destroyed without its NVRAM {NVRAM}, which has to stay (db uses it); "
-        "on the node: virsh undefine --keep-nvram web\n"
+        "on the node: virsh undefine --keep-nvram --managed-save web\n"
     )
     assert traces(web, "ham0") == before
     virsh(web, "ham0", "undefine", "--keep-nvram", "db")

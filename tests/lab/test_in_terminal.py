@@ -34,6 +34,7 @@ def _answer(shell: Terminal, line: str) -> str:
 def test_an_evening_at_the_prompt(lab: RealLab, shells: Callable[[], Terminal]) -> None:
     before = {node: logins(lab, node) for node in ("ham0", "ham1")}
     shell = shells()
+    _answer(shell, "set alerts off")
     assert re.fullmatch(f"ham0{ON}ham1{ON}ham2 off\nham3 off\n", _answer(shell, "status"))
     # Somebody starts a guest, and ends it.
     run_guest(lab, "ham0", "web")
