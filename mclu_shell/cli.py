@@ -6,21 +6,20 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from io import TextIOWrapper
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 from mclu_shell import __version__
 from mclu_shell.errors import MCluError, OutputError, UsageError
+from mclu_shell.signals import ENDING, handled, is_put_off
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.cloud import Cloud
     from mclu_shell.config import Config
     from mclu_shell.session import Session
 
-# What ends the program: kill, a closed terminal, Ctrl-C.
-_ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 _MOST_FILES = 16384
 _ABOUT = "Mini Cloud: parallel libvirt over SSH for a few Linux nodes."
 _MORE = """\
@@ -78,8 +77,10 @@ def main(argv: list[str] | None = None) -> int:
     """Run mclu; the exit status."""
     session: Session | None = None
     # A caller that goes away (kill, a closed terminal) must still find connections and sockets taken back.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _end)
+    for number in ENDING:
+        # nohup, for one, has it ignored.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _end)
     try:
         options = _parser().parse_args(argv)
         options.is_shell = not options.words and not options.lines and sys.stdin.isatty()
@@ -92,22 +93,16 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     finally:
-        with _undisturbed():
+        # A second Ctrl-C would end nothing sooner, but leave sockets behind.
+        with handled(ENDING, signal.SIG_IGN):
             _leave(session)
 
 
-@contextlib.contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Leave in peace: a second Ctrl-C would end nothing sooner, but leave sockets behind."""
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in _ENDING}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _end(number: int, _frame: object) -> NoReturn:
+def _end(number: int, frame: FrameType | None) -> None:
+    if is_put_off(number, frame):
+        return
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
     raise SystemExit(128 + number)
 
 

@@ -1,9 +1,8 @@
 """What can go wrong, as a user reads it: place, fact, remedy, and the exit status that follows."""
 
 from collections.abc import Callable
-from copy import copy
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 
 class MCluError(Exception):
@@ -20,23 +19,15 @@ class MCluError(Exception):
     def retold(self, *, fact: str | None = None, place: str | None = None) -> "MCluError":
         """The same error, with another fact or place."""
         # Not by its constructor: each kind's takes what it needs.
-        told = copy(self)
+        told = type(self).__new__(type(self))
+        told.__dict__.update(self.__dict__)
         told.fact = self.fact if fact is None else fact
         told.place = self.place if place is None else place
         return told
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _remake, (type(self), self.__dict__.copy())
-
     def __str__(self) -> str:
         told = f"{self.place}: {self.fact}" if self.place else self.fact
         return f"{told}; {self.remedy}" if self.remedy else told
-
-
-def _remake(kind: type[MCluError], attributes: dict[str, Any]) -> MCluError:
-    error = kind.__new__(kind)
-    error.__dict__.update(attributes)
-    return error
 
 
 class UsageError(MCluError):

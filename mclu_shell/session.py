@@ -17,6 +17,7 @@ from mclu_shell.errors import MCluError, OutputError, Question
 from mclu_shell.language import Line
 from mclu_shell.render import Renderer
 from mclu_shell.results import Handover, Quit, Result, Text
+from mclu_shell.signals import handled
 
 if TYPE_CHECKING:
     import argparse
@@ -195,19 +196,16 @@ class Session:
         return self._run_command(line, self.renderer, place)
 
     def _run_piped(self, line: Line, place: str) -> int:
-        with subprocess.Popen(line.pipe, shell=True, stdin=subprocess.PIPE, text=True) as reader:  # noqa: S602
-            try:
-                status = self._run_into(reader, line, place)
-            except SystemExit:
-                # It would be waited for, whereas we are to end.
-                reader.kill()
-                raise
+        command = subprocess.Popen(line.pipe, shell=True, stdin=subprocess.PIPE, text=True)  # noqa: S602
+        with command as reader, _ended_with_us(reader):
+            status = self._run_into(reader, line, place)
         return status or _status_of(reader.returncode)
 
     def _run_into(self, reader: subprocess.Popen[str], line: Line, place: str) -> int:
         assert isinstance(reader.stdin, TextIOWrapper)
         try:
-            return self._run_command(line, self.renderer.to(reader.stdin), place)
+            with _ended_with_us(reader):
+                return self._run_command(line, self.renderer.to(reader.stdin), place)
         except _ReaderGone:
             # What the reader makes of it decides, whether or not it was quick enough to leave.
             return DONE
@@ -261,22 +259,24 @@ class Session:
             raise _ReaderGone from error
 
 
+@contextlib.contextmanager
+def _ended_with_us(reader: subprocess.Popen[str]) -> Iterator[None]:
+    """Kill it when we are to end: it would be waited for."""
+    try:
+        yield
+    except SystemExit:
+        reader.kill()
+        raise
+
+
 class _ReaderGone(Exception):
     """The reader of our answer has seen enough of it."""
 
 
-@contextlib.contextmanager
-def _interrupts_are_theirs() -> Iterator[None]:
+def _interrupts_are_theirs() -> contextlib.AbstractContextManager[None]:
     """Leave Ctrl-C to the program that has the terminal: an editor or a pager goes on, and so must we with it."""
-    # Python gives signals to the main thread alone. What is ignored, rather than handled, the program would inherit.
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, lambda *_: None)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+    # What is ignored, rather than handled, the program would inherit.
+    return handled([signal.SIGINT], lambda *_: None)
 
 
 def _status_of(code: int) -> int:

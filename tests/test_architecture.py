@@ -24,7 +24,7 @@ LEVELS = (
     {"terminal"},
     {"cloud"},
     {"config", "terminal"},
-    {"errors", "units"},
+    {"errors", "signals", "units"},
     # The package itself: its version.
     {"mclu_shell"},
 )

@@ -4,8 +4,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -184,39 +183,37 @@ class TestStreams:
         assert answer.err.startswith("mclu: /proc: no directory can be made there for sockets: ")
 
 
-@pytest.fixture
-def runtime() -> Iterator[Path]:
-    """The directory for a user's sockets; the paths of sockets must be short, so it is not the test's own."""
-    with tempfile.TemporaryDirectory(prefix="mclu-test-", dir="/tmp") as directory:
-        yield Path(directory)
-
-
 class TestEnds:
     @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
     def test_a_signal_ends_it_at_once_and_leaves_nothing(
-        self, tmp_path: Path, runtime: Path, silent_port: int, number: signal.Signals, status: int
+        self, tmp_path: Path, short_directory: Path, silent_port: int, number: signal.Signals, status: int
     ) -> None:
         settings = f"address=127.0.0.1 port={silent_port} mac=74:d4:35:51:ab:86 broadcast=127.0.0.1"
         (tmp_path / "x.conf").write_text(f"[nodes]\nsilent {settings}\n")
         command = [str(MCLU), "-f", str(tmp_path / "x.conf"), "on", "silent", "--wait"]
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            env={**os.environ, "XDG_RUNTIME_DIR": str(runtime)},
+            env={**os.environ, "XDG_RUNTIME_DIR": str(short_directory)},
         ) as program:  # fmt: skip
             assert program.stdout
             try:
                 assert program.stdout.readline().startswith("Waking up")
-                assert list(runtime.iterdir())
+                assert list(short_directory.iterdir())
                 program.send_signal(number)
                 out, err = program.communicate(timeout=5)
             finally:
                 program.kill()
         assert (program.returncode, out, err) == (status, "", "")
-        assert list(runtime.iterdir()) == []
+        assert list(short_directory.iterdir()) == []
 
-    def test_nothing_is_left_of_a_command_that_ends_well(self, mclu: Program, runtime: Path) -> None:
-        assert mclu("--demo", "status", env={"XDG_RUNTIME_DIR": str(runtime)}).status == 0
-        assert list(runtime.iterdir()) == []
+    def test_a_signal_that_it_was_told_to_ignore_does_not_end_it(self) -> None:
+        command = f"trap '' HUP; exec {MCLU} --demo -c '!kill -HUP $PPID' -c 'status ham1'"
+        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "ham1 off\n", "")
+
+    def test_nothing_is_left_of_a_command_that_ends_well(self, mclu: Program, short_directory: Path) -> None:
+        assert mclu("--demo", "status", env={"XDG_RUNTIME_DIR": str(short_directory)}).status == 0
+        assert list(short_directory.iterdir()) == []
 
 
 class TestImports:

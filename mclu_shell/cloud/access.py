@@ -1,5 +1,6 @@
 """How a machine is reached: what all ways have in common. Each opens the way to its libvirt."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -16,14 +17,17 @@ class Access(Protocol):
     @property
     def modules(self) -> tuple[str, ...]:
         """What opening it will import."""
+        return ()
 
     @property
     def patience_s(self) -> float:
         """How long a question may take over this way, where that is less than the node's own limit."""
+        return math.inf
 
     @property
     def heard_at(self) -> float:
         """When its libvirtd last said something by itself (of time.monotonic); -inf where that is not known."""
+        return -math.inf
 
     def open(self, deadline: float) -> str:
         """Reach the machine before `deadline` (of time.monotonic); the URI of its libvirt, to be opened here."""

@@ -25,11 +25,8 @@ if TYPE_CHECKING:
 _PATIENCE_S = 1.0
 
 
-class BorrowedAccess:
+class BorrowedAccess(Access):
     """A machine whose libvirt is reached through `path`; `make_own` makes the way of our own."""
-
-    modules: tuple[str, ...] = ()
-    heard_at = -math.inf
 
     def __init__(self, node: NodeConfig, path: Path, make_own: Callable[[], Access]) -> None:
         self.node = node

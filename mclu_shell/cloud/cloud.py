@@ -17,7 +17,7 @@ from mclu_shell.cloud.memory import Listener
 from mclu_shell.cloud.node import Node
 from mclu_shell.cloud.ownways import OwnWays
 from mclu_shell.cloud.parallel import Outcome, gather
-from mclu_shell.cloud.rundir import RunDirectory, other_directories
+from mclu_shell.cloud.rundir import RunDirectory
 from mclu_shell.cloud.state import NodeView, Snapshot
 from mclu_shell.config import Config, NodeConfig
 from mclu_shell.errors import NotFound, Question, near
@@ -90,20 +90,18 @@ class Cloud:
         from mclu_shell.cloud.alerts import Alerts
         from mclu_shell.cloud.keeper import Keeper
         from mclu_shell.cloud.recollection import Recorder, recollection_file
+        from mclu_shell.cloud.share import Share
 
         listeners: list[Listener] = [Alerts({node.name: node.asked for node in self.nodes}, tell).changed]
         if self._remembered is not None:
             recorder = Recorder(lambda: self.snapshot, recollection_file(self._remembered))
             self._life.callback(recorder.close)
             listeners.append(lambda _before, _now: recorder.changed())
+            paths = socket_paths(self._remembered, self._directory.path)
+            self._life.callback(Share(self._remembered, self._directory.path, paths).close)
         listeners.append(lambda _before, _now: changed())
         for node in self.nodes:
             node.memory.listener = partial(_tell_all, tuple(listeners))
-        if self._remembered is not None:
-            from mclu_shell.cloud.share import Share
-
-            paths = socket_paths(self._remembered, self._directory.path)
-            self._life.callback(Share(self._remembered, self._directory.path, paths).close)
         keeper = Keeper(self.nodes)
         self._life.callback(keeper.close)
         keeper.start()
@@ -150,16 +148,18 @@ def open_cloud(
     With `borrow`, the connections of an open shell are used where there is one.
     """
     directory = RunDirectory()
-    nodes = make_nodes(config, directory.path) if make_nodes else _real_nodes(config, directory.path, borrow=borrow)
+    if make_nodes:
+        nodes = make_nodes(config, directory.path)
+    else:
+        nodes = _real_nodes(config, directory.path, _shared(config, directory) if borrow else {})
     # What is simulated is gone with this process.
     cloud = Cloud(nodes, directory, None if make_nodes else config)
     atexit.register(cloud.close)
     return cloud
 
 
-def _real_nodes(config: Config, directory: Path, *, borrow: bool) -> list[Node]:
+def _real_nodes(config: Config, directory: Path, shared: dict[str, Path]) -> list[Node]:
     own = OwnWays()
-    shared = _shared(config) if borrow else {}
     paths = socket_paths(config, directory)
     return [Node(node, _way(node, paths[node.name], own, shared.get(node.name))) for node in config.nodes]
 
@@ -173,10 +173,10 @@ def socket_paths(config: Config, directory: Path) -> dict[str, Path]:
     return {node.name: directory / f"{i}.sock" for i, node in enumerate(config.nodes)}
 
 
-def _shared(config: Config) -> dict[str, Path]:
-    if not other_directories():
+def _shared(config: Config, directory: RunDirectory) -> dict[str, Path]:
+    if not (others := directory.others()):
         return {}
     # It takes some milliseconds to import, and mostly there is no other shell.
     from mclu_shell.cloud.share import find_shared
 
-    return find_shared(config)
+    return find_shared(config, others)

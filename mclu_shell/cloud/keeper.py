@@ -4,6 +4,7 @@ import os
 import random
 import threading
 from collections.abc import Iterable
+from contextlib import nullcontext
 
 from mclu_shell.cloud.node import Node
 from mclu_shell.cloud.state import Phase
@@ -78,11 +79,8 @@ class Keeper:
     def _look(self, node: Node) -> float | None:
         """Look at a node; how long it need not be looked at again, or None if it did not answer."""
         try:
-            if node.is_connected:
+            with nullcontext() if node.is_connected else self._slots:
                 node.look()
-            else:
-                with self._slots:
-                    node.look()
         except Busy:
             return _BUSY_S
         except SSHFault as fault:

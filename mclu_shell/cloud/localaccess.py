@@ -1,12 +1,11 @@
 """The way to this machine's own libvirt (`via=local`)."""
 
 import contextlib
-import math
 import socket
 from collections.abc import Sequence
 from pathlib import Path
 
-from mclu_shell.cloud.access import forwarded_uri
+from mclu_shell.cloud.access import Access, forwarded_uri
 from mclu_shell.cloud.branch import branch
 from mclu_shell.cloud.forward import Address, Duplex, Forward
 from mclu_shell.cloud.libvirtsocket import LIBVIRT_SOCKETS
@@ -15,12 +14,8 @@ from mclu_shell.config import NodeConfig
 from mclu_shell.errors import LibvirtDown, LibvirtFault, NodeFault
 
 
-class LocalAccess:
+class LocalAccess(Access):
     """This machine's own libvirt (`via=local`), through a forwarded socket, so that its calls can be cut too."""
-
-    patience_s = math.inf
-    modules: tuple[str, ...] = ()
-    heard_at = -math.inf
 
     def __init__(self, node: NodeConfig, socket_path: Path) -> None:
         self.node = node

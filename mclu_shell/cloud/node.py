@@ -87,24 +87,26 @@ class Node:
 
     def fetch_report(self) -> NodeReport:
         """Its resources and all its guests."""
-
-        def ask(hypervisor: "Hypervisor") -> NodeReport:
-            # Remembered while nobody else asks: an older answer must not take the place of a newer one.
-            report = hypervisor.fetch_report()
-            self.memory.reported(report)
-            return report
-
-        return self.fetch(ask)
+        return self.fetch(self._report)
 
     def fetch_guests(self, *, active: bool | None = None, addresses: bool = False) -> tuple[Guest, ...]:
         """Its guests: running, not running, or (None) all; their addresses, where known, cost some calls more."""
+        timeout_s = self.config.answer_timeout if addresses else 0.0
+        return self.fetch(lambda hypervisor: self._guests(hypervisor, active=active, addresses=addresses), timeout_s)
 
-        def ask(hypervisor: "Hypervisor") -> tuple[Guest, ...]:
-            guests = hypervisor.fetch_guests(active=active, addresses=addresses)
-            self.memory.listed(guests, active)
-            return guests
+    # Remembered while nobody else asks: an older answer must not take the place of a newer one.
 
-        return self.fetch(ask, self.config.answer_timeout if addresses else 0.0)
+    def _report(self, hypervisor: "Hypervisor") -> NodeReport:
+        report = hypervisor.fetch_report()
+        self.memory.reported(report)
+        return report
+
+    def _guests(
+        self, hypervisor: "Hypervisor", *, active: bool | None = None, addresses: bool = False
+    ) -> tuple[Guest, ...]:
+        guests = hypervisor.fetch_guests(active=active, addresses=addresses)
+        self.memory.listed(guests, active)
+        return guests
 
     def keep_live(self) -> None:
         """From the next connection on, have libvirt tell what happens to guests, and when it is lost."""
@@ -116,12 +118,10 @@ class Node:
             if self.view.state.phase == Phase.UNSEEN:
                 self.memory.note(Phase.CONNECTING)
             if self._hypervisor is None or self.view.info is None:
-                deadline = time.monotonic() + _PATIENT_S
-                self.memory.reported(self._ask(lambda hypervisor: hypervisor.fetch_report(), deadline))
+                self._ask(self._report, time.monotonic() + _PATIENT_S)
             else:
                 # This tells in one round trip that the way and libvirtd are as they should be.
-                answer = self._ask(lambda hypervisor: hypervisor.fetch_guests(), self._deadline(), trusting=True)
-                self.memory.listed(answer, None)
+                self._ask(self._guests, self._deadline(), trusting=True)
 
     def fetch(self, question: Callable[["Hypervisor"], T], timeout_s: float = 0.0) -> T:
         """Ask libvirt something that changes nothing, within the node's deadline; NodeFault says why not.

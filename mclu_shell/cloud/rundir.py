@@ -33,14 +33,21 @@ class RunDirectory:
         self._lock = os.open(self.path, os.O_RDONLY)
         fcntl.flock(self._lock, fcntl.LOCK_EX)
 
+    def others(self) -> list[Path]:
+        """Those of other processes of this user, dead ones perhaps among them."""
+        return [path for path in _directories(self.path.parent) if path != self.path]
+
     def remove(self) -> None:
         """Remove it with all that is in it; again does nothing."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        # What a thread still makes there would come between: renamed, it is found by none.
+        gone = self.path.with_name(f"{self.path.name}-gone")
+        with contextlib.suppress(OSError):
+            self.path.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
 
 
-def other_directories() -> list[Path]:
-    """Those of other processes of this user, dead ones perhaps among them."""
-    return [path for path in _parent().glob(f"{_PREFIX}*") if _is_private(path)]
+def _directories(parent: Path) -> list[Path]:
+    return [path for path in parent.glob(f"{_PREFIX}*") if _is_private(path)]
 
 
 def _is_private(path: Path) -> bool:
@@ -59,9 +66,9 @@ def _parent() -> Path:
 
 def _sweep(parent: Path) -> None:
     """Remove directories of ours whose process has been killed before it could."""
-    for path in parent.glob(f"{_PREFIX}*"):
+    for path in _directories(parent):
         with contextlib.suppress(OSError):
-            if _is_private(path) and time.time() - path.lstat().st_mtime > _YOUNG_S:
+            if time.time() - path.lstat().st_mtime > _YOUNG_S:
                 _remove_if_abandoned(path)
 
 

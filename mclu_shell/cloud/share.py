@@ -8,10 +8,10 @@ import contextlib
 import json
 import socket
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 
 from mclu_shell.cloud.recollection import config_identity
-from mclu_shell.cloud.rundir import other_directories
 from mclu_shell.config import Config
 
 _TOLD, _ALIVE = "share.json", "alive.sock"
@@ -49,9 +49,9 @@ class Share:
         self._listener.close()
 
 
-def find_shared(config: Config) -> dict[str, Path]:
-    """The sockets that an open shell of this user has for the same configuration, by node; empty if there is none."""
-    for directory in other_directories():
+def find_shared(config: Config, directories: Iterable[Path]) -> dict[str, Path]:
+    """The sockets that an open shell has for the same configuration, by node; empty if there is none."""
+    for directory in directories:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             told = json.loads((directory / _TOLD).read_text(encoding="utf-8"))
             if told["config"] == config_identity(config) and _is_alive(directory):

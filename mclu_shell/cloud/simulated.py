@@ -1,11 +1,11 @@
 """The cloud of `mclu --demo`: simulated nodes on libvirt's own test: driver, in this process alone."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
+from mclu_shell.cloud.access import Access
 from mclu_shell.cloud.forward import Address, Duplex, Forward
 from mclu_shell.cloud.node import Node
 from mclu_shell.cloud.process import Completed, LocalProcess, Process, run_here
@@ -26,12 +26,8 @@ def _demo_node(node: NodeConfig, directory: Path, *, is_on: bool) -> Node:
     return Node(node, SimulatedAccess(node, directory / f"{node.name}.xml", is_on=is_on))
 
 
-class SimulatedAccess:
+class SimulatedAccess(Access):
     """A machine of libvirt's test: driver, described by a file, with a power switch of our own."""
-
-    patience_s = math.inf
-    modules: tuple[str, ...] = ()
-    heard_at = -math.inf
 
     def __init__(self, node: NodeConfig, file: Path, *, is_on: bool) -> None:
         self.node = node

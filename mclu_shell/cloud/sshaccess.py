@@ -1,13 +1,12 @@
 """The way over one SSH connection: libvirt through a forwarded private socket, commands beside it."""
 
 import logging
-import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mclu_shell.cloud.access import forwarded_uri
+from mclu_shell.cloud.access import Access, forwarded_uri
 from mclu_shell.cloud.branch import branch
 from mclu_shell.cloud.dial import dial
 from mclu_shell.cloud.forward import Address, Duplex, Forward
@@ -29,10 +28,9 @@ _POWER_OFF = 'PATH=$PATH:/usr/sbin:/sbin; if [ "$(id -u)" = 0 ]; then poweroff; 
 _POWER_OFF_TIMEOUT_S = 20.0
 
 
-class SSHAccess:
+class SSHAccess(Access):
     """Over one SSH connection: libvirt through a forwarded private socket, commands beside it."""
 
-    patience_s = math.inf
     modules: tuple[str, ...] = ("mclu_shell.cloud.ssh.link",)
 
     def __init__(self, node: NodeConfig, socket_path: Path, ssh_config: SSHConfig) -> None:

@@ -1,7 +1,6 @@
 """Taking a new guest back: nothing of it is left, however its boot has ended."""
 
 import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -9,9 +8,7 @@ from mclu_shell.cloud.domainxml import GuestSpec
 from mclu_shell.cloud.guests import to_type
 from mclu_shell.cloud.node import Node
 from mclu_shell.errors import MCluError, NodeFault, NotFound
-
-# What a user may send while we clean up: Ctrl-C, a kill, and the end of the terminal.
-_IMPATIENT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+from mclu_shell.signals import ENDING, handled
 
 
 @contextmanager
@@ -20,26 +17,13 @@ def all_or_nothing(node: Node, guest: GuestSpec) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        with _undisturbed():
+        # An impatient second Ctrl-C must not leave half a guest.
+        with handled(ENDING, signal.SIG_IGN):
             if _undo(node, guest):
                 raise
         why = error.fact if isinstance(error, MCluError) else "interrupted"
         remedy = f"if anything is left of it, {to_type('destroy', node.name, guest.name)} removes that"
         raise NodeFault(why, place=node.name, remedy=remedy) from error
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Have Ctrl-C and the like wait: an impatient second one must not leave half a guest."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in _IMPATIENT}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _undo(node: Node, guest: GuestSpec) -> bool:

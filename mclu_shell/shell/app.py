@@ -1,6 +1,7 @@
 """The prompt: cmd2 reads the lines, the session runs them."""
 
 import contextlib
+import signal
 from collections.abc import Iterator
 from getpass import getpass
 from typing import Any
@@ -23,6 +24,10 @@ from mclu_shell.shell.history import SharedHistory, history_path
 from mclu_shell.shell.live import DEFAULTS, Live
 from mclu_shell.shell.startup import run_startup
 from mclu_shell.shell.tty import PromptTerminal
+from mclu_shell.signals import is_put_off
+
+# As if it were the signal that has ended us.
+_HUNG_UP = 128 + signal.SIGHUP
 
 
 def run_shell(session: Session, count: int) -> int:
@@ -32,7 +37,13 @@ def run_shell(session: Session, count: int) -> int:
     shell.poutput(
         f"mclu {__version__}, {count} {'node' if count == 1 else 'nodes'}; 'help' lists the commands, Ctrl-D leaves."
     )
-    return shell.cmdloop()
+    try:
+        return shell.cmdloop()
+    except OSError:
+        # A terminal that has gone cannot be written to, sometimes before a signal tells that it has.
+        if not shell.has_hung_up():
+            raise
+        return _HUNG_UP
 
 
 class Shell(cmd2.Cmd):
@@ -43,6 +54,7 @@ class Shell(cmd2.Cmd):
         self.prompt = "mclu> "
         self._mclu = session
         self._is_running = False
+        self._is_reading = False
         self._is_at_end = False
         self._terminal = PromptTerminal(self.stdin, self.stdout)
         self._entered = SharedHistory(history_path())
@@ -50,7 +62,7 @@ class Shell(cmd2.Cmd):
         self._give_session_the_prompt()
         self._live = Live(session, self._redraw, self._settings, lambda words: self.add_alert(msg=printable(words)))
         # Not before the prompt stands: connecting would have it wait for the interpreter.
-        self.main_session.app.after_render += lambda _app: self._live.begin()
+        self.main_session.app.after_render += lambda _app: self._rendered()
         self.main_session.completer = completer
         self.main_session.history = self.main_session.default_buffer.history = self._entered
         # cmd2's highlighting and its idea of an unfinished line know cmd2's commands only.
@@ -71,6 +83,12 @@ class Shell(cmd2.Cmd):
         self._mclu.prompt = Prompt(self._entered.lines, aliases, self._settings)
         self._mclu.expand = lambda line: expand(line, aliases)
 
+    def _rendered(self) -> None:
+        self._live.begin()
+        if self._is_at_end:
+            # Told so before the prompt stood.
+            self._leave_prompt()
+
     def get_bottom_toolbar(self) -> str:
         """Return the line below the prompt."""
         return self._live.toolbar()
@@ -89,14 +107,18 @@ class Shell(cmd2.Cmd):
             # In the start-up file.
             self._is_at_end = True
             return ""
+        self._is_reading = True
         try:
             # A key is a key there; a signal that comes a moment too late must not meet a prompt that is half there.
             return super()._read_raw_input(*given, handle_sigint=False, **options)
         except EOFError:
             self._is_at_end = True
-            self._terminal.let_go_if_lost()
+            if self.has_hung_up():
+                self.exit_code = _HUNG_UP
             self.poutput("")
             return ""
+        finally:
+            self._is_reading = False
 
     def onecmd_plus_hooks(self, line: str, **_options: Any) -> bool:
         """Run a line as every other door does; True when the user wants to leave."""
@@ -155,14 +177,31 @@ class Shell(cmd2.Cmd):
         """What the prompt has read behind the line that runs: it is for what has the terminal now."""
         return "".join(key.data for key in get_typeahead(self.main_session.input)).encode()
 
+    def has_hung_up(self) -> bool:
+        """Whether there is no terminal any more; then it is let go of."""
+        return self._terminal.let_go_if_lost()
+
     def termination_signal_handler(self, signum: int, frame: Any) -> None:
-        """End, as cmd2 does it, when the terminal is closed or somebody says so."""
+        """End when the terminal is closed or somebody says so."""
+        if is_put_off(signum, frame):
+            return
         # Where what is raised there is lost (in a finalizer, say), no line is run any more all the same.
         self._is_at_end = True
         self._terminal.let_go_if_lost()
-        super().termination_signal_handler(signum, frame)
+        loop = self.main_session.app.loop
+        if not self._is_reading:
+            super().termination_signal_handler(signum, frame)
+        # Raised among what the event loop runs, it would end in a traceback.
+        self.exit_code = 128 + signum
+        if loop is not None:
+            loop.call_soon_threadsafe(self._leave_prompt)
 
-    def sigint_handler(self, signum: int, frame: Any) -> None:  # noqa: ARG002
+    def _leave_prompt(self) -> None:
+        app = self.main_session.app
+        if app.is_running and not app.is_done:
+            app.exit(exception=EOFError)
+
+    def sigint_handler(self, signum: int, frame: Any) -> None:
         """Ctrl-C: what runs is interrupted, and nothing else, lest one too many ends the shell."""
-        if self._is_running:
+        if self._is_running and not is_put_off(signum, frame):
             raise KeyboardInterrupt

@@ -27,13 +27,14 @@ class Live:
         self._is_stale = True
 
     def begin(self) -> None:
-        """Connect the nodes in the background; a second call does nothing."""
+        """Connect the nodes in the background, and be ready for the first Tab; a second call does nothing."""
         if not self._is_begun:
             self._is_begun = True
-            # Importing what connects takes longer than a person likes to wait for a key to be shown.
-            threading.Thread(target=self._run, name="live", daemon=True).start()
+            # Importing what these need takes longer than a person likes to wait for a key to be shown.
+            for work in (self._connect, _prepare_completion):
+                threading.Thread(target=work, daemon=True).start()
 
-    def _run(self) -> None:
+    def _connect(self) -> None:
         try:
             cloud = self._session.open_cloud()
         except MCluError:
@@ -56,3 +57,9 @@ class Live:
             self._is_stale = False
             self._line = toolbar_text(cloud.snapshot)
         return self._line
+
+
+def _prepare_completion() -> None:
+    from mclu_shell.completion import prepare
+
+    prepare()

@@ -22,7 +22,9 @@ class PromptTerminal:
             with contextlib.suppress(termios.error):
                 termios.tcsetattr(self._given, termios.TCSANOW, self._found)
 
-    def let_go_if_lost(self) -> None:
-        """Say nothing more to a terminal that has gone: what prompt_toolkit has left to write would fail."""
-        if not self._given.isatty():
+    def let_go_if_lost(self) -> bool:
+        """Whether it has gone; then nothing more is said to it: what prompt_toolkit has left to write would fail."""
+        is_lost = not self._given.isatty()
+        if is_lost:
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._out.fileno())
+        return is_lost

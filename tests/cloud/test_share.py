@@ -26,27 +26,31 @@ def shell(monkeypatch: pytest.MonkeyPatch, short_directory: Path) -> Iterator[Ru
 
 
 def test_a_one_shot_finds_the_sockets_of_a_shell(shell: RunDirectory) -> None:
-    assert find_shared(CONFIG) == {"ham0": shell.path / "0.sock"}
+    one_shot = RunDirectory()
+    assert find_shared(CONFIG, one_shot.others()) == {"ham0": shell.path / "0.sock"}
+    one_shot.remove()
     for file in shell.path.iterdir():
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
 def test_another_configuration_does_not(shell: RunDirectory) -> None:
-    assert find_shared(OTHER) == {}
+    assert find_shared(OTHER, [shell.path]) == {}
 
 
 def test_nor_does_anybody_when_others_could_have_made_them(shell: RunDirectory) -> None:
     shell.path.chmod(0o770)
-    assert find_shared(CONFIG) == {}
+    one_shot = RunDirectory()
+    assert find_shared(CONFIG, one_shot.others()) == {}
+    one_shot.remove()
 
 
 def test_what_a_dead_shell_has_left_is_not_used(monkeypatch: pytest.MonkeyPatch, short_directory: Path) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(short_directory))
     directory = RunDirectory()
     Share(CONFIG, directory.path, {"ham0": directory.path / "0.sock"}).close()
-    assert find_shared(CONFIG) == {}
+    assert find_shared(CONFIG, [directory.path]) == {}
     (directory.path / "share.json").write_text("{")
-    assert find_shared(CONFIG) == {}
+    assert find_shared(CONFIG, [directory.path]) == {}
 
 
 def test_cutting_ends_the_connections_to_one_socket_alone(short_directory: Path) -> None:

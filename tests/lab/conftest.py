@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import MCLU
 from tests.lab.reallab import OWN, RealLab, why_not
-from tests.shell.test_prompt import CTRL_C, CTRL_D, Terminal
+from tests.shell.terminal import CTRL_C, CTRL_D, Terminal
 
 
 def need_lab(words: Sequence[str] = OWN) -> None:

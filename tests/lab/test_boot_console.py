@@ -13,7 +13,7 @@ from tests.lab.terminal import typed
 from tests.lab.test_console import LEAVE
 from tests.lab.test_viewer import install, mclu, programs, viewed
 from tests.lab.typed import left_behind
-from tests.shell.test_prompt import CTRL_D, ENTER, Terminal
+from tests.shell.terminal import CTRL_D, ENTER, Terminal
 
 __all__ = ["programs"]
 TINY = f"MCLU_PATH={SHIPPED}"

@@ -13,7 +13,7 @@ import pytest
 from tests.lab.booted import clean, sh, states
 from tests.lab.reallab import RealLab
 from tests.lab.typed import describe_guest, left_behind, logins, mclu, python, run_guest, until, virsh
-from tests.shell.test_prompt import CTRL_C, CTRL_D, ENTER, TAB, Terminal
+from tests.shell.terminal import CTRL_C, CTRL_D, ENTER, TAB, Terminal
 
 Shells = Callable[[], Terminal]
 # A look at a node every 10 s, the time that a question may take, and an attempt to connect again.
@@ -38,14 +38,6 @@ def shell(lab: RealLab, shells: Shells) -> Terminal:
     return shell
 
 
-def answer(shell: Terminal, line: str) -> str:
-    """Type a line on a clear screen; what stands between it and the next prompt."""
-    shell.type("\x0c")
-    shell.read_until(lambda screen: screen == "mclu>")
-    shell.run(line)
-    return shell.screen.rpartition(f"mclu> {line}\n")[2].removesuffix("mclu>")
-
-
 # Connections
 
 
@@ -54,7 +46,7 @@ def test_one_login_a_node_whatever_is_done_and_one_shots_use_it(lab: RealLab, sh
     shell = shells()
     shell.expect_toolbar("2 on  2 off")
     for line in ("status", "list --active", "status ham1"):
-        answer(shell, line)
+        shell.answer(line)
     assert mclu(lab, "status").lines[0] == "ham0 on"
     described = describe_guest(lab, "ham1", "web")
     virsh(lab, "ham1", "create", described)
@@ -108,19 +100,19 @@ def test_what_others_do_is_known_and_told_without_disturbing_who_types(lab: Real
 
 
 def test_alerts_can_be_switched_off(lab: RealLab, shell: Terminal) -> None:
-    answer(shell, "set alerts off")
+    shell.answer("set alerts off")
     run_guest(lab, "ham0", "web")
     shell.expect_toolbar("1 guest running")
     virsh(lab, "ham0", "destroy", "web")
     shell.expect_toolbar("0 guests running")
-    assert "has stopped" not in answer(shell, "status ham0")
+    assert "has stopped" not in shell.answer("status ham0")
 
 
 def test_what_this_shell_does_is_no_alert(lab: RealLab, shell: Terminal) -> None:
     run_guest(lab, "ham0", "web")
     shell.expect_toolbar("1 guest running")
-    assert answer(shell, "shutdown web --timeout 0 --force") == "ham0:web stopped by force\n"
-    assert answer(shell, "off ham1") == "ham1 off\n"
+    assert shell.answer("shutdown web --timeout 0 --force") == "ham0:web stopped by force\n"
+    assert shell.answer("off ham1") == "ham1 off\n"
     shell.expect_toolbar("1 on  3 off  0 guests running")
     assert "has stopped" not in shell.screen
     assert "is off" not in shell.screen
@@ -149,7 +141,7 @@ def test_many_guests_that_come_and_go(lab: RealLab, shell: Terminal) -> None:
     sh(lab, "ham0", end)
     shell.expect_toolbar("1 guest running")
     assert states(lab, "ham0") == {"g1": "running"}
-    assert [line.split()[0] for line in answer(shell, "list --active").splitlines()] == ["ham0:g1"]
+    assert [line.split()[0] for line in shell.answer("list --active").splitlines()] == ["ham0:g1"]
 
 
 def test_a_new_shell_knows_what_the_last_one_knew(lab: RealLab, shells: Shells) -> None:
@@ -167,7 +159,7 @@ def test_a_new_shell_knows_what_the_last_one_knew(lab: RealLab, shells: Shells) 
         shell.type("start m" + TAB)
         shell.expect(r"^mclu> start mailserver")
         shell.type(CTRL_C)
-        told = answer(shell, "list --inactive")
+        told = shell.answer("list --inactive")
         assert re.search(r"^ham1:mailserver +shut off .* ago$", told, re.MULTILINE), told
     finally:
         lab.thaw("ham1")
@@ -181,13 +173,13 @@ def test_libvirtd_is_restarted(lab: RealLab, shell: Terminal) -> None:
     shell.expect(r"^ham1: libvirtd not running$", NOTICED_S)
     sh(lab, "ham1", "libvirtd --daemon")
     shell.expect(r"^ham1: is back after ", NOTICED_S)
-    assert answer(shell, "status ham1").startswith("ham1 on\n")
+    assert shell.answer("status ham1").startswith("ham1 on\n")
 
 
 def test_libvirtd_freezes(lab: RealLab, shell: Terminal) -> None:
     lab.freeze("ham1", libvirtd=True)
     try:
-        told = answer(shell, "status")
+        told = shell.answer("status")
         assert re.match(r"ham0 on\n  total: .*\n  free: .*\nham1 on, libvirtd not answering\n  \d+ s ago:\n", told), (
             told
         )
@@ -195,18 +187,18 @@ def test_libvirtd_freezes(lab: RealLab, shell: Terminal) -> None:
     finally:
         lab.thaw("ham1", libvirtd=True)
     shell.expect(r"^ham1: is back after ", NOTICED_S)
-    assert answer(shell, "status ham1").startswith("ham1 on\n")
+    assert shell.answer("status ham1").startswith("ham1 on\n")
 
 
 def test_a_node_freezes(lab: RealLab, shell: Terminal) -> None:
     lab.freeze("ham1")
     try:
         shell.expect_toolbar("1 on  2 off  ham1: ssh: not answering", NOTICED_S)
-        assert answer(shell, "status ham0").startswith("ham0 on\n")
+        assert shell.answer("status ham0").startswith("ham0 on\n")
     finally:
         lab.thaw("ham1")
     shell.expect(r"^ham1: is back after ", NOTICED_S)
-    assert answer(shell, "status ham1").startswith("ham1 on\n")
+    assert shell.answer("status ham1").startswith("ham1 on\n")
 
 
 def test_a_plug_is_pulled_and_the_node_comes_back(lab: RealLab, shell: Terminal) -> None:
@@ -217,18 +209,18 @@ def test_a_plug_is_pulled_and_the_node_comes_back(lab: RealLab, shell: Terminal)
     shell.expect_toolbar("1 on  3 off  0 guests running")
     lab.on("ham1")
     shell.expect(r"^ham1:web has stopped and is gone\nham1: is back after ", NOTICED_S)
-    assert answer(shell, "list --active") == ""
+    assert shell.answer("list --active") == ""
 
 
 def test_a_host_key_changes(lab: RealLab, shell: Terminal) -> None:
     # The node is installed anew: its connections end.
     lab.rekey("ham1")
     shell.expect(r"^ham1: ssh: host key has CHANGED$", NOTICED_S)
-    told = answer(shell, "status ham1")
+    told = shell.answer("status ham1")
     assert told.startswith("ham1 on, ssh: host key has CHANGED\n")
     lab.run("mclu", "status")
     lab.lab("remember", "ham1")
-    assert answer(shell, "status ham1").startswith("ham1 on\n")
+    assert shell.answer("status ham1").startswith("ham1 on\n")
     shell.expect_toolbar("2 on  2 off")
 
 
@@ -267,7 +259,7 @@ def test_a_line_of_200_ms_that_loses_packets(lab: RealLab, shells: Shells, ssh_f
     run_guest(lab, "ham1", "web")
     shell.expect_toolbar("1 guest running")
     for _ in range(3):
-        assert re.match(r"ham0 on\n(  .*\n)+ham1 on\n(  .*\n)+ham2 off\nham3 off\n", answer(shell, "status"))
+        assert re.match(r"ham0 on\n(  .*\n)+ham1 on\n(  .*\n)+ham2 off\nham3 off\n", shell.answer("status"))
     virsh(lab, "ham1", "destroy", "web")
     shell.expect_toolbar("0 guests running")
     assert "is back" not in shell.screen

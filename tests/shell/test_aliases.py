@@ -10,7 +10,7 @@ import pytest
 from mclu_shell import language
 from mclu_shell.language import Line
 from mclu_shell.shell.aliases import expand
-from tests.shell.test_prompt import CTRL_D, Terminal
+from tests.shell.terminal import CTRL_D, Terminal
 
 ALIASES = {
     "st": "status",

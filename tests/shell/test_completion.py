@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.shell.test_prompt import ENTER, TAB, Terminal
+from tests.shell.terminal import ENTER, TAB, Terminal
 
 CTRL_U = "\x15"
 

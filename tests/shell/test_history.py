@@ -4,9 +4,7 @@ import os
 import resource
 import stat
 import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,14 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mclu_shell.shell.history import SharedHistory, append, history_path, read_end
-from tests.shell.test_prompt import CTRL_C, ENTER, Terminal
+from tests.shell.terminal import CTRL_C, ENTER, Terminal
 
 UP, CTRL_R, CTRL_U, END = "\x1b[A", "\x12", "\x15", "\x05"
-
-
-@pytest.fixture(autouse=True)
-def _own_history(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
 
 
 @pytest.fixture
@@ -79,10 +72,7 @@ class TestFile:
     def test_only_the_end_of_a_long_one_is_read(self, file: Path) -> None:
         file.parent.mkdir(parents=True)
         file.write_text("".join(f"status ham{number}\n" for number in range(100_000)))
-        started = time.perf_counter()
-        lines = read_end(file)
-        assert time.perf_counter() - started < 0.05
-        assert lines == [f"status ham{number}" for number in range(99_000, 100_000)]
+        assert read_end(file) == [f"status ham{number}" for number in range(99_000, 100_000)]
         file.write_text("".join(f"status {'x' * 1000}{number}\n" for number in range(1000)))
         assert 100 < len(read_end(file)) < 1000
         assert read_end(file)[0].startswith("status x")
@@ -154,24 +144,6 @@ class TestLines:
         history.append_string("list")
         assert history.take_problem() is None
         assert history.lines() == ["status", "list"]
-
-
-@pytest.fixture
-def terminal() -> Iterator[Callable[..., Terminal]]:
-    with ExitStack() as stack:
-
-        def start() -> Terminal:
-            started = Terminal("--demo")
-            stack.callback(started.close)
-            started.expect_prompt()
-            return started
-
-        yield start
-
-
-@pytest.fixture
-def shell(terminal: Callable[..., Terminal]) -> Terminal:
-    return terminal()
 
 
 class TestPrompt:
