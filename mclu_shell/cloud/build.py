@@ -178,10 +178,16 @@ def _follow(node: Node, process: Process, word: str, progress: Callable[[str], N
         elif said == "file":
             files.append(rest)
         elif said == "ready":
-            return Built(tuple(files), tuple(notes[:_MOST_NOTES]))
+            return Built(tuple(files), _some(notes))
         elif said != "started":
             raise _fault(node, said, rest, tail)
     raise LinkLost("the connection was lost during the build", place=node.name)
+
+
+def _some(notes: list[str]) -> tuple[str, ...]:
+    dropped = len(notes) - _MOST_NOTES
+    more = (f"({dropped} more notes)",) if dropped > 0 else ()
+    return (*notes[:_MOST_NOTES], *more)
 
 
 def _hear(line: str, tail: deque[str], notes: list[str]) -> None:

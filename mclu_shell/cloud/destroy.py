@@ -1,6 +1,6 @@
 """Destroying a guest: all that is its own, and never a byte that is not."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from shlex import quote
@@ -46,25 +46,53 @@ class Remains:
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """The guests of the other nodes, and the faults of those that could not be asked; what is off has no say."""
+    """What other nodes have, by node and UUID, and the faults of those that could not be asked.
 
-    guests: tuple[Guest, ...] = ()
+    What is off has no say.
+    """
+
+    guests: tuple[tuple[Node, Mapping[str, Definition]], ...] = ()
     faults: tuple[MCluError, ...] = ()
 
     def twin(self, guest: Guest) -> str:
         """Why a guest's files stay although it goes: on shared storage, another node has it, too. Empty if none has."""
-        twins = [other for other in self.guests if other.uuid == guest.uuid and other.node != guest.node]
-        names = " and ".join(f"{other.node}:{other.name}" for other in twins)
-        return f"{names} {'has' if len(twins) == 1 else 'have'} the same UUID" if names else ""
+        names = [
+            f"{node.name}:{there[guest.uuid].name}"
+            for node, there in self.guests
+            if node.name != guest.node and guest.uuid in there
+        ]
+        return f"{' and '.join(names)} {'has' if len(names) == 1 else 'have'} the same UUID" if names else ""
+
+    def uses(self, node: Node, files: Iterable[str]) -> dict[str, str]:
+        """Which of a node's files are used on others, to which shared storage gives the same: why each has to stay."""
+        found: dict[str, str] = {}
+        for other, there in self.guests:
+            named = {file: guest.name for guest in there.values() for file in _paths(guest).intersection(files)}
+            if named and other is not node:
+                shared = set(_inodes(node, named).items()) & set(_inodes(other, named).items())
+                found |= {file: f"{other.name}:{named[file]} uses it" for file, _ in shared}
+        return found
+
+
+def _inodes(node: Node, files: Iterable[str]) -> dict[str, str]:
+    """The inodes of those files that are there; a network's file system has the same numbers on all its clients."""
+    done = node.run(["sh", "-c", 'for file; do stat -L -c %i -- "$file" 2>/dev/null || echo; done', "sh", *files])
+    return {file: inode for file, inode in zip(files, done.out.splitlines(), strict=True) if inode}
 
 
 def ask_elsewhere(cloud: "Cloud", guests: Sequence[Guest]) -> Elsewhere:
     """Ask all nodes but the guests' own what guests they have."""
     nodes = [node for node in cloud.nodes if any(guest.node != node.name for guest in guests)]
-    outcomes = cloud.ask(lambda node: node.fetch_guests(), nodes)
+    outcomes = cloud.ask(_look_there, nodes)
     faults = [outcome.error for outcome in outcomes if outcome.error and not isinstance(outcome.error, NodeOff)]
     told = (error.retold(fact=f"cannot tell whether it has the same guest: {error.fact}") for error in faults)
-    return Elsewhere(tuple(guest for outcome in outcomes for guest in outcome.value or ()), tuple(told))
+    return Elsewhere(tuple((out.item, out.value) for out in outcomes if out.value is not None), tuple(told))
+
+
+def _look_there(node: Node) -> dict[str, Definition]:
+    # This one finds out at once that a node does not answer.
+    node.fetch_guests()
+    return node.fetch(lambda hypervisor: hypervisor.fetch_definitions(), _LOOK_TIMEOUT_S)
 
 
 def find_remains(node: Node, guest: Guest, elsewhere: Elsewhere, confirmed: Remains | None = None) -> Remains:
@@ -78,9 +106,12 @@ def find_remains(node: Node, guest: Guest, elsewhere: Elsewhere, confirmed: Rema
         raise NotFound(f"{guest.name} has gone meanwhile", place=node.name)
     files = _look(node, own, list(definitions.values()))
     uses = {place: f"{other.name} uses it" for other in definitions.values() for place in _places(other, files)}
-    twin = elsewhere.twin(guest)
-    _check_nvram(guest, own, files, twin, uses)
     made = _made(own, files)
+    nvram = [file for xml in own.xmls for file in nvram_files(xml) if file in files.sizes]
+    there = [file for file in (*made, *nvram) if file in files.sizes]
+    uses |= {files.place(file): why for file, why in elsewhere.uses(node, there).items()}
+    twin = elsewhere.twin(guest)
+    _check_nvram(guest, nvram, files, twin, uses)
     reasons = {**_unconfirmed(made, confirmed), **files.obstacles, **(dict.fromkeys(made, twin) if twin else {})}
     return _judge(own, files, reasons, uses)
 
@@ -129,11 +160,11 @@ def _backing(guest: Definition) -> Iterator[tuple[str, ...]]:
         yield from ((file, *bases) for file, bases in backing_files(xml).items())
 
 
-def _check_nvram(guest: Guest, own: Definition, files: DiskFiles, twin: str, uses: Mapping[str, str]) -> None:
-    for nvram in (file for xml in own.xmls for file in nvram_files(xml) if file in files.sizes):
-        if why := twin or uses.get(files.place(nvram)) or files.obstacles.get(nvram):
+def _check_nvram(guest: Guest, nvram: Sequence[str], files: DiskFiles, twin: str, uses: Mapping[str, str]) -> None:
+    for file in nvram:
+        if why := twin or uses.get(files.place(file)) or files.obstacles.get(file):
             raise Refused(
-                f"{guest.name} cannot be destroyed without its NVRAM {nvram}, which has to stay ({why})",
+                f"{guest.name} cannot be destroyed without its NVRAM {file}, which has to stay ({why})",
                 place=guest.node,
                 remedy=f"on the node: virsh undefine --keep-nvram --managed-save {quote(guest.name)}",
             )

@@ -258,6 +258,11 @@ def test_what_a_build_notes_stands_below_the_answer(lab: RealLab, templates: Pat
     assert told.out.startswith("ham0:db running\n  it is  [2Jsecret\n  last\nham0:db destroyed\n"), told
 
 
+def test_only_so_many_notes_are_shown(lab: RealLab, templates: Path) -> None:
+    template(templates, "noting", build=f"for i in $(seq 23); do echo note: $i; done; {BUILD}")
+    assert mclu(lab, "boot", "noting", "web").out.endswith("\n  19\n  20\n  (3 more notes)\n")
+
+
 @pytest.mark.parametrize("name", ["web.qcow2", "web.qcow2.kernel"])
 def test_a_file_that_is_there_is_never_touched(lab: RealLab, name: str) -> None:
     sh(lab, "ham0", f"echo precious >{IMAGES}/{name}; ln -s /tmp/nowhere {IMAGES}/db.qcow2")

@@ -385,6 +385,23 @@ def test_a_guest_that_is_on_another_node_too_keeps_its_files(web: RealLab) -> No
     assert len(images(web, "ham0")) == 3
 
 
+def test_a_disk_that_another_guest_uses_on_another_node_stays(web: RealLab) -> None:
+    """As on shared storage: it is the same file there, by whatever guest it is used."""
+    there = f"{web.path}/nodes/{{}}/lib-libvirt/images/web.qcow2"
+    done = web.run("ln", there.format("ham0"), there.format("ham1"))
+    assert done.returncode == 0, done.stderr
+    sh(web, "ham1", DEFINE.format(os="", devices=A_DISK.format(kind="qcow2", file=DISK)))
+    assert destroyed(mclu(web, "destroy", "web")) == {DISK: "ham1:db uses it"}
+    assert (images(web, "ham0"), images(web, "ham1")) == (["web.qcow2"], ["web.qcow2"])
+
+
+def test_another_nodes_disk_of_the_same_name_does_not_matter(web: RealLab) -> None:
+    sh(web, "ham1", f"qemu-img create -q -f qcow2 {DISK} 1M")
+    sh(web, "ham1", DEFINE.format(os="", devices=A_DISK.format(kind="qcow2", file=DISK)))
+    assert destroyed(mclu(web, "destroy", "web")) == {}
+    assert (images(web, "ham0"), images(web, "ham1")) == ([], ["web.qcow2"])
+
+
 def test_while_a_node_cannot_be_asked_whether_it_has_the_guest_nothing_is_destroyed(web: RealLab) -> None:
     web.freeze("ham1", libvirtd=True)
     try:
