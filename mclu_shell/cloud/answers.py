@@ -1,11 +1,11 @@
 """Asking nodes again that need an answer from a person first: about their host key, for a passphrase or a password."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from mclu_shell.cloud.node import Node
 from mclu_shell.cloud.parallel import Outcome, gather
-from mclu_shell.errors import NeedsAnswer, Question
+from mclu_shell.errors import MCluError, NeedsAnswer, Question
 
 Value = TypeVar("Value")
 
@@ -21,18 +21,29 @@ def with_answers(
     """The outcomes, those of nodes that needed an answer replaced by what they say after it.
 
     One question at a time: a passphrase may open the way to several nodes. `asker` returns None where none is given.
+    An answer that cannot be kept is the error of those it was for.
     """
     found = {outcome.item: outcome for outcome in outcomes}
     asked: dict[str, int] = {}
     while (wanted := _next(found.values(), asked)) is not None:
         asked[wanted.text] = asked.get(wanted.text, 0) + 1
         said = asker(wanted)
-        if said is not None and wanted.answer(said):
-            waiting = [node for node, outcome in found.items() if isinstance(outcome.error, NeedsAnswer)]
-            found.update((outcome.item, outcome) for outcome in gather(waiting, question))
+        try:
+            is_right = said is not None and wanted.answer(said)
+        except MCluError as error:
+            found.update((node, Outcome(node, error=error)) for node in _waiting(found, wanted.text))
+            continue
+        if is_right:
+            found.update((outcome.item, outcome) for outcome in gather(_waiting(found), question))
         elif said is None or not wanted.is_secret:
             asked[wanted.text] = _TIMES
     return [found[outcome.item] for outcome in outcomes]
+
+
+def _waiting(found: Mapping[Node, Outcome[Node, Value]], text: str = "") -> list[Node]:
+    """The nodes that need an answer: any, or that to the question of this text."""
+    needs = {node: outcome.error for node, outcome in found.items() if isinstance(outcome.error, NeedsAnswer)}
+    return [node for node, error in needs.items() if not text or error.question.text == text]
 
 
 def _next(outcomes: Iterable[Outcome[Node, Value]], asked: dict[str, int]) -> Question | None:

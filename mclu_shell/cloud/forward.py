@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
+from mclu_shell.cloud.listening import connections
 from mclu_shell.errors import NodeFault
 
 _CHUNK = 65536
@@ -63,11 +64,7 @@ class _Carrier:
         self.cut()
 
     def _accept(self) -> None:
-        while True:
-            try:
-                end, _ = self._listener.accept()
-            except OSError:
-                return
+        for end in connections(self._listener):
             if not self._admits(end):
                 end.close()
                 continue

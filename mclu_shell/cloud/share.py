@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 
+from mclu_shell.cloud.listening import connections
 from mclu_shell.cloud.recollection import config_identity
 from mclu_shell.config import Config
 
@@ -36,11 +37,9 @@ class Share:
         aside.rename(directory / _TOLD)
 
     def _answer(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                connection, _ = self._listener.accept()
-                with connection, contextlib.suppress(OSError):
-                    connection.sendall(b"1")
+        for connection in connections(self._listener):
+            with connection, contextlib.suppress(OSError):
+                connection.sendall(b"1")
 
     def close(self) -> None:
         """Answer no more."""

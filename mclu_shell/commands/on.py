@@ -13,10 +13,10 @@ from collections.abc import Iterator
 
 from mclu_shell import kinds
 from mclu_shell.cloud.node import Node
-from mclu_shell.cloud.parallel import each
+from mclu_shell.cloud.parallel import Outcome, each
 from mclu_shell.cloud.power import wait_until_on
 from mclu_shell.command import Context, Group, Parser
-from mclu_shell.errors import NodeFault
+from mclu_shell.errors import NeedsAnswer, NodeFault
 from mclu_shell.results import Entry, Result, Text
 from mclu_shell.units import format_duration
 
@@ -57,12 +57,22 @@ def _wait(context: Context, nodes: list[Node], timeout_s: float) -> Iterator[Res
     stop = threading.Event()
     try:
         context.notify(_waiting_for(waiting))
+        unanswered = []
         for outcome in each(nodes, lambda node: wait_until_on(node, timeout_s, stop)):
             waiting.remove(outcome.item.name)
-            yield outcome.error or Entry(outcome.item.name, "on", tone="good")
             context.notify(_waiting_for(waiting))
+            if isinstance(outcome.error, NeedsAnswer):
+                unanswered.append(outcome.item)
+            else:
+                yield _result(outcome)
+        # Whoever is there is asked when nothing is waited for any more.
+        yield from map(_result, context.cloud.ask(lambda node: wait_until_on(node, timeout_s, stop), unanswered))
     finally:
         stop.set()
+
+
+def _result(outcome: Outcome[Node, None]) -> Result:
+    return outcome.error or Entry(outcome.item.name, "on", tone="good")
 
 
 def _waiting_for(names: list[str]) -> str:

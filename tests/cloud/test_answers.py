@@ -5,7 +5,7 @@ from typing import cast
 from mclu_shell.cloud.answers import with_answers
 from mclu_shell.cloud.node import Node
 from mclu_shell.cloud.parallel import gather
-from mclu_shell.errors import NeedsAnswer, NodeOff, Question
+from mclu_shell.errors import MCluError, NeedsAnswer, NodeOff, Question
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,8 @@ class House:
         if lock not in self.open:
 
             def answer(said: str) -> bool:
+                if lock == "lost":
+                    raise MCluError("no place for it")
                 if said == lock:
                     self.open.add(lock)
                 return said == lock
@@ -76,3 +78,9 @@ def test_what_is_no_secret_is_asked_once() -> None:
     house = House(Door("a", "red"), is_secret=False)
     assert house.visit(lambda _text: "no") == ["a: locked"]
     assert len(house.asked) == 1
+
+
+def test_an_answer_that_cannot_be_kept_fails_those_it_was_for_alone() -> None:
+    house = House(Door("a", "lost"), Door("b"), Door("c", "red"), Door("d", "lost"))
+    assert house.visit(lambda _text: "red") == ["no place for it", "in b", "in c", "no place for it"]
+    assert house.asked == ["word for lost: ", "word for red: "]
