@@ -35,7 +35,8 @@ class Alerts:
             self._told.pop(name, None)
             since = self._lost.pop(name, None)
             if since is not None and not self._asked[name].for_waking():
-                yield f"{name}: is back after {format_age(time.monotonic() - since)}"
+                away_s = time.monotonic() - since
+                yield f"{name}: is back" + (f" after {format_age(away_s)}" if away_s >= 1 else "")
             return
         if before.state.phase == Phase.ON and not self._asked[name].for_power_off():
             self._lost[name] = time.monotonic()
