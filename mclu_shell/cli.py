@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 from io import TextIOWrapper
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
@@ -44,7 +43,7 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="mclu",
-        usage="mclu [OPTION…] [COMMAND [ARG…] | FILE.mclu | -]",
+        usage="mclu [OPTION…] [COMMAND [ARG…] | FILE.mclu [ARG…] | - [ARG…]]",
         description=_ABOUT,
         epilog=_MORE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -54,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     add("-f", "--config-file", metavar="FILE", help="configuration instead of $MCLU_CONFIG, ~/.config/mclu/mclu.conf "
         "or /etc/mclu.conf")  # fmt: skip
     add("-c", dest="lines", metavar="LINE", action="append", help="run commands separated by ';' or newlines")
+    add("--check", action="store_true", help="tell what is wrong with a script, and run nothing")
     add("-k", "--keep-going", action="store_true", help="go on after a failure, and report it at the end")
     add("-v", "--verbose", action="store_true", help="debugging messages: every remote call with its duration")
     add(
@@ -83,7 +83,7 @@ def main(argv: list[str] | None = None) -> int:
             signal.signal(number, _end)
     try:
         options = _parser().parse_args(argv)
-        options.is_shell = not options.words and not options.lines and sys.stdin.isatty()
+        options.is_shell = not (options.words or options.lines or options.check) and sys.stdin.isatty()
         session = _session(options)
         return _run(options, session)
     except MCluError as error:
@@ -156,19 +156,20 @@ def _cloud(options: argparse.Namespace) -> "Cloud":
 
 def _run(options: argparse.Namespace, session: "Session") -> int:
     if options.lines:
+        if options.check:
+            raise UsageError("--check is for a script")
         if options.words:
             raise UsageError(f"{options.words[0]!r}: there can be -c lines or a command, not both")
         return session.run_text(*options.lines)
     if options.is_shell:
         return _run_shell(options, session)
-    if not options.words:
-        return session.run_script(*_script("-"))
-    first = options.words[0]
+    first, *rest = options.words or ["-"]
     # No command has a slash in its name, and an executable script is called by its path, whatever its name.
-    if first == "-" or first.endswith(".mclu") or "/" in first:
-        if len(options.words) > 1:
-            raise UsageError(f"{first}: a script takes no arguments yet")
-        return session.run_script(*_script(first))
+    if options.check or first == "-" or first.endswith(".mclu") or "/" in first:
+        from mclu_shell.script import read_script
+
+        script = read_script(first, rest)
+        return session.check_script(script) if options.check else session.run_script(script)
     return session.run_words(options.words)
 
 
@@ -191,18 +192,6 @@ def _allow_many_files() -> None:
     most = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
     if soft < most:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-
-
-def _script(name: str) -> tuple[str, str]:
-    """A script's text, with lines ended as ours are, and what it is called in messages."""
-    called = "stdin" if name == "-" else name
-    try:
-        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-        return data.decode("utf-8-sig").replace("\r\n", "\n"), called
-    except OSError as error:
-        raise UsageError(f"cannot read: {error.strerror}", place=called) from error
-    except UnicodeDecodeError as error:
-        raise UsageError("not a text file", place=called) from error
 
 
 def _open_streams() -> None:

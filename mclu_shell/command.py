@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from mclu_shell.errors import UsageError, near
 from mclu_shell.results import Result
+from mclu_shell.script import Script
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.cloud import Cloud
@@ -65,6 +66,8 @@ class Command:
     add_arguments: Callable[["Parser"], None]
     run: Callable[[Context, argparse.Namespace], Iterable[Result]]
     group: Group = Group.MORE
+    # The script that a line runs, where it does.
+    script: Callable[[argparse.Namespace], Script] | None = None
 
     @property
     def summary(self) -> str:

@@ -1,10 +1,13 @@
 """The language of a line: text into commands, with POSIX quoting, comments, `;`, pipes and redirections.
 
 Pure: it knows no command. Every door (prompt, -c, scripts) reads its lines here, so that a line means the
-same everywhere. Quoting follows the POSIX shell, section 2.2; there are no expansions.
+same everywhere. Quoting follows the POSIX shell, section 2.2. The only expansions are those of variables; what a
+variable holds is never split, nor read as anything but text.
 """
 
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from mclu_shell.errors import UsageError
 
@@ -12,11 +15,35 @@ _BLANK = " \t\r"
 _ENDS_WORD = _BLANK + "\n;|>"
 
 
+# `$1`, `$@`, `$#`, `${NAME}`; and what people write instead of the last.
+_VARIABLE = re.compile(r"[0-9@#]|\{(?P<braced>[^}\n]*)\}|(?P<bare>[A-Za-z_]\w*)|(?P<open>\{)", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Variables:
+    """What a script was given: its arguments, and those that were given by name."""
+
+    arguments: tuple[str, ...] = ()
+    named: Mapping[str, str] = field(default_factory=dict)
+
+    def value(self, name: str) -> str | None:
+        """The value of `1`, `#` or a name; None if it is not set."""
+        if name == "#":
+            return str(len(self.arguments))
+        if name.isdecimal():
+            return self.arguments[int(name) - 1] if 0 < int(name) <= len(self.arguments) else None
+        return self.named.get(name)
+
+
+_NOTHING = Variables()
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """One command: its words, where its output goes, and the line (from 1) on which it begins.
 
-    `shell` is a whole line for the user's own shell (`!…`); then there are no words.
+    `shell` is a whole line for the user's own shell (`!…`); then there are no words. `variables` are for that, and for
+    `pipe`. With `may_fail` (a `-` before it) its failure stops nothing.
     """
 
     words: tuple[str, ...] = ()
@@ -25,15 +52,17 @@ class Line:
     output: str = ""
     append: bool = False
     shell: str = ""
+    may_fail: bool = False
+    variables: Variables = _NOTHING
 
 
 class Unfinished(UsageError):
     """The text ends inside a quotation or after a backslash: more may follow."""
 
 
-def parse(text: str, name: str = "") -> list[Line]:
+def parse(text: str, name: str = "", variables: Variables = _NOTHING) -> list[Line]:
     """The commands of a text, in order; UsageError says what is wrong and on which line (of the file `name`)."""
-    return _Reader(text, name).read()
+    return _Reader(text, name, variables).read()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +86,17 @@ def tail(text: str) -> Tail | None:
 class _Reader:
     """A cursor over the text; each method consumes one thing of the grammar."""
 
-    def __init__(self, text: str, name: str = "") -> None:
+    def __init__(self, text: str, name: str = "", variables: Variables | None = None) -> None:
         self.text = text
         self.name = name
+        # None where they stay as they are written.
+        self.variables = variables
         self.at = 0
         self.comment_end = -1
         # What a quotation that the text ends in has so far.
         self.left_open = ""
+        # How many lines had ended where it was last asked for.
+        self._counted = (0, 0)
 
     def read(self) -> list[Line]:
         lines = []
@@ -76,6 +109,8 @@ class _Reader:
         while self._skip_blanks():
             if self._peek() in "\n;":
                 words = []
+                self.at += 1
+            elif self._peek() == "-" and not words:
                 self.at += 1
             elif self._peek() == ">" and words:
                 end = self._tail_of_output(words)
@@ -132,7 +167,10 @@ class _Reader:
         return self.text[self.at : self.at + 1]
 
     def _number(self) -> int:
-        return self.text.count("\n", 0, self.at) + 1
+        """The line, from 1; a long script is not counted through from its beginning again and again."""
+        at, count = self._counted if self._counted[0] <= self.at else (0, 0)
+        self._counted = (self.at, count + self.text.count("\n", at, self.at))
+        return self._counted[1] + 1
 
     def _fail(self, fact: str, kind: type[UsageError] = UsageError) -> UsageError:
         if self.name:
@@ -164,31 +202,40 @@ class _Reader:
 
     def _command(self) -> Line:
         number = self._number()
+        may_fail = self._peek() == "-"
+        if may_fail:
+            self.at += 1
+            if not self._skip_blanks() or self._peek() in "\n;":
+                raise self._fail("no command after '-'")
+        variables = self.variables or _NOTHING
         if self._peek() == "!":
             # The user's shell has its own `;` and quotes, so it gets the whole line as it stands.
             self.at += 1
             shell = self._take_until("\n").strip()
             if not shell:
                 raise self._fail("nothing after '!'")
-            return Line(number=number, shell=shell)
+            return Line(number=number, shell=shell, may_fail=may_fail, variables=variables)
         words: list[str] = []
         while self._skip_blanks() and self._peek() not in "\n;|>":
-            words.append(self._word())
+            words += self._words()
         if self._peek() and self._peek() in "|>" and not words:
             raise self._fail(f"no command before {self._peek()!r}")
+        line = Line(tuple(words), number, may_fail=may_fail)
         if self._peek() == "|":
-            return Line(tuple(words), number, pipe=self._pipe())
+            return replace(line, pipe=self._pipe(), variables=variables)
         if self._peek() == ">":
             append, output = self._redirection()
-            return Line(tuple(words), number, output=output, append=append)
-        return Line(tuple(words), number)
+            return replace(line, output=output, append=append)
+        return line
 
     def _pipe(self) -> str:
         """What stands after `|`, as it stands, to the next unquoted `;` or the end of the line."""
         self.at += 1
         start = self.at
+        variables, self.variables = self.variables, None
         while self._peek() and self._peek() not in "\n;":
             self._piece()
+        self.variables = variables
         command = self.text[start : self.at].strip()
         if not command:
             raise self._fail("nothing after '|'")
@@ -203,6 +250,14 @@ class _Reader:
         if self._skip_blanks() and self._peek() not in "\n;":
             raise self._fail(f"only one file can follow '>', then ';': {self._peek()!r}")
         return append, file
+
+    def _words(self) -> tuple[str, ...]:
+        """The next word, or all that `$@` stands for."""
+        all_of_them = re.compile(r"""(\$@|"\$@")(?=[ \t\r\n;|>]|\Z)""").match(self.text, self.at)
+        if all_of_them is None or self.variables is None:
+            return (self._word(),)
+        self.at = all_of_them.end()
+        return self.variables.arguments
 
     def _word(self) -> str:
         pieces = []
@@ -220,7 +275,27 @@ class _Reader:
             return self._quoted('"')
         if char == "\\":
             return self._escaped()
+        if char == "$":
+            return self._expanded()
         return char
+
+    def _expanded(self) -> str:
+        """What the variable behind a `$` holds; a `$` that begins none is itself."""
+        found = _VARIABLE.match(self.text, self.at)
+        if self.variables is None or found is None:
+            return "$"
+        written = f"${found[0]}"
+        if found["bare"]:
+            raise self._fail(f"{written}: write ${{{found['bare']}}} for a variable, or '{written}' for these letters")
+        if found["open"]:
+            raise self._fail("no closing }", Unfinished)
+        if found[0] == "@":
+            raise self._fail("$@ stands for several words, so it has to be a word of its own")
+        value = self.variables.value(found["braced"] if found["braced"] is not None else found[0])
+        if value is None:
+            raise self._fail(f"{written} is not set")
+        self.at = found.end()
+        return value
 
     def _escaped(self) -> str:
         if not self._peek():
@@ -238,6 +313,8 @@ class _Reader:
             # Inside double quotes a backslash quotes only what would be special there (POSIX 2.2.3).
             if quote == '"' and char == "\\" and self._peek() and self._peek() in '$`"\\\n':
                 char = self._escaped()
+            elif quote == '"' and char == "$":
+                char = self._expanded()
             pieces.append(char)
         if not self._peek():
             self.at = start

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from mclu_shell.errors import MCluError
+from mclu_shell.script import Script
 
 if TYPE_CHECKING:
     from mclu_shell.terminal import Terminal
@@ -56,4 +57,5 @@ class Handover:
 
 
 # A command yields these as it goes; an error among them is told, makes the exit status 1, and ends nothing.
-Result: TypeAlias = Text | Entry | Table | Handover | Quit | MCluError
+# The session runs a script where it comes.
+Result: TypeAlias = Text | Entry | Table | Handover | Script | Quit | MCluError

@@ -7,16 +7,17 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, TextIO
 
 from mclu_shell import commands, language
 from mclu_shell.command import Command, Context, HelpAsked, Prompt
-from mclu_shell.errors import MCluError, OutputError, Question
-from mclu_shell.language import Line
+from mclu_shell.errors import MCluError, OutputError, Question, UsageError
+from mclu_shell.language import Line, Variables
 from mclu_shell.render import Renderer
 from mclu_shell.results import Handover, Quit, Result, Text
+from mclu_shell.script import Script
 from mclu_shell.signals import handled
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ class Session:
         self._open_cloud = open_cloud
         self._opening = threading.Lock()
         self._is_closed = False
+        # The scripts that run, the innermost last.
+        self._scripts: list[str] = []
         self._cloud: Cloud | None = None
 
     def open_cloud(self) -> "Cloud":
@@ -101,19 +104,39 @@ class Session:
             status.append(self._run_line(Line(tuple(words)), ""))
         return status[-1]
 
-    def run_script(self, text: str, name: str) -> int:
+    def run_script(self, script: Script) -> int:
         """Run a script: all of it is read and checked before its first command runs."""
         with self._caught("") as status:
-            lines = language.parse(text, name)
-            problems = [problem for line in lines if (problem := self._problem(line, name)) is not None]
-            for problem in problems:
-                self._tell(problem)
-            status.append(
-                max(problem.status for problem in problems)
-                if problems
-                else self._run_lines(lines, name, keep_going=self.keep_going)
-            )
+            lines = script.lines()
+            problems = self._problems(script, lines)
+            status.append(problems or self._run_checked(script, lines))
         return status[-1]
+
+    def check_script(self, script: Script) -> int:
+        """Tell what is wrong with a script, and run nothing of it; 0 if it can be run."""
+        with self._caught("") as status:
+            status.append(self._problems(script, script.lines()))
+        return status[-1]
+
+    def _problems(self, script: Script, lines: Sequence[Line]) -> int:
+        """Tell all that is wrong with a script and those that it runs; the worst status of it."""
+        problems = list(self._find_problems(script, lines, [*self._scripts, script.place]))
+        for problem in problems:
+            self._tell(problem)
+        return max((problem.status for problem in problems), default=DONE)
+
+    def _run_checked(self, script: Script, lines: Sequence[Line]) -> int:
+        self._scripts.append(script.place)
+        begun: list[Line] = []
+        try:
+            status = self._run_lines(_noting(lines, begun), script.name, keep_going=self.keep_going)
+        finally:
+            self._scripts.pop()
+        if status == INTERRUPTED and len(lines) > 1:
+            rest = len(lines) - len(begun)
+            told = f"interrupted; commands done before: {len(begun) - 1}, not begun: {rest}"
+            self._tell(MCluError(told, place=f"{script.name}:{begun[-1].number}"))
+        return status
 
     def run_startup(self, text: str, name: str) -> int:
         """Run a start-up file: none of its lines is stopped by what is wrong with another."""
@@ -130,7 +153,11 @@ class Session:
         worst = DONE
         for line in lines:
             status = self._run_one(line, f"{place}:{line.number}" if place else "")
-            if status in (INTERRUPTED, READER_GONE) or (status != DONE and not keep_going):
+            if status in (INTERRUPTED, READER_GONE):
+                return status
+            if line.may_fail:
+                status = DONE
+            if status != DONE and not keep_going:
                 return status
             worst = max(worst, FAILED if status else DONE)
             if self.has_quit:
@@ -165,16 +192,25 @@ class Session:
         self.renderer.end_progress()
         self.renderer.error(f"{place}: {error}" if place else str(error))
 
-    def _problem(self, line: Line, name: str) -> MCluError | None:
-        """What is wrong with a line of a script, found without running it."""
-        try:
-            if not line.shell:
-                self._prepare(line)
-        except MCluError as error:
-            return error.retold(place=f"{name}:{line.number}")
-        except HelpAsked:
-            pass
-        return None
+    def _find_problems(self, script: Script, lines: Sequence[Line], above: list[str]) -> Iterator[MCluError]:
+        """What is wrong with a script, found without running it; `above` are the places of the scripts it is in."""
+        for line in lines:
+            place = f"{script.name}:{line.number}"
+            try:
+                if line.shell:
+                    continue
+                command, args = self._prepare(line)
+                if command.script is not None:
+                    yield from self._find_nested(command.script(args), above)
+            except MCluError as error:
+                yield error if error.place.startswith(f"{script.name}:") else _located(error, place)
+            except HelpAsked:
+                pass
+
+    def _find_nested(self, script: Script, above: list[str]) -> Iterator[MCluError]:
+        if script.place in above:
+            raise UsageError(f"{script.name} would run itself without end")
+        yield from self._find_problems(script, script.lines(), [*above, script.place])
 
     def _prepare(self, line: Line) -> tuple[Command, "argparse.Namespace"]:
         command = commands.load_command(line.words[0], self.prompt.aliases if self.prompt else ())
@@ -183,7 +219,8 @@ class Session:
     def _run_line(self, line: Line, place: str) -> int:
         if line.shell:
             with _interrupts_are_theirs():
-                return _status_of(subprocess.run(line.shell, shell=True, check=False).returncode)  # noqa: S602
+                program, environment = _of_the_users_shell(line.shell, line.variables)
+                return _status_of(subprocess.run(program, env=environment, check=False).returncode)
         if line.pipe or line.output:
             # A mistyped command must not empty the file, nor start the reader.
             with contextlib.suppress(HelpAsked):
@@ -196,7 +233,8 @@ class Session:
         return self._run_command(line, self.renderer, place)
 
     def _run_piped(self, line: Line, place: str) -> int:
-        command = subprocess.Popen(line.pipe, shell=True, stdin=subprocess.PIPE, text=True)  # noqa: S602
+        program, environment = _of_the_users_shell(line.pipe, line.variables)
+        command = subprocess.Popen(program, env=environment, stdin=subprocess.PIPE, text=True)
         with command as reader, _ended_with_us(reader):
             status = self._run_into(reader, line, place)
         return status or _status_of(reader.returncode)
@@ -238,6 +276,8 @@ class Session:
                     status = max(status, result.status)
                 elif isinstance(result, Quit):
                     self.has_quit = True
+                elif isinstance(result, Script):
+                    status = max(status, self.run_script(result))
                 elif isinstance(result, Handover):
                     self._hand_over(result, renderer)
                 else:
@@ -271,6 +311,21 @@ def _ended_with_us(reader: subprocess.Popen[str]) -> Iterator[None]:
 
 class _ReaderGone(Exception):
     """The reader of our answer has seen enough of it."""
+
+
+def _of_the_users_shell(text: str, variables: Variables) -> tuple[list[str], dict[str, str]]:
+    """The words that run a line there, and its environment: it knows a script's arguments as the script does."""
+    return ["/bin/sh", "-c", text, "sh", *variables.arguments], {**os.environ, **variables.named}
+
+
+def _noting(lines: Iterable[Line], begun: list[Line]) -> Iterator[Line]:
+    for line in lines:
+        begun.append(line)
+        yield line
+
+
+def _located(error: MCluError, place: str) -> MCluError:
+    return error.retold(place=place, fact=f"{error.place}: {error.fact}" if error.place else error.fact)
 
 
 def _interrupts_are_theirs() -> contextlib.AbstractContextManager[None]:

@@ -17,7 +17,9 @@ import pytest
 from mclu_shell.cloud.cloud import Cloud, open_cloud
 from mclu_shell.cloud.simulated import demo_nodes
 from mclu_shell.config import demo_config, parse_config
+from mclu_shell.language import Variables
 from mclu_shell.render import Renderer
+from mclu_shell.script import Script
 from mclu_shell.session import Session
 
 MCLU = Path(sys.executable).with_name("mclu")
@@ -57,12 +59,12 @@ class InProcess:
         self.session = Session(lambda: cloud, Renderer(self._out, self._err), **options)
 
     def __call__(self, text: str) -> Answer:
-        return self._told(self.session.run_text(text))
+        return self.told(self.session.run_text(text))
 
     def script(self, text: str, name: str = "x.mclu") -> Answer:
-        return self._told(self.session.run_script(text, name))
+        return self.told(self.session.run_script(Script(name, text, Variables())))
 
-    def _told(self, status: int) -> Answer:
+    def told(self, status: int) -> Answer:
         answer = Answer(status, self._out.getvalue(), self._err.getvalue())
         for stream in (self._out, self._err):
             stream.seek(0)

@@ -1,8 +1,11 @@
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from tests.conftest import InProcess
+from mclu_shell.script import read_script
+from tests.conftest import Answer, InProcess
 
 
 def test_it_runs_line_by_line(demo: InProcess) -> None:
@@ -86,3 +89,124 @@ def test_quit_ends_it(demo: InProcess) -> None:
 def test_an_empty_script_does_nothing(demo: InProcess) -> None:
     answer = demo.script("\n# nothing\n")
     assert (answer.status, answer.out, answer.err) == (0, "", "")
+
+
+class Files:
+    """Scripts in a directory of their own, run by name."""
+
+    def __init__(self, demo: InProcess, directory: Path) -> None:
+        self.demo, self.directory = demo, directory
+
+    def write(self, name: str, text: str) -> str:
+        (self.directory / name).write_text(text)
+        return str(self.directory / name)
+
+    def run(self, text: str, *words: str, check: bool = False) -> Answer:
+        script = read_script(self.write("x.mclu", text), words)
+        session = self.demo.session
+        status = session.check_script(script) if check else session.run_script(script)
+        answer = self.demo.told(status)
+        return replace(answer, err=answer.err.replace(f"{self.directory}/", ""))
+
+
+@pytest.fixture
+def files(demo: InProcess, tmp_path: Path) -> Files:
+    return Files(demo, tmp_path)
+
+
+class TestArguments:
+    def test_they_are_words_of_their_own_whatever_is_in_them(self, files: Files) -> None:
+        answer = files.run('status $1 "$2"\nstatus ${WHICH}\nstatus ham$3', "ham1", "ham2", "WHICH=ham3", "1")
+        assert (answer.status, answer.out) == (0, "ham1 off\nham2 off\nham3 off\nham1 off\n")
+        answer = files.run("status $1", "ham1; on ham2")
+        assert (answer.status, answer.err.splitlines()[0][:29]) == (2, "mclu: x.mclu:1: status: argum")
+        assert files.demo.on == ["ham0"]
+
+    def test_all_of_them(self, files: Files) -> None:
+        assert files.run("status $@", "ham1", "ham2").out == "ham1 off\nham2 off\n"
+        assert files.run('status "$@" ham3', "ham1").out == "ham1 off\nham3 off\n"
+        assert files.run("status ham$#", "a", "b", "NAME=c").out == "ham2 off\n"
+
+    @pytest.mark.parametrize(
+        ("text", "told"),
+        [
+            ("status $1", "$1 is not set"),
+            ('status "ham${2}"', "${2} is not set"),
+            ("status ${NAME}", "${NAME} is not set"),
+            ("status $NAME", "$NAME: write ${NAME} for a variable, or '$NAME' for these letters"),
+            ("status ${NAME", "no closing }"),
+            ("status ham$@", "$@ stands for several words, so it has to be a word of its own"),
+        ],
+    )
+    def test_one_that_is_not_set_means_that_nothing_was_done(self, files: Files, text: str, told: str) -> None:
+        answer = files.run(f"on ham1\n{text}\n")
+        assert (answer.status, answer.out, answer.err) == (2, "", f"mclu: x.mclu:2: {told}\n")
+        assert files.demo.on == ["ham0"]
+
+    def test_what_is_quoted_or_begins_no_variable_is_itself(self, files: Files) -> None:
+        for word in ("'$1'", r"\$1", "'${NAME}'"):
+            assert "bad node name" in files.run(f"status {word}").err
+        assert "bad node name 'a$'" in files.run("status a$").err
+
+    def test_the_users_shell_has_them_too(self, files: Files, capfd: pytest.CaptureFixture[str]) -> None:
+        assert files.run('!echo "$2" $# ${NAME}\nstatus ham1 | sed s/off/$1/', "away", "a  b", "NAME=c").status == 0
+        assert capfd.readouterr().out == "a  b 2 c\nham1 away\n"
+
+
+class TestRun:
+    def test_a_script_runs_another_with_arguments_of_its_own(self, files: Files) -> None:
+        inner = files.write("inner.mclu", "status $1\nstatus ${NAME}\n")
+        answer = files.run(f"run {inner} ham2 NAME=$1\nstatus ham1", "ham3")
+        assert (answer.status, answer.out) == (0, "ham2 off\nham3 off\nham1 off\n")
+
+    def test_all_that_is_wrong_in_it_is_told_before_anything_runs(self, files: Files) -> None:
+        inner = files.write("inner.mclu", "status ham1\nlst\non\n")
+        answer = files.run(f"on ham1\nrun {inner}\nrun /nosuch.mclu\nrun {files.directory}")
+        assert (answer.status, answer.out, files.demo.on) == (2, "", ["ham0"])
+        assert [line.split(": ")[1:3] for line in answer.err.splitlines()] == [
+            ["inner.mclu:2", "unknown command 'lst'; did you mean 'list'?"],
+            ["inner.mclu:3", "on"],
+            ["x.mclu:3", "/nosuch.mclu"],
+            ["x.mclu:4", str(files.directory)],
+        ]
+
+    def test_its_failure_is_that_of_the_line(self, files: Files) -> None:
+        inner = files.write("inner.mclu", "status ham1\non ham9\nstatus ham2")
+        answer = files.run(f"run {inner}\nstatus ham3")
+        assert (answer.status, answer.out) == (1, "ham1 off\n")
+        assert answer.err.startswith("mclu: inner.mclu:2: no such node 'ham9'")
+
+    def test_one_that_runs_itself_is_told(self, files: Files) -> None:
+        inner = files.write("inner.mclu", f"run {files.directory}/x.mclu")
+        answer = files.run(f"on ham1\nrun {inner}")
+        assert (answer.status, files.demo.on) == (2, ["ham0"])
+        assert answer.err == "mclu: inner.mclu:1: x.mclu would run itself without end\n"
+
+
+class TestMayFail:
+    def test_its_failure_is_told_and_stops_nothing(self, files: Files) -> None:
+        answer = files.run("-on ham9\n- off ham0\n-!false\nstatus ham1")
+        assert (answer.status, answer.out) == (0, "ham1 off\n")
+        assert [line.split(": ")[1] for line in answer.err.splitlines()] == ["x.mclu:1", "x.mclu:2"]
+
+    def test_what_is_wrong_with_it_is_wrong_all_the_same(self, files: Files) -> None:
+        assert files.run("on ham1\n-lst").status == 2
+        assert files.run("on ham1\n-\n").err == "mclu: x.mclu:2: no command after '-'\n"
+        assert files.demo.on == ["ham0"]
+
+
+class TestCheck:
+    def test_nothing_is_run(self, files: Files) -> None:
+        answer = files.run("on ham1\n!touch $1", "x", check=True)
+        assert (answer.status, answer.out, answer.err) == (0, "", "")
+        assert files.demo.on == ["ham0"]
+
+    def test_all_that_is_wrong_is_told(self, files: Files) -> None:
+        answer = files.run("on\nlst", check=True)
+        assert (answer.status, len(answer.err.splitlines())) == (2, 2)
+
+
+def test_one_of_100000_lines_is_checked_and_run(files: Files) -> None:
+    answer = files.run("status ham1\n" * 50_000 + "# nothing\n" * 50_000 + "lst\n")
+    assert (answer.status, answer.out) == (2, "")
+    assert answer.err.startswith("mclu: x.mclu:100001: unknown command 'lst'")

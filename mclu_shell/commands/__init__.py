@@ -1,6 +1,7 @@
 """All commands: one module each, named as it is typed; found here by looking, so none is listed by hand."""
 
 from collections.abc import Iterable
+from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 
@@ -11,6 +12,7 @@ from mclu_shell.errors import UsageError, near
 _SAME = {"exit": "quit", "?": "help"}
 
 
+@cache
 def command_names() -> list[str]:
     """The names of all commands, without importing one."""
     return sorted(module.name.replace("_", "-") for module in iter_modules(__path__))
@@ -24,4 +26,5 @@ def load_command(name: str, aliases: Iterable[str] = ()) -> Command:
         raise UsageError(f"unknown command {name!r}", remedy=near(name, [*names, *aliases]) or "see 'help'")
     module = import_module(f"{__name__}.{name.replace('-', '_')}")
     group = getattr(module, "GROUP", Group.MORE)
-    return Command(name, module.__doc__ or "", module.add_arguments, module.run, group)
+    script = getattr(module, "script", None)
+    return Command(name, module.__doc__ or "", module.add_arguments, module.run, group, script)

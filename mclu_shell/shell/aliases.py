@@ -20,7 +20,8 @@ def expand(line: Line, aliases: Mapping[str, str], used: frozenset[str] = frozen
         return
     *first, last = language.parse(aliases[name])
     for part in (*first, _continued(last, line)):
-        yield from expand(replace(part, number=line.number), aliases, used | {name})
+        part = replace(part, number=line.number, may_fail=part.may_fail or line.may_fail)
+        yield from expand(part, aliases, used | {name})
 
 
 def _continued(last: Line, line: Line) -> Line:
