@@ -93,6 +93,10 @@ class SSHFault(NodeFault):
     """The node is there, but sshd does not let us in."""
 
 
+class SSHRefused(SSHFault):
+    """It will not be otherwise before a person has changed something: to try again and again is of no use."""
+
+
 class SSHSilent(SSHFault):
     """The machine answers, but no sshd does: refused, or accepted and never greeted."""
 
@@ -106,7 +110,7 @@ class Question:
     is_secret: bool = False
 
 
-class NeedsAnswer(SSHFault):
+class NeedsAnswer(SSHRefused):
     """sshd would let us in if somebody answered a question: it is only asked at the prompt."""
 
     def __init__(self, fact: str, question: Question, *, place: str, remedy: str) -> None:

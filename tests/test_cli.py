@@ -2,8 +2,10 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -181,6 +183,22 @@ class TestStreams:
         answer = mclu("--demo", "status", env={"XDG_RUNTIME_DIR": "/proc"})
         assert answer.status == 1
         assert answer.err.startswith("mclu: /proc: no directory can be made there for sockets: ")
+
+
+class TestNodes:
+    def test_one_that_hangs_up_during_the_login_is_told_so(self, mclu: Program, tmp_path: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            (tmp_path / "x.conf").write_text(f"[nodes]\nham0 address=127.0.0.1 port={listener.getsockname()[1]}\n")
+
+            def greet() -> None:
+                connection, _ = listener.accept()
+                with connection:
+                    connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+                    connection.recv(1)
+
+            threading.Thread(target=greet, daemon=True).start()
+            answer = mclu("-f", str(tmp_path / "x.conf"), "status", "ham0")
+        assert answer.out == "ham0 on, ssh: connection closed while keys were exchanged\n"
 
 
 class TestEnds:

@@ -38,6 +38,14 @@ class Access(Protocol):
     def cut(self) -> None:
         """End libvirt's calls that are blocked on the way, from our end."""
 
+    def release(self, timeout_s: float) -> None:  # noqa: ARG002
+        """Give up what libvirt is reached by; what else goes over the way goes on, where it still leads there."""
+        self.close()
+
+    def carries(self, timeout_s: float) -> bool:
+        """Whether what goes over an opened way beside libvirt still can."""
+        return self.answers(timeout_s)
+
     def close(self) -> None:
         """Give up the way; what waits on it ends at once."""
 

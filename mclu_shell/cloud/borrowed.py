@@ -8,6 +8,7 @@ import math
 import os
 import socket
 import stat
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -35,6 +36,8 @@ class BorrowedAccess(Access):
         self._make_own = make_own
         self._own: Access | None = None
         self._is_own_open = False
+        # What is done there beside libvirt may be done by several threads.
+        self._opening = threading.Lock()
 
     @property
     def patience_s(self) -> float:
@@ -47,8 +50,9 @@ class BorrowedAccess(Access):
         return forwarded_uri(self.node.uri, self._path) if self._is_good else self._open_own(deadline)
 
     def _open_own(self, deadline: float) -> str:
-        uri = self._unopened().open(deadline)
-        self._is_own_open = True
+        with self._opening:
+            uri = self._unopened().open(deadline)
+            self._is_own_open = True
         return uri
 
     def _unopened(self) -> Access:
@@ -59,9 +63,11 @@ class BorrowedAccess(Access):
 
     def _opened(self) -> Access:
         """The way of our own, open."""
-        if not self._is_own_open:
-            self._open_own(time.monotonic() + self.node.answer_timeout)
-        return self._unopened()
+        with self._opening:
+            if not self._is_own_open:
+                self._unopened().open(time.monotonic() + self.node.answer_timeout)
+                self._is_own_open = True
+            return self._unopened()
 
     def answers(self, timeout_s: float) -> bool:
         """Whether the way still leads there; one that is not ours is looked after by whose it is."""
@@ -74,6 +80,17 @@ class BorrowedAccess(Access):
             cut_connections(self._path)
         else:
             self._unopened().cut()
+
+    def carries(self, timeout_s: float) -> bool:
+        """Whether our own way still leads there, over which all goes beside libvirt."""
+        return self._unopened().answers(timeout_s) if self._is_own_open else self.answers(timeout_s)
+
+    def release(self, timeout_s: float) -> None:
+        """Use the other's connection no more, or let go of libvirt on ours."""
+        if self._is_good:
+            self.cut()
+        else:
+            self._unopened().release(timeout_s)
 
     def close(self) -> None:
         """Let go of it, for good."""

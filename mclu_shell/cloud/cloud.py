@@ -98,7 +98,9 @@ class Cloud:
             self._life.callback(recorder.close)
             listeners.append(lambda _before, _now: recorder.changed())
             paths = socket_paths(self._remembered, self._directory.path)
-            self._life.callback(Share(self._remembered, self._directory.path, paths).close)
+            # Without it, one-shots connect by themselves.
+            with contextlib.suppress(OSError):
+                self._life.callback(Share(self._remembered, self._directory.path, paths).close)
         listeners.append(lambda _before, _now: changed())
         for node in self.nodes:
             node.memory.listener = partial(_tell_all, tuple(listeners))

@@ -145,6 +145,11 @@ class Hypervisor:
                 number = self._connection.domainEventRegisterAny(None, kind, listener, None)
                 self._subscriptions.append(number)
 
+    def ping(self) -> None:
+        """Have libvirt answer something small."""
+        with self._call("NumOfDomains"):
+            self._connection.numOfDomains()
+
     def fetch_report(self) -> NodeReport:
         """The node's resources and all its guests: three calls, however many guests there are."""
         info = self._fetch_info()

@@ -1,14 +1,12 @@
 """Keeping nodes connected in the background: looked at now and then, and at once when something has happened."""
 
-import os
 import random
 import threading
 from collections.abc import Iterable
 from contextlib import nullcontext
 
 from mclu_shell.cloud.node import Node
-from mclu_shell.cloud.state import Phase
-from mclu_shell.errors import Busy, MCluError, SSHFault, SSHSilent
+from mclu_shell.errors import Busy, MCluError, SSHRefused
 
 # So many nodes are connected to at the same time; what is off is waited for by as many.
 _AT_ONCE = 32
@@ -71,7 +69,7 @@ class Keeper:
     def _waits(self, node: Node, wait_s: float) -> bool:
         """Wait until a node is to be looked at; whether it is because something has happened."""
         while not node.attention.wait(wait_s):
-            if not node.is_connected or node.silent_s >= _SILENT_S:
+            if not node.is_connected or node.silent_s >= _SILENT_S or node.is_outdated:
                 return False
             wait_s = _SILENT_S - node.silent_s
         return True
@@ -83,12 +81,8 @@ class Keeper:
                 node.look()
         except Busy:
             return _BUSY_S
-        except SSHFault as fault:
-            return None if isinstance(fault, SSHSilent) else _REFUSED_S
+        except SSHRefused:
+            return _REFUSED_S
         except MCluError:
-            return None
-        except OSError as error:
-            # Of this machine: too many open files, or the directory for sockets is gone. It may pass.
-            node.memory.note(Phase.FAULTY, f"this machine: {os.strerror(error.errno or 0).lower()}")
             return None
         return _SILENT_S

@@ -3,7 +3,7 @@
 import time
 from typing import TYPE_CHECKING
 
-from mclu_shell.errors import LibvirtDown, LibvirtFault, LinkLost, NodeFault, SSHFault
+from mclu_shell.errors import LibvirtDown, LibvirtFault, LinkLost, NodeFault, SSHFault, SSHRefused
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.forward import Duplex
@@ -48,7 +48,7 @@ def _why_not(link: "Link", deadline: float) -> NodeFault:
             "set 'AllowStreamLocalForwarding yes' and 'AllowTcpForwarding yes' in its sshd_config; "
             "nor may authorized_keys restrict our key"
         )
-        return SSHFault("ssh: sshd forwards no sockets", place=node, remedy=remedy)
+        return SSHRefused("ssh: sshd forwards no sockets", place=node, remedy=remedy)
     if found[:1] == ["denied"]:
         remedy = f"on the node, as root: usermod -aG libvirt {user}"
         return LibvirtFault(f"{user} has no permission for {found[-1]}", place=node, remedy=remedy)

@@ -59,8 +59,9 @@ class LocalAccess(Access):
 
     def cut(self) -> None:
         """End what libvirt waits for."""
-        if self._forward is not None:
-            self._forward.cut()
+        forward = self._forward
+        if forward is not None:
+            forward.cut()
 
     def close(self) -> None:
         """Remove the socket."""

@@ -1,6 +1,7 @@
 """One machine of the cloud: its way, its libvirt, and what was last known of it."""
 
 import math
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -37,6 +38,8 @@ _RUN_TIMEOUT_S = 30.0
 _POLL_S = 0.25
 # What connecting in the background may take, when sshd has let us in: libvirt asks a dozen questions one after another.
 _PATIENT_S = 10.0
+# The memory that a node has to spare changes without an event.
+_REPORT_S = 120.0
 # What a look waits for its turn: whoever has it tells as much.
 _TURN_S = 0.1
 
@@ -53,6 +56,7 @@ class Node:
         self._hypervisor: Hypervisor | None = None
         self._lock = threading.Lock()
         self._answered_at = -math.inf
+        self._reported_at = -math.inf
         self._is_closed = False
         self._is_live = False
         self.memory = NodeMemory(config.name)
@@ -84,6 +88,11 @@ class Node:
     def silent_s(self) -> float:
         """How long nothing has been heard of it: neither an answer, nor a ping of libvirtd's."""
         return time.monotonic() - max(self._answered_at, self._access.heard_at)
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether it is some time ago that a look has asked for its resources."""
+        return self.view.info is None or time.monotonic() - self._reported_at >= _REPORT_S
 
     def fetch_report(self) -> NodeReport:
         """Its resources and all its guests."""
@@ -117,8 +126,10 @@ class Node:
         with self._turn(time.monotonic() + _TURN_S), self._noted():
             if self.view.state.phase == Phase.UNSEEN:
                 self.memory.note(Phase.CONNECTING)
-            if self._hypervisor is None or self.view.info is None:
-                self._ask(self._report, time.monotonic() + _PATIENT_S)
+            if self._hypervisor is None or self.is_outdated:
+                deadline = self._deadline() if self.is_connected else time.monotonic() + _PATIENT_S
+                self._reported_at = time.monotonic()
+                self._ask(self._report, deadline)
             else:
                 # This tells in one round trip that the way and libvirtd are as they should be.
                 self._ask(self._guests, self._deadline(), trusting=True)
@@ -145,7 +156,17 @@ class Node:
         """Have libvirt change something: like `fetch`, but never twice, and with more time."""
         deadline = time.monotonic() + timeout_s
         with self._turn(deadline), self._noted():
+            self._look_after(deadline)
             return self._ask(action, deadline)
+
+    def _look_after(self, deadline: float) -> None:
+        """Have a connection that works: what changes something is tried once only."""
+        if self._hypervisor is not None:
+            try:
+                self._ask(lambda hypervisor: hypervisor.ping(), min(deadline, self._deadline()))
+            except LinkLost:
+                # libvirtd may have been started anew.
+                self._drop()
 
     def change_guest(self, name: str, verb: str, uuid: str) -> None:
         """Do one of `Hypervisor.change`'s verbs to the guest of this UUID; NotFound if it is not there."""
@@ -173,7 +194,7 @@ class Node:
 
     def still_answers(self) -> bool:
         """Whether the way that is open still leads there; if not, all that goes over it ends."""
-        return self._access.answers(self.config.answer_timeout)
+        return self._access.carries(self.config.answer_timeout)
 
     def _deadline(self) -> float:
         timeout_s = self.config.answer_timeout
@@ -205,7 +226,12 @@ class Node:
         return answer
 
     def _opened(self, deadline: float) -> "Hypervisor":
-        uri = self._access.open(min(deadline, time.monotonic() + self.config.answer_timeout))
+        try:
+            uri = self._access.open(min(deadline, time.monotonic() + self.config.answer_timeout))
+        except OSError as error:
+            # There are too many open files, say. It may pass.
+            why = os.strerror(error.errno or 0).lower()
+            raise NodeFault(f"cannot be connected to from here: {why}", place=self.name) from error
         if self._is_closed:
             # Meanwhile: what has been opened would be left behind.
             self._access.close()
@@ -257,7 +283,7 @@ class Node:
 
     def _drop(self) -> None:
         # The way first: closing libvirt's end would wait for an answer over it.
-        self._access.close()
+        self._access.release(self.config.connect_timeout)
         hypervisor, self._hypervisor = self._hypervisor, None
         if hypervisor is not None:
             hypervisor.close()
@@ -287,6 +313,7 @@ class Node:
                     raise NodeFault(told, place=self.name)
                 if stop.wait(_POLL_S):
                     return
+            self._access.close()
             self._drop()
         self.memory.note(Phase.OFF, NodeOff(self.name).fact)
 

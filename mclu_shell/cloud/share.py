@@ -24,17 +24,17 @@ class Share:
     """Offers the sockets of this process, `paths` by the nodes' names, until it is closed."""
 
     def __init__(self, config: Config, directory: Path, paths: dict[str, Path]) -> None:
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._listener.bind(str(directory / _ALIVE))
-        (directory / _ALIVE).chmod(0o600)
-        self._listener.listen()
-        threading.Thread(target=self._answer, name="share", daemon=True).start()
         told = {"config": config_identity(config), "sockets": {name: str(path) for name, path in paths.items()}}
         # Under its name only when it is whole.
         aside = directory / f".{_TOLD}"
         aside.touch(mode=0o600)
         aside.write_text(json.dumps(told), encoding="utf-8")
         aside.rename(directory / _TOLD)
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener.bind(str(directory / _ALIVE))
+        (directory / _ALIVE).chmod(0o600)
+        self._listener.listen()
+        threading.Thread(target=self._answer, name="share", daemon=True).start()
 
     def _answer(self) -> None:
         for connection in connections(self._listener):
@@ -49,13 +49,16 @@ class Share:
 
 
 def find_shared(config: Config, directories: Iterable[Path]) -> dict[str, Path]:
-    """The sockets that an open shell has for the same configuration, by node; empty if there is none."""
+    """The sockets that open shells have for the same configuration, by node; empty if there are none."""
+    found: dict[str, Path] = {}
     for directory in directories:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             told = json.loads((directory / _TOLD).read_text(encoding="utf-8"))
             if told["config"] == config_identity(config) and _is_alive(directory):
-                return {name: Path(path) for name, path in told["sockets"].items()}
-    return {}
+                there = {name: Path(path) for name, path in told["sockets"].items()}
+                # One shell may have a connection that another has not: a passphrase was told to it alone.
+                found = {name: path for name, path in there.items() if path.is_socket()} | found
+    return found
 
 
 def _is_alive(directory: Path) -> bool:

@@ -16,7 +16,7 @@ from mclu_shell.cloud.process import Completed, Process
 from mclu_shell.cloud.sshconfig import SSHConfig, Target
 from mclu_shell.cloud.wake import send_magic_packet
 from mclu_shell.config import NodeConfig
-from mclu_shell.errors import LinkLost, NodeFault, NodeOff, SSHFault, Unreachable
+from mclu_shell.errors import LibvirtDown, LinkLost, NodeFault, NodeOff, SSHFault, Unreachable
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.ssh.link import Link
@@ -44,11 +44,34 @@ class SSHAccess(Access):
         self._ear = Ear()
 
     def open(self, deadline: float) -> str:
-        """Dial, log in, find libvirt's socket and forward it."""
-        self._link = self._login(deadline)
-        self._remote_path, self._ready = open_libvirt_socket(self._link, deadline)
-        self._forward = Forward(self._socket_path, self._answering)
+        """Dial and log in, unless we are; find libvirt's socket and forward it."""
+        if not self.answers(self.node.connect_timeout):
+            self.close()
+            self._link = self._login(deadline)
+        assert self._link is not None
+        try:
+            self._forget_ready()
+            self._remote_path, self._ready = open_libvirt_socket(self._link, deadline)
+        except LibvirtDown:
+            raise
+        except NodeFault:
+            # What a person mends there, sshd looks at when we log in.
+            self.close()
+            raise
+        self._forward = self._forward or self._forwarded()
         return forwarded_uri(self.node.uri, self._socket_path)
+
+    def _forwarded(self) -> Forward:
+        try:
+            return Forward(self._socket_path, self._answering)
+        except OSError as error:
+            told = f"no socket can be made in {self._socket_path.parent}: {error.strerror}"
+            raise NodeFault(told, place=self.node.name, remedy="leave mclu, and start it again") from error
+
+    def _forget_ready(self) -> None:
+        ready, self._ready = self._ready, None
+        if ready is not None:
+            ready.close()
 
     @property
     def heard_at(self) -> float:
@@ -88,8 +111,16 @@ class SSHAccess(Access):
 
     def cut(self) -> None:
         """End what libvirt waits for; the SSH connection stays."""
-        if self._forward is not None:
-            self._forward.cut()
+        # Another thread may be closing it.
+        forward = self._forward
+        if forward is not None:
+            forward.cut()
+
+    def release(self, timeout_s: float) -> None:
+        """End libvirt's connections; the SSH connection stays if sshd answers on it."""
+        self.cut()
+        if not self.answers(timeout_s):
+            self.close()
 
     def close(self) -> None:
         """End the SSH connection and remove the socket."""

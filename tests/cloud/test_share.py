@@ -25,7 +25,15 @@ def shell(monkeypatch: pytest.MonkeyPatch, short_directory: Path) -> Iterator[Ru
     directory.remove()
 
 
+def listen(path: Path) -> None:
+    """Leave a socket there."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+    path.chmod(0o600)
+
+
 def test_a_one_shot_finds_the_sockets_of_a_shell(shell: RunDirectory) -> None:
+    listen(shell.path / "0.sock")
     one_shot = RunDirectory()
     assert find_shared(CONFIG, one_shot.others()) == {"ham0": shell.path / "0.sock"}
     one_shot.remove()
@@ -33,7 +41,21 @@ def test_a_one_shot_finds_the_sockets_of_a_shell(shell: RunDirectory) -> None:
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
+def test_of_several_shells_it_takes_what_each_has(shell: RunDirectory) -> None:
+    """Not every shell is connected to every node: it may be the other that was told a passphrase."""
+    other = RunDirectory()
+    share = Share(CONFIG, other.path, {name: other.path / f"{name}.sock" for name in ("ham0", "ham1")})
+    listen(other.path / "ham1.sock")
+    assert find_shared(CONFIG, [shell.path, other.path]) == {"ham1": other.path / "ham1.sock"}
+    listen(shell.path / "0.sock")
+    both = {"ham0": shell.path / "0.sock", "ham1": other.path / "ham1.sock"}
+    assert find_shared(CONFIG, [shell.path, other.path]) == both
+    share.close()
+    other.remove()
+
+
 def test_another_configuration_does_not(shell: RunDirectory) -> None:
+    listen(shell.path / "0.sock")
     assert find_shared(OTHER, [shell.path]) == {}
 
 

@@ -54,6 +54,21 @@ def test_one_login_a_node_whatever_is_done_and_one_shots_use_it(lab: RealLab, sh
     assert [logins(lab, node) for node in ("ham0", "ham1")] == [count + 1 for count in before]
 
 
+def test_a_one_shot_does_several_things_at_once_on_a_node(lab: RealLab, shell: Terminal) -> None:
+    """All go over one connection of its own, beside that of the shell."""
+    for name in ("a", "b", "c"):
+        run_guest(lab, "ham0", name)
+    before = logins(lab, "ham0")
+    told = mclu(lab, "destroy", "ham0:*", "--yes")
+    assert (told.status, told.err, sorted(told.lines)) == (
+        0,
+        "",
+        ["ham0:a destroyed", "ham0:b destroyed", "ham0:c destroyed"],
+    )
+    assert logins(lab, "ham0") == before + 1
+    assert shell.is_running
+
+
 def test_another_configuration_has_connections_of_its_own(lab: RealLab, shell: Terminal, tmp_path: Path) -> None:
     before = logins(lab, "ham0")
     other = tmp_path / "other.conf"
@@ -188,6 +203,20 @@ def test_libvirtd_freezes(lab: RealLab, shell: Terminal) -> None:
         lab.thaw("ham1", libvirtd=True)
     shell.expect(r"^ham1: is back", NOTICED_S)
     assert shell.answer("status ham1").startswith("ham1 on\n")
+
+
+def test_the_directory_for_sockets_goes_away(lab: RealLab, shell: Terminal) -> None:
+    """Some systems remove it when the user logs out. No login is left over, and the other nodes answer."""
+    (directory,) = left_behind(lab)
+    before = logins(lab, "ham0")
+    lab.run("rm", "-rf", str(directory))
+    sh(lab, "ham0", CUT)
+    fact = f"no socket can be made in {directory}: No such file or directory"
+    for _ in range(5):
+        told = shell.answer("status")
+        assert re.search(rf"^ham0 on, {re.escape(fact)}", told.replace("\n", ""), re.MULTILINE), told
+        assert re.search(r"^ham1 on\n  total", told, re.MULTILINE), told
+    assert logins(lab, "ham0") == before + 1
 
 
 def test_what_happens_while_the_shell_sleeps(lab: RealLab, shell: Terminal) -> None:

@@ -13,7 +13,7 @@ import paramiko
 from mclu_shell.cloud.process import Completed, split_lines
 from mclu_shell.cloud.ssh.login import authenticate, handshake
 from mclu_shell.cloud.sshconfig import Target
-from mclu_shell.errors import LinkLost, SSHFault
+from mclu_shell.errors import LinkLost, SSHFault, SSHRefused
 
 _log = logging.getLogger(__name__)
 
@@ -138,7 +138,7 @@ class Link:
         """A channel to a unix socket on the node; None if nothing answers there."""
         return self._channel(
             lambda: self._transport.open_unix_channel(path, timeout_s),
-            SSHFault(
+            SSHRefused(
                 "ssh: sshd forwards no sockets",
                 place=self.target.node,
                 remedy="set 'AllowStreamLocalForwarding yes' in its sshd_config",
@@ -150,14 +150,14 @@ class Link:
         return self._channel(
             # The last address is that of whoever connects, which is nobody's business.
             lambda: self._transport.open_channel("direct-tcpip", address, ("127.0.0.1", 0), timeout=timeout_s),
-            SSHFault(
+            SSHRefused(
                 "ssh: sshd forwards no ports",
                 place=self.target.node,
                 remedy="set 'AllowTcpForwarding yes' in its sshd_config",
             ),
         )
 
-    def _channel(self, open_it: Callable[[], paramiko.Channel], prohibited: SSHFault) -> paramiko.Channel | None:
+    def _channel(self, open_it: Callable[[], paramiko.Channel], prohibited: SSHRefused) -> paramiko.Channel | None:
         try:
             return open_it()
         except paramiko.ChannelException as error:

@@ -17,7 +17,7 @@ from mclu_shell.cloud.ssh.questions import (
     told_password,
 )
 from mclu_shell.cloud.sshconfig import Target
-from mclu_shell.errors import HostKeyUnknown, LinkLost, NeedsAnswer, SSHFault, SSHSilent
+from mclu_shell.errors import HostKeyUnknown, LinkLost, NeedsAnswer, SSHFault, SSHRefused, SSHSilent
 
 # How much too early paramiko's timers may go off.
 _TIMERS_S = 0.2
@@ -45,7 +45,9 @@ def handshake(transport: paramiko.Transport, target: Target, deadline: float) ->
             raise SSHSilent("ssh: not answering", place=target.node, remedy=SSHD_HANGS) from error
         if "banner" in str(error):
             raise SSHSilent("ssh: connection closed at once", place=target.node, remedy=_see(target)) from error
-        raise SSHFault(f"ssh: {error}", place=target.node, remedy=_see(target)) from error
+        # An end in the middle has no words of its own.
+        told = f"ssh: {str(error) or 'connection closed while keys were exchanged'}"
+        raise SSHFault(told, place=target.node, remedy=_see(target)) from error
     _check_host_key(shown, known, target, listed)
 
 
@@ -75,7 +77,7 @@ def _check_host_key(shown: paramiko.PKey, known: list[KnownKey], target: Target,
     revoked = [line for line in same if line.marker == "@revoked"]
     plain = [line for line in known if not line.marker]
     if revoked:
-        raise SSHFault(
+        raise SSHRefused(
             "ssh: this host key is revoked",
             place=target.node,
             remedy=f"{revoked[0].place} says so; do not trust it",
@@ -83,7 +85,7 @@ def _check_host_key(shown: paramiko.PKey, known: list[KnownKey], target: Target,
     if any(not line.marker for line in same):
         return
     if listed and any(line.kind == shown.get_name() for line in plain):
-        raise SSHFault(
+        raise SSHRefused(
             "ssh: host key has CHANGED",
             place=target.node,
             remedy="somebody may be listening in; if the node was installed anew: "
@@ -115,8 +117,10 @@ def authenticate(transport: paramiko.Transport, target: Target, deadline: float)
         remedy = f"ssh-add {shlex.quote(str(locked[0]))} (it has a passphrase)"
         raise NeedsAnswer(told, ask_passphrase(locked[0]), place=target.node, remedy=remedy)
     if wants_password:
-        raise NeedsAnswer(told, ask_password(target), place=target.node, remedy=_see(target))
-    raise SSHFault(told, place=target.node, remedy=_see(target))
+        copy = target.login.replace("ssh ", "ssh-copy-id ", 1)
+        remedy = f"it takes a password: the prompt of mclu asks for it, or give it your key with {copy}"
+        raise NeedsAnswer(told, ask_password(target), place=target.node, remedy=remedy)
+    raise SSHRefused(told, place=target.node, remedy=_see(target))
 
 
 def _accepts(transport: paramiko.Transport, target: Target, key: paramiko.PKey, deadline: float) -> bool:
