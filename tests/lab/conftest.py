@@ -77,9 +77,10 @@ def shells(lab4: RealLab) -> Iterator[Callable[[], Terminal]]:
 def _leave(shell: Terminal) -> None:
     if shell.is_running:
         # A shell that is killed cannot tidy up.
+        shell.read_a_little()
         before = shell.screen.count("mclu>")
         shell.type(CTRL_C)
-        # What is typed behind it at once is lost with the line.
+        # A Ctrl-D that the terminal gets before the prompt does is none to it.
         with contextlib.suppress(AssertionError):
             # It may be ending already.
             shell.read_until(lambda screen: screen.count("mclu>") > before)
