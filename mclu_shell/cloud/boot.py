@@ -20,7 +20,7 @@ from mclu_shell.cloud.parallel import Outcome
 from mclu_shell.cloud.placement import Room, choose
 from mclu_shell.cloud.template import Template, custom_xml
 from mclu_shell.cloud.undo import all_or_nothing
-from mclu_shell.errors import Interrupted, LibvirtFault, MCluError, NodeFault, NodeOff, Refused, UsageError
+from mclu_shell.errors import LibvirtFault, MCluError, NodeFault, NodeOff, Refused, UsageError
 from mclu_shell.units import format_size
 
 Value = TypeVar("Value")
@@ -191,7 +191,7 @@ def _make(
     _need_devices(node, request, _definition(own_xml, guest, capabilities))
     progress(f"building on {node.name}")
     environment = build_environment(template, request, guest)
-    with _told_if_interrupted(node), building(node, template.path, guest, environment, progress) as build:
+    with building(node, template.path, guest, environment, progress) as build:
         complete = replace(guest, files=build.made.files)
         progress(f"starting on {node.name}")
         with all_or_nothing(node, complete):
@@ -204,14 +204,6 @@ def _make(
             with _step("started"):
                 node.change_guest(guest.name, "start", guest.uuid)
     return build.made.notes
-
-
-@contextmanager
-def _told_if_interrupted(node: Node) -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt as error:
-        raise Interrupted("interrupted, and what was made there is removed", place=node.name) from error
 
 
 def _need_devices(node: Node, request: BootRequest, definition: str) -> None:
