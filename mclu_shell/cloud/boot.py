@@ -192,6 +192,8 @@ def _make(
     progress(f"building on {node.name}")
     environment = build_environment(template, request, guest)
     with building(node, template.path, guest, environment, progress) as build:
+        if own_xml is None:
+            _need_disk(node, guest, build.made.files)
         complete = replace(guest, files=build.made.files)
         progress(f"starting on {node.name}")
         with all_or_nothing(node, complete):
@@ -204,6 +206,12 @@ def _make(
             with _step("started"):
                 node.change_guest(guest.name, "start", guest.uuid)
     return build.made.notes
+
+
+def _need_disk(node: Node, guest: GuestSpec, files: Sequence[str]) -> None:
+    """Raise if a build made none; only a guest that its template describes may do without."""
+    if guest.output not in files:
+        raise NodeFault("the build made no disk", place=node.name, remedy=f"it has to make $output: {guest.output}")
 
 
 def _need_devices(node: Node, request: BootRequest, definition: str) -> None:

@@ -387,6 +387,17 @@ def test_a_build_that_fails(lab: RealLab, templates: Path) -> None:
     until(lambda: traces(lab, "ham0") == before)
 
 
+def test_a_build_that_makes_no_disk(lab: RealLab, templates: Path) -> None:
+    template(templates, "bad", build='echo >"$output.more"')
+    before = traces(lab, "ham0")
+    complains(mclu(lab, "boot", "bad", "web"), f"ham0: the build made no disk; it has to make $output: {IMAGES}/web.")
+    assert traces(lab, "ham0") == before
+    # Its own description may need none.
+    xml = OWN_XML.format(more="", device="")
+    template(templates, "odd", build="true", xml="\n".join(line for line in xml.splitlines() if "<disk" not in line))
+    assert mclu(lab, "boot", "odd", "web").out == "ham0:web running\n"
+
+
 def test_a_disk_that_gets_full(lab: RealLab) -> None:
     sh(lab, "ham0", f"mount -t tmpfs -o size=4M none {IMAGES}")
     told = mclu(lab, "boot", "tiny", "web")
