@@ -116,6 +116,13 @@ def test_buses_that_a_template_asks_for(lab: RealLab, templates: Path) -> None:
     assert _buses_and_models(lab, "ham1", "scsi") == ["scsi", "sata", "virtio"]
 
 
+def test_disks_can_be_added_while_it_runs(lab: RealLab) -> None:
+    assert mclu(lab, "boot", "quick", "web").out == "ham0:web running\n"
+    for letter in "bcdef":
+        disk = f"/tmp/more-{letter}.img"
+        sh(lab, "ham0", f"truncate -s 1M {disk}; virsh -q attach-disk web {disk} vd{letter}")
+
+
 def _buses_and_models(lab: RealLab, node: str, name: str) -> list[str | None]:
     devices = ET.fromstring(virsh(lab, node, "dumpxml", name))
     buses = [target.get("bus") for target in devices.findall("./devices/disk/target")]
