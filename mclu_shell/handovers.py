@@ -2,6 +2,7 @@
 
 import contextlib
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
@@ -130,6 +131,10 @@ def _viewer(screen: Screen, program: str, terminal: Terminal) -> None:
     viewing.complain()
 
 
+def _how_ended(status: int) -> str:
+    return f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+
+
 class _Viewing:
     """A viewer that runs, and the forward that it uses."""
 
@@ -182,7 +187,7 @@ class _Viewing:
         lines = self._said.read().decode(errors="replace").strip().splitlines()
         shown = to_type("viewer --print", self._screen.node.name, self._screen.guest)
         raise MCluError(
-            f"{self._program}: {lines[-1] if lines else f'exit status {status}'}",
+            f"{self._program}: {lines[-1] if lines else _how_ended(status)}",
             place=self._screen.node.name,
             remedy=f"{shown} gives its address to another one",
         )

@@ -75,6 +75,9 @@ def test_guests_of_nodes_that_are_not_off_are_offered_with_state_node_and_memory
     assert texts(kinds.RUNNING_GUEST, "ham1:") == ["ham1:web"]
     assert texts(kinds.STOPPED_GUEST) == ["db", "ham0:"]
     assert texts(kinds.GUEST, "ham2:") == []
+    # It can be started again where it was.
+    paused = Snapshot((view("ham0", Phase.ON, mail="paused", web="running"),))
+    assert [found.text for found in kinds.STOPPED_GUEST.candidates(kinds.Spot(paused))] == ["mail"]
     assert next(iter(kinds.GUEST.candidates(kinds.Spot(snapshot)))).about == "shut off on ham0, 2.0G"
 
 

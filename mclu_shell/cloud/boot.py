@@ -20,7 +20,7 @@ from mclu_shell.cloud.parallel import Outcome
 from mclu_shell.cloud.placement import Room, choose
 from mclu_shell.cloud.template import Template, custom_xml
 from mclu_shell.cloud.undo import all_or_nothing
-from mclu_shell.errors import Interrupted, LibvirtFault, MCluError, NodeFault, NodeOff, Refused, UsageError
+from mclu_shell.errors import LibvirtFault, MCluError, NodeFault, NodeOff, Refused, UsageError
 from mclu_shell.units import format_size
 
 Value = TypeVar("Value")
@@ -191,7 +191,9 @@ def _make(
     _need_devices(node, request, _definition(own_xml, guest, capabilities))
     progress(f"building on {node.name}")
     environment = build_environment(template, request, guest)
-    with _told_if_interrupted(node), building(node, template.path, guest, environment, progress) as build:
+    with building(node, template.path, guest, environment, progress) as build:
+        if own_xml is None:
+            _need_disk(node, guest, build.made.files)
         complete = replace(guest, files=build.made.files)
         progress(f"starting on {node.name}")
         with all_or_nothing(node, complete):
@@ -206,12 +208,10 @@ def _make(
     return build.made.notes
 
 
-@contextmanager
-def _told_if_interrupted(node: Node) -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt as error:
-        raise Interrupted("interrupted, and what was made there is removed", place=node.name) from error
+def _need_disk(node: Node, guest: GuestSpec, files: Sequence[str]) -> None:
+    """Raise if a build made none; only a guest that its template describes may do without."""
+    if guest.output not in files:
+        raise NodeFault("the build made no disk", place=node.name, remedy=f"it has to make $output: {guest.output}")
 
 
 def _need_devices(node: Node, request: BootRequest, definition: str) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from mclu_shell.cloud.domainxml import GuestSpec
 from mclu_shell.cloud.node import Node
 from mclu_shell.cloud.process import Process
-from mclu_shell.errors import LinkLost, NodeFault, Refused
+from mclu_shell.errors import Interrupted, LinkLost, NodeFault, Refused
 
 # The variables of its own must have none of the names that a build is told in its environment, such as `size`.
 # What the script says besides the build's output begins with a word that no build can know, and on a new line, as the
@@ -125,7 +125,8 @@ class Built:
 class Build:
     """A build that has ended well and waits for the word to keep it."""
 
-    def __init__(self, process: Process, word: str, made: Built) -> None:
+    def __init__(self, node: Node, process: Process, word: str, made: Built) -> None:
+        self._node = node
         self._process = process
         self._word = word
         self.made = made
@@ -134,7 +135,7 @@ class Build:
         """Let what was made stay; NodeFault if the node has given it up meanwhile."""
         self._process.send(b"keep\n")
         if f"{self._word} kept" not in self._process.lines():
-            raise LinkLost("the connection was lost before the disk could be kept")
+            raise LinkLost("the connection was lost before the disk could be kept", place=self._node.name)
 
 
 @contextmanager
@@ -148,24 +149,52 @@ def building(
     """Build on a node the disk of a new guest.
 
     On leaving without `keep`, all that was made there is removed; also if we are killed, and then with the guest.
-    NodeFault or Refused says at which step it failed, with the last lines of the build.
+    NodeFault or Refused says at which step it failed, with the last lines of the build; Interrupted, whether the
+    node has said that it removed everything.
     """
     script = template.read_bytes()
     word = f"@{secrets.token_hex(8)}"
     argv = ["env", *(f"{key}={value}" for key, value in environment.items())]
     argv += ["sh", "-c", _SCRIPT, "mclu-build", word, guest.output, str(len(script)), guest.uuid, node.config.uri]
     process = node.start(argv)
-    try:
+    with _cleaned_up(node, process, guest, progress):
         process.send(script)
-        yield Build(process, word, _follow(node, process, word, progress))
+        yield Build(node, process, word, _follow(node, process, word, guest, progress))
+
+
+@contextmanager
+def _cleaned_up(node: Node, process: Process, guest: GuestSpec, progress: Callable[[str], None]) -> Iterator[None]:
+    """Have the node clean up at the end of the block; Interrupted tells who has interrupted it what came of that."""
+    status = -1
+    try:
+        try:
+            yield
+        except BaseException:
+            progress(f"waiting for {node.name} to clean up")
+            raise
+        finally:
+            # The end of its input is the order to clean up, or, after `keep`, nothing. It is given time to obey.
+            process.end_input()
+            status = process.wait(_CLEAN_UP_S)
+    except KeyboardInterrupt as error:
+        raise _interrupted(node, guest, is_clean=status >= 0) from error
     finally:
-        # The end of its input is the order to clean up, or, after `keep`, nothing. It is given time to obey.
-        process.end_input()
-        process.wait(_CLEAN_UP_S)
         process.close()
 
 
-def _follow(node: Node, process: Process, word: str, progress: Callable[[str], None]) -> Built:
+def _interrupted(node: Node, guest: GuestSpec, *, is_clean: bool) -> Interrupted:
+    if is_clean:
+        return Interrupted("interrupted, and what was made there is removed", place=node.name)
+    told = "interrupted, and it has not said that it cleaned up"
+    return Interrupted(told, place=node.name, remedy=_what_may_be_left(guest))
+
+
+def _what_may_be_left(guest: GuestSpec) -> str:
+    """Of a node that says nothing any more nobody knows whether it lost the connection, or its power."""
+    return f"if it still runs, it removes what was made; if its power went, {guest.output} may be left there"
+
+
+def _follow(node: Node, process: Process, word: str, guest: GuestSpec, progress: Callable[[str], None]) -> Built:
     """Read a build's output until it is ready; what it made and noted."""
     files: list[str] = []
     notes: list[str] = []
@@ -181,7 +210,7 @@ def _follow(node: Node, process: Process, word: str, progress: Callable[[str], N
             return Built(tuple(files), _some(notes))
         elif said != "started":
             raise _fault(node, said, rest, tail)
-    raise LinkLost("the connection was lost during the build", place=node.name)
+    raise LinkLost("the connection was lost during the build", place=node.name, remedy=_what_may_be_left(guest))
 
 
 def _some(notes: list[str]) -> tuple[str, ...]:

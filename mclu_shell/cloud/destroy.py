@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from mclu_shell.cloud.diskfiles import DiskFiles, look_at_files
+from mclu_shell.cloud.diskfiles import DiskFiles, find_built_on, look_at_files
 from mclu_shell.cloud.guest import Guest
 from mclu_shell.cloud.guestfiles import (
     Definition,
@@ -110,6 +110,8 @@ def find_remains(node: Node, guest: Guest, elsewhere: Elsewhere, confirmed: Rema
     nvram = [file for xml in own.xmls for file in nvram_files(xml) if file in files.sizes]
     there = [file for file in (*made, *nvram) if file in files.sizes]
     uses |= {files.place(file): why for file, why in elsewhere.uses(node, there).items()}
+    built = find_built_on(node, [file for file in made if file in files.sizes], files)
+    uses = {place: f"{image} is built on it" for place, image in built.items()} | uses
     twin = elsewhere.twin(guest)
     _check_nvram(guest, nvram, files, twin, uses)
     reasons = {**_unconfirmed(made, confirmed), **files.obstacles, **(dict.fromkeys(made, twin) if twin else {})}

@@ -14,6 +14,9 @@ ET.register_namespace("mclu", NAMESPACE)
 
 # A template's word for a disk bus, in libvirt's words.
 _BUSES = {"ide": "ide", "virtio": "virtio", "virtio-scsi": "scsi"}
+# Each takes one device. libvirt adds as many as a guest begins with, and none while it runs; virt-install, too, defines
+# this many.
+_ROOT_PORTS = 14
 _DEVICES = {"ide": "hda", "virtio": "vda", "scsi": "sda", "sata": "sda"}
 
 
@@ -81,7 +84,10 @@ def domain_xml(guest: GuestSpec, node: Capabilities) -> str:
     ET.SubElement(domain, "clock", offset="utc")
     for event, action in (("on_poweroff", "destroy"), ("on_reboot", "restart"), ("on_crash", "destroy")):
         _text(domain, event, action)
-    _devices(domain, guest, node, bus)
+    devices = _devices(domain, guest, node, bus)
+    if machine and "q35" in machine.name:
+        for model in ("pcie-root", *["pcie-root-port"] * _ROOT_PORTS):
+            ET.SubElement(devices, "controller", type="pci", model=model)
     return ET.tostring(domain, encoding="unicode")
 
 
@@ -150,7 +156,7 @@ def _cpu(domain: ET.Element, node: Capabilities) -> None:
             return
 
 
-def _devices(domain: ET.Element, guest: GuestSpec, node: Capabilities, bus: str) -> None:
+def _devices(domain: ET.Element, guest: GuestSpec, node: Capabilities, bus: str) -> ET.Element:
     devices = ET.SubElement(domain, "devices")
     _text(devices, "emulator", node.emulator)
     _disk(devices, guest, bus)
@@ -166,6 +172,7 @@ def _devices(domain: ET.Element, guest: GuestSpec, node: Capabilities, bus: str)
     if "vnc" in node.graphics:
         ET.SubElement(devices, "graphics", type="vnc", autoport="yes", listen="127.0.0.1")
         _video(devices, node)
+    return devices
 
 
 def _disk(devices: ET.Element, guest: GuestSpec, bus: str) -> None:

@@ -96,6 +96,7 @@ def _stop(domain: Any) -> None:
 _VERBS: MappingProxyType[str, Callable[[Any], object]] = MappingProxyType(
     {
         "start": lambda domain: domain.create(),
+        "resume": lambda domain: domain.resume(),
         "shutdown": lambda domain: domain.shutdown(),
         "reboot": lambda domain: domain.reboot(0),
         "reset": lambda domain: domain.reset(0),
@@ -284,7 +285,7 @@ class Hypervisor:
         return bool(self._connection.getType() != "TEST")
 
     def change(self, name: str, verb: str, uuid: str) -> None:
-        """Do one of `start`, `shutdown`, `reboot`, `reset`, `stop` (virsh's destroy) or `undefine` to a guest.
+        """Do `start`, `resume`, `shutdown`, `reboot`, `reset`, `stop` (virsh's destroy) or `undefine` to a guest.
 
         It is the UUID that counts: meanwhile the name may have become another guest's.
         """

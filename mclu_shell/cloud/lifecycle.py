@@ -12,18 +12,27 @@ from mclu_shell.units import format_duration
 
 _POLL_S = 0.25
 _ASK_AGAIN_S = 5.0
+# virsh's word for a guest that holds its memory, and hears nothing.
+_PAUSED = "paused"
 
 
-def start(node: Node, guest: Guest) -> None:
-    """Start a guest that is not running."""
+def start(node: Node, guest: Guest) -> str:
+    """Start a guest that is not running, or let one that is paused go on. What was done."""
+    if guest.state == _PAUSED:
+        _change(node, guest, "resume")
+        return "resumed"
     if guest.is_active:
         raise Refused(f"{guest.name} is {guest.state} already", place=node.name)
     _change(node, guest, "start")
+    return "started"
 
 
 def reboot(node: Node, guest: Guest, *, hard: bool) -> None:
     """Ask a guest to reboot, or reset it."""
     _need_active(node, guest)
+    if guest.state == _PAUSED and not hard:
+        # libvirt would take the request, and nothing come of it.
+        raise _paused(node, guest, "--hard resets it")
     _change(node, guest, "reset" if hard else "reboot")
 
 
@@ -33,7 +42,7 @@ def shutdown(node: Node, guest: Guest, timeout_s: float, *, force: bool, stop: t
     deadline = time.monotonic() + timeout_s
     while True:
         # Asked again now and then: a guest that is still starting does not see its power button.
-        if _ask_to_stop(node, guest):
+        if _ask_to_stop(node, guest, force=force):
             return "shut down"
         if wait_until_stopped(node, guest.name, min(_ASK_AGAIN_S, deadline - time.monotonic()), stop):
             return "shut down"
@@ -51,15 +60,26 @@ def shutdown(node: Node, guest: Guest, timeout_s: float, *, force: bool, stop: t
     return "stopped by force"
 
 
-def _ask_to_stop(node: Node, guest: Guest) -> bool:
-    """Ask a guest to shut down; whether it has done so already, if that is why it cannot be asked."""
+def _ask_to_stop(node: Node, guest: Guest, *, force: bool) -> bool:
+    """Ask a guest to shut down; whether it has done so already, if that is why it cannot be asked.
+
+    With `force`, one that is paused is one that does not listen: it may be so for a moment, while it is saved.
+    """
     try:
         node.change_guest(guest.name, "shutdown", guest.uuid)
-    except (LibvirtFault, NotFound):
-        if is_active_state(_fetch_state(node, guest.name)):
+    except (LibvirtFault, NotFound) as error:
+        state = _fetch_state(node, guest.name)
+        if state == _PAUSED and not force:
+            raise _paused(node, guest, "--force stops it, like pulling its plug") from error
+        if is_active_state(state) and state != _PAUSED:
             raise
-        return True
+        return state != _PAUSED
     return False
+
+
+def _paused(node: Node, guest: Guest, otherwise: str) -> Refused:
+    remedy = f"{to_type('start', node.name, guest.name)} resumes it, {otherwise}"
+    return Refused(f"{guest.name} is paused, and hears nothing", place=node.name, remedy=remedy)
 
 
 def wait_until_stopped(node: Node, name: str, timeout_s: float, stop: threading.Event) -> bool:

@@ -84,11 +84,33 @@ def read_template(path: Path) -> Template:
 
     Its answers are remembered as long as the file is what it was; faults are not, as their cause may lie elsewhere.
     """
+    identity = _identity(path)
+    _in_vain.pop(path.absolute(), None)
+    try:
+        return _read(path.absolute(), identity)
+    except query.NoAnswer as fault:
+        _in_vain[path.absolute()] = identity, fault
+        raise
+
+
+def recall_template(path: Path) -> Template:
+    """As `read_template`, but one that was waited for in vain is not waited for again before its file changes."""
+    identity, fault = _in_vain.get(path.absolute(), (None, None))
+    if fault is not None and identity == _identity(path):
+        raise fault.retold()
+    return read_template(path)
+
+
+# The files that gave no answer, as they were then, and what was said of that.
+_in_vain: dict[Path, tuple[tuple[int, ...], query.NoAnswer]] = {}
+
+
+def _identity(path: Path) -> tuple[int, ...]:
     try:
         stat = path.stat()
     except OSError as error:
         raise TemplateError(f"it cannot be read: {error.strerror}", place=template_name(path)) from None
-    return _read(path.absolute(), (stat.st_mtime_ns, stat.st_size, stat.st_ino, stat.st_mode))
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino, stat.st_mode
 
 
 @lru_cache(maxsize=1000)
@@ -137,7 +159,7 @@ def answer(path: Path, parameter: str, environment: Mapping[str, str] | None = N
     try:
         reply = query.ask(path, parameter, environment)
     except TemplateError as error:
-        raise TemplateError(error.fact, place=name, remedy=error.remedy) from error.__cause__
+        raise error.retold(place=name) from error.__cause__
     if reply.status == UNKNOWN_PARAMETER:
         return None
     if reply.status < 0:

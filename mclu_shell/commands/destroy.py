@@ -1,7 +1,8 @@
 """Delete guests for ever, with their data.
 
 A guest's definition, its snapshots and saved memory, and the disks that mclu made for it are deleted. A disk
-that mclu did not make, one that another guest uses, and the file behind a disk are never deleted: they are named.
+that mclu did not make, one that another guest uses or another image beside it is built on, and the file behind
+a disk are never deleted: they are named.
 Where another node has a guest of the same UUID, as after a migration on shared storage, no file is deleted.
 
   destroy web

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from mclu_shell.cloud.guest import Guest
 from mclu_shell.cloud.node import Node
 from mclu_shell.cloud.parallel import Outcome, gather
-from mclu_shell.cloud.template import Template, find_templates, read_template, template_name
+from mclu_shell.cloud.template import Template, find_templates, recall_template, template_name
 from mclu_shell.command import Context, Group, Parser
 from mclu_shell.errors import MCluError, NodeOff
 from mclu_shell.results import Result, Row, Table
@@ -83,7 +83,7 @@ def _guest(guest: Guest, age: str = "") -> Row:
 
 
 def _templates(faults: list[MCluError]) -> Table:
-    outcomes = gather(find_templates(), read_template)
+    outcomes = gather(find_templates(), recall_template)
     faults += [outcome.error for outcome in outcomes if outcome.error]
     return Table(tuple(_template(outcome.value or template_name(outcome.item)) for outcome in outcomes))
 

@@ -1,6 +1,6 @@
 """Shut guests down: ask each to, and wait until it has.
 
-A guest that does not listen (no ACPI, no agent, a question on its screen) still runs after --timeout; with
+A guest that does not listen (no ACPI, no agent, a question on its screen, paused) still runs after --timeout; with
 --force it is then stopped, like pulling its plug.
 
   shutdown web

@@ -1,6 +1,6 @@
-"""Start guests that are defined, but not running.
+"""Start guests that are defined, but not running, and let paused ones go on.
 
-A wildcard means those among the guests that match it; one that runs already and is named is told.
+A wildcard means those that are shut off among the guests that match it; a paused one is resumed if it is named.
 
   start web
   start 'ham1:*'
@@ -34,5 +34,5 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     found = find_guests(context.cloud, args.guests, active=False, faults=faults)
     for outcome in each(found, lambda one: lifecycle.start(*one)):
         node, guest = outcome.item
-        yield outcome.error or Entry(f"{node.name}:{guest.name}", "started", tone="good")
+        yield outcome.error or Entry(f"{node.name}:{guest.name}", outcome.unwrap(), tone="good")
     yield from faults

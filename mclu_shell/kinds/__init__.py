@@ -60,7 +60,7 @@ def _guest_pattern(text: str) -> str:
 # [HOST:]GUEST, both with wildcards; `cloud.guests` finds what is meant.
 GUEST = Kind(_guest_pattern, candidates.guests(candidates.any_guest))
 RUNNING_GUEST = Kind(_guest_pattern, candidates.guests(lambda guest: guest.is_active))
-STOPPED_GUEST = Kind(_guest_pattern, candidates.guests(lambda guest: not guest.is_active))
+STOPPED_GUEST = Kind(_guest_pattern, candidates.guests(lambda guest: not guest.is_active or guest.state == "paused"))
 
 
 def _size(text: str) -> int:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mclu_shell.cloud.diskfiles import DiskFiles, look_at_files
+from mclu_shell.cloud.diskfiles import DiskFiles, find_built_on, look_at_files
 from mclu_shell.cloud.node import Node
 from mclu_shell.errors import MCluError
 from tests.conftest import InProcess
@@ -97,6 +97,39 @@ def test_what_is_no_image_is_told(node: Node, disks: Path) -> None:
     (disks / "bad.qcow2").write_bytes(b"QFI\xfbrubbish")
     with pytest.raises(MCluError, match=r"ham0: cannot tell .*bad\.qcow2"):
         look_at_files(node, [f"{disks}/bad.qcow2"], [])
+
+
+def test_what_is_built_on_a_file_by_somebody_else(node: Node, disks: Path) -> None:
+    top, child = f"{disks}/top.qcow2", f"{disks}/child of it"
+    files = look_at_files(node, [top], [])
+    assert find_built_on(node, [top], files) == {}
+    # By whatever name it is built on it.
+    create(Path(child), "dir/link")
+    files = look_at_files(node, [f"{disks}/dir/top.qcow2"], [])
+    assert find_built_on(node, [f"{disks}/dir/top.qcow2"], files) == {top: child}
+    assert find_built_on(node, [], files) == {}
+
+
+def test_what_is_built_on_a_link_lies_beside_the_link(node: Node, disks: Path) -> None:
+    link, child = disks / "beside" / "link", disks / "beside" / "child.qcow2"
+    link.parent.mkdir()
+    link.symlink_to(disks / "root.img")
+    create(child, "link", "raw")
+    assert find_built_on(node, [str(link)], look_at_files(node, [str(link)], [])) == {f"{disks}/root.img": str(child)}
+
+
+def test_what_lies_beside_a_file_need_be_no_image(node: Node, disks: Path) -> None:
+    (disks / "bad.qcow2").write_bytes(b"QFI\xfb" + b"rubbish" * 9)
+    (disks / "empty").touch()
+    (disks / "two\nlines").write_bytes((disks / "top.qcow2").read_bytes())
+    (disks / "hidden").mkdir(mode=0)
+    os.mkfifo(disks / "fifo")
+    create(disks / "lost.qcow2")
+    create(disks / "orphan.qcow2", "lost.qcow2")
+    (disks / "lost.qcow2").write_bytes(b"QFI\xfbrubbish")
+    create(disks / "child.qcow2", "top.qcow2")
+    top = f"{disks}/top.qcow2"
+    assert find_built_on(node, [top], look_at_files(node, [top], [])) == {top: f"{disks}/child.qcow2"}
 
 
 def test_a_name_of_two_lines_is_not_mistaken_for_others(node: Node, disks: Path) -> None:

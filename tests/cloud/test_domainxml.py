@@ -85,6 +85,11 @@ def test_the_disk_is_on_the_bus_that_the_template_supports(disk_bus: str, machin
     assert (target.get("dev"), target.get("bus")) == (device, bus)
 
 
+def test_devices_can_be_added_while_it_runs_where_the_machine_has_ports_for_them() -> None:
+    ports = "./devices/controller[@model='pcie-root-port']"
+    assert [len(built(replace(GUEST, disk_bus=bus)).findall(ports)) for bus in ("virtio", "ide")] == [14, 0]
+
+
 def test_a_kernel_is_booted_directly_only_if_the_template_knows_its_arguments() -> None:
     assert built().findtext("./os/kernel") is None
     domain = built(replace(GUEST, kernel_arguments="console=ttyS0"))

@@ -13,6 +13,7 @@ from mclu_shell.cloud.template import (
     find_template,
     find_templates,
     read_template,
+    recall_template,
     template_directories,
     template_name,
 )
@@ -221,6 +222,31 @@ def test_a_fault_is_not_remembered(write: Write, tmp_path: Path) -> None:
     assert fault(path).startswith("probe: exit status 1")
     (tmp_path / "later").write_text("hello\n")
     assert read_template(path).base_image == "fedora-40"
+
+
+def test_one_that_was_waited_for_in_vain_is_only_waited_for_again_where_it_is_needed(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mclu_shell.cloud.query._TIME_LIMIT_S", 0.3)
+    asked = tmp_path / "asked"
+    hang = f"echo x >>{asked}; sleep 60"
+    path = write(probe=hang)
+
+    def recalled() -> str:
+        with pytest.raises(TemplateError) as caught:
+            recall_template(path)
+        return str(caught.value)
+
+    assert [recalled(), recalled()] == ["x: probe: no answer in 0.3 s"] * 2
+    assert asked.read_text() == "x\n"
+    # Whoever boots it wants to know how it is now.
+    assert fault(path) == "probe: no answer in 0.3 s"
+    assert asked.read_text() == "x\nx\n"
+    write(probe=f"{hang}; :")
+    recalled()
+    assert asked.read_text() == "x\nx\nx\n"
+    write()
+    assert recall_template(path).base_image == "fedora-40"
 
 
 def test_its_answers_do_not_depend_on_where_mclu_was_started(

@@ -116,6 +116,13 @@ def test_buses_that_a_template_asks_for(lab: RealLab, templates: Path) -> None:
     assert _buses_and_models(lab, "ham1", "scsi") == ["scsi", "sata", "virtio"]
 
 
+def test_disks_can_be_added_while_it_runs(lab: RealLab) -> None:
+    assert mclu(lab, "boot", "quick", "web").out == "ham0:web running\n"
+    for letter in "bcdef":
+        disk = f"/tmp/more-{letter}.img"
+        sh(lab, "ham0", f"truncate -s 1M {disk}; virsh -q attach-disk web {disk} vd{letter}")
+
+
 def _buses_and_models(lab: RealLab, node: str, name: str) -> list[str | None]:
     devices = ET.fromstring(virsh(lab, node, "dumpxml", name))
     buses = [target.get("bus") for target in devices.findall("./devices/disk/target")]
@@ -387,6 +394,17 @@ def test_a_build_that_fails(lab: RealLab, templates: Path) -> None:
     until(lambda: traces(lab, "ham0") == before)
 
 
+def test_a_build_that_makes_no_disk(lab: RealLab, templates: Path) -> None:
+    template(templates, "bad", build='echo >"$output.more"')
+    before = traces(lab, "ham0")
+    complains(mclu(lab, "boot", "bad", "web"), f"ham0: the build made no disk; it has to make $output: {IMAGES}/web.")
+    assert traces(lab, "ham0") == before
+    # Its own description may need none.
+    xml = OWN_XML.format(more="", device="")
+    template(templates, "odd", build="true", xml="\n".join(line for line in xml.splitlines() if "<disk" not in line))
+    assert mclu(lab, "boot", "odd", "web").out == "ham0:web running\n"
+
+
 def test_a_disk_that_gets_full(lab: RealLab) -> None:
     sh(lab, "ham0", f"mount -t tmpfs -o size=4M none {IMAGES}")
     told = mclu(lab, "boot", "tiny", "web")
@@ -440,6 +458,9 @@ def test_a_libvirtd_that_dies_during_the_build(lab: RealLab, templates: Path) ->
         lab.off("ham0")
 
 
+MAY_BE_LEFT = f"if it still runs, it removes what was made; if its power went, {IMAGES}/web.qcow2 may be left there"
+
+
 def test_a_node_that_is_switched_off_during_the_build(lab: RealLab, templates: Path) -> None:
     template(templates, "slow", build=f'{BUILD}\ntouch "$output.more"\n{WAIT}')
     with started(lab, "boot", "slow", "web") as command:
@@ -447,7 +468,7 @@ def test_a_node_that_is_switched_off_during_the_build(lab: RealLab, templates: P
         lab.off("ham0")
         out, err = command.communicate(timeout=30)
     assert (command.returncode, out) == (1, "")
-    assert err == "mclu: ham0: the connection was lost during the build\n"
+    assert err == f"mclu: ham0: the connection was lost during the build; {MAY_BE_LEFT}\n"
     lab.on("ham0")
     # Nobody could remove what was there when the power went. Whether it is what that boot has made, or what its user
     # has made by hand since then, nobody can tell: it is for the user to remove.
@@ -485,7 +506,7 @@ def test_a_node_that_freezes_during_the_build(lab: RealLab, templates: Path) -> 
         lab.freeze("ham0")
         out, err = command.communicate(timeout=30)
     assert (command.returncode, out) == (1, "")
-    assert err == "mclu: ham0: the connection was lost during the build\n"
+    assert err == f"mclu: ham0: the connection was lost during the build; {MAY_BE_LEFT}\n"
     lab.thaw("ham0")
     until(lambda: traces(lab, "ham0") == before)
 
@@ -517,7 +538,24 @@ def test_ctrl_c_twice_on_a_build_that_does_not_listen(lab: RealLab, templates: P
         send(command, "INT")
         until(lambda: "sleep 5" in sh(lab, "ham0", "ps axww -o args"))
         send(command, "INT")
-        assert command.wait(timeout=3) == 130
+        _, err = command.communicate(timeout=3)
+    assert command.returncode == 130
+    assert err == f"mclu: ham0: interrupted, and it has not said that it cleaned up; {MAY_BE_LEFT}\n"
+    until(lambda: traces(lab, "ham0") == before)
+
+
+def test_ctrl_c_while_the_node_is_frozen(lab: RealLab, templates: Path) -> None:
+    """Nobody has said that anything is removed, so nobody is told that it is."""
+    template(templates, "slow", build=f"{BUILD}\n{WAIT}")
+    before = traces(lab, "ham0")
+    with started(lab, "boot", "slow", "web") as command:
+        wait_for_gate(lab, "ham0")
+        lab.freeze("ham0")
+        send(command, "INT")
+        out, err = command.communicate(timeout=30)
+    assert (command.returncode, out) == (130, "")
+    assert err == f"mclu: ham0: interrupted, and it has not said that it cleaned up; {MAY_BE_LEFT}\n"
+    lab.thaw("ham0")
     until(lambda: traces(lab, "ham0") == before)
 
 

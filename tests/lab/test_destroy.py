@@ -252,6 +252,15 @@ def test_a_disk_that_stays_keeps_what_it_is_built_on(web: RealLab) -> None:
     assert images(web, "ham0") == ["by-hand.qcow2", "web.qcow2"]
 
 
+def test_a_disk_stays_on_which_somebody_has_built_another(web: RealLab) -> None:
+    """No guest names it; and beside it lies what is no image, although it begins as one does."""
+    child, junk = f"{IMAGES}/child.qcow2", f"{IMAGES}/junk.qcow2"
+    sh(web, "ham0", f"qemu-img create -q -f qcow2 -F qcow2 -b {DISK} {child}; printf 'QFI\\373junk, all of it' >{junk}")
+    assert destroyed(mclu(web, "destroy", "web")) == {DISK: f"{child} is built on it"}
+    assert images(web, "ham0") == ["child.qcow2", "junk.qcow2", "web.qcow2"]
+    sh(web, "ham0", f"qemu-img info --backing-chain {child}")
+
+
 # What is at the place of one of its files: how it got there, what is kept, and what is there when the guest is gone.
 ODD: dict[str, tuple[str, dict[str, str], str]] = {
     "a directory": (f"rm {SEED}; mkdir {SEED}", {SEED: "a directory"}, SEED),

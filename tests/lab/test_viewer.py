@@ -40,6 +40,7 @@ if not os.environ.get("HASTY"):
     stream.read(1)
 """
 BROKEN = "#!/bin/sh\necho starting >&2; echo cannot open display: >&2; exit 1\n"
+KILLED = "#!/bin/sh\nkill -TERM $$\n"
 VNC = "<graphics type='vnc' autoport='yes' listen='127.0.0.1'/>"
 VNC_SOCKET = "<graphics type='vnc'><listen type='socket' socket='/tmp/web.vnc'/></graphics>"
 
@@ -169,6 +170,11 @@ def test_a_viewer_that_fails_is_told(web: EchoGuest, programs: Path, words: tupl
             command.expect("mclu>")
             command.type("quit" + ENTER)
         assert command.end() == 1
+
+
+def test_a_viewer_that_is_killed_is_told(web: EchoGuest, programs: Path) -> None:
+    install(programs, KILLED)
+    told(web.lab.run(*mclu(programs, "viewer", "web")), f"ham0: {programs}/remote-viewer: killed by SIGTERM; ")
 
 
 def test_without_a_viewer_the_package_to_install_is_told(web: EchoGuest, programs: Path) -> None:
