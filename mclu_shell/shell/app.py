@@ -24,7 +24,7 @@ from mclu_shell.shell.history import SharedHistory, history_path
 from mclu_shell.shell.live import DEFAULTS, Live
 from mclu_shell.shell.startup import run_startup
 from mclu_shell.shell.tty import PromptTerminal
-from mclu_shell.signals import is_put_off
+from mclu_shell.signals import handled, is_put_off
 
 # As if it were the signal that has ended us.
 _HUNG_UP = 128 + signal.SIGHUP
@@ -38,7 +38,9 @@ def run_shell(session: Session, count: int) -> int:
         f"mclu {__version__}, {count} {'node' if count == 1 else 'nodes'}; 'help' lists the commands, Ctrl-D leaves."
     )
     try:
-        return shell.cmdloop()
+        # Ctrl-\ is for the program that runs. What is ignored, rather than handled, the program would inherit.
+        with handled([signal.SIGQUIT], lambda *_: None):
+            return shell.cmdloop()
     except OSError:
         # A terminal that has gone cannot be written to, sometimes before a signal tells that it has.
         if not shell.has_hung_up():

@@ -12,7 +12,7 @@ import pytest
 
 from mclu_shell.commands import command_names
 from tests.conftest import MCLU
-from tests.shell.terminal import CTRL_C, CTRL_D, ENTER, TAB, Terminal
+from tests.shell.terminal import CTRL_BACKSLASH, CTRL_C, CTRL_D, ENTER, TAB, Terminal
 
 
 def test_it_greets_and_runs_commands(shell: Terminal) -> None:
@@ -112,6 +112,19 @@ def test_ctrl_c_ends_a_program_of_the_users_shell(shell: Terminal, line: str) ->
     assert shell.children == []
     shell.type(CTRL_D)
     assert shell.status() == 130
+
+
+@pytest.mark.parametrize("line", ["!cat", "status ham1 | cat - /dev/tty"])
+def test_ctrl_backslash_ends_a_program_and_not_the_shell(shell: Terminal, line: str) -> None:
+    shell.type(line + ENTER)
+    shell.expect_echo("begun")
+    shell.type(CTRL_BACKSLASH)
+    shell.expect_prompt()
+    assert shell.children == []
+    # Also where no program runs.
+    os.kill(shell.pid, signal.SIGQUIT)
+    shell.run("status ham1")
+    assert shell.screen.endswith("ham1 off\nmclu>")
 
 
 _DEAF_READER = """
