@@ -14,11 +14,11 @@ from prompt_toolkit.key_binding.bindings.search import accept_search_and_accept_
 from prompt_toolkit.shortcuts import CompleteStyle
 
 from mclu_shell import __version__
+from mclu_shell.aliases import expand
 from mclu_shell.command import Prompt
 from mclu_shell.errors import Question
 from mclu_shell.render import printable
 from mclu_shell.session import INTERRUPTED, Session
-from mclu_shell.shell.aliases import expand
 from mclu_shell.shell.completer import SnapshotCompleter
 from mclu_shell.shell.history import SharedHistory, history_path
 from mclu_shell.shell.live import DEFAULTS, Live
@@ -33,7 +33,7 @@ _HUNG_UP = 128 + signal.SIGHUP
 def run_shell(session: Session, count: int) -> int:
     """Read and run lines until the user leaves; the status of the last of them. `count` is that of the nodes."""
     # The cloud is not opened before something needs it: the prompt comes first.
-    shell = Shell(session, SnapshotCompleter(lambda: session.open_cloud().snapshot))
+    shell = Shell(session)
     shell.poutput(
         f"mclu {__version__}, {count} {'node' if count == 1 else 'nodes'}; 'help' lists the commands, Ctrl-D leaves."
     )
@@ -51,7 +51,7 @@ def run_shell(session: Session, count: int) -> int:
 class Shell(cmd2.Cmd):
     """cmd2's prompt in front of the session; none of cmd2's own commands is reached."""
 
-    def __init__(self, session: Session, completer: SnapshotCompleter) -> None:
+    def __init__(self, session: Session) -> None:
         super().__init__(allow_cli_args=False, allow_clipboard=False, auto_suggest=True, enable_bottom_toolbar=True)
         self.prompt = "mclu> "
         self._mclu = session
@@ -61,11 +61,12 @@ class Shell(cmd2.Cmd):
         self._terminal = PromptTerminal(self.stdin, self.stdout)
         self._entered = SharedHistory(history_path())
         self._settings = dict(DEFAULTS)
+        self._aliases: dict[str, str] = {}
         self._give_session_the_prompt()
         self._live = Live(session, self._redraw, self._settings, lambda words: self.add_alert(msg=printable(words)))
         # Not before the prompt stands: connecting would have it wait for the interpreter.
         self.main_session.app.after_render += lambda _app: self._rendered()
-        self.main_session.completer = completer
+        self.main_session.completer = SnapshotCompleter(lambda: session.open_cloud().snapshot, self._aliases)
         self.main_session.history = self.main_session.default_buffer.history = self._entered
         # cmd2's highlighting and its idea of an unfinished line know cmd2's commands only.
         self.main_session.lexer = None
@@ -78,12 +79,11 @@ class Shell(cmd2.Cmd):
 
     def _give_session_the_prompt(self) -> None:
         """Give the session what only a person at a prompt can have."""
-        aliases: dict[str, str] = {}
         self._mclu.confirm = self._confirm
         self._mclu.asker = self._ask
         self._mclu.typed_ahead = self._take_typed_ahead
-        self._mclu.prompt = Prompt(self._entered.lines, aliases, self._settings)
-        self._mclu.expand = lambda line: expand(line, aliases)
+        self._mclu.prompt = Prompt(self._entered.lines, self._aliases, self._settings)
+        self._mclu.expand = lambda line: expand(line, self._aliases)
 
     def _rendered(self) -> None:
         self._live.begin()
