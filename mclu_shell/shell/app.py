@@ -8,8 +8,9 @@ from typing import Any
 
 import cmd2
 from prompt_toolkit.filters import is_searching
-from prompt_toolkit.input.typeahead import get_typeahead
-from prompt_toolkit.key_binding import KeyBindings
+from prompt_toolkit.input.typeahead import get_typeahead, store_typeahead
+from prompt_toolkit.input.vt100_parser import Vt100Parser
+from prompt_toolkit.key_binding import KeyBindings, KeyPress
 from prompt_toolkit.key_binding.bindings.search import accept_search_and_accept_input
 from prompt_toolkit.shortcuts import CompleteStyle
 
@@ -157,23 +158,32 @@ class Shell(cmd2.Cmd):
 
     def _confirm(self, question: str) -> bool:
         """Ask at the terminal; whatever does not begin with y, also the end of the input, means no."""
+        self._set_typed_aside()
         self.poutput(question + " [y/N] ", end="")
         self.stdout.flush()
         return self.stdin.readline().strip().lower().startswith("y")
 
     def _ask(self, question: Question) -> str | None:
         """Ask a person what a node wants to know; None at the end of the input."""
+        self._set_typed_aside()
+        said = ""
         if question.is_secret:
             with contextlib.suppress(EOFError):
                 return getpass(question.text)
-            return None
-        self.poutput(question.text, end="")
-        self.stdout.flush()
-        said = self.stdin.readline()
+        else:
+            self.poutput(question.text, end="")
+            self.stdout.flush()
+            said = self.stdin.readline()
         if not said:
             # Ctrl-D ends no line.
             self.poutput("")
         return said.strip() or None
+
+    def _set_typed_aside(self) -> None:
+        """Keep what was typed before a question stood for the prompt: it answers nothing that was not asked yet."""
+        keys: list[KeyPress] = []
+        Vt100Parser(keys.append).feed_and_flush(self._terminal.take_typed())
+        store_typeahead(self.main_session.input, keys)
 
     def _take_typed_ahead(self) -> bytes:
         """What the prompt has read behind the line that runs: it is for what has the terminal now."""

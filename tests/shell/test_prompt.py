@@ -267,6 +267,20 @@ def test_lines_typed_ahead_are_run_one_after_another(shell: Terminal) -> None:
     shell.expect(r"(?s)ham1 off.*ham2 off.*ham3 off\nmclu>\Z")
 
 
+def test_what_is_typed_before_a_question_stands_is_for_the_prompt(shell: Terminal, tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    # Until somebody writes there, the question is not asked.
+    shell.type(f"status ham1 | cat ~/fifo; destroy web{ENTER}")
+    shell.read_until(lambda _screen: shell.children)
+    shell.type(f"y{ENTER}status ham2{ENTER}off")
+    shell.expect(r"^y\nstatus ham2\noff\Z")
+    fifo.write_text("")
+    shell.expect(r"Destroy it\? \[y/N\]\Z")
+    shell.type("n" + ENTER)
+    shell.expect(r"^Nothing was destroyed\.\nmclu> y\nmclu: .*\nmclu> status ham2\nham2 off\nmclu> off\Z")
+
+
 def test_a_bad_configuration_is_told_before_there_is_a_prompt(tmp_path: Path) -> None:
     (tmp_path / "x.conf").write_text("[nodes]\nham0 mac=1\n")
     program = Terminal("-f", str(tmp_path / "x.conf"))
