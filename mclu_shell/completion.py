@@ -3,19 +3,24 @@
 import argparse
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
+from types import MappingProxyType
 
 from mclu_shell import commands, language
+from mclu_shell.aliases import expand
 from mclu_shell.cloud.state import Snapshot
 from mclu_shell.command import Parser
 from mclu_shell.errors import UsageError
-from mclu_shell.kinds import FILE, TIMEZONE, Candidate, Kind, Spot
+from mclu_shell.kinds import ALIAS, FILE, TIMEZONE, Candidate, Kind, Spot
 from mclu_shell.kinds.candidates import shortened
+from mclu_shell.language import Line
 
 # What `language` reads as it stands, wherever in a line; `~` means the home directory also inside quotes.
 _PLAIN = re.compile(r"[\w@%+=:,./~-]+")
+
+_NO_ALIASES: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +38,15 @@ def prepare() -> None:
     tuple(TIMEZONE.candidates(Spot(Snapshot(()))))
 
 
-def complete(text: str, snapshot: Snapshot) -> Completions:
-    """The candidates for the last word of the text before the cursor; in another case only if none is in this."""
+def complete(text: str, snapshot: Snapshot, aliases: Mapping[str, str] = _NO_ALIASES) -> Completions:
+    """The candidates for the last word of the text before the cursor; in another case only if none is in this.
+
+    `aliases` are the prompt's, by their names.
+    """
     end = language.tail(text)
     if end is None:
         return Completions(len(text), ())
-    spot = Spot(snapshot, end.word)
+    spot = Spot(snapshot, end.word, aliases=aliases)
     found = list(_candidates(end, spot)) or list(_candidates(end, replace(spot, any_case=True)))
     return Completions(end.start, tuple(map(_quoted, shortened(found, lambda candidate: candidate.text))))
 
@@ -52,9 +60,17 @@ def _candidates(end: language.Tail, spot: Spot) -> Iterable[Candidate]:
     if end.is_output:
         return _of(FILE, spot)
     if not end.words:
-        return _fitting(_commands(), spot)
-    parser = _parser(end.words[0])
-    return () if parser is None else _arguments(_Given(parser, end.words[1:]), spot)
+        return _first_words(spot)
+    # What follows an alias goes to the last of the commands that it stands for; that may be the user's own.
+    *_, meant = expand(Line(end.words), spot.aliases)
+    if meant.pipe or not meant.words or (parser := _parser(meant.words[0])) is None:
+        return ()
+    return _arguments(_Given(parser, meant.words[1:]), spot)
+
+
+def _first_words(spot: Spot) -> list[Candidate]:
+    commands = [command for command in _commands() if command.text not in spot.aliases]
+    return _fitting(sorted([*commands, *ALIAS.candidates(spot)], key=lambda one: one.text), spot)
 
 
 def _arguments(given: "_Given", spot: Spot) -> Iterable[Candidate]:

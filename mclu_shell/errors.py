@@ -101,9 +101,13 @@ class SSHSilent(SSHFault):
     """The machine answers, but no sshd does: refused, or accepted and never greeted."""
 
 
+class NoAnswer(MCluError):
+    """What was said does not answer the question: it is asked again, with this as what would."""
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a person has to be asked; `answer` takes what was said, and returns whether that may help."""
+    """What a person has to be asked; `answer` takes what was said, and returns whether that may help, or NoAnswer."""
 
     text: str
     answer: Callable[[str], bool]

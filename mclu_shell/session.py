@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 # What a program ended by SIGPIPE leaves: nobody reads what more there is to say, so nothing more is done.
 READER_GONE = 141
+# What a program ended by Ctrl-C or Ctrl-\ leaves, or a shell that tells of it.
+_INTERRUPTED = {status for number in (signal.SIGINT, signal.SIGQUIT) for status in (-number, 128 + number)}
 
 
 class Session:
@@ -336,7 +338,7 @@ def _interrupts_are_theirs() -> contextlib.AbstractContextManager[None]:
 
 def _status_of(code: int) -> int:
     """Our status for a program's: by convention, a shell tells the signal that has ended it as 128 and its number."""
-    return INTERRUPTED if code in (-signal.SIGINT, INTERRUPTED) else FAILED if code else DONE
+    return INTERRUPTED if code in _INTERRUPTED else FAILED if code else DONE
 
 
 def _say_nothing(_words: str) -> None:

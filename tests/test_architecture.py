@@ -22,6 +22,7 @@ LEVELS = (
     {"command", "render", "handovers"},
     {"kinds", "results"},
     {"script"},
+    {"aliases"},
     {"language"},
     {"terminal"},
     {"cloud"},

@@ -18,6 +18,10 @@ class NodeMemory:
     def __init__(self, name: str) -> None:
         self.view = NodeView(name, NodeState(Phase.UNSEEN, time.monotonic()))
         self.listener: Listener | None = None
+        # How many events have come: an answer may be older than those that came after its question.
+        self.events = 0
+        # By the guest's UUID: the number of its last event that told a state, and that state.
+        self._told: dict[str, tuple[int, str]] = {}
         self._lock = threading.Lock()
 
     def note(self, phase: Phase, why: str = "") -> None:
@@ -32,32 +36,42 @@ class NodeMemory:
             if self.view.seen_at is None:
                 self._become(replace(view, state=self.view.state))
 
-    def reported(self, report: NodeReport) -> None:
-        """It has said what it has."""
+    def reported(self, report: NodeReport, since: int) -> None:
+        """It has said what it has; `since` is the count of `events` before it was asked."""
         with self._lock:
-            self._become(replace(self.view, guests=report.guests, info=report.info, seen_at=time.time()))
+            guests = self._newest(report.guests, None, since)
+            self._become(replace(self.view, guests=guests, info=report.info, seen_at=time.time()))
 
-    def listed(self, guests: tuple[Guest, ...], active: bool | None) -> None:
+    def listed(self, guests: tuple[Guest, ...], active: bool | None, since: int) -> None:
         """It has listed its guests: the running ones, the others, or (None) all; of the rest, what was known stays."""
         with self._lock:
-            there = {guest.uuid for guest in guests}
-            rest = [g for g in self.view.guests if active is not None and g.is_active != active and g.uuid not in there]
-            found = tuple(sorted((*guests, *rest), key=lambda guest: guest.name))
-            # An address is asked for now and then, and stays what it was in between.
-            known = {guest.uuid: guest.addresses for guest in self.view.guests}
-            found = tuple(
-                replace(g, addresses=known.get(g.uuid, ())) if g.is_active and not g.addresses else g for g in found
-            )
-            self._become(replace(self.view, guests=found, seen_at=time.time()))
+            self._become(replace(self.view, guests=self._newest(guests, active, since), seen_at=time.time()))
+
+    def _newest(self, answer: tuple[Guest, ...], active: bool | None, since: int) -> tuple[Guest, ...]:
+        """The guests of an answer, and those that it says nothing of; an event after the question is newer."""
+        # No question that is still to be answered was asked before this one.
+        self._told = {uuid: told for uuid, told in self._told.items() if told[0] > since}
+        known = {guest.uuid: guest for guest in self.view.guests}
+        there = {guest.uuid for guest in answer}
+        rest = [
+            guest
+            for guest in self.view.guests
+            if guest.uuid not in there
+            and (guest.uuid in self._told or (active is not None and guest.is_active != active))
+        ]
+        found = [self._as_told(_with_address(guest, known.get(guest.uuid))) for guest in answer]
+        return tuple(sorted((*found, *rest), key=lambda guest: guest.name))
+
+    def _as_told(self, guest: Guest) -> Guest:
+        return _after(guest, self._told[guest.uuid][1]) if guest.uuid in self._told else guest
 
     def happened(self, event: GuestEvent) -> None:
         """A guest that is known has a new state; of any other, asking has to tell."""
         with self._lock:
+            self.events += 1
             if event.state is not None:
-                guests = tuple(
-                    _after(guest, event.state) if guest.uuid == event.uuid else guest for guest in self.view.guests
-                )
-                self._become(replace(self.view, guests=guests))
+                self._told[event.uuid] = (self.events, event.state)
+                self._become(replace(self.view, guests=tuple(map(self._as_told, self.view.guests))))
 
     def _become(self, view: NodeView) -> None:
         before, self.view = self.view, view
@@ -67,6 +81,13 @@ class NodeMemory:
 
 def _after(guest: Guest, state: str) -> Guest:
     return replace(guest, state=state, addresses=guest.addresses if is_active_state(state) else ())
+
+
+def _with_address(guest: Guest, known: Guest | None) -> Guest:
+    """An address is asked for now and then, and stays what it was in between."""
+    if known is None or guest.addresses or not guest.is_active:
+        return guest
+    return replace(guest, addresses=known.addresses)
 
 
 def _differ(one: NodeView, other: NodeView) -> bool:

@@ -106,15 +106,17 @@ class Node:
     # Remembered while nobody else asks: an older answer must not take the place of a newer one.
 
     def _report(self, hypervisor: "Hypervisor") -> NodeReport:
+        since = self.memory.events
         report = hypervisor.fetch_report()
-        self.memory.reported(report)
+        self.memory.reported(report, since)
         return report
 
     def _guests(
         self, hypervisor: "Hypervisor", *, active: bool | None = None, addresses: bool = False
     ) -> tuple[Guest, ...]:
+        since = self.memory.events
         guests = hypervisor.fetch_guests(active=active, addresses=addresses)
-        self.memory.listed(guests, active)
+        self.memory.listed(guests, active, since)
         return guests
 
     def keep_live(self) -> None:

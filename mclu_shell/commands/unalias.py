@@ -8,6 +8,7 @@ Those of ~/.config/mclu/mclurc are there again in the next shell.
 import argparse
 from collections.abc import Iterator
 
+from mclu_shell import kinds
 from mclu_shell.command import Context, Group, Parser
 from mclu_shell.errors import NotFound, UsageError, near
 from mclu_shell.results import Result
@@ -17,7 +18,7 @@ GROUP = Group.SHELL
 
 def add_arguments(parser: Parser) -> None:
     """Their names."""
-    parser.add_argument("names", nargs="+", metavar="NAME", help="alias to forget")
+    parser.add_argument("names", nargs="+", metavar="NAME", type=kinds.ALIAS, help="alias to forget")
 
 
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:

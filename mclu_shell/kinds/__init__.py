@@ -95,6 +95,7 @@ def _timezone(text: str) -> str:
 TIMEZONE = Kind(_timezone, candidates.timezones)
 TEMPLATE = Kind(str, candidates.templates)
 TEMPLATE_OR_FILE = Kind(str, candidates.template_files)
+ALIAS = Kind(str, candidates.aliases)
 FILE = Kind(Path, candidates.files)
 
 

@@ -49,6 +49,8 @@ class Spot:
     given: tuple[str, ...] = ()
     options: Mapping[str, str] = field(default_factory=dict)
     any_case: bool = False
+    # What names of the prompt stand for.
+    aliases: Mapping[str, str] = field(default_factory=dict)
 
     def fits(self, text: str) -> bool:
         """Whether a text begins with the word, and would be new on the line."""
@@ -233,6 +235,12 @@ def templates(_spot: Spot) -> list[Candidate]:
     from mclu_shell.cloud.template import find_templates, template_name
 
     return [Candidate(template_name(path)) for path in find_templates()]
+
+
+def aliases(spot: Spot) -> list[Candidate]:
+    """The prompt's aliases, with what each stands for."""
+    # A line break would draw a second line in the menu.
+    return [Candidate(name, " ".join(text.split())) for name, text in sorted(spot.aliases.items())]
 
 
 @cache

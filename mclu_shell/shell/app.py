@@ -8,23 +8,24 @@ from typing import Any
 
 import cmd2
 from prompt_toolkit.filters import is_searching
-from prompt_toolkit.input.typeahead import get_typeahead
-from prompt_toolkit.key_binding import KeyBindings
+from prompt_toolkit.input.typeahead import get_typeahead, store_typeahead
+from prompt_toolkit.input.vt100_parser import Vt100Parser
+from prompt_toolkit.key_binding import KeyBindings, KeyPress
 from prompt_toolkit.key_binding.bindings.search import accept_search_and_accept_input
 from prompt_toolkit.shortcuts import CompleteStyle
 
 from mclu_shell import __version__
+from mclu_shell.aliases import expand
 from mclu_shell.command import Prompt
 from mclu_shell.errors import Question
 from mclu_shell.render import printable
 from mclu_shell.session import INTERRUPTED, Session
-from mclu_shell.shell.aliases import expand
 from mclu_shell.shell.completer import SnapshotCompleter
 from mclu_shell.shell.history import SharedHistory, history_path
 from mclu_shell.shell.live import DEFAULTS, Live
 from mclu_shell.shell.startup import run_startup
 from mclu_shell.shell.tty import PromptTerminal
-from mclu_shell.signals import is_put_off
+from mclu_shell.signals import handled, is_put_off
 
 # As if it were the signal that has ended us.
 _HUNG_UP = 128 + signal.SIGHUP
@@ -33,12 +34,14 @@ _HUNG_UP = 128 + signal.SIGHUP
 def run_shell(session: Session, count: int) -> int:
     """Read and run lines until the user leaves; the status of the last of them. `count` is that of the nodes."""
     # The cloud is not opened before something needs it: the prompt comes first.
-    shell = Shell(session, SnapshotCompleter(lambda: session.open_cloud().snapshot))
+    shell = Shell(session)
     shell.poutput(
         f"mclu {__version__}, {count} {'node' if count == 1 else 'nodes'}; 'help' lists the commands, Ctrl-D leaves."
     )
     try:
-        return shell.cmdloop()
+        # Ctrl-\ is for the program that runs. What is ignored, rather than handled, the program would inherit.
+        with handled([signal.SIGQUIT], lambda *_: None):
+            return shell.cmdloop()
     except OSError:
         # A terminal that has gone cannot be written to, sometimes before a signal tells that it has.
         if not shell.has_hung_up():
@@ -49,7 +52,7 @@ def run_shell(session: Session, count: int) -> int:
 class Shell(cmd2.Cmd):
     """cmd2's prompt in front of the session; none of cmd2's own commands is reached."""
 
-    def __init__(self, session: Session, completer: SnapshotCompleter) -> None:
+    def __init__(self, session: Session) -> None:
         super().__init__(allow_cli_args=False, allow_clipboard=False, auto_suggest=True, enable_bottom_toolbar=True)
         self.prompt = "mclu> "
         self._mclu = session
@@ -59,11 +62,12 @@ class Shell(cmd2.Cmd):
         self._terminal = PromptTerminal(self.stdin, self.stdout)
         self._entered = SharedHistory(history_path())
         self._settings = dict(DEFAULTS)
+        self._aliases: dict[str, str] = {}
         self._give_session_the_prompt()
         self._live = Live(session, self._redraw, self._settings, lambda words: self.add_alert(msg=printable(words)))
         # Not before the prompt stands: connecting would have it wait for the interpreter.
         self.main_session.app.after_render += lambda _app: self._rendered()
-        self.main_session.completer = completer
+        self.main_session.completer = SnapshotCompleter(lambda: session.open_cloud().snapshot, self._aliases)
         self.main_session.history = self.main_session.default_buffer.history = self._entered
         # cmd2's highlighting and its idea of an unfinished line know cmd2's commands only.
         self.main_session.lexer = None
@@ -76,12 +80,11 @@ class Shell(cmd2.Cmd):
 
     def _give_session_the_prompt(self) -> None:
         """Give the session what only a person at a prompt can have."""
-        aliases: dict[str, str] = {}
         self._mclu.confirm = self._confirm
         self._mclu.asker = self._ask
         self._mclu.typed_ahead = self._take_typed_ahead
-        self._mclu.prompt = Prompt(self._entered.lines, aliases, self._settings)
-        self._mclu.expand = lambda line: expand(line, aliases)
+        self._mclu.prompt = Prompt(self._entered.lines, self._aliases, self._settings)
+        self._mclu.expand = lambda line: expand(line, self._aliases)
 
     def _rendered(self) -> None:
         self._live.begin()
@@ -155,23 +158,32 @@ class Shell(cmd2.Cmd):
 
     def _confirm(self, question: str) -> bool:
         """Ask at the terminal; whatever does not begin with y, also the end of the input, means no."""
+        self._set_typed_aside()
         self.poutput(question + " [y/N] ", end="")
         self.stdout.flush()
         return self.stdin.readline().strip().lower().startswith("y")
 
     def _ask(self, question: Question) -> str | None:
         """Ask a person what a node wants to know; None at the end of the input."""
+        self._set_typed_aside()
+        said = ""
         if question.is_secret:
             with contextlib.suppress(EOFError):
                 return getpass(question.text)
-            return None
-        self.poutput(question.text, end="")
-        self.stdout.flush()
-        said = self.stdin.readline()
+        else:
+            self.poutput(question.text, end="")
+            self.stdout.flush()
+            said = self.stdin.readline()
         if not said:
             # Ctrl-D ends no line.
             self.poutput("")
         return said.strip() or None
+
+    def _set_typed_aside(self) -> None:
+        """Keep what was typed before a question stood for the prompt: it answers nothing that was not asked yet."""
+        keys: list[KeyPress] = []
+        Vt100Parser(keys.append).feed_and_flush(self._terminal.take_typed())
+        store_typeahead(self.main_session.input, keys)
 
     def _take_typed_ahead(self) -> bytes:
         """What the prompt has read behind the line that runs: it is for what has the terminal now."""

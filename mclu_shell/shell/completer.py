@@ -1,6 +1,6 @@
 """The prompt's completer: candidates from `completion`, in prompt_toolkit's form."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
@@ -11,10 +11,11 @@ if TYPE_CHECKING:
 
 
 class SnapshotCompleter(Completer):
-    """Completes from the snapshot of the moment; it asks no node."""
+    """Completes from the snapshot and the aliases of the moment; it asks no node."""
 
-    def __init__(self, snapshot: Callable[[], "Snapshot"]) -> None:
+    def __init__(self, snapshot: Callable[[], "Snapshot"], aliases: Mapping[str, str]) -> None:
         self._snapshot = snapshot
+        self._aliases = aliases
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:  # noqa: ARG002
         """The candidates; a single one that is whole is finished with a blank, so that the next word can follow."""
@@ -22,7 +23,7 @@ class SnapshotCompleter(Completer):
         from mclu_shell.completion import complete
 
         text = document.text_before_cursor
-        found = complete(text, self._snapshot())
+        found = complete(text, self._snapshot(), self._aliases)
         is_alone = len(found.candidates) == 1 and not document.text_after_cursor
         for candidate in found.candidates:
             yield Completion(

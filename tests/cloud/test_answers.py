@@ -1,11 +1,16 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from mclu_shell.cloud.answers import with_answers
 from mclu_shell.cloud.node import Node
 from mclu_shell.cloud.parallel import gather
-from mclu_shell.errors import MCluError, NeedsAnswer, NodeOff, Question
+from mclu_shell.cloud.state import Phase
+from mclu_shell.config import NodeConfig
+from mclu_shell.errors import MCluError, NeedsAnswer, NoAnswer, NodeOff, Question
+
+if TYPE_CHECKING:
+    from mclu_shell.cloud.access import Access
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,8 @@ class House:
             def answer(said: str) -> bool:
                 if lock == "lost":
                     raise MCluError("no place for it")
+                if said == "?":
+                    raise NoAnswer("that is no word")
                 if said == lock:
                     self.open.add(lock)
                 return said == lock
@@ -43,13 +50,13 @@ class House:
             )
         return f"in {door.name}"
 
-    def visit(self, person: Callable[[str], str | None]) -> list[str]:
+    def visit(self, person: Callable[[str], str | None], others: Sequence[Node] = ()) -> list[str]:
         def asker(question: Question) -> str | None:
             self.asked.append(question.text)
             return person(question.text)
 
         nodes = [cast("Node", door) for door in self.doors]
-        outcomes = with_answers(gather(nodes, self.enter), self.enter, asker)
+        outcomes = with_answers(gather(nodes, self.enter), self.enter, asker, others)
         return [outcome.value or str(outcome.error) for outcome in outcomes]
 
 
@@ -72,6 +79,31 @@ def test_a_secret_may_be_mistyped_twice() -> None:
     wrong = House(Door("a", "red"))
     assert wrong.visit(lambda _text: "wrong") == ["a: locked"]
     assert len(wrong.asked) == 3
+
+
+def test_a_question_that_is_asked_again_says_why() -> None:
+    said = iter(["rde", "red"])
+    house = House(Door("a", "red"))
+    assert house.visit(lambda _text: next(said)) == ["in a"]
+    assert house.asked == ["word for red: ", "That was wrong.\nword for red: "]
+    house = House(Door("a", "red"), is_secret=False)
+    said = iter(["?", "red"])
+    assert house.visit(lambda _text: next(said)) == ["in a"]
+    assert house.asked == ["word for red: ", "that is no word\nword for red: "]
+    house = House(Door("a", "red"), is_secret=False)
+    assert house.visit(lambda _text: "?") == ["a: locked"]
+    assert len(house.asked) == 3
+
+
+def test_what_was_answered_may_help_others_that_had_failed() -> None:
+    others = [Node(NodeConfig(f"n{i}"), cast("Access", None)) for i in range(3)]
+    others[0].memory.note(Phase.FAULTY, "ssh: permission denied")
+    others[1].memory.note(Phase.OFF)
+    house = House(Door("a", "red"))
+    house.visit(lambda _text: "wrong", others)
+    assert [node.attention.is_set() for node in others] == [False, False, False]
+    house.visit(lambda _text: "red", others)
+    assert [node.attention.is_set() for node in others] == [True, False, False]
 
 
 def test_what_is_no_secret_is_asked_once() -> None:

@@ -13,7 +13,7 @@ import pyte
 from tests.conftest import MCLU
 
 LINES, COLUMNS = 30, 100
-CTRL_C, CTRL_D, CTRL_L, ENTER, TAB = "\x03", "\x04", "\x0c", "\r", "\t"
+CTRL_C, CTRL_D, CTRL_L, CTRL_BACKSLASH, ENTER, TAB = "\x03", "\x04", "\x0c", "\x1c", "\r", "\t"
 LIMIT_S = 10.0
 TOOLBAR = re.compile(r"\d+ on\b.*\d+ guests? running")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from mclu_shell import language
+from mclu_shell.aliases import expand
 from mclu_shell.language import Line
-from mclu_shell.shell.aliases import expand
 from tests.shell.terminal import CTRL_D, Terminal
 
 ALIASES = {

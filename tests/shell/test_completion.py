@@ -73,6 +73,20 @@ def test_after_a_semicolon_the_next_command_is_completed(shell: Terminal) -> Non
     shell.expect(r"^mclu> status ham1; on ham\n +ham1 +off\n +ham2 +off\n +ham3 +off$")
 
 
+def test_aliases_are_completed_from_when_they_are_made_until_they_are_forgotten(shell: Terminal) -> None:
+    shell.run("alias lsa='list --active'")
+    shell.type("ls" + TAB)
+    shell.expect(r"^mclu> lsa$")
+    shell.type("--he" + TAB)
+    shell.expect(r"^mclu> lsa --help$")
+    shell.type(CTRL_U + "unalias l" + TAB)
+    shell.expect(r"^mclu> unalias lsa$")
+    shell.type(ENTER)
+    shell.expect_prompt()
+    shell.type("l" + TAB)
+    shell.expect(r"^mclu> list$")
+
+
 def test_a_file_whose_name_has_a_blank_comes_out_quoted(shell: Terminal, tmp_path: Path) -> None:
     (tmp_path / "my file").touch()
     shell.type("status ham1 > ~/my" + TAB)

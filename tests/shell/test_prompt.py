@@ -12,7 +12,7 @@ import pytest
 
 from mclu_shell.commands import command_names
 from tests.conftest import MCLU
-from tests.shell.terminal import CTRL_C, CTRL_D, ENTER, TAB, Terminal
+from tests.shell.terminal import CTRL_BACKSLASH, CTRL_C, CTRL_D, ENTER, TAB, Terminal
 
 
 def test_it_greets_and_runs_commands(shell: Terminal) -> None:
@@ -112,6 +112,19 @@ def test_ctrl_c_ends_a_program_of_the_users_shell(shell: Terminal, line: str) ->
     assert shell.children == []
     shell.type(CTRL_D)
     assert shell.status() == 130
+
+
+@pytest.mark.parametrize("line", ["!cat", "status ham1 | cat - /dev/tty"])
+def test_ctrl_backslash_ends_a_program_and_not_the_shell(shell: Terminal, line: str) -> None:
+    shell.type(line + ENTER)
+    shell.expect_echo("begun")
+    shell.type(CTRL_BACKSLASH)
+    shell.expect_prompt()
+    assert shell.children == []
+    # Also where no program runs.
+    os.kill(shell.pid, signal.SIGQUIT)
+    shell.run("status ham1")
+    assert shell.screen.endswith("ham1 off\nmclu>")
 
 
 _DEAF_READER = """
@@ -252,6 +265,20 @@ def test_the_arrow_brings_back_the_line_before(shell: Terminal) -> None:
 def test_lines_typed_ahead_are_run_one_after_another(shell: Terminal) -> None:
     shell.type(f"status ham1{ENTER}status ham2{ENTER}status ham3{ENTER}")
     shell.expect(r"(?s)ham1 off.*ham2 off.*ham3 off\nmclu>\Z")
+
+
+def test_what_is_typed_before_a_question_stands_is_for_the_prompt(shell: Terminal, tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    # Until somebody writes there, the question is not asked.
+    shell.type(f"status ham1 | cat ~/fifo; destroy web{ENTER}")
+    shell.read_until(lambda _screen: shell.children)
+    shell.type(f"y{ENTER}status ham2{ENTER}off")
+    shell.expect(r"^y\nstatus ham2\noff\Z")
+    fifo.write_text("")
+    shell.expect(r"Destroy it\? \[y/N\]\Z")
+    shell.type("n" + ENTER)
+    shell.expect(r"^Nothing was destroyed\.\nmclu> y\nmclu: .*\nmclu> status ham2\nham2 off\nmclu> off\Z")
 
 
 def test_a_bad_configuration_is_told_before_there_is_a_prompt(tmp_path: Path) -> None:

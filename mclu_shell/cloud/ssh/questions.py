@@ -12,7 +12,7 @@ import paramiko
 
 from mclu_shell.cloud.hostkeys import listed_name
 from mclu_shell.cloud.sshconfig import Target
-from mclu_shell.errors import MCluError, Question
+from mclu_shell.errors import MCluError, NoAnswer, Question
 
 
 @dataclass(slots=True)
@@ -73,8 +73,10 @@ def ask_host_key(target: Target, key: paramiko.PKey) -> Question:
     )
 
     def answer(said: str) -> bool:
-        if said.strip().lower() != "yes" and said.strip() != key.fingerprint:
+        if said.strip().lower() == "no":
             return False
+        if said.strip().lower() != "yes" and said.strip() != key.fingerprint:
+            raise NoAnswer("That is neither yes, nor no, nor its fingerprint.")
         _keep(target, key)
         return True
 
