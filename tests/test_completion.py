@@ -3,7 +3,6 @@ import shlex
 import time
 from functools import cache
 from pathlib import Path
-from types import MappingProxyType
 
 import pytest
 from hypothesis import given
@@ -112,7 +111,6 @@ def test_only_what_makes_sense_there_is_offered(text: str, candidates: list[str]
         ("reboot w", ["web"]),
         ("reboot web w", []),
         ("viewer --print w", ["web"]),
-        # A paused one can be resumed.
         ("start ", ["db", "'it'\"'\"'s'", "ham0:", "Spam:"]),
         ("start ham0:", ["ham0:db"]),
         ("start Spam:", ["'Spam:it'\"'\"'s'", "Spam:mail"]),
@@ -210,45 +208,6 @@ class TestBoot:
         monkeypatch.setenv("MCLU_PATH", str(tmp_path))
         assert offered("boot ") == offered("template show ") == ["mine"]
         assert not (tmp_path / "was-run").exists()
-
-
-class TestAliases:
-    ALIASES = MappingProxyType(
-        {
-            "lsa": "list --active",
-            "list": "list --all",
-            "up": "status\n; st",
-            "st": "status ham0",
-            "offs": "status | grep",
-            "ll": "!ls",
-            "saved": "status > x",
-        }
-    )
-
-    def offered(self, text: str) -> dict[str, str]:
-        return {found.text: found.about for found in complete(text, SNAPSHOT, self.ALIASES).candidates}
-
-    def test_their_names_are_offered_where_a_command_is_with_what_they_stand_for(self) -> None:
-        assert self.offered("l") == {"list": "list --all", "ll": "!ls", "lsa": "list --active"}
-        assert self.offered("status; u") == {"unalias": "Forget aliases.", "up": "status ; st"}
-        assert list(self.offered("")) == sorted({*command_names(), *self.ALIASES})
-
-    @pytest.mark.parametrize(
-        ("text", "candidates"),
-        [
-            ("lsa --", ["--help"]),
-            ("st h", ["ham1", "ham2"]),
-            ("up h", ["ham1", "ham2"]),
-            ("saved h", ["ham0", "ham1", "ham2"]),
-            # The user's own shell has them.
-            ("offs h", []),
-            ("ll h", []),
-            ("unalias ", ["list", "ll", "lsa", "offs", "saved", "st", "up"]),
-            ("unalias st s", ["saved"]),
-        ],
-    )
-    def test_what_follows_one_is_completed_as_behind_what_it_stands_for(self, text: str, candidates: list[str]) -> None:
-        assert list(self.offered(text)) == candidates
 
 
 class TestCase:

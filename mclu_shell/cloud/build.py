@@ -173,9 +173,10 @@ def _cleaned_up(node: Node, process: Process, guest: GuestSpec, progress: Callab
             progress(f"waiting for {node.name} to clean up")
             raise
         finally:
-            # The end of its input is the order to clean up, or, after `keep`, nothing. It is given time to obey.
+            # The end of its input is the order to clean up, or, after `keep`, nothing. It is given time to obey, if it
+            # is there to hear.
             process.end_input()
-            status = process.wait(_CLEAN_UP_S)
+            status = process.wait(_CLEAN_UP_S) if node.still_answers() else -1
     except KeyboardInterrupt as error:
         raise _interrupted(node, guest, is_clean=status >= 0) from error
     finally:

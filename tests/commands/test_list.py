@@ -79,3 +79,18 @@ def test_only_one_thing_can_be_asked_for(demo: InProcess, options: str) -> None:
     answer = demo(f"list {options}")
     assert answer.status == 2
     assert "not allowed with argument" in answer.err
+
+
+def test_a_template_that_hangs_is_waited_for_once(
+    demo: InProcess, templates: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mclu_shell.cloud.query._TIME_LIMIT_S", 0.3)
+    hanging = templates / "old.template"
+    hanging.write_text(f"#!/bin/sh\necho x >>{tmp_path}/asked\nsleep 60\n")
+    hanging.chmod(0o755)
+    answers = [demo("list --templates") for _ in range(3)]
+    assert {answer.err for answer in answers} == {"mclu: old: probe: no answer in 0.3 s\n"}
+    assert (tmp_path / "asked").read_text() == "x\n"
+    # A check really asks.
+    assert demo("template check old").status == 1
+    assert (tmp_path / "asked").read_text() == "x\nx\n"

@@ -25,6 +25,7 @@ from tests.lab.booted import (
     wait_for_gate,
 )
 from tests.lab.reallab import RealLab
+from tests.lab.terminal import CTRL_C, typed
 from tests.lab.typed import Told, at_once, describe_guest, mclu, run_guest, started, until, virsh
 
 
@@ -548,13 +549,13 @@ def test_ctrl_c_while_the_node_is_frozen(lab: RealLab, templates: Path) -> None:
     """Nobody has said that anything is removed, so nobody is told that it is."""
     template(templates, "slow", build=f"{BUILD}\n{WAIT}")
     before = traces(lab, "ham0")
-    with started(lab, "boot", "slow", "web") as command:
+    with typed(lab, "mclu", "boot", "slow", "web") as command:
         wait_for_gate(lab, "ham0")
         lab.freeze("ham0")
-        send(command, "INT")
-        out, err = command.communicate(timeout=30)
-    assert (command.returncode, out) == (130, "")
-    assert err == f"mclu: ham0: interrupted, and it has not said that it cleaned up; {MAY_BE_LEFT}\n"
+        command.type(CTRL_C)
+        command.expect("waiting for ham0 to clean up")
+        assert command.end() == 130
+    assert f"mclu: ham0: interrupted, and it has not said that it cleaned up; {MAY_BE_LEFT}\r\n" in command.said
     lab.thaw("ham0")
     until(lambda: traces(lab, "ham0") == before)
 
