@@ -13,6 +13,9 @@ from mclu_shell.script import Script
 if TYPE_CHECKING:
     from mclu_shell.cloud.cloud import Cloud
 
+# Longer lines are hard to read, however wide a terminal is.
+_WIDEST = 118
+
 
 class Group(StrEnum):
     """What one wants to do, in the order in which `help` goes through it; a command's module has one as GROUP."""
@@ -93,6 +96,30 @@ class _ShowHelp(argparse.Action):
         raise HelpAsked(parser.format_help())
 
 
+class _HelpFormatter(argparse.HelpFormatter):
+    """argparse's, which is as wide as the terminal, or 80 where there is none."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return filled(text, width - len(indent))
+
+
+def filled(text: str, width: int) -> str:
+    """Paragraphs in lines that fit a width; those that begin with a blank, such as examples, are kept as they are."""
+    # Only help needs it.
+    from textwrap import wrap
+
+    lines: list[str] = []
+    paragraph: list[str] = []
+    for line in (*text.split("\n"), ""):
+        if line[:1].strip():
+            paragraph.append(line)
+            continue
+        lines += wrap(" ".join(paragraph), min(width, _WIDEST), break_long_words=False, break_on_hyphens=False)
+        lines.append(line)
+        paragraph = []
+    return "\n".join(lines).rstrip()
+
+
 class Parser(argparse.ArgumentParser):
     """argparse that raises UsageError and HelpAsked instead of ending the program."""
 
@@ -103,7 +130,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(
             prog=name,
             description=about.strip(),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=_HelpFormatter,
             add_help=False,
             allow_abbrev=False,
         )

@@ -27,7 +27,8 @@ class Asked:
         self._until.pop(uuid, None)
 
     def power_off(self) -> None:
-        """The node itself was asked to switch off."""
+        """The node itself was asked to switch off; it is not expected to come up any more."""
+        self._until.pop("on", None)
         self._until["off"] = time.monotonic() + _LATER_S
 
     def power_off_failed(self) -> None:

@@ -98,10 +98,10 @@ class _Survey:
         return [error for error in known if not isinstance(error, NodeOff)]
 
     def unknown(self, nodes: Sequence["Node"]) -> str:
-        """Which of these nodes could not be asked, and why, in brackets; empty if all were."""
+        """Which of these nodes did not answer, and why, in brackets; empty if all did."""
         off = [node.name for node in nodes if isinstance(self.errors.get(node.name), NodeOff)]
         told = [f"{', '.join(off)} {'is' if len(off) == 1 else 'are'} off"] if off else []
-        told += [f"{error.place} was not asked: {error.fact}" for error in self.faults(nodes)]
+        told += [f"{error.place} did not answer: {error.fact}" for error in self.faults(nodes)]
         return f" ({', '.join(told)})" if told else ""
 
 

@@ -8,9 +8,10 @@ COMMAND --help does the same.
 
 import argparse
 from collections.abc import Iterator
+from shutil import get_terminal_size
 
 from mclu_shell import commands
-from mclu_shell.command import Command, Context, Group, Parser
+from mclu_shell.command import Command, Context, Group, Parser, filled
 from mclu_shell.kinds import Candidate, Kind
 from mclu_shell.results import Result, Row, Table, Text
 
@@ -19,6 +20,7 @@ GROUP = Group.SHELL
 _COMMAND = Kind(str, lambda _snapshot: [Candidate(name) for name in commands.command_names()])
 _MORE = """
 'help COMMAND' explains one, with examples. Nodes and guests may be named with wildcards: off 'ham*'
+
 Commands follow one another after ';'. COMMAND | PROGRAM, COMMAND > FILE and !PROGRAM are as in your own shell."""
 
 
@@ -47,7 +49,7 @@ def _overview() -> Iterator[Result]:
         if rows:
             yield Text(f"{group}:")
             yield Table(rows)
-    yield Text(_MORE)
+    yield Text(filled(_MORE, get_terminal_size().columns))
 
 
 def _row(command: Command, width: int) -> Row:

@@ -94,7 +94,7 @@ class Shell(cmd2.Cmd):
 
     def get_bottom_toolbar(self) -> str:
         """Return the line below the prompt."""
-        return self._live.toolbar()
+        return self._live.toolbar(self.main_session.app.output.get_size().columns)
 
     def _redraw(self) -> None:
         self.main_session.app.invalidate()

@@ -25,6 +25,8 @@ class Live:
         # The line below the prompt is wanted with every key, and counts all guests: it is made once for each change.
         self._line = ""
         self._is_stale = True
+        # What it was made for, beside what is known: the width, and the nodes that were woken.
+        self._shape: tuple[int, frozenset[str]] = (0, frozenset())
 
     def begin(self) -> None:
         """Connect the nodes in the background, and be ready for the first Tab; a second call does nothing."""
@@ -50,12 +52,16 @@ class Live:
         if self._settings["alerts"] == "on":
             self._alert(words)
 
-    def toolbar(self) -> str:
+    def toolbar(self, width: int) -> str:
         """The line below the prompt."""
-        if self._is_stale and (cloud := self._session.opened) is not None:
+        if (cloud := self._session.opened) is None:
+            return ""
+        shape = (width, frozenset(node.name for node in cloud.nodes if node.asked.for_waking()))
+        if self._is_stale or shape != self._shape:
             # Before it is looked at: what changes meanwhile has it made once more.
             self._is_stale = False
-            self._line = toolbar_text(cloud.snapshot)
+            self._shape = shape
+            self._line = toolbar_text(cloud.snapshot, *shape)
         return self._line
 
 

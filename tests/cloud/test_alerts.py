@@ -95,3 +95,11 @@ def test_a_node_that_goes_away_and_comes_back(node: History) -> None:
 def test_a_connection_that_is_lost_for_a_moment_is_one_line(node: History) -> None:
     assert node.becomes(Phase.LOST, "the connection was lost", web="running") == []
     assert node.becomes(Phase.ON, web="running") == ["ham0: is back"]
+
+
+def test_a_node_that_is_switched_off_is_not_expected_to_come_up_any_more() -> None:
+    asked = Asked()
+    asked.wake()
+    assert asked.for_waking()
+    asked.power_off()
+    assert (asked.for_waking(), asked.for_power_off()) == (False, True)

@@ -125,7 +125,7 @@ def test_a_missing_guest_is_told_with_near_misses_and_with_the_nodes_that_could_
 ) -> None:
     cloud = nodes(faulty, ham0=["web"])
     port = faulty.rpartition("=")[2]
-    unknown = f"(off is off, faulty was not asked: ssh: connection refused on port {port})"
+    unknown = f"(off is off, faulty did not answer: ssh: connection refused on port {port})"
     assert failure(cloud, "wob") == f"no such guest 'wob' {unknown}; did you mean 'web'?"
     assert failure(cloud, "x*") == f"no guest matches 'x*' {unknown}"
     assert failure(cloud, "ham0:wob") == "ham0: no such guest 'wob'; did you mean 'web'?"

@@ -53,6 +53,19 @@ def test_each_command_explains_itself_and_its_arguments(demo: InProcess, name: s
         assert action.help
 
 
+@pytest.mark.parametrize("columns", [60, 80, 100, 300])
+@pytest.mark.parametrize("name", command_names())
+def test_its_lines_fit_the_terminal(demo: InProcess, name: str, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    about = load_command(name).about
+    examples = [line for line in about.splitlines() if line.startswith(" ")]
+    lines = demo(f"help {name}").out.splitlines()
+    assert [line for line in lines if len(line) > min(columns, 120) and line not in examples] == []
+    assert [line for line in examples if line not in lines] == []
+    # No word is lost or split.
+    assert " ".join(about.split()) in " ".join(" ".join(lines).split())
+
+
 @pytest.mark.parametrize("name", command_names())
 def test_a_summary_is_one_sentence_that_fits_a_line(name: str) -> None:
     assert load_command(name).summary.endswith(".")

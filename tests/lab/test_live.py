@@ -237,7 +237,7 @@ def test_what_happens_while_the_shell_sleeps(lab: RealLab, shell: Terminal) -> N
 def test_a_node_freezes(lab: RealLab, shell: Terminal) -> None:
     lab.freeze("ham1")
     try:
-        shell.expect_toolbar("1 on  2 off  ham1: ssh: not answering", NOTICED_S)
+        shell.expect_toolbar("1 on  2 off  0 guests running  ham1: ssh: not answering", NOTICED_S)
         assert shell.answer("status ham0").startswith("ham0 on\n")
     finally:
         lab.thaw("ham1")

@@ -8,7 +8,7 @@ import pytest
 
 from tests.lab.reallab import RealLab
 from tests.lab.typed import mclu
-from tests.shell.terminal import CTRL_C, CTRL_L, ENTER, Terminal
+from tests.shell.terminal import CTRL_C, CTRL_D, CTRL_L, ENTER, Terminal
 
 ON = r" on\n  total: \d+pcpus \S+\n  free: \S+\n"
 HOST_KEY = r"Is that its key\? Say yes, no, or what its fingerprint must be:\Z"
@@ -51,6 +51,8 @@ def test_a_host_key_is_asked_for_where_somebody_can_tell(lab: RealLab, shells: C
     shell.expect(r"^\n?mclu>\Z")
     assert mclu(lab, "status", "ham1").status == 1
     ask(shell, "status ham1", HOST_KEY)
+    shell.type("y" + ENTER)
+    shell.expect(rf"^That is neither yes, nor no, nor its fingerprint\.\n(.|\n)*{HOST_KEY}")
     say(shell, shown, f"ham1{ON}")
     shell.expect_toolbar("2 on  2 off")
     assert re.fullmatch(f"ham1{ON}", mclu(lab, "status", "ham1").out)
@@ -72,14 +74,19 @@ def test_a_passphrase_opens_all_nodes_and_may_be_mistyped(
     key = ssh_files / "id_ed25519"
     assert lab.run("ssh-keygen", "-q", "-p", "-N", "open sesame", "-f", str(key)).returncode == 0
     shell = shells()
-    # What connects behind the prompt asks nothing. The line below it is too long for the screen.
-    shell.expect("ham1: ssh: permission denied")
+    # What connects behind the prompt asks nothing. All that is wrong would be too long for the line below it.
+    shell.expect_toolbar("2 failing: ham0, ham1")
     question = f"Passphrase for the key {key}:"
     assert question not in shell.screen
     shell.type("status ham0 ham1" + ENTER)
     shell.read_until(lambda screen: screen.endswith(question))
+    shell.type(CTRL_D)
+    shell.expect(r"^mclu: ham1: ssh: permission denied(.|\n)*^mclu>\Z")
+    assert f"{question}\nham0 on, ssh: permission denied" in shell.screen
+    shell.type("status ham0 ham1" + ENTER)
+    shell.read_until(lambda screen: screen.endswith(question))
     shell.type("wrong" + ENTER)
-    shell.read_until(lambda screen: screen.count(question) == 2)
+    shell.read_until(lambda screen: screen.endswith(f"{question}\nThat was wrong.\n{question}"))
     say(shell, "open sesame", f"ham0{ON}ham1{ON}")
     assert "sesame" not in shell.screen
     shell.expect_toolbar("2 on  2 off")

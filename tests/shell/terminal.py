@@ -15,7 +15,7 @@ from tests.conftest import MCLU
 LINES, COLUMNS = 30, 100
 CTRL_C, CTRL_D, CTRL_L, CTRL_BACKSLASH, ENTER, TAB = "\x03", "\x04", "\x0c", "\x1c", "\r", "\t"
 LIMIT_S = 10.0
-TOOLBAR = re.compile(r"\d+ on\b.*\d+ guests? running")
+TOOLBAR = re.compile(r"\d+ on\b.*\d+ guests? running\b.*")
 
 
 class Terminal:

@@ -103,6 +103,17 @@ def test_ctrl_c_ends_what_runs_and_nothing_else(
     assert "ham0 off" in shell.screen
 
 
+def test_the_line_below_it_says_which_nodes_are_expected(
+    terminal: Callable[..., Terminal], tmp_path: Path, silent_port: int
+) -> None:
+    settings = f"address=127.0.0.1 port={silent_port} mac=74:d4:35:51:ab:86 broadcast=127.0.0.1 connect_timeout=0.3"
+    (tmp_path / "x.conf").write_text(f"[nodes]\nham0 {settings}\n")
+    shell = terminal("-f", str(tmp_path / "x.conf"))
+    shell.expect_toolbar("0 on  1 off  0 guests running")
+    shell.run("on ham0")
+    shell.expect_toolbar("0 on  1 waking  0 guests running")
+
+
 @pytest.mark.parametrize("line", ["!cat", "status ham1 | cat - /dev/tty"])
 def test_ctrl_c_ends_a_program_of_the_users_shell(shell: Terminal, line: str) -> None:
     shell.type(line + ENTER)

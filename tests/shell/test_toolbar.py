@@ -22,11 +22,31 @@ BAD = [view(f"bad{i}", Phase.FAULTY, f"reason {i}") for i in range(3)]
         # Of a node that is off nothing runs, whatever was known of it.
         ((ON, view("ham1", Phase.OFF, "is off", "running")), "1 on  1 off  2 guests running"),
         ((view("ham0", Phase.UNSEEN), view("ham1", Phase.CONNECTING)), "0 on  2 connecting  0 guests running"),
-        ((view("ham0", Phase.LOST, "it was lost"),), "0 on  ham0: it was lost  0 guests running"),
-        ((ON, *BAD[:2]), "1 on  bad0: reason 0  bad1: reason 1  2 guests running"),
-        ((ON, *BAD), "1 on  3 failing: bad0, bad1 …  2 guests running"),
+        ((view("ham0", Phase.LOST, "it was lost"),), "0 on  0 guests running  ham0: it was lost"),
+        ((ON, *BAD[:2]), "1 on  2 guests running  bad0: reason 0  bad1: reason 1"),
+        ((ON, *BAD), "1 on  2 guests running  3 failing: bad0, bad1, …"),
         ((view("ham0", Phase.ON, "", "running"),), "1 on  1 guest running"),
     ],
 )
 def test_it_counts_and_names_what_is_wrong(nodes: tuple[NodeView, ...], text: str) -> None:
-    assert toolbar_text(Snapshot(nodes)) == text
+    assert toolbar_text(Snapshot(nodes), 100) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "width", "text"),
+    [
+        (2, 54, "1 on  2 guests running  bad0: reason 0  bad1: reason 1"),
+        (2, 53, "1 on  2 guests running  2 failing: bad0, bad1"),
+        (2, 44, "1 on  2 guests running  2 failing: bad0, …"),
+        (3, 47, "1 on  2 guests running  3 failing: bad0, …"),
+        (3, 30, "1 on  2 guests running"),
+    ],
+)
+def test_what_is_wrong_is_told_as_far_as_it_fits(count: int, width: int, text: str) -> None:
+    assert toolbar_text(Snapshot((ON, *BAD[:count])), width) == text
+
+
+def test_a_node_that_was_woken_is_not_said_to_be_off() -> None:
+    nodes = (view("ham0", Phase.OFF), view("ham1", Phase.OFF), ON)
+    assert toolbar_text(Snapshot(nodes), 100, {"ham1"}) == "1 on  1 off  1 waking  2 guests running"
+    assert toolbar_text(Snapshot(nodes[1:]), 100, {"ham1", "ham0"}) == "1 on  1 waking  2 guests running"
