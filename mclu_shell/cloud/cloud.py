@@ -62,7 +62,7 @@ class Cloud:
         outcomes = gather(self.nodes if nodes is None else nodes, question)
         # Only the main thread has the terminal: what goes on behind the prompt must not take it.
         if self.asker is not None and threading.current_thread() is threading.main_thread():
-            return with_answers(outcomes, question, self.asker)
+            return with_answers(outcomes, question, self.asker, self.nodes)
         return outcomes
 
     def recall(self) -> None:

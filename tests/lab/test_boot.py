@@ -309,13 +309,6 @@ def test_a_node_without_flock(lab: RealLab) -> None:
     assert traces(lab, "ham0") == before
 
 
-def test_without_a_viewer_nothing_is_made(lab: RealLab) -> None:
-    before = traces(lab, "ham0")
-    told = mclu(lab, "boot", "quick", "web", "--viewer")
-    complains(told, "remote-viewer is not installed; install the package virt-viewer, or boot without --viewer")
-    assert traces(lab, "ham0") == before
-
-
 def test_without_a_console_nothing_is_made(lab: RealLab, templates: Path) -> None:
     template(templates, "mute", xml=OWN_XML.format(more="", device=""))
     before = traces(lab, "ham0")
