@@ -17,7 +17,7 @@ _TIME_LIMIT_S = 5.0
 _LENGTH_LIMIT = 1 << 20
 
 
-class NoAnswer(TemplateError):
+class Hangs(TemplateError):
     """A template did not come to an end in time."""
 
 
@@ -31,7 +31,7 @@ class Reply:
 
 
 def ask(path: Path, parameter: str, environment: Mapping[str, str] | None = None) -> Reply:
-    """Run a template with one parameter; TemplateError if it cannot be run, or NoAnswer."""
+    """Run a template with one parameter; TemplateError if it cannot be run, or Hangs."""
     check_runnable(path)
     command = ["timeout", "--signal=KILL", f"{_TIME_LIMIT_S + 1:g}", str(path.absolute()), parameter]
     # timeout(1) is for the case that we are gone before the template is: nobody else would end one that hangs.
@@ -48,7 +48,7 @@ def ask(path: Path, parameter: str, environment: Mapping[str, str] | None = None
         try:
             out, err = _read(process)
         except TimeoutError:
-            raise NoAnswer(f"{parameter}: no answer in {_TIME_LIMIT_S:g} s") from None
+            raise Hangs(f"{parameter}: no answer in {_TIME_LIMIT_S:g} s") from None
         except OverflowError:
             raise TemplateError(f"{parameter}: its answer has no end") from None
         finally:

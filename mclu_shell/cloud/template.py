@@ -88,7 +88,7 @@ def read_template(path: Path) -> Template:
     _in_vain.pop(path.absolute(), None)
     try:
         return _read(path.absolute(), identity)
-    except query.NoAnswer as fault:
+    except query.Hangs as fault:
         _in_vain[path.absolute()] = identity, fault
         raise
 
@@ -102,7 +102,7 @@ def recall_template(path: Path) -> Template:
 
 
 # The files that gave no answer, as they were then, and what was said of that.
-_in_vain: dict[Path, tuple[tuple[int, ...], query.NoAnswer]] = {}
+_in_vain: dict[Path, tuple[tuple[int, ...], query.Hangs]] = {}
 
 
 def _identity(path: Path) -> tuple[int, ...]:

@@ -1,6 +1,7 @@
 """scripts/lab itself: what the other tests on real nodes stand on. As root, and as an ordinary user."""
 
 import contextlib
+import itertools
 import hashlib
 import os
 import pwd
@@ -66,10 +67,14 @@ def _python_of(become: Sequence[str]) -> str:
     pytest.skip("no Python 3.11 that every user may run")
 
 
+_numbers = itertools.count()
+
+
 @contextlib.contextmanager
 def _ordinary_user() -> Iterator[tuple[str, ...]]:
     """Make a user, with a copy of what a lab consists of, and remove both."""
-    user = f"mclu-{os.getpid()}"
+    # A test that is tried again makes another one.
+    user = f"mclu-{os.getpid()}-{next(_numbers)}"
     place = Path(tempfile.mkdtemp(prefix=user, dir="/tmp"))
     subprocess.run(["useradd", "--create-home", "--shell", "/bin/sh", user], check=True)
     try:
@@ -83,7 +88,7 @@ def _ordinary_user() -> Iterator[tuple[str, ...]]:
     finally:
         shutil.rmtree(place)
         shutil.rmtree(f"/tmp/mclu-lab-{pwd.getpwnam(user).pw_uid}", ignore_errors=True)
-        subprocess.run(["userdel", "--remove", user], check=True, capture_output=True)
+        subprocess.run(["userdel", "--force", "--remove", user], check=True, capture_output=True)
 
 
 @pytest.fixture(scope="module", params=["root", "user"])
