@@ -1,8 +1,8 @@
 """scripts/lab itself: what the other tests on real nodes stand on. As root, and as an ordinary user."""
 
 import contextlib
-import itertools
 import hashlib
+import itertools
 import os
 import pwd
 import select
