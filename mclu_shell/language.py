@@ -18,6 +18,8 @@ _ENDS_WORD = _BLANK + "\n;|>"
 # `$1`, `$@`, `$#`, `${NAME}`; and what people write instead of the last.
 _VARIABLE = re.compile(r"[0-9@#]|\{(?P<braced>[^}\n]*)\}|(?P<bare>[A-Za-z_]\w*)|(?P<open>\{)", re.ASCII)
 
+_ALL_ARGUMENTS = re.compile(rf"""(\$@|"\$@")(?=[{_ENDS_WORD}]|\Z)""")
+
 
 @dataclass(frozen=True, slots=True)
 class Variables:
@@ -253,7 +255,7 @@ class _Reader:
 
     def _words(self) -> tuple[str, ...]:
         """The next word, or all that `$@` stands for."""
-        all_of_them = re.compile(r"""(\$@|"\$@")(?=[ \t\r\n;|>]|\Z)""").match(self.text, self.at)
+        all_of_them = _ALL_ARGUMENTS.match(self.text, self.at)
         if all_of_them is None or self.variables is None:
             return (self._word(),)
         self.at = all_of_them.end()

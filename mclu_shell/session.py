@@ -140,6 +140,17 @@ class Session:
             self._tell(MCluError(told, place=f"{script.name}:{begun[-1].number}"))
         return status
 
+    def _run_within(self, script: Script, renderer: Renderer) -> int:
+        """Run a script for a command, whose answers may go to a pipe or a file."""
+        before, self.renderer = self.renderer, renderer
+        try:
+            status = self.run_script(script)
+        finally:
+            self.renderer = before
+        if status == READER_GONE:
+            raise _ReaderGone
+        return status
+
     def run_startup(self, text: str, name: str) -> int:
         """Run a start-up file: none of its lines is stopped by what is wrong with another."""
         with self._caught("") as status:
@@ -197,7 +208,6 @@ class Session:
     def _find_problems(self, script: Script, lines: Sequence[Line], above: list[str]) -> Iterator[MCluError]:
         """What is wrong with a script, found without running it; `above` are the places of the scripts it is in."""
         for line in lines:
-            place = f"{script.name}:{line.number}"
             try:
                 if line.shell:
                     continue
@@ -205,11 +215,14 @@ class Session:
                 if command.script is not None:
                     yield from self._find_nested(command.script(args), above)
             except MCluError as error:
-                yield error if error.place.startswith(f"{script.name}:") else _located(error, place)
+                told = f"{error.place}: {error.fact}" if error.place else error.fact
+                yield error.retold(place=f"{script.name}:{line.number}", fact=told)
             except HelpAsked:
                 pass
 
     def _find_nested(self, script: Script, above: list[str]) -> Iterator[MCluError]:
+        if not script.place:
+            raise UsageError("standard input cannot be checked first and then run within a script")
         if script.place in above:
             raise UsageError(f"{script.name} would run itself without end")
         yield from self._find_problems(script, script.lines(), [*above, script.place])
@@ -279,7 +292,7 @@ class Session:
                 elif isinstance(result, Quit):
                     self.has_quit = True
                 elif isinstance(result, Script):
-                    status = max(status, self.run_script(result))
+                    status = max(status, self._run_within(result, renderer))
                 elif isinstance(result, Handover):
                     self._hand_over(result, renderer)
                 else:
@@ -324,10 +337,6 @@ def _noting(lines: Iterable[Line], begun: list[Line]) -> Iterator[Line]:
     for line in lines:
         begun.append(line)
         yield line
-
-
-def _located(error: MCluError, place: str) -> MCluError:
-    return error.retold(place=place, fact=f"{error.place}: {error.fact}" if error.place else error.fact)
 
 
 def _interrupts_are_theirs() -> contextlib.AbstractContextManager[None]:

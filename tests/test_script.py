@@ -1,3 +1,4 @@
+import io
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -175,6 +176,18 @@ class TestRun:
         answer = files.run(f"run {inner}\nstatus ham3")
         assert (answer.status, answer.out) == (1, "ham1 off\n")
         assert answer.err.startswith("mclu: inner.mclu:2: no such node 'ham9'")
+
+    def test_its_answers_go_where_those_of_the_line_go(self, files: Files, capfd: pytest.CaptureFixture[str]) -> None:
+        inner = files.write("inner.mclu", "status ham1\nstatus ham2")
+        out = files.directory / "out"
+        assert files.run(f"run {inner} > {out}\nrun {inner} | sed s/off/away/\nstatus ham3").out == "ham3 off\n"
+        assert (out.read_text(), capfd.readouterr().out) == ("ham1 off\nham2 off\n", "ham1 away\nham2 away\n")
+
+    def test_standard_input_is_not_read_twice(self, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"on ham1")))
+        answer = files.run("on ham2\nrun -")
+        assert (answer.status, files.demo.on) == (2, ["ham0"])
+        assert answer.err == "mclu: x.mclu:2: standard input cannot be checked first and then run within a script\n"
 
     def test_one_that_runs_itself_is_told(self, files: Files) -> None:
         inner = files.write("inner.mclu", f"run {files.directory}/x.mclu")

@@ -37,7 +37,7 @@ class BorrowedAccess(Access):
         self._own: Access | None = None
         self._is_own_open = False
         # What is done there beside libvirt may be done by several threads.
-        self._opening = threading.Lock()
+        self._opening = threading.RLock()
 
     @property
     def patience_s(self) -> float:
@@ -65,8 +65,7 @@ class BorrowedAccess(Access):
         """The way of our own, open."""
         with self._opening:
             if not self._is_own_open:
-                self._unopened().open(time.monotonic() + self.node.answer_timeout)
-                self._is_own_open = True
+                self._open_own(time.monotonic() + self.node.answer_timeout)
             return self._unopened()
 
     def answers(self, timeout_s: float) -> bool:

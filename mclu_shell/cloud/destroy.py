@@ -108,9 +108,9 @@ def find_remains(node: Node, guest: Guest, elsewhere: Elsewhere, confirmed: Rema
     uses = {place: f"{other.name} uses it" for other in definitions.values() for place in _places(other, files)}
     made = _made(own, files)
     nvram = [file for xml in own.xmls for file in nvram_files(xml) if file in files.sizes]
-    there = [file for file in (*made, *nvram) if file in files.sizes]
-    uses |= {files.place(file): why for file, why in elsewhere.uses(node, there).items()}
-    built = find_built_on(node, [file for file in made if file in files.sizes], files)
+    there = [file for file in made if file in files.sizes]
+    uses |= {files.place(file): why for file, why in elsewhere.uses(node, [*there, *nvram]).items()}
+    built = find_built_on(node, there, files)
     uses = {place: f"{image} is built on it" for place, image in built.items()} | uses
     twin = elsewhere.twin(guest)
     _check_nvram(guest, nvram, files, twin, uses)

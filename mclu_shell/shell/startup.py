@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from mclu_shell.errors import UsageError
+from mclu_shell.script import read_script
 from mclu_shell.session import Session
 
 
@@ -13,14 +15,10 @@ def startup_path() -> Path:
 
 def run_startup(session: Session) -> None:
     """Run the start-up file, if there is one; what fails in it is told with file and line, and stops nothing."""
-    path = startup_path()
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        session.renderer.error(f"{path}: cannot read: {error.strerror}")
-    except UnicodeDecodeError:
-        session.renderer.error(f"{path}: not a text file")
+        script = read_script(str(startup_path()))
+    except UsageError as error:
+        if not isinstance(error.__cause__, FileNotFoundError):
+            session.renderer.error(str(error))
     else:
-        session.run_startup(text, str(path))
+        session.run_startup(script.text, script.name)
