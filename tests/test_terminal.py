@@ -102,7 +102,7 @@ def test_what_follows_the_escape_is_left_to_the_next_reader(far: Far) -> None:
 
 
 def test_what_was_typed_ahead_comes_first_with_the_enter_key_as_the_guest_expects_it(far: Far) -> None:
-    os.write(far.keyboard, b"kernel\nhalf")
+    os.write(far.keyboard, b"kernel\rhalf")
     thread = in_thread(far, lambda: b"prompt\r")
     assert far.hear(18) == b"prompt\rkernel\rhalf"
     far.guest.close()
