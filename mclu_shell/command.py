@@ -53,11 +53,18 @@ class Context:
     confirm: Callable[[str], bool] | None = None
     # None anywhere but at the prompt.
     prompt: Prompt | None = None
+    # Whether the answer is for a program (-o json).
+    is_data: bool = False
 
     @property
     def cloud(self) -> "Cloud":
         """The cloud of this session."""
         return self.open_cloud()
+
+    def need_text(self, what: str) -> None:
+        """Raise if the answer is for a program, which could not tell what a guest writes from the rest."""
+        if self.is_data:
+            raise UsageError(f"{what}: what a guest writes is not JSON", remedy="leave out -o json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +78,10 @@ class Command:
     group: Group = Group.MORE
     # The script that a line runs, where it does.
     script: Callable[[argparse.Namespace], Script] | None = None
+    # What it tells a program (`PLURAL` or `KIND` of records): all together, where it answers a question; or, where
+    # there is no such document, one by one as things happen.
+    document: tuple[str, ...] | None = None
+    lines: tuple[str, ...] = ()
 
     @property
     def summary(self) -> str:
@@ -85,15 +96,15 @@ class Command:
 
 
 class HelpAsked(Exception):
-    """`--help` stands among the arguments; the text is the answer."""
+    """`--help` stands among the arguments."""
 
 
 _Action = TypeVar("_Action", bound=argparse.Action)
 
 
 class _ShowHelp(argparse.Action):
-    def __call__(self, parser: argparse.ArgumentParser, *_rest: Any, **_options: Any) -> None:
-        raise HelpAsked(parser.format_help())
+    def __call__(self, *_given: Any, **_options: Any) -> None:
+        raise HelpAsked
 
 
 class _HelpFormatter(argparse.HelpFormatter):

@@ -1,4 +1,4 @@
-"""What a command yields: small frozen records that a renderer shows as text, and later as data."""
+"""What a command yields: what a renderer shows to a person, with the record of it (`data`) that it gives a program."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,11 @@ from mclu_shell.errors import MCluError
 from mclu_shell.script import Script
 
 if TYPE_CHECKING:
+    from mclu_shell.records import Record
     from mclu_shell.terminal import Terminal
+
+# Makes what a result is to a program. A person's answer need not wait for it.
+Data: TypeAlias = Callable[[], "Record"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +20,7 @@ class Text:
     """Words for the user, as they stand (one or more lines, no newline at the end)."""
 
     text: str
+    data: Data | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,7 @@ class Entry:
     state: str
     details: tuple[str, ...] = ()
     tone: str = "plain"
+    data: Data | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +40,15 @@ class Row:
 
     cells: tuple[str, ...]
     tone: str = "plain"
+    data: Data | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows whose cells are aligned in columns."""
+    """Rows whose cells are aligned in columns; `data` where all of it is one thing."""
 
     rows: tuple[Row, ...]
+    data: Data | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, TextIO
 
 from mclu_shell import commands, language
 from mclu_shell.command import Command, Context, HelpAsked, Prompt
-from mclu_shell.errors import MCluError, OutputError, Question, UsageError
+from mclu_shell.errors import Interrupted, MCluError, OutputError, Question, UsageError
 from mclu_shell.language import Line, Variables
 from mclu_shell.render import Renderer
-from mclu_shell.results import Handover, Quit, Result, Text
+from mclu_shell.results import Handover, Quit, Result
 from mclu_shell.script import Script
 from mclu_shell.signals import handled
 
@@ -111,20 +111,24 @@ class Session:
         with self._caught("") as status:
             lines = script.lines()
             problems = self._problems(script, lines)
-            status.append(problems or self._run_checked(script, lines))
+            status.append(self._tell_all(problems) if problems else self._run_checked(script, lines))
         return status[-1]
 
     def check_script(self, script: Script) -> int:
         """Tell what is wrong with a script, and run nothing of it; 0 if it can be run."""
         with self._caught("") as status:
-            status.append(self._problems(script, script.lines()))
+            status.append(self._tell_all(self._problems(script, script.lines())))
         return status[-1]
 
-    def _problems(self, script: Script, lines: Sequence[Line]) -> int:
-        """Tell all that is wrong with a script and those that it runs; the worst status of it."""
-        problems = list(self._find_problems(script, lines, [*self._scripts, script.place]))
-        for problem in problems:
-            self._tell(problem)
+    def _problems(self, script: Script, lines: Sequence[Line]) -> list[MCluError]:
+        """All that is wrong with a script and those that it runs."""
+        return list(self._find_problems(script, lines, [*self._scripts, script.place]))
+
+    def _tell_all(self, problems: Sequence[MCluError]) -> int:
+        """Tell problems, as one answer; the worst status of them."""
+        with _writing(), self.renderer.answering("errors", ()):
+            for problem in problems:
+                self.renderer.error(problem)
         return max((problem.status for problem in problems), default=DONE)
 
     def _run_checked(self, script: Script, lines: Sequence[Line]) -> int:
@@ -137,7 +141,7 @@ class Session:
         if status == INTERRUPTED and len(lines) > 1:
             rest = len(lines) - len(begun)
             told = f"interrupted; commands done before: {len(begun) - 1}, not begun: {rest}"
-            self._tell(MCluError(told, place=f"{script.name}:{begun[-1].number}"))
+            self.renderer.error(Interrupted(told, place=f"{script.name}:{begun[-1].number}"))
         return status
 
     def _run_within(self, script: Script, renderer: Renderer) -> int:
@@ -183,27 +187,32 @@ class Session:
         return status[-1]
 
     @contextlib.contextmanager
-    def _caught(self, place: str) -> Iterator[list[int]]:
-        """The one place where errors end; the status to return is the last of the list."""
+    def _caught(self, place: str, answer: Renderer | None = None) -> Iterator[list[int]]:
+        """The one place where errors end; the status to return is the last of the list.
+
+        They are told among the `answer` that they end; but that it cannot be written is for whoever has opened it.
+        """
+        renderer = answer or self.renderer
         status = [FAILED]
         try:
             yield status
         except MCluError as error:
-            self._tell(error, place)
+            if answer is not None and isinstance(error, OutputError):
+                raise
+            renderer.error(error, place)
             status.append(error.status)
         except KeyboardInterrupt:
-            self.renderer.end_progress()
+            renderer.interrupted()
             status.append(INTERRUPTED)
         except _ReaderGone:
+            if answer is not None:
+                raise
             status.append(READER_GONE)
         except Exception as error:  # noqa: BLE001
-            self._tell(MCluError(f"a defect in mclu: {error!r}", remedy="-v shows where; please report it"), place)
+            defect = MCluError(f"a defect in mclu: {error!r}", remedy="-v shows where; please report it")
+            renderer.error(defect, place)
             if self.verbose:
-                traceback.print_exc(file=self.renderer.err)
-
-    def _tell(self, error: MCluError, place: str = "") -> None:
-        self.renderer.end_progress()
-        self.renderer.error(f"{place}: {error}" if place else str(error))
+                traceback.print_exc(file=renderer.err)
 
     def _find_problems(self, script: Script, lines: Sequence[Line], above: list[str]) -> Iterator[MCluError]:
         """What is wrong with a script, found without running it; `above` are the places of the scripts it is in."""
@@ -217,8 +226,6 @@ class Session:
             except MCluError as error:
                 told = f"{error.place}: {error.fact}" if error.place else error.fact
                 yield error.retold(place=f"{script.name}:{line.number}", fact=told)
-            except HelpAsked:
-                pass
 
     def _find_nested(self, script: Script, above: list[str]) -> Iterator[MCluError]:
         if not script.place:
@@ -229,7 +236,11 @@ class Session:
 
     def _prepare(self, line: Line) -> tuple[Command, "argparse.Namespace"]:
         command = commands.load_command(line.words[0], self.prompt.aliases if self.prompt else ())
-        return command, command.parser().parse(list(line.words[1:]))
+        try:
+            return command, command.parser().parse(list(line.words[1:]))
+        except HelpAsked:
+            explaining = commands.load_command("help")
+            return explaining, explaining.parser().parse([command.name])
 
     def _run_line(self, line: Line, place: str) -> int:
         if line.shell:
@@ -238,8 +249,7 @@ class Session:
                 return _status_of(subprocess.run(program, env=environment, check=False).returncode)
         if line.pipe or line.output:
             # A mistyped command must not empty the file, nor start the reader.
-            with contextlib.suppress(HelpAsked):
-                self._prepare(line)
+            self._prepare(line)
         if line.pipe:
             return self._run_piped(line, place)
         if line.output:
@@ -278,16 +288,26 @@ class Session:
             raise OutputError(f"cannot write: {error.strerror}", place=line.output) from error
 
     def _run_command(self, line: Line, renderer: Renderer, place: str) -> int:
-        """Run a command and show what it yields; errors among it are told, and make the status 1."""
+        """Run a command and show what it yields, as one answer with what went wrong."""
+        command, args = self._prepare(line)
         # A reader such as less has the screen to itself.
         notify = _say_nothing if line.pipe else renderer.progress
-        context = Context(self.open_cloud, notify, self.confirm, self.prompt)
+        context = Context(self.open_cloud, notify, self.confirm, self.prompt, renderer.is_data)
+        with (
+            _writing(),
+            renderer.answering(command.name, command.document),
+            self._caught(place, renderer) as status,
+        ):
+            status.append(self._show(command.run(context, args), renderer, place))
+        return status[-1]
+
+    def _show(self, results: Iterable[Result], renderer: Renderer, place: str) -> int:
+        """Show what a command yields; errors among it are told, and make the status 1."""
         status = DONE
         try:
-            command, args = self._prepare(line)
-            for result in command.run(context, args):
+            for result in results:
                 if isinstance(result, MCluError):
-                    self._tell(result, place)
+                    renderer.error(result, place)
                     status = max(status, result.status)
                 elif isinstance(result, Quit):
                     self.has_quit = True
@@ -296,9 +316,8 @@ class Session:
                 elif isinstance(result, Handover):
                     self._hand_over(result, renderer)
                 else:
-                    _show(renderer, result)
-        except HelpAsked as asked:
-            _show(renderer, Text(str(asked).rstrip()))
+                    with _writing():
+                        renderer.show(result)
         finally:
             renderer.end_progress()
         return status
@@ -354,9 +373,11 @@ def _say_nothing(_words: str) -> None:
     pass
 
 
-def _show(renderer: Renderer, result: Result) -> None:
+@contextlib.contextmanager
+def _writing() -> Iterator[None]:
+    """Tell whoever has left from what is full."""
     try:
-        renderer.show(result)
+        yield
     except BrokenPipeError as error:
         raise _ReaderGone from error
     except OSError as error:

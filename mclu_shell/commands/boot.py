@@ -11,15 +11,18 @@ What a template has to tell you for good, such as a password that it has made up
 
 import argparse
 from collections.abc import Iterator
+from functools import partial
 
 from mclu_shell import kinds
 from mclu_shell.cloud.boot import BootRequest, boot
 from mclu_shell.cloud.template import find_template, read_template
 from mclu_shell.command import Context, Group, Parser
 from mclu_shell.handovers import console_of, need_viewer, viewer_of
+from mclu_shell.records.done import Booted
 from mclu_shell.results import Entry, Result
 
 GROUP = Group.MAKE
+LINES = ("booted",)
 
 
 def add_arguments(parser: Parser) -> None:
@@ -39,6 +42,8 @@ def add_arguments(parser: Parser) -> None:
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """Where it runs, and what its build noted; then what was asked to be opened."""
     host, name = args.guest
+    if args.console:
+        context.need_text("--console")
     if args.viewer:
         need_viewer("or boot without --viewer; 'viewer --print' then gives the address of the screen")
     template = read_template(find_template(args.template))
@@ -46,7 +51,8 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     request = BootRequest(name, host, args.memory, args.size, args.timezone, args.vcpus, opens)
     booted = boot(context.cloud, template, request, context.notify)
     yield from booted.unasked
-    yield Entry(f"{booted.node.name}:{name}", "running", booted.notes, tone="good")
+    data = partial(Booted, booted.node.name, name, template.name, booted.notes)
+    yield Entry(f"{booted.node.name}:{name}", "running", booted.notes, tone="good", data=data)
     if args.viewer:
         yield viewer_of(booted.node, name)
     if args.console:

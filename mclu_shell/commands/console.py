@@ -17,6 +17,7 @@ from mclu_shell.handovers import console_of
 from mclu_shell.results import Result
 
 GROUP = Group.REACH
+LINES = ()
 
 
 def add_arguments(parser: Parser) -> None:
@@ -28,5 +29,6 @@ def add_arguments(parser: Parser) -> None:
 
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """The console takes the terminal."""
+    context.need_text("console")
     node, guest = find_guest(context.cloud, args.guest)
     yield console_of(node, guest.name, force=args.force, log=args.log)

@@ -17,6 +17,7 @@ from mclu_shell.handovers import address_of, viewer_of
 from mclu_shell.results import Result
 
 GROUP = Group.REACH
+LINES = ("screen",)
 
 
 def add_arguments(parser: Parser) -> None:
@@ -28,4 +29,7 @@ def add_arguments(parser: Parser) -> None:
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """A viewer, or what one needs."""
     node, guest = find_guest(context.cloud, args.guest)
-    yield address_of(node, guest.name) if args.print else viewer_of(node, guest.name)
+    if args.print:
+        yield from address_of(node, guest.name)
+    else:
+        yield viewer_of(node, guest.name)
