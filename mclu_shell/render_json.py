@@ -75,8 +75,8 @@ class JSONRenderer(Renderer):
         self._write({"kind": record.KIND, **_fields(record)})
 
     def _write(self, value: dict[str, object]) -> None:
-        # ASCII alone is right in every encoding, and holds nothing that a terminal would obey but the last of it.
-        self.out.write(json.dumps(value, default=_fields).replace("\x7f", "\\u007f") + "\n")
+        # What can be printed of ASCII is right in every encoding, and holds nothing that a terminal would obey.
+        self.out.write(json.dumps(value, default=_fields, ensure_ascii=True) + "\n")
         self.out.flush()
 
 

@@ -35,7 +35,7 @@ class Destroyed(Record):
     node: Annotated[str, "where the guest was"]
     guest: Annotated[str, "its name there"]
     deleted: Annotated[tuple[DeletedFile, ...], "files that went with it"]
-    kept: Annotated[tuple[KeptFile, ...], "files of its that mclu did not make for it, or that are needed elsewhere"]
+    kept: Annotated[tuple[KeptFile, ...], "files that it had, and that stay"]
 
 
 def destroyed_record(guest: "Guest", remains: "Remains") -> Destroyed:
