@@ -98,6 +98,10 @@ class SSHRefused(SSHFault):
     """It will not be otherwise before a person has changed something: to try again and again is of no use."""
 
 
+class HostKeyChanged(SSHRefused):
+    """The node's host key is another than known_hosts has: somebody may be listening in."""
+
+
 class SSHSilent(SSHFault):
     """The machine answers, but no sshd does: refused, or accepted and never greeted."""
 
