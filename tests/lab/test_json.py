@@ -52,7 +52,7 @@ STATES: dict[str, tuple[Callable[[RealLab], None], list[object], list[tuple[str,
     "node frozen": (
         lambda lab: lab.freeze("ham1"),
         [ON, ("on", "ssh: not answering", False), OFF, OFF],
-        [("ssh-fault", "ham1")],
+        [("ssh-silent", "ham1")],
     ),
     "host key changed": (
         lambda lab: lab.rekey("ham1"),
@@ -100,7 +100,7 @@ def test_what_the_shell_remembers_says_since_when(lab: RealLab, tmp_path: Path) 
         assert nodes(document) == [("on", "libvirtd not answering", True)]
         assert document["nodes"][0]["as_of"] is not None
         shell.type("quit" + ENTER)
-        assert shell.status() == 0
+        assert shell.status() == document["errors"][0]["status"]
     finally:
         shell.close()
         lab.thaw("ham0", libvirtd=True)
