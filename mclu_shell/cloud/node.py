@@ -71,8 +71,8 @@ class Node:
 
     @property
     def modules(self) -> tuple[str, ...]:
-        """What a question to it will import, beside libvirt."""
-        return self._access.modules
+        """What a question to it will import."""
+        return ("mclu_shell.cloud.hypervisor", *self._access.modules)
 
     @property
     def view(self) -> NodeView:
@@ -83,6 +83,11 @@ class Node:
     def is_connected(self) -> bool:
         """Whether there is a connection to its libvirt, as far as is known."""
         return self._hypervisor is not None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is being asked of it, or done there."""
+        return self._lock.locked()
 
     @property
     def silent_s(self) -> float:
