@@ -82,8 +82,8 @@ class Cloud:
     def keep_live(self, changed: Callable[[], None], tell: Callable[[str], None]) -> None:
         """Keep all nodes connected from now on, and the snapshot right.
 
-        `changed` is called after each change of it, `tell` with what happened without being asked for; both by
-        threads that must not be kept waiting.
+        `changed` is called after each change of how nodes stand and of their guests, `tell` with what happened
+        without being asked for; both by threads that must not be kept waiting.
         """
         with self._changing:
             if not self._is_closed:
@@ -104,7 +104,7 @@ class Cloud:
             # Without it, one-shots connect by themselves.
             with contextlib.suppress(OSError):
                 self._life.callback(Share(self._remembered, self._directory.path, paths, self.nodes).close)
-        listeners.append(lambda _before, _now: changed())
+        listeners.append(partial(_if_seen, changed))
         for node in self.nodes:
             node.memory.listener = partial(_tell_all, tuple(listeners))
         keeper = Keeper(self.nodes)
@@ -124,6 +124,12 @@ class Cloud:
 def _tell_all(listeners: tuple[Listener, ...], before: NodeView, now: NodeView) -> None:
     for listener in listeners:
         listener(before, now)
+
+
+def _if_seen(changed: Callable[[], None], before: NodeView, now: NodeView) -> None:
+    """Tell of a change unless it is of memory alone: each question to a node has that change."""
+    if (before.state, before.guests) != (now.state, now.guests):
+        changed()
 
 
 def _import(modules: Iterable[str]) -> None:

@@ -70,7 +70,10 @@ class Share:
 
 
 def _ask(node: Node, asked: dict[str, Any]) -> Any:
-    """Have a node asked what a question says: `report`, or else `guests`, with the arguments of `Node.fetch_guests`."""
+    """Have a node asked what a question says: `report`, or else `guests`, with the arguments of `Node.fetch_guests`.
+
+    Whoever asks does not wait long for a node that is gone, but has a way of its own.
+    """
     if asked["question"] == "report":
-        return report_as_json(node.fetch_report())
-    return guests_as_json(node.fetch_guests(active=asked["active"], addresses=asked["addresses"]))
+        return report_as_json(node.fetch_report(trusting=True))
+    return guests_as_json(node.fetch_guests(active=asked["active"], addresses=asked["addresses"], trusting=True))
