@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import sys
+from functools import partial
 from io import TextIOWrapper
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
@@ -28,6 +29,10 @@ A script (FILE.mclu, or '-' for standard input) holds one command a line."""
 
 
 class _Parser(argparse.ArgumentParser):
+    def format_help(self) -> str:
+        self.formatter_class = argparse.RawDescriptionHelpFormatter
+        return super().format_help()
+
     def error(self, message: str) -> NoReturn:
         raise UsageError(message, remedy="see 'mclu --help'")
 
@@ -47,7 +52,8 @@ def _parser() -> argparse.ArgumentParser:
         usage="mclu [OPTION…] [COMMAND [ARG…] | FILE.mclu [ARG…] | - [ARG…]]",
         description=_ABOUT,
         epilog=_MORE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        # As in command.py: it would import shutil for each argument that is added.
+        formatter_class=partial(argparse.RawDescriptionHelpFormatter, width=80),
         allow_abbrev=False,
     )
     add = parser.add_argument
@@ -112,10 +118,15 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 
 def _leave(session: "Session | None") -> None:
-    if session is not None:
-        from mclu_shell.session import quiet_exit
-
-        quiet_exit(session)
+    """Flush what is written and give up connections; what could not be written has been told by now."""
+    if session is None:
+        return
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # Python flushes once more at its end, and would complain then.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    session.close()
 
 
 def _session(options: argparse.Namespace) -> "Session":

@@ -3,10 +3,8 @@
 import contextlib
 import os
 import signal
-import subprocess
 import sys
 import threading
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, TextIO
@@ -22,6 +20,7 @@ from mclu_shell.signals import handled
 
 if TYPE_CHECKING:
     import argparse
+    import subprocess
 
     from mclu_shell.cloud.cloud import Cloud
 
@@ -212,6 +211,8 @@ class Session:
             defect = MCluError(f"a defect in mclu: {error!r}", remedy="-v shows where; please report it")
             renderer.error(defect, place)
             if self.verbose:
+                import traceback
+
                 traceback.print_exc(file=renderer.err)
 
     def _find_problems(self, script: Script, lines: Sequence[Line], above: list[str]) -> Iterator[MCluError]:
@@ -244,9 +245,7 @@ class Session:
 
     def _run_line(self, line: Line, place: str) -> int:
         if line.shell:
-            with _interrupts_are_theirs():
-                program, environment = _of_the_users_shell(line.shell, line.variables)
-                return _status_of(subprocess.run(program, env=environment, check=False).returncode)
+            return _run_by_the_users_shell(line)
         if line.pipe or line.output:
             # A mistyped command must not empty the file, nor start the reader.
             self._prepare(line)
@@ -258,13 +257,15 @@ class Session:
         return self._run_command(line, self.renderer, place)
 
     def _run_piped(self, line: Line, place: str) -> int:
+        import subprocess
+
         program, environment = _of_the_users_shell(line.pipe, line.variables)
         command = subprocess.Popen(program, env=environment, stdin=subprocess.PIPE, text=True)
         with command as reader, _ended_with_us(reader):
             status = self._run_into(reader, line, place)
         return status or _status_of(reader.returncode)
 
-    def _run_into(self, reader: subprocess.Popen[str], line: Line, place: str) -> int:
+    def _run_into(self, reader: "subprocess.Popen[str]", line: Line, place: str) -> int:
         assert isinstance(reader.stdin, TextIOWrapper)
         try:
             with _ended_with_us(reader):
@@ -334,7 +335,7 @@ class Session:
 
 
 @contextlib.contextmanager
-def _ended_with_us(reader: subprocess.Popen[str]) -> Iterator[None]:
+def _ended_with_us(reader: "subprocess.Popen[str]") -> Iterator[None]:
     """Kill it when we are to end: it would be waited for."""
     try:
         yield
@@ -350,6 +351,16 @@ class _ReaderGone(Exception):
 def _of_the_users_shell(text: str, variables: Variables) -> tuple[list[str], dict[str, str]]:
     """The words that run a line there, and its environment: it knows a script's arguments as the script does."""
     return ["/bin/sh", "-c", text, "sh", *variables.arguments], {**os.environ, **variables.named}
+
+
+def _run_by_the_users_shell(line: Line) -> int:
+    """Our status for that of a line of the user's own shell."""
+    # Few lines need it, and all would wait for its import.
+    import subprocess
+
+    with _interrupts_are_theirs():
+        program, environment = _of_the_users_shell(line.shell, line.variables)
+        return _status_of(subprocess.run(program, env=environment, check=False).returncode)
 
 
 def _noting(lines: Iterable[Line], begun: list[Line]) -> Iterator[Line]:
@@ -382,14 +393,3 @@ def _writing() -> Iterator[None]:
         raise _ReaderGone from error
     except OSError as error:
         raise OutputError(f"cannot write the answer: {error.strerror}") from error
-
-
-def quiet_exit(session: Session | None) -> None:
-    """Flush what is written and give up connections; what could not be written has been told by now."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        # Python flushes once more at its end, and would complain then.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    if session is not None:
-        session.close()
