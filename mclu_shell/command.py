@@ -12,6 +12,7 @@ from mclu_shell.script import Script
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.cloud import Cloud
+    from mclu_shell.cloud.rehearsal import Rehearsal
 
 # Longer lines are hard to read, however wide a terminal is.
 _WIDEST = 118
@@ -53,11 +54,19 @@ class Context:
     confirm: Callable[[str], bool] | None = None
     # None anywhere but at the prompt.
     prompt: Prompt | None = None
+    # None but in a dry run.
+    open_rehearsal: Callable[[], "Rehearsal"] | None = None
 
     @property
     def cloud(self) -> "Cloud":
         """The cloud of this session."""
         return self.open_cloud()
+
+    @property
+    def rehearsal(self) -> "Rehearsal":
+        """The cloud of a dry run: what it has so far is kept in mind, and nothing is changed."""
+        assert self.open_rehearsal is not None
+        return self.open_rehearsal()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +80,8 @@ class Command:
     group: Group = Group.MORE
     # The script that a line runs, where it does.
     script: Callable[[argparse.Namespace], Script] | None = None
+    # What it does in a dry run, where it would change something: it tells what, and has the same errors.
+    rehearse: Callable[[Context, argparse.Namespace], Iterable[Result]] | None = None
 
     @property
     def summary(self) -> str:

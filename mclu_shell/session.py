@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import argparse
 
     from mclu_shell.cloud.cloud import Cloud
+    from mclu_shell.cloud.rehearsal import Rehearsal
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 # What a program ended by SIGPIPE leaves: nobody reads what more there is to say, so nothing more is done.
@@ -45,10 +46,13 @@ class Session:
         *,
         keep_going: bool = False,
         verbose: bool = False,
+        is_dry: bool = False,
     ) -> None:
         self.renderer = renderer
         self.keep_going = keep_going
         self.verbose = verbose
+        # Nothing is changed, but told.
+        self.is_dry = is_dry
         self.has_quit = False
         # Set by the interactive shell alone.
         self.confirm: Callable[[str], bool] | None = None
@@ -64,6 +68,7 @@ class Session:
         # The scripts that run, the innermost last.
         self._scripts: list[str] = []
         self._cloud: Cloud | None = None
+        self._rehearsal: Rehearsal | None = None
 
     def open_cloud(self) -> "Cloud":
         """The cloud, opened on first use; ConfigError if there is no configuration for it."""
@@ -74,7 +79,18 @@ class Session:
             if self._cloud is None:
                 self._cloud = self._open_cloud()
                 self._cloud.asker = self._ask if self.asker is not None else None
+                if self.is_dry:
+                    self._cloud.spare()
             return self._cloud
+
+    def _open_rehearsal(self) -> "Rehearsal":
+        """The cloud as the lines of a dry run so far would have left it."""
+        if self._rehearsal is None:
+            # Only a dry run needs it.
+            from mclu_shell.cloud.rehearsal import Rehearsal
+
+            self._rehearsal = Rehearsal(self.open_cloud())
+        return self._rehearsal
 
     def _ask(self, question: Question) -> str | None:
         self.renderer.end_progress()
@@ -231,7 +247,25 @@ class Session:
         command = commands.load_command(line.words[0], self.prompt.aliases if self.prompt else ())
         return command, command.parser().parse(list(line.words[1:]))
 
+    def _rehearse_line(self, line: Line, place: str) -> int:
+        """Tell what a line would do, and do nothing but ask."""
+        # Only a dry run needs it.
+        from mclu_shell.dryrun import outwards, placed
+
+        status = DONE
+        told = list(outwards(line))
+        if line.shell:
+            if self._rehearsal is not None:
+                self._rehearsal.lets_time_pass()
+        else:
+            status = self._run_command(line, self.renderer, place)
+        for result in placed(told, place):
+            _show(self.renderer, result)
+        return status
+
     def _run_line(self, line: Line, place: str) -> int:
+        if self.is_dry and (line.shell or line.pipe or line.output):
+            return self._rehearse_line(line, place)
         if line.shell:
             with _interrupts_are_theirs():
                 program, environment = _of_the_users_shell(line.shell, line.variables)
@@ -281,11 +315,11 @@ class Session:
         """Run a command and show what it yields; errors among it are told, and make the status 1."""
         # A reader such as less has the screen to itself.
         notify = _say_nothing if line.pipe else renderer.progress
-        context = Context(self.open_cloud, notify, self.confirm, self.prompt)
+        context = Context(self.open_cloud, notify, self.confirm, self.prompt, self._open_rehearsal)
         status = DONE
         try:
             command, args = self._prepare(line)
-            for result in command.run(context, args):
+            for result in self._results(command, context, args, place):
                 if isinstance(result, MCluError):
                     self._tell(result, place)
                     status = max(status, result.status)
@@ -302,6 +336,13 @@ class Session:
         finally:
             renderer.end_progress()
         return status
+
+    def _results(self, command: Command, context: Context, args: "argparse.Namespace", place: str) -> Iterable[Result]:
+        if not self.is_dry or command.rehearse is None:
+            return command.run(context, args)
+        from mclu_shell.dryrun import placed
+
+        return placed(command.rehearse(context, args), place)
 
     def _hand_over(self, handover: Handover, renderer: Renderer) -> None:
         # Most commands need no terminal.

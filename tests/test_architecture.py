@@ -19,7 +19,7 @@ LEVELS = (
     {"shell"},
     {"session", "completion"},
     {"commands"},
-    {"command", "render", "handovers"},
+    {"command", "render", "handovers", "dryrun"},
     {"kinds", "results"},
     {"script"},
     {"aliases"},
