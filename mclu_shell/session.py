@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, TextIO
 from mclu_shell import commands, language
 from mclu_shell.command import Command, Context, HelpAsked, Prompt
 from mclu_shell.errors import MCluError, OutputError, Question, UsageError
-from mclu_shell.language import Line, Variables
+from mclu_shell.language import Line
 from mclu_shell.render import Renderer
 from mclu_shell.results import Handover, Quit, Result, Text
 from mclu_shell.script import Script
-from mclu_shell.signals import handled
+from mclu_shell.usershell import ended_with_us, interrupts_are_theirs, of_the_users_shell
 
 if TYPE_CHECKING:
     import argparse
@@ -264,16 +264,16 @@ class Session:
         return status
 
     def _run_line(self, line: Line, place: str) -> int:
-        if self.is_dry and (line.shell or line.pipe or line.output):
-            return self._rehearse_line(line, place)
-        if line.shell:
-            with _interrupts_are_theirs():
-                program, environment = _of_the_users_shell(line.shell, line.variables)
-                return _status_of(subprocess.run(program, env=environment, check=False).returncode)
         if line.pipe or line.output:
             # A mistyped command must not empty the file, nor start the reader.
             with contextlib.suppress(HelpAsked):
                 self._prepare(line)
+        if self.is_dry:
+            return self._rehearse_line(line, place)
+        if line.shell:
+            with interrupts_are_theirs():
+                program, environment = of_the_users_shell(line.shell, line.variables)
+                return _status_of(subprocess.run(program, env=environment, check=False).returncode)
         if line.pipe:
             return self._run_piped(line, place)
         if line.output:
@@ -282,23 +282,23 @@ class Session:
         return self._run_command(line, self.renderer, place)
 
     def _run_piped(self, line: Line, place: str) -> int:
-        program, environment = _of_the_users_shell(line.pipe, line.variables)
+        program, environment = of_the_users_shell(line.pipe, line.variables)
         command = subprocess.Popen(program, env=environment, stdin=subprocess.PIPE, text=True)
-        with command as reader, _ended_with_us(reader):
+        with command as reader, ended_with_us(reader):
             status = self._run_into(reader, line, place)
         return status or _status_of(reader.returncode)
 
     def _run_into(self, reader: subprocess.Popen[str], line: Line, place: str) -> int:
         assert isinstance(reader.stdin, TextIOWrapper)
         try:
-            with _ended_with_us(reader):
+            with ended_with_us(reader):
                 return self._run_command(line, self.renderer.to(reader.stdin), place)
         except _ReaderGone:
             # What the reader makes of it decides, whether or not it was quick enough to leave.
             return DONE
         finally:
             # Whatever has ended our part: the reader may have the terminal still.
-            with _interrupts_are_theirs():
+            with interrupts_are_theirs():
                 with contextlib.suppress(BrokenPipeError):
                     reader.stdin.close()
                 reader.wait()
@@ -355,35 +355,14 @@ class Session:
             raise _ReaderGone from error
 
 
-@contextlib.contextmanager
-def _ended_with_us(reader: subprocess.Popen[str]) -> Iterator[None]:
-    """Kill it when we are to end: it would be waited for."""
-    try:
-        yield
-    except SystemExit:
-        reader.kill()
-        raise
-
-
 class _ReaderGone(Exception):
     """The reader of our answer has seen enough of it."""
-
-
-def _of_the_users_shell(text: str, variables: Variables) -> tuple[list[str], dict[str, str]]:
-    """The words that run a line there, and its environment: it knows a script's arguments as the script does."""
-    return ["/bin/sh", "-c", text, "sh", *variables.arguments], {**os.environ, **variables.named}
 
 
 def _noting(lines: Iterable[Line], begun: list[Line]) -> Iterator[Line]:
     for line in lines:
         begun.append(line)
         yield line
-
-
-def _interrupts_are_theirs() -> contextlib.AbstractContextManager[None]:
-    """Leave Ctrl-C to the program that has the terminal: an editor or a pager goes on, and so must we with it."""
-    # What is ignored, rather than handled, the program would inherit.
-    return handled([signal.SIGINT], lambda *_: None)
 
 
 def _status_of(code: int) -> int:

@@ -1,0 +1,31 @@
+"""Programs of the user's own shell, which a line runs: how they are called, and how they and we end."""
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+
+from mclu_shell.language import Variables
+from mclu_shell.signals import handled
+
+
+def of_the_users_shell(text: str, variables: Variables) -> tuple[list[str], dict[str, str]]:
+    """The words that run a line there, and its environment: it knows a script's arguments as the script does."""
+    return ["/bin/sh", "-c", text, "sh", *variables.arguments], {**os.environ, **variables.named}
+
+
+@contextlib.contextmanager
+def ended_with_us(reader: subprocess.Popen[str]) -> Iterator[None]:
+    """Kill it when we are to end: it would be waited for."""
+    try:
+        yield
+    except SystemExit:
+        reader.kill()
+        raise
+
+
+def interrupts_are_theirs() -> contextlib.AbstractContextManager[None]:
+    """Leave Ctrl-C to the program that has the terminal: an editor or a pager goes on, and so must we with it."""
+    # What is ignored, rather than handled, the program would inherit.
+    return handled([signal.SIGINT], lambda *_: None)
