@@ -15,6 +15,7 @@ from mclu_shell.cloud.guest import Guest, NodeReport
 from mclu_shell.cloud.node import Node
 from mclu_shell.cloud.parallel import Outcome
 from mclu_shell.cloud.placement import Room, choose
+from mclu_shell.cloud.rehearsal import NotKnown
 from mclu_shell.cloud.template import Template, custom_xml
 from mclu_shell.errors import LibvirtFault, MCluError, NodeFault, NodeOff, Refused, UsageError
 from mclu_shell.units import format_size
@@ -161,6 +162,8 @@ def _unasked(name: str, outcomes: Sequence[Outcome[Node, Value]]) -> Iterator[No
     for outcome in outcomes:
         if outcome.error is not None and not isinstance(outcome.error, NodeOff):
             told = f"was not asked whether it has a guest {name!r}, too: {outcome.error.fact}"
+            if isinstance(outcome.error, NotKnown):
+                told = f"whether it has a guest {name!r}, too, is not known before it is up"
             yield NotAsked(told, place=outcome.item.name)
 
 

@@ -1,6 +1,6 @@
 """What runs on a node while a guest is built there, in shell: the build itself, and a look whether it could begin."""
 
-from mclu_shell.cloud.namelock import IS_LOCKED
+from mclu_shell.cloud.namelock import IS_HELD
 
 # The variables of its own must have none of the names that a build is told in its environment, such as `size`.
 # What the script says besides the build's output begins with a word that no build can know, and on a new line, as the
@@ -41,7 +41,7 @@ need_no_files() {
     done
 }
 """
-    + IS_LOCKED
+    + IS_HELD
 )
 
 # Makes a guest's disk.
@@ -123,7 +123,7 @@ LOOK = (
 [ -w "${TMPDIR:-/tmp}" ] || refuse "no temporary directory can be made"
 need_programs
 [ -w "$images" ] || refuse_directory
-! is_locked "$claim" || refuse_rival
+! is_held "$claim" || refuse_rival
 need_no_files "$@"
 say ready
 """

@@ -13,9 +13,13 @@ from mclu_shell.errors import LinkLost, Refused
 # The lock goes with the file that is locked: whoever held it before removes that file, hence `-ef`. It is held
 # until standard input ends, which it also does when this program or its connection is gone. A plain `exec` that
 # cannot open its file would end sh at once, without a word. One stream, or words of two would be mixed in a line.
-# Whether a file is locked, without locking it: that could refuse it to whoever has a right to it.
-IS_LOCKED = r"""
-is_locked() { [ -e "$1" ] && grep -q "FLOCK .*:$(stat -c %i -- "$1") " /proc/locks; }
+# Whether somebody holds a file that they have open as 8, without trying to lock it: that could refuse it to them.
+# In a container, /proc/locks does not tell of a lock whose flock(1) has ended.
+IS_HELD = r"""
+is_held() {
+    for fd in /proc/[0-9]*/fd/8; do [ ! "$fd" -ef "$1" ] || return 0; done
+    return 1
+}
 """
 _SCRIPT = r"""
 exec 2>&1
@@ -29,11 +33,11 @@ cat >/dev/null
 """
 # Only looks whether the name could be held.
 _LOOK_SCRIPT = (
-    IS_LOCKED
+    IS_HELD
     + r"""
 command -v flock >/dev/null || { echo lacking; exit 1; }
 [ -w "${1%/*}" ] || { echo fault; exit 1; }
-! is_locked "$1" || { echo taken; exit 1; }
+! is_held "$1" || { echo taken; exit 1; }
 echo held
 """
 )

@@ -15,7 +15,7 @@ from mclu_shell.cloud.rehearsal import NotKnown, Rehearsal
 from mclu_shell.cloud.template import Template
 from mclu_shell.units import format_size
 
-_ACCELERATED = {"kvm": ("with KVM, if that works there",), "qemu": ("without KVM",)}
+_ACCELERATED = {"kvm": ("with KVM if it works there",), "qemu": ("without KVM",)}
 
 
 @dataclass(frozen=True, slots=True)
