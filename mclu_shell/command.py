@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from mclu_shell.errors import UsageError, near
@@ -141,7 +142,9 @@ class Parser(argparse.ArgumentParser):
         super().__init__(
             prog=name,
             description=about.strip(),
-            formatter_class=_HelpFormatter,
+            # argparse makes one for each argument that is added; to know how wide the terminal is, it would import
+            # shutil, with all its compressors.
+            formatter_class=partial(_HelpFormatter, width=_WIDEST),
             add_help=False,
             allow_abbrev=False,
         )
@@ -151,6 +154,11 @@ class Parser(argparse.ArgumentParser):
         # Also what a group adds comes by here; completion reads the list.
         self.arguments.append(action)
         return super()._add_action(action)
+
+    def format_help(self) -> str:
+        """Help that is as wide as the terminal."""
+        self.formatter_class = _HelpFormatter
+        return super().format_help()
 
     def error(self, message: str) -> NoReturn:
         """Raise UsageError, with near misses for an unknown option."""

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from mclu_shell.cloud.planned import Planned
 from mclu_shell.errors import MCluError
 from mclu_shell.script import Script
 
 if TYPE_CHECKING:
+    from mclu_shell.cloud.planned import Planned
     from mclu_shell.terminal import Terminal
 
 
@@ -57,7 +57,7 @@ class Handover:
     run: Callable[["Terminal"], None]
 
 
-def would(planned: Planned | MCluError) -> Text | MCluError:
+def would(planned: "Planned | MCluError") -> Text | MCluError:
     """What a dry run tells of one thing that would be done, or would go wrong."""
     return planned if isinstance(planned, MCluError) else Text(str(planned))
 

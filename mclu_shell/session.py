@@ -3,10 +3,8 @@
 import contextlib
 import os
 import signal
-import subprocess
 import sys
 import threading
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, TextIO
@@ -18,10 +16,11 @@ from mclu_shell.language import Line
 from mclu_shell.render import Renderer
 from mclu_shell.results import Handover, Quit, Result, Text
 from mclu_shell.script import Script
-from mclu_shell.usershell import ended_with_us, interrupts_are_theirs, of_the_users_shell
+from mclu_shell.usershell import ended_with_us, interrupts_are_theirs, of_the_users_shell, run_in_the_users_shell
 
 if TYPE_CHECKING:
     import argparse
+    import subprocess
 
     from mclu_shell.cloud.cloud import Cloud
     from mclu_shell.cloud.rehearsal import Rehearsal
@@ -215,6 +214,8 @@ class Session:
         except Exception as error:  # noqa: BLE001
             self._tell(MCluError(f"a defect in mclu: {error!r}", remedy="-v shows where; please report it"), place)
             if self.verbose:
+                import traceback
+
                 traceback.print_exc(file=self.renderer.err)
 
     def _tell(self, error: MCluError, place: str = "") -> None:
@@ -271,9 +272,7 @@ class Session:
         if self.is_dry:
             return self._rehearse_line(line, place)
         if line.shell:
-            with interrupts_are_theirs():
-                program, environment = of_the_users_shell(line.shell, line.variables)
-                return _status_of(subprocess.run(program, env=environment, check=False).returncode)
+            return _status_of(run_in_the_users_shell(line.shell, line.variables))
         if line.pipe:
             return self._run_piped(line, place)
         if line.output:
@@ -282,13 +281,15 @@ class Session:
         return self._run_command(line, self.renderer, place)
 
     def _run_piped(self, line: Line, place: str) -> int:
+        import subprocess
+
         program, environment = of_the_users_shell(line.pipe, line.variables)
         command = subprocess.Popen(program, env=environment, stdin=subprocess.PIPE, text=True)
         with command as reader, ended_with_us(reader):
             status = self._run_into(reader, line, place)
         return status or _status_of(reader.returncode)
 
-    def _run_into(self, reader: subprocess.Popen[str], line: Line, place: str) -> int:
+    def _run_into(self, reader: "subprocess.Popen[str]", line: Line, place: str) -> int:
         assert isinstance(reader.stdin, TextIOWrapper)
         try:
             with ended_with_us(reader):

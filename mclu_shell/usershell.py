@@ -3,11 +3,14 @@
 import contextlib
 import os
 import signal
-import subprocess
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from mclu_shell.language import Variables
 from mclu_shell.signals import handled
+
+if TYPE_CHECKING:
+    import subprocess
 
 
 def of_the_users_shell(text: str, variables: Variables) -> tuple[list[str], dict[str, str]]:
@@ -15,8 +18,18 @@ def of_the_users_shell(text: str, variables: Variables) -> tuple[list[str], dict
     return ["/bin/sh", "-c", text, "sh", *variables.arguments], {**os.environ, **variables.named}
 
 
+def run_in_the_users_shell(text: str, variables: Variables) -> int:
+    """Run a line there, as subprocess tells how it ended."""
+    # Few lines need it, and all would wait for its import.
+    import subprocess
+
+    with interrupts_are_theirs():
+        program, environment = of_the_users_shell(text, variables)
+        return subprocess.run(program, env=environment, check=False).returncode
+
+
 @contextlib.contextmanager
-def ended_with_us(reader: subprocess.Popen[str]) -> Iterator[None]:
+def ended_with_us(reader: "subprocess.Popen[str]") -> Iterator[None]:
     """Kill it when we are to end: it would be waited for."""
     try:
         yield

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from mclu_shell.cloud.access import Access
@@ -74,8 +75,8 @@ class Node:
 
     @property
     def modules(self) -> tuple[str, ...]:
-        """What a question to it will import, beside libvirt."""
-        return self._access.modules
+        """What a question to it will import."""
+        return ("mclu_shell.cloud.hypervisor", *self._access.modules)
 
     @property
     def view(self) -> NodeView:
@@ -88,6 +89,11 @@ class Node:
         return self._hypervisor is not None
 
     @property
+    def is_busy(self) -> bool:
+        """Whether something is being asked of it, or done there."""
+        return self._lock.locked()
+
+    @property
     def silent_s(self) -> float:
         """How long nothing has been heard of it: neither an answer, nor a ping of libvirtd's."""
         return time.monotonic() - max(self._answered_at, self._access.heard_at)
@@ -97,14 +103,16 @@ class Node:
         """Whether it is some time ago that a look has asked for its resources."""
         return self.view.info is None or time.monotonic() - self._reported_at >= _REPORT_S
 
-    def fetch_report(self) -> NodeReport:
-        """Its resources and all its guests."""
-        return self.fetch(self._report)
+    def fetch_report(self, *, trusting: bool = False) -> NodeReport:
+        """Its resources and all its guests; `trusting` as for `fetch`."""
+        return self.fetch(self._report, trusting=trusting)
 
-    def fetch_guests(self, *, active: bool | None = None, addresses: bool = False) -> tuple[Guest, ...]:
+    def fetch_guests(
+        self, *, active: bool | None = None, addresses: bool = False, trusting: bool = False
+    ) -> tuple[Guest, ...]:
         """Its guests: running, not running, or (None) all; their addresses, where known, cost some calls more."""
-        timeout_s = self.config.answer_timeout if addresses else 0.0
-        return self.fetch(lambda hypervisor: self._guests(hypervisor, active=active, addresses=addresses), timeout_s)
+        question = partial(self._guests, active=active, addresses=addresses)
+        return self.fetch(question, self.config.answer_timeout if addresses else 0.0, trusting=trusting)
 
     # Remembered while nobody else asks: an older answer must not take the place of a newer one.
 
@@ -139,10 +147,11 @@ class Node:
                 # This tells in one round trip that the way and libvirtd are as they should be.
                 self._ask(self._guests, self._deadline(), trusting=True)
 
-    def fetch(self, question: Callable[["Hypervisor"], T], timeout_s: float = 0.0) -> T:
+    def fetch(self, question: Callable[["Hypervisor"], T], timeout_s: float = 0.0, *, trusting: bool = False) -> T:
         """Ask libvirt something that changes nothing, within the node's deadline; NodeFault says why not.
 
-        With `timeout_s` it has that long: for what takes many calls.
+        With `timeout_s` it has that long: for what takes many calls. With `trusting` it is not asked first whether
+        the connection that is there still leads to the node: an answer is there sooner, and a fault known later.
 
         Where the connection dies meanwhile it is asked once more: what the node is now, a new connection tells.
         """
@@ -150,7 +159,7 @@ class Node:
         deadline = max(self._deadline(), time.monotonic() + timeout_s)
         with self._turn(deadline), self._noted():
             try:
-                return self._ask(question, deadline)
+                return self._ask(question, deadline, trusting=trusting)
             except LinkLost:
                 if self._is_closed:
                     raise
