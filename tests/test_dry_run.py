@@ -108,7 +108,7 @@ def test_nothing_is_changed(dry: InProcess, tmp_path: Path, line: str) -> None:
 def test_what_would_change_a_node_without_having_said_so_is_stopped(dry: InProcess, line: str) -> None:
     """As a command might that is written later, and has no `rehearse`."""
     before = everything(dry.cloud)
-    dry.cloud.spare()
+    dry("status")
     name, *words = line.split()
     command = load_command(name)
     with pytest.raises(AssertionError, match="a dry run was about to change ham"):
@@ -295,7 +295,9 @@ def test_a_node_that_nobody_waits_for_is_still_off(dry: InProcess) -> None:
     told = "mclu: ham1: is off, and nothing waits until it is up; 'on ham1 --wait' does\n"
     assert (answer.status, answer.err) == (1, told)
     # What a program of the user's does takes its time, which is nobody's to know.
-    assert dry("on ham1; !sleep 60; boot mine ham1:new").status == 0
+    answer = dry("on ham1\n!sleep 60\nboot mine ham1:new")
+    assert answer.status == 0
+    assert answer.out.splitlines()[-1].startswith("would boot ham1:new: mine, 64.0M, if it has room")
 
 
 # What leaves mclu
@@ -369,7 +371,9 @@ def test_an_interactive_shell_says_that_it_is_one(monkeypatch: pytest.MonkeyPatc
         shell.read_until(lambda screen: screen.rstrip().endswith("mclu (dry run)>"))
         assert "A dry run:" in shell.screen
         shell.type("boot mine new; destroy new\r")
-        shell.read_until(lambda screen: "would destroy ham0:new: with what its boot would have made" in screen)
+        shell.read_until(
+            lambda screen: "would destroy ham0:new: with what its boot would have made, if you say yes" in screen
+        )
         shell.type("destroy web\r")
         shell.read_until(lambda screen: "would destroy ham0:web: running, 0 bytes on disk, if you say yes" in screen)
         shell.type("list --active\r")

@@ -18,11 +18,12 @@ def rehearse_destroy(
     rehearsal: Rehearsal, found: Sequence[tuple[Node, Guest]], *, is_asked: bool
 ) -> Iterator[Planned | MCluError]:
     """Tell for each guest what would be deleted; `is_asked` if a person would decide."""
+    asked = ", if you say yes" if is_asked else ""
     real = [(node, guest) for node, guest in found if not rehearsal.is_made(guest)]
     for _, guest in found:
         if rehearsal.is_made(guest):
             rehearsal.goes(guest, ())
-            yield Planned("destroy", guest.node, guest.name, "with what its boot would have made")
+            yield Planned("destroy", guest.node, guest.name, f"with what its boot would have made{asked}")
     elsewhere = _without_gone(rehearsal, ask_elsewhere(rehearsal, [guest for _, guest in real]))
     outcomes = gather(real, lambda one: _remains(rehearsal, *one, elsewhere, is_asked=is_asked))
     for outcome in outcomes:
@@ -32,7 +33,7 @@ def rehearse_destroy(
             continue
         remains = outcome.unwrap()
         rehearsal.goes(guest, [file for file, _ in remains.delete])
-        yield _planned(guest, remains, is_asked=is_asked)
+        yield _planned(guest, remains, asked)
     yield from elsewhere.faults
 
 
@@ -50,8 +51,7 @@ def _remains(rehearsal: Rehearsal, node: Node, guest: Guest, elsewhere: Elsewher
     return find_remains(node, guest, elsewhere, gone=Gone(rehearsal.gone(node), rehearsal.gone_files(node)))
 
 
-def _planned(guest: Guest, remains: Remains, *, is_asked: bool) -> Planned:
-    asked = ", if you say yes" if is_asked else ""
+def _planned(guest: Guest, remains: Remains, asked: str) -> Planned:
     how = f"{guest.state}, {format_size(remains.size_bytes)} on disk{asked}"
     delete = [f"would delete {file} ({format_size(size)})" for file, size in remains.delete]
     leave = [f"would keep {file} ({why})" for file, why in remains.leave]

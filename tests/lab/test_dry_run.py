@@ -76,6 +76,17 @@ def test_what_is_said_of_destroying_is_what_goes_and_stays(lab: RealLab) -> None
     assert sh(lab, "ham0", f"ls {IMAGES}").split() == ["cold.qcow2", "cold.qcow2.more"]
 
 
+def test_what_would_be_gone_needs_nothing_any_more(lab: RealLab, tmp_path: Path) -> None:
+    base = f"{IMAGES}/cold.qcow2"
+    template(tmp_path / "templates", "linked", f'qemu-img create -q -f qcow2 -F qcow2 -b {base} "$output"')
+    assert mclu(lab, "boot", "linked", "ham0:top").status == 0
+    kept = dry(lab, "destroy", "cold").out
+    assert re.search(rf"^  would keep {base} \(.*\)$", kept, re.MULTILINE), kept
+    said = changes(lab, "destroy top; destroy cold")
+    assert re.search(rf"^  would delete {base} \(", said, re.MULTILINE), said
+    assert sh(lab, "ham0", f"ls {IMAGES}").split() == ["web.qcow2", "web.qcow2.more"]
+
+
 def test_guests_are_started_and_stopped_as_said(lab: RealLab) -> None:
     assert changes(lab, "start cold") == "would start ham0:cold\n"
     assert changes(lab, "reboot --hard 'ham0:*'") == "would reset ham0:cold\nwould reset ham0:web\n"
