@@ -60,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     add("-f", "--config-file", metavar="FILE", help="configuration instead of $MCLU_CONFIG, ~/.config/mclu/mclu.conf "
         "or /etc/mclu.conf")  # fmt: skip
     add("-c", dest="lines", metavar="LINE", action="append", help="run commands separated by ';' or newlines")
+    add("-n", "--dry-run", action="store_true", help="look at the nodes, tell what would be done, and change nothing")
     add("--check", action="store_true", help="tell what is wrong with a script, and run nothing")
     add("-k", "--keep-going", action="store_true", help="go on after a failure, and report it at the end")
     add("-v", "--verbose", action="store_true", help="debugging messages: every remote call with its duration")
@@ -134,7 +135,13 @@ def _session(options: argparse.Namespace) -> "Session":
 
     if options.verbose:
         _log_to_stderr()
-    return Session(lambda: _cloud(options), _renderer(options), keep_going=options.keep_going, verbose=options.verbose)
+    return Session(
+        lambda: _cloud(options),
+        _renderer(options),
+        keep_going=options.keep_going,
+        verbose=options.verbose,
+        is_dry=options.dry_run,
+    )
 
 
 def _renderer(options: argparse.Namespace) -> "Renderer":

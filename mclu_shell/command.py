@@ -13,6 +13,7 @@ from mclu_shell.script import Script
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.cloud import Cloud
+    from mclu_shell.cloud.rehearsal import Rehearsal
 
 # Longer lines are hard to read, however wide a terminal is.
 _WIDEST = 118
@@ -54,6 +55,8 @@ class Context:
     confirm: Callable[[str], bool] | None = None
     # None anywhere but at the prompt.
     prompt: Prompt | None = None
+    # None but in a dry run.
+    open_rehearsal: Callable[[], "Rehearsal"] | None = None
     # Whether the answer is for a program (-o json).
     is_data: bool = False
 
@@ -61,6 +64,12 @@ class Context:
     def cloud(self) -> "Cloud":
         """The cloud of this session."""
         return self.open_cloud()
+
+    @property
+    def rehearsal(self) -> "Rehearsal":
+        """The cloud of a dry run: what it has so far is kept in mind, and nothing is changed."""
+        assert self.open_rehearsal is not None
+        return self.open_rehearsal()
 
     def need_text(self, what: str) -> None:
         """Raise if the answer is for a program, which could not tell what a guest writes from the rest."""
@@ -79,6 +88,8 @@ class Command:
     group: Group = Group.MORE
     # The script that a line runs, where it does.
     script: Callable[[argparse.Namespace], Script] | None = None
+    # What it does in a dry run, where it would change something: it tells what, and has the same errors.
+    rehearse: Callable[[Context, argparse.Namespace], Iterable[Result]] | None = None
     # What it tells a program (`PLURAL` or `KIND` of records): all together, where it answers a question; or, where
     # there is no such document, one by one as things happen.
     document: tuple[str, ...] | None = None

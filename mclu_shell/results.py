@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from mclu_shell.errors import MCluError
 from mclu_shell.script import Script
 
 if TYPE_CHECKING:
+    from mclu_shell.cloud.planned import Planned
     from mclu_shell.records import Record
     from mclu_shell.terminal import Terminal
 
@@ -62,6 +64,16 @@ class Handover:
 
     what: str
     run: Callable[["Terminal"], None]
+
+
+def would(planned: "Planned | MCluError") -> Text | MCluError:
+    """What a dry run tells of one thing that would be done, or would go wrong."""
+    if isinstance(planned, MCluError):
+        return planned
+    # Only a dry run needs it.
+    from mclu_shell.records.planned import planned_record
+
+    return Text(str(planned), data=partial(planned_record, planned))
 
 
 # A command yields these as it goes; an error among them is told, makes the exit status 1, and ends nothing.

@@ -98,3 +98,8 @@ def promised() -> set[tuple[str, str]]:
     """Return each command with each kind of record that its module says it answers with."""
     loaded = [load_command(name) for name in command_names()]
     return {(command.name, kind) for command in loaded for kind in (*(command.document or ()), *command.lines)}
+
+
+def rehearsing() -> set[str]:
+    """Return the commands that tell a program what they would do."""
+    return {name for name in command_names() if load_command(name).rehearse and load_command(name).lines}

@@ -20,7 +20,7 @@ LEVELS = (
     {"session", "completion"},
     {"commands"},
     {"render_json"},
-    {"command", "render", "handovers"},
+    {"command", "render", "handovers", "dryrun", "usershell"},
     {"kinds", "results"},
     {"script"},
     {"aliases"},

@@ -17,7 +17,7 @@ from mclu_shell.records.error import error_record, word_of
 from mclu_shell.render_json import JSONRenderer
 from mclu_shell.results import Entry, Result, Row, Table, Text
 from mclu_shell.session import READER_GONE
-from tests.answers import Object, lines, plurals, promised, read, read_one
+from tests.answers import Object, lines, plurals, promised, read, read_one, rehearsing
 from tests.conftest import Answer, InProcess
 from tests.test_session import interrupt_when, unwritable
 
@@ -131,6 +131,42 @@ class TestEveryCommand:
         assert seen & set(lines()) <= {*wanted, "error"}
         # Those of 'help', and what it says at its end.
         assert Strict.headings == (7 if name == "help" else 0)
+
+
+class TestDryRun:
+    @pytest.mark.parametrize("name", sorted(rehearsing()))
+    def test_what_would_be_done_is_as_documented(
+        self, asked: InProcess, clouds: Callable[..., InProcess], name: str
+    ) -> None:
+        told, plain = clouds(renderer=Strict, is_dry=True), clouds(is_dry=True)
+        seen = set()
+        for line in LINES[name]:
+            if "console" in line:
+                continue
+            answer, words = told(line), plain(line)
+            assert (answer.status, answer.err) == (words.status, words.err), line
+            seen |= {one["kind"] for one in read(answer.out)}
+        # The simulated nodes have no screens to look at.
+        assert ("planned" in seen) == (name != "viewer")
+        assert seen <= {"planned", "error", "errors"}
+        assert Strict.headings == 0
+
+    def test_a_script_says_which_line_it_is(self, clouds: Callable[..., InProcess], tmp_path: Path) -> None:
+        told = clouds(renderer=JSONRenderer, is_dry=True)
+        answers = read(told.script(f"status ham1 > {tmp_path}/x\non ham1\n!rm -r x\nlist | cat\ndestroy web\n").out)
+        assert [(one["kind"], one.get("verb"), one.get("node"), one.get("line")) for one in answers] == [
+            ("status", None, None, None),
+            ("planned", f"write this to {tmp_path}/x", None, 1),
+            ("planned", "wake", "ham1", 2),
+            ("planned", "run in your shell", None, 3),
+            ("list", None, None, None),
+            ("planned", "hand this to your shell", None, 4),
+            ("planned", "destroy", "ham0", 5),
+            # What ham1 will have when it is up is not known.
+            ("error", None, None, 5),
+        ]
+        assert {one["file"] for one in answers if one["kind"] in ("planned", "error")} == {"x.mclu"}
+        assert not (tmp_path / "x").exists()
 
 
 class TestErrors:

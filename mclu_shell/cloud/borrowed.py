@@ -21,6 +21,7 @@ from mclu_shell.config import NodeConfig
 if TYPE_CHECKING:
     from mclu_shell.cloud.forward import Address, Duplex, Forward
     from mclu_shell.cloud.process import Completed, Process
+    from mclu_shell.cloud.wake import MagicPacket
 
 
 _PATIENCE_S = 1.0
@@ -102,9 +103,17 @@ class BorrowedAccess(Access):
         """Whether nothing answers at the machine's address."""
         return self._unopened().is_off(timeout_s)
 
+    def packet(self) -> "MagicPacket":
+        """What `wake` would send."""
+        return self._unopened().packet()
+
     def wake(self) -> None:
         """Ask the machine to switch on."""
         self._unopened().wake()
+
+    def need_power_off(self) -> None:
+        """Raise what speaks against it, over a connection of our own."""
+        self._opened().need_power_off()
 
     def power_off(self) -> None:
         """Tell the machine to switch off cleanly."""

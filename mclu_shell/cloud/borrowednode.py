@@ -32,22 +32,24 @@ class BorrowedNode(Node):
         """What a question to it will import: nothing, as long as the shell answers."""
         return () if self._borrowed.is_good else super().modules
 
-    def fetch_report(self) -> NodeReport:
+    def fetch_report(self, *, trusting: bool = False) -> NodeReport:
         """Its resources and all its guests."""
         since = self.memory.events
         report = self._have_asked({"question": "report"}, report_from_json)
         if report is None:
-            return super().fetch_report()
+            return super().fetch_report(trusting=trusting)
         self.memory.reported(report, since)
         return report
 
-    def fetch_guests(self, *, active: bool | None = None, addresses: bool = False) -> tuple[Guest, ...]:
+    def fetch_guests(
+        self, *, active: bool | None = None, addresses: bool = False, trusting: bool = False
+    ) -> tuple[Guest, ...]:
         """Its guests: running, not running, or (None) all; their addresses, where known, cost some calls more."""
         since = self.memory.events
         question = {"question": "guests", "active": active, "addresses": addresses}
         guests = self._have_asked(question, guests_from_json)
         if guests is None:
-            return super().fetch_guests(active=active, addresses=addresses)
+            return super().fetch_guests(active=active, addresses=addresses, trusting=trusting)
         self.memory.listed(guests, active, since)
         return guests
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from mclu_shell.cloud.access import Access
 from mclu_shell.cloud.answers import with_answers
+from mclu_shell.cloud.guest import Guest, NodeReport
 from mclu_shell.cloud.memory import Listener
 from mclu_shell.cloud.node import Node
 from mclu_shell.cloud.ownways import OwnWays
@@ -33,7 +34,7 @@ class Cloud:
     def __init__(self, nodes: Iterable[Node], directory: RunDirectory, remembered: Config | None = None) -> None:
         """`remembered` is the configuration for which the snapshot is kept from one shell to the next."""
         self.nodes: tuple[Node, ...] = tuple(nodes)
-        self._directory = directory
+        self.directory = directory
         self._remembered = remembered
         self._life = contextlib.ExitStack()
         self._changing = threading.Lock()
@@ -68,6 +69,25 @@ class Cloud:
             return with_answers(outcomes, question, self.asker, self.nodes)
         return outcomes
 
+    def reach(self, nodes: Sequence[Node] | None = None) -> list[Outcome[Node, None]]:
+        """Whether the libvirt of nodes answers; the error says why not."""
+        return self.ask(lambda node: node.fetch(lambda _hypervisor: None), nodes)
+
+    def fetch_guests(
+        self, nodes: Sequence[Node] | None = None, *, active: bool | None = None
+    ) -> list[Outcome[Node, tuple[Guest, ...]]]:
+        """The guests of nodes: running, not running, or (None) all."""
+        return self.ask(lambda node: node.fetch_guests(active=active), nodes)
+
+    def fetch_reports(self, nodes: Sequence[Node] | None = None) -> list[Outcome[Node, NodeReport]]:
+        """What nodes have, and all their guests."""
+        return self.ask(lambda node: node.fetch_report(), nodes)
+
+    def spare(self) -> None:
+        """Let nothing be changed from now on."""
+        for node in self.nodes:
+            node.is_spared = True
+
     def recall(self) -> None:
         """Take over what an earlier shell knew of the nodes."""
         from mclu_shell.cloud.recollection import load, recollection_file
@@ -100,10 +120,10 @@ class Cloud:
             recorder = Recorder(lambda: self.snapshot, recollection_file(self._remembered))
             self._life.callback(recorder.close)
             listeners.append(lambda _before, _now: recorder.changed())
-            paths = socket_paths(self._remembered, self._directory.path)
+            paths = socket_paths(self._remembered, self.directory.path)
             # Without it, one-shots connect by themselves.
             with contextlib.suppress(OSError):
-                self._life.callback(Share(self._remembered, self._directory.path, paths, self.nodes).close)
+                self._life.callback(Share(self._remembered, self.directory.path, paths, self.nodes).close)
         listeners.append(partial(_if_seen, changed))
         for node in self.nodes:
             node.memory.listener = partial(_tell_all, tuple(listeners))
@@ -118,7 +138,7 @@ class Cloud:
             self._life.close()
         for node in self.nodes:
             node.close()
-        self._directory.remove()
+        self.directory.remove()
 
 
 def _tell_all(listeners: tuple[Listener, ...], before: NodeView, now: NodeView) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mclu_shell.cloud.forward import Address, Duplex, Forward
     from mclu_shell.cloud.hypervisor import Hypervisor
     from mclu_shell.cloud.process import Completed, Process
+    from mclu_shell.cloud.wake import MagicPacket
 
 T = TypeVar("T")
 
@@ -60,6 +61,8 @@ class Node:
         self._reported_at = -math.inf
         self._is_closed = False
         self._is_live = False
+        # In a dry run nothing may be changed: whatever tries to is a defect, and changes nothing all the same.
+        self.is_spared = False
         self.memory = NodeMemory(config.name)
         self.asked = Asked()
         # Set when something has happened that a look at the node would tell more of.
@@ -165,6 +168,7 @@ class Node:
 
     def change(self, action: Callable[["Hypervisor"], T], timeout_s: float = _CHANGE_TIMEOUT_S) -> T:
         """Have libvirt change something: like `fetch`, but never twice, and with more time."""
+        self._need_leave()
         deadline = time.monotonic() + timeout_s
         with self._turn(deadline), self._noted():
             self._look_after(deadline)
@@ -181,16 +185,27 @@ class Node:
 
     def change_guest(self, name: str, verb: str, uuid: str) -> None:
         """Do one of `Hypervisor.change`'s verbs to the guest of this UUID; NotFound if it is not there."""
+        self._need_leave()
         self.asked.guest(uuid, verb)
         self.change(lambda hypervisor: hypervisor.change(name, verb, uuid))
 
+    def _need_leave(self) -> None:
+        if self.is_spared:
+            raise AssertionError(f"a dry run was about to change {self.name}")
+
     def run(self, argv: Sequence[str], timeout_s: float = _RUN_TIMEOUT_S) -> "Completed":
         """Run a command on the machine, for as long as it is told."""
+        self._need_leave()
+        return self.look_with(argv, timeout_s)
+
+    def look_with(self, argv: Sequence[str], timeout_s: float = _RUN_TIMEOUT_S) -> "Completed":
+        """Run a command on the machine that changes nothing there."""
         self.fetch(lambda _hypervisor: None)
         return self._access.run(argv, timeout_s)
 
     def start(self, argv: Sequence[str]) -> "Process":
         """Start a command on the machine."""
+        self._need_leave()
         self.fetch(lambda _hypervisor: None)
         return self._access.start(argv)
 
@@ -299,14 +314,25 @@ class Node:
         if hypervisor is not None:
             hypervisor.close()
 
+    def packet(self) -> "MagicPacket":
+        """What `wake` would send; NodeFault if it can send nothing."""
+        return self._access.packet()
+
     def wake(self) -> None:
         """Ask it to switch on."""
+        self._need_leave()
         self._access.wake()
         self.asked.wake()
         self.attention.set()
 
+    def need_power_off(self) -> None:
+        """Raise what speaks against switching it off, whatever runs on it."""
+        self.fetch(lambda _hypervisor: None)
+        self._access.need_power_off()
+
     def power_off(self, timeout_s: float, stop: threading.Event) -> None:
         """Switch it off cleanly and wait until it is down; NodeFault if it is not in time."""
+        self._need_leave()
         deadline = time.monotonic() + timeout_s
         with self._lock, self._noted():
             if stop.is_set():

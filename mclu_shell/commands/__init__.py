@@ -32,6 +32,7 @@ def load_command(name: str, aliases: Iterable[str] = ()) -> Command:
         module.run,
         getattr(module, "GROUP", Group.MORE),
         getattr(module, "script", None),
+        getattr(module, "rehearse", None),
         getattr(module, "DOCUMENT", None),
         getattr(module, "LINES", ()),
     )

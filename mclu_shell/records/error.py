@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from mclu_shell.errors import ConfigError, Interrupted, MCluError, UsageError
-from mclu_shell.records import Record
+from mclu_shell.records import Record, position
 
 _WORD_BEGINS = re.compile("(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-_LINE = re.compile(r"(?:line |(.+):)(\d+)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +28,7 @@ class Error(Record):
 
 def error_record(error: MCluError, place: str = "") -> Error:
     """An error as a program sees it; `place` is FILE:LINE of the script that met it."""
-    file, line = _position(place or (error.place if isinstance(error, UsageError | ConfigError | Interrupted) else ""))
+    file, line = position(place or (error.place if isinstance(error, UsageError | ConfigError | Interrupted) else ""))
     if file is None and isinstance(error, ConfigError):
         file = error.place
     return Error(word_of(type(error)), error.place or None, error.fact, error.remedy or None, error.status, file, line)
@@ -38,8 +37,3 @@ def error_record(error: MCluError, place: str = "") -> Error:
 def word_of(kind: type[MCluError]) -> str:
     """The word for a kind of error: `NodeOff` is node-off, `UsageError` usage."""
     return "failed" if kind is MCluError else _WORD_BEGINS.sub("-", kind.__name__.removesuffix("Error")).lower()
-
-
-def _position(place: str) -> tuple[str | None, int | None]:
-    found = _LINE.fullmatch(place)
-    return (found[1], int(found[2])) if found else (None, None)
