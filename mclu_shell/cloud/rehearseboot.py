@@ -80,11 +80,20 @@ def _guest(node: Node, name: str, uuid: str, memory_bytes: int, vcpus: int) -> G
 
 
 def _planned(plan: BootPlan) -> Planned:
-    guest = plan.guest
-    size = f" ({format_size(plan.request.size_bytes)})" if plan.request.size_bytes else ""
+    guest, size_bytes = plan.guest, plan.request.size_bytes
+    size = f" ({format_size(size_bytes)})" if size_bytes else ""
     what = (plan.template.name, format_size(guest.memory_bytes), f"{guest.vcpus}vcpus", f"disk {guest.output}{size}")
     how = ", ".join((*what, *_ACCELERATED.get(plan.capabilities.virt_type, ())))
-    return Planned("boot", plan.node.name, guest.name, how)
+    return Planned(
+        "boot",
+        plan.node.name,
+        guest.name,
+        how,
+        path=guest.output,
+        memory_bytes=guest.memory_bytes,
+        vcpus=guest.vcpus,
+        size_bytes=size_bytes,
+    )
 
 
 def _unknown(
@@ -93,4 +102,12 @@ def _unknown(
     memory = format_size(found.memory_bytes)
     on = f"; if not, on {otherwise.node.name}" if otherwise else ""
     unknown = f"if it has room, and no guest {request.name!r}, which is not known before it is up{on}"
-    return Planned("boot", node.name, request.name, f"{template.name}, {memory}, {unknown}")
+    return Planned(
+        "boot",
+        node.name,
+        request.name,
+        f"{template.name}, {memory}, {unknown}",
+        memory_bytes=found.memory_bytes,
+        vcpus=request.vcpus,
+        size_bytes=request.size_bytes,
+    )

@@ -53,6 +53,4 @@ def _remains(rehearsal: Rehearsal, node: Node, guest: Guest, elsewhere: Elsewher
 
 def _planned(guest: Guest, remains: Remains, asked: str) -> Planned:
     how = f"{guest.state}, {format_size(remains.size_bytes)} on disk{asked}"
-    delete = [f"would delete {file} ({format_size(size)})" for file, size in remains.delete]
-    leave = [f"would keep {file} ({why})" for file, why in remains.leave]
-    return Planned("destroy", guest.node, guest.name, how, (*delete, *leave))
+    return Planned("destroy", guest.node, guest.name, how, delete=remains.delete, keep=remains.leave)

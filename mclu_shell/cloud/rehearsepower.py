@@ -28,7 +28,7 @@ def rehearse_on(rehearsal: Rehearsal, nodes: Sequence[Node], timeout_s: float | 
         rehearsal.wakes(node)
         though = "" if faults[node.name] else ", though it is on"
         how = f"a magic packet for {packet.mac} to {packet.broadcast} port {packet.port}{though}"
-        yield Planned("wake", node.name, how=how)
+        yield Planned("wake", node.name, how=how, mac=packet.mac)
     if timeout_s is not None:
         yield from _wait(rehearsal, woken, faults, timeout_s)
 
