@@ -10,6 +10,7 @@ import pytest
 from mclu_shell.cloud.cloud import Cloud
 from mclu_shell.command import Context
 from mclu_shell.commands import command_names, load_command
+from mclu_shell.errors import SSHRefused
 from tests.conftest import Answer, InProcess
 from tests.shell.terminal import Terminal
 
@@ -235,6 +236,30 @@ def test_files_that_would_be_gone_are_in_nobodys_way(clouds: Callable[..., InPro
     assert f"  would delete {image} (" in answer.out
     assert f"would boot ham0:new: mine, 64.0M, 4vcpus, disk {image}\n" in answer.out
     assert everything(real.cloud) == before
+
+
+@pytest.mark.parametrize("lines", ["boot mine new; destroy new", "destroy web"])
+def test_what_a_node_that_does_not_answer_holds_back_is_held_back(clouds: Callable[..., InProcess], lines: str) -> None:
+    real, dry = clouds(), clouds(is_dry=True)
+    for cloud in (real.cloud, dry.cloud):
+        cloud.nodes[1].fetch = refuse  # type: ignore[method-assign]
+    happened, planned = told(real(lines)), told(dry(lines))
+    assert (planned[0], planned[2]) == (happened[0], happened[2])
+    assert planned[0] == 1
+
+
+def refuse(*_given: object, **_options: object) -> None:
+    """Stand in for what a machine is asked that is there and does not let us in."""
+    raise SSHRefused("ssh: permission denied for root", place="ham1")
+
+
+def test_guests_that_would_have_been_made_are_told_in_their_order(dry: InProcess) -> None:
+    answer = dry("boot mine a; boot mine z; destroy --yes '*'")
+    assert [line.split(":")[1] for line in answer.out.splitlines()[2:]] == ["a", "db", "web", "z"]
+
+
+def test_no_node_that_comes_up_has_what_would_have_been_made(dry: InProcess) -> None:
+    assert dry("boot mine new; on ham1 --wait; destroy new").err == ""
 
 
 def test_a_node_that_would_be_off_is(dry: InProcess) -> None:

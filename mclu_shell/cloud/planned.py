@@ -9,9 +9,9 @@ from mclu_shell.units import format_size
 class Planned:
     """What a line would do: `verb` as one says it, to which node or guest, and how, in words.
 
-    The rest is for programs, as far as there is such: `path` is the file that would be written, `memory_bytes`,
-    `vcpus` and `size_bytes` (its disk's) are those of a new guest, `mac` is the one that a packet would name. What would be
-    deleted, with sizes in bytes, and what kept, with the reason, is told to everybody.
+    Programs have `path` (the file that would be written), `memory_bytes`, `vcpus`, `size_bytes` (of a new guest and its
+    disk), and `mac` (which a packet would name); everybody is told what would be deleted, with sizes in bytes, and what
+    would be kept, with the reason.
     """
 
     verb: str
