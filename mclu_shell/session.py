@@ -153,8 +153,8 @@ class Session:
         finally:
             self._scripts.pop()
         if status == INTERRUPTED and len(lines) > 1:
-            rest = len(lines) - len(begun)
-            told = f"interrupted; commands done before: {len(begun) - 1}, not begun: {rest}"
+            rest, done = len(lines) - len(begun), "told" if self.is_dry else "done"
+            told = f"interrupted; commands {done} before: {len(begun) - 1}, not begun: {rest}"
             self.renderer.error(Interrupted(told, place=f"{script.name}:{begun[-1].number}"))
         return status
 

@@ -13,6 +13,7 @@ from mclu_shell.commands import command_names, load_command
 from mclu_shell.errors import SSHRefused
 from tests.conftest import Answer, InProcess
 from tests.shell.terminal import Terminal
+from tests.test_session import interrupt_when
 
 TEMPLATE = """\
 #!/bin/sh
@@ -325,6 +326,17 @@ def test_a_node_that_nobody_waits_for_is_still_off(dry: InProcess) -> None:
     assert answer.out.splitlines()[-1].startswith("would boot ham1:new: mine, 64.0M, if it has room")
 
 
+def test_an_interrupted_script_does_not_say_that_anything_was_done(
+    clouds: Callable[..., InProcess], tmp_path: Path
+) -> None:
+    hanging = tmp_path / "hanging.template"
+    hanging.write_text(TEMPLATE.replace("echo hello", f"echo hello; touch {tmp_path}/began; sleep 20"))
+    hanging.chmod(0o755)
+    interrupt_when((tmp_path / "began").exists)
+    answer = clouds(is_dry=True).script("on ham1\nboot hanging new\noff ham1\n")
+    assert (answer.status, answer.err) == (130, "mclu: x.mclu:2: interrupted; commands told before: 1, not begun: 1\n")
+
+
 # What leaves mclu
 
 
@@ -357,6 +369,12 @@ def test_no_packet_is_sent(clouds: Callable[..., InProcess]) -> None:
     assert answer.status == 1
     assert "would wake ham1: a magic packet for 74:d4:35:51:ab:87 to 127.0.0.1 port 9" in answer.out
     assert answer.err == "mclu: ham0: no mac= in mclu.conf, so it cannot be woken\n"
+
+
+def test_a_node_is_on_also_if_it_does_not_let_us_in(clouds: Callable[..., InProcess], closed_port: int) -> None:
+    way = f"broadcast=127.0.0.1 address=127.0.0.1 port={closed_port}"
+    answer = clouds(f"[nodes]\nham0 mac=74:d4:35:51:ab:86 {way}", is_dry=True)("on ham0")
+    assert answer.out == "would wake ham0: a magic packet for 74:d4:35:51:ab:86 to 127.0.0.1 port 9, though it is on\n"
 
 
 @pytest.mark.parametrize("where", ["127.0.0.1:x", "240.0.0.1"])
