@@ -2,6 +2,8 @@
 
 import re
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -393,6 +395,18 @@ def test_this_machine_is_neither_woken_nor_switched_off(clouds: Callable[..., In
 
 
 # The doors
+
+
+def test_a_real_run_loads_nothing_of_it() -> None:
+    code = (
+        "import sys; from mclu_shell.cli import main; from mclu_shell.commands import command_names, load_command\n"
+        "for name in command_names(): load_command(name)\n"
+        "main(['--demo', '-c', 'shutdown web; destroy web; off ham0']); print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    *answers, modules = done.stdout.splitlines()
+    assert answers == ["ham0:web shut down", "ham0:web destroyed"]
+    assert [name for name in modules.split() if re.search(r"rehears|dryrun|records\.planned", name)] == []
 
 
 @pytest.mark.parametrize("option", ["-n", "--dry-run"])

@@ -7,9 +7,10 @@ from mclu_shell.cloud.destroy import Elsewhere, Gone, Remains, ask_elsewhere, fi
 from mclu_shell.cloud.guest import Guest
 from mclu_shell.cloud.guestfiles import Definition
 from mclu_shell.cloud.node import Node
+from mclu_shell.cloud.notknown import NotKnown
 from mclu_shell.cloud.parallel import gather
 from mclu_shell.cloud.planned import Planned
-from mclu_shell.cloud.rehearsal import NotKnown, Rehearsal
+from mclu_shell.cloud.rehearsal import Rehearsal
 from mclu_shell.errors import MCluError
 from mclu_shell.units import format_size
 

@@ -16,7 +16,6 @@ from mclu_shell.cloud.guests import find_guest
 from mclu_shell.cloud.lifecycle import need_active
 from mclu_shell.cloud.planned import Planned
 from mclu_shell.command import Context, Group, Parser
-from mclu_shell.dryrun import need_writable
 from mclu_shell.handovers import console_of
 from mclu_shell.results import Result, would
 
@@ -40,6 +39,9 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
 
 def rehearse(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """Which console would take the terminal."""
+    # Only a dry run needs it.
+    from mclu_shell.dryrun import need_writable
+
     context.need_text("console")
     node, guest = find_guest(context.rehearsal, args.guest)
     need_active(node, guest)
