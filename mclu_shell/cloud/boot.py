@@ -18,6 +18,7 @@ from mclu_shell.cloud.namelock import holding_name, settle_rivals
 from mclu_shell.cloud.node import Node
 from mclu_shell.cloud.parallel import Outcome
 from mclu_shell.cloud.placement import Room, choose
+from mclu_shell.cloud.seriallog import log_path
 from mclu_shell.cloud.template import Template, custom_xml
 from mclu_shell.cloud.undo import all_or_nothing
 from mclu_shell.errors import LibvirtFault, MCluError, NodeFault, NodeOff, Refused, UsageError
@@ -160,6 +161,7 @@ def _specify(node: Node, report: NodeReport, template: Template, request: BootRe
         mac="52:54:00:" + ":".join(f"{byte:02x}" for byte in secrets.token_bytes(3)),
         network=_network(node),
         kernel_arguments=template.kernel_arguments,
+        serial_log=log_path(node, request.name),
     )
 
 
@@ -194,7 +196,9 @@ def _make(
     with building(node, template.path, guest, environment, progress) as build:
         if own_xml is None:
             _need_disk(node, guest, build.made.files)
-        complete = replace(guest, files=build.made.files)
+        # What a template describes itself may have a log of its own.
+        serial_log = guest.serial_log if own_xml is None else ""
+        complete = replace(guest, files=build.made.files, serial_log=serial_log)
         progress(f"starting on {node.name}")
         with all_or_nothing(node, complete):
             with _step("defined"):

@@ -7,6 +7,7 @@ from contextlib import suppress
 from mclu_shell.cloud.guest import Guest, is_active_state
 from mclu_shell.cloud.guests import to_type
 from mclu_shell.cloud.node import Node
+from mclu_shell.cloud.seriallog import mark_reboot
 from mclu_shell.errors import LibvirtFault, MCluError, NotFound, Refused
 from mclu_shell.units import format_duration
 
@@ -33,6 +34,7 @@ def reboot(node: Node, guest: Guest, *, hard: bool) -> None:
     if guest.state == _PAUSED and not hard:
         # libvirt would take the request, and nothing come of it.
         raise _paused(node, guest, "--hard resets it")
+    mark_reboot(node, guest.name)
     _change(node, guest, "reset" if hard else "reboot")
 
 
