@@ -46,25 +46,35 @@ class Seen:
     remedy: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """A guest that is meant; `found` is None as long as the node that may have it is not there."""
+
+    name: str
+    found: tuple[Node, Guest] | None = None
+
+
 _Look = Callable[[Node, Guest], Seen]
 
 
-def name_guests(cloud: "Cloud", patterns: Sequence[str], faults: list[MCluError]) -> list[str]:
-    """The guests that are meant, as `HOST:GUEST`; as it was typed, where its node may still be coming up.
+def find_awaited(cloud: "Cloud", patterns: Sequence[str], faults: list[MCluError]) -> list[Awaited]:
+    """The guests that are meant, each once, as `find_guests` does it; also those whose nodes may still be coming up.
 
-    Otherwise as `find_guests`: wildcards mean what is there now.
+    Wildcards mean what is there now.
     """
-    names: list[str] = []
+    awaited: dict[str, Awaited] = {}
     for pattern in patterns:
         try:
             found = find_guests(cloud, [pattern], faults=faults)
         except MCluError as error:
             if not _may_come(cloud, pattern, error):
                 raise
-            names.append(pattern)
+            awaited[pattern] = Awaited(pattern)
         else:
-            names += [f"{node.name}:{guest.name}" for node, guest in found]
-    return list(dict.fromkeys(names))
+            for node, guest in found:
+                name = f"{node.name}:{guest.name}"
+                awaited[name] = Awaited(name, (node, guest))
+    return list(awaited.values())
 
 
 def _may_come(cloud: "Cloud", name: str, error: MCluError) -> bool:
@@ -77,9 +87,9 @@ def _may_come(cloud: "Cloud", name: str, error: MCluError) -> bool:
     return isinstance(error, NodeFault) or (isinstance(error, NotFound) and is_awaited)
 
 
-def wait_for_guest(cloud: "Cloud", name: str, wanted: Wanted, patience: Patience) -> tuple[str, str]:
+def wait_for_guest(cloud: "Cloud", awaited: Awaited, wanted: Wanted, patience: Patience) -> tuple[str, str]:
     """Wait until a guest is as wanted: its full name, and how it is then; MCluError why it is not."""
-    node, guest = _find(cloud, name, patience)
+    node, guest = awaited.found or _find(cloud, awaited.name, patience)
     with patience.bell() as bell:
         watch = partial(_watch, node, guest, patience, bell)
         words = watch(_off if wanted.state == "off" else _running)

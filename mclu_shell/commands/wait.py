@@ -76,18 +76,18 @@ def _wait_for_nodes(context: Context, goal: Goal, timeout_s: float) -> Iterator[
 def _wait_for_guests(context: Context, goal: Goal, timeout_s: float) -> Iterator[Result]:
     # What it needs takes some milliseconds to import, and nodes are waited for without it.
     from mclu_shell.cloud.patience import Patience
-    from mclu_shell.cloud.waiting import Wanted, name_guests, wait_for_guest
+    from mclu_shell.cloud.waiting import Wanted, find_awaited, wait_for_guest
 
     faults: list[MCluError] = []
     patience = Patience(timeout_s)
-    names = name_guests(context.cloud, goal.names, faults)
+    waiting = find_awaited(context.cloud, goal.names, faults)
     wanted = Wanted(goal.state, goal.pattern)
     try:
-        context.notify(_progress(names, goal))
-        for outcome in each(list(names), lambda name: wait_for_guest(context.cloud, name, wanted, patience)):
-            names.remove(outcome.item)
+        context.notify(_progress([one.name for one in waiting], goal))
+        for outcome in each(list(waiting), lambda one: wait_for_guest(context.cloud, one, wanted, patience)):
+            waiting.remove(outcome.item)
             yield outcome.error or Entry(*outcome.unwrap(), tone="quiet" if goal.state == "off" else "good")
-            context.notify(_progress(names, goal))
+            context.notify(_progress([one.name for one in waiting], goal))
     finally:
         patience.end()
     yield from faults
