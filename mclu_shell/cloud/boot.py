@@ -197,7 +197,7 @@ def _make(
         if own_xml is None:
             _need_disk(node, guest, build.made.files)
         # What a template describes itself may have a log of its own.
-        serial_log = guest.serial_log if own_xml is None else ""
+        serial_log = guest.serial_log if own_xml is None and build.made.is_logged else ""
         complete = replace(guest, files=build.made.files, serial_log=serial_log)
         progress(f"starting on {node.name}")
         with all_or_nothing(node, complete):

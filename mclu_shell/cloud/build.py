@@ -28,7 +28,7 @@ _SCRIPT = r"""
 exec 2>&1
 set -u
 umask 077
-word=$1 output=$2 length=$3 uuid=$4 uri=$5
+word=$1 output=$2 length=$3 uuid=$4 uri=$5 log=$6
 images=${output%/*} file=${output##*/}
 claim=$images/.mclu-${file%.*}.building
 # When the connection goes, sshd sends a hang-up, and nobody reads what is said: neither may end the cleaning up.
@@ -95,6 +95,8 @@ for file in "$output" "$output".*; do
     # Only a file, or a link to wherever the disk is, can be deleted with the guest.
     if [ -f "$file" ] || [ -L "$file" ]; then say file "$file"; elif [ -e "$file" ]; then give_up unfit "$file"; fi
 done
+# libvirt makes the directory for its own logs, but only after it has needed it for this one.
+if [ -n "$log" ]; then mkdir -p "${log%/*}" 2>/dev/null; [ ! -d "${log%/*}" ] || say logged; fi
 say ready
 await $reader
 if [ "$(cat "$work/answer" 2>/dev/null)" != keep ]; then
@@ -116,10 +118,14 @@ _CLEAN_UP_S = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """What a build made on a node: the disk and the files beside it; and what it noted for the user."""
+    """What a build made on a node: the disk and the files beside it; and what it noted for the user.
+
+    `is_logged` says whether the guest's log can be where it should.
+    """
 
     files: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    is_logged: bool = False
 
 
 class Build:
@@ -156,6 +162,7 @@ def building(
     word = f"@{secrets.token_hex(8)}"
     argv = ["env", *(f"{key}={value}" for key, value in environment.items())]
     argv += ["sh", "-c", _SCRIPT, "mclu-build", word, guest.output, str(len(script)), guest.uuid, node.config.uri]
+    argv.append(guest.serial_log)
     process = node.start(argv)
     with _cleaned_up(node, process, guest, progress):
         process.send(script)
@@ -200,6 +207,7 @@ def _follow(node: Node, process: Process, word: str, guest: GuestSpec, progress:
     files: list[str] = []
     notes: list[str] = []
     tail: deque[str] = deque(maxlen=_TAIL_LINES)
+    is_logged = False
     for line in process.lines():
         said, _, rest = line.removeprefix(f"{word} ").partition(" ")
         if not line.startswith(f"{word} "):
@@ -207,8 +215,10 @@ def _follow(node: Node, process: Process, word: str, guest: GuestSpec, progress:
             progress(line)
         elif said == "file":
             files.append(rest)
+        elif said == "logged":
+            is_logged = True
         elif said == "ready":
-            return Built(tuple(files), _some(notes))
+            return Built(tuple(files), _some(notes), is_logged)
         elif said != "started":
             raise _fault(node, said, rest, tail)
     raise LinkLost("the connection was lost during the build", place=node.name, remedy=_what_may_be_left(guest))
