@@ -50,7 +50,8 @@ def wait_until_on(node: Node, timeout_s: float, stop: threading.Event, *, wakes:
 def _not_on(node: Node) -> NodeFault | None:
     """None once libvirt answers, else what a node that is starting shows; other faults are raised."""
     try:
-        node.fetch(lambda _hypervisor: None)
+        # That a node has just answered is not enough: it may be going down.
+        node.fetch(lambda hypervisor: hypervisor.ping())
     except (NodeOff, SSHSilent, LibvirtDown, LinkLost, Unreachable, Busy) as fault:
         # Unreachable too: a name that the node itself announces (mDNS, DHCP) is not known before it is up.
         return fault

@@ -146,3 +146,21 @@ def test_a_guest_of_a_node_that_was_just_woken_is_waited_for(demo: InProcess) ->
     demo.cloud.nodes[1].asked.wake()
     answer = demo("wait guest nope running --timeout 0.1")
     assert answer.err.startswith("mclu: no such guest 'nope' (ham1, ham2, ham3 are off), and nope was waited for 0.1 s")
+
+
+_WITH_CARD = """
+<domain type='test'><name>net</name><memory unit='MiB'>64</memory><os><type>hvm</type></os>
+  <devices><interface type='bridge'><source bridge='br0'/></interface></devices>
+</domain>
+"""
+
+
+def test_an_address_and_an_sshd_there(demo: InProcess) -> None:
+    node = demo.cloud.nodes[0]
+    node.change(lambda hypervisor: hypervisor.define(_WITH_CARD))
+    assert demo("start net").status == 0
+    answer = demo("wait guest net ip")
+    assert (answer.status, answer.out.startswith("ham0:net 192.168."), answer.err) == (0, True, "")
+    answer = demo("wait guest net ssh --timeout 0.1")
+    assert answer.status == 1
+    assert answer.err.startswith("mclu: ham0: net has no sshd that answers at 192.168.")
