@@ -1,8 +1,8 @@
 """Wait until nodes or guests are as they should be, so that a script can go on from there.
 
-A node is on when libvirt answers on it; 'on', 'off' may be left out for 'on'. A guest is waited for until it is
-running, off, has an address (ip), has an sshd that answers there (ssh, seen from its node), or has written on its
-serial console a line in which REGEX is found (console REGEX): since it was started, or mclu has told it to reboot.
+NAME… is followed by what is waited for. Nodes: 'on', which can be left out (libvirt answers there), or 'off'. Guests:
+'running', 'off', 'ip' (it has an address), 'ssh' (an sshd answers there, seen from the guest's node), or 'console' and a
+regular expression, for a line on its serial console since it was started, or since mclu has told it to reboot.
 Wildcards mean what is there now, and all of it has to get there. What cannot come any more ends the waiting at once:
 a guest that has gone, or that stops before it has written that; a node that goes off with its guests.
 
@@ -39,10 +39,10 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "goal",
         nargs="+",
-        metavar="NAME… STATE",
+        metavar="NAME",
         type=GOAL,
         action=ReadGoal,
-        help="nodes [on|off], or guests running|off|ip|ssh|console REGEX",
+        help="nodes [on|off], or [HOST:]GUEST… running|off|ip|ssh|console REGEX",
     )
     parser.add_argument(
         "--timeout",
@@ -97,4 +97,4 @@ def _progress(names: Sequence[str], goal: Goal) -> str:
     if not names:
         return ""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f"waiting for {', '.join(names[:_SHOWN])}{more}: {goal}"
+    return f"waiting for {', '.join(names[:_SHOWN])}{more} {goal}"

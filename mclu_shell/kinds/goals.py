@@ -11,6 +11,13 @@ from mclu_shell.kinds import GUEST, NODE, Candidate, Kind, Spot
 _NODE_STATES = ("on", "off")
 _GUEST_STATES = ("running", "off", "ip", "ssh")
 _CONSOLE = "console"
+_WORDS = {
+    "on": "to be on",
+    "off": "to be off",
+    "running": "to run",
+    "ip": "to have an address",
+    "ssh": "to have an sshd that answers",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +29,7 @@ class Goal:
     pattern: re.Pattern[str] | None = None
 
     def __str__(self) -> str:
-        return f"{self.state} '{self.pattern.pattern}'" if self.pattern else self.state
+        return f"to write '{self.pattern.pattern}' on the console" if self.pattern else _WORDS[self.state]
 
 
 class ReadGoal(argparse.Action):
