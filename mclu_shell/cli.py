@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import sys
+from functools import partial
 from io import TextIOWrapper
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
@@ -27,6 +28,10 @@ A script (FILE.mclu, or '-' for standard input) holds one command a line."""
 
 
 class _Parser(argparse.ArgumentParser):
+    def format_help(self) -> str:
+        self.formatter_class = argparse.RawDescriptionHelpFormatter
+        return super().format_help()
+
     def error(self, message: str) -> NoReturn:
         raise UsageError(message, remedy="see 'mclu --help'")
 
@@ -46,13 +51,15 @@ def _parser() -> argparse.ArgumentParser:
         usage="mclu [OPTION…] [COMMAND [ARG…] | FILE.mclu [ARG…] | - [ARG…]]",
         description=_ABOUT,
         epilog=_MORE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        # As in command.py: it would import shutil for each argument that is added.
+        formatter_class=partial(argparse.RawDescriptionHelpFormatter, width=80),
         allow_abbrev=False,
     )
     add = parser.add_argument
     add("-f", "--config-file", metavar="FILE", help="configuration instead of $MCLU_CONFIG, ~/.config/mclu/mclu.conf "
         "or /etc/mclu.conf")  # fmt: skip
     add("-c", dest="lines", metavar="LINE", action="append", help="run commands separated by ';' or newlines")
+    add("-n", "--dry-run", action="store_true", help="look at the nodes, tell what would be done, and change nothing")
     add("--check", action="store_true", help="tell what is wrong with a script, and run nothing")
     add("-k", "--keep-going", action="store_true", help="go on after a failure, and report it at the end")
     add("-v", "--verbose", action="store_true", help="debugging messages: every remote call with its duration")
@@ -120,7 +127,13 @@ def _session(options: argparse.Namespace) -> "Session":
     if options.verbose:
         _log_to_stderr()
     renderer = Renderer(color=_color(options.color))
-    return Session(lambda: _cloud(options), renderer, keep_going=options.keep_going, verbose=options.verbose)
+    return Session(
+        lambda: _cloud(options),
+        renderer,
+        keep_going=options.keep_going,
+        verbose=options.verbose,
+        is_dry=options.dry_run,
+    )
 
 
 def _color(wanted: str) -> str:

@@ -19,7 +19,7 @@ LEVELS = (
     {"shell"},
     {"session", "completion"},
     {"commands"},
-    {"command", "render", "handovers"},
+    {"command", "render", "handovers", "dryrun", "usershell"},
     {"kinds", "results"},
     {"script"},
     {"aliases"},

@@ -63,8 +63,7 @@ def _run_loop() -> None:
             libvirt.virEventRunDefaultImpl()
 
 
-# A connection that was opened before there is a loop never hears of events.
-libvirt.virEventRegisterDefaultImpl()
+libvirt.virEventRegisterDefaultImpl()  # A connection that was opened before hears of no event.
 threading.Thread(target=_run_loop, name="libvirt events", daemon=True).start()
 
 
@@ -276,8 +275,8 @@ class Hypervisor:
     def note(self, name: str, xml: str, namespace: str) -> None:
         """Keep an element in a running guest's metadata, for as long as it runs, in place of one of its namespace."""
         with self._call("setMetadata"):
-            kind, live = libvirt.VIR_DOMAIN_METADATA_ELEMENT, libvirt.VIR_DOMAIN_AFFECT_LIVE
-            self._of(name, lambda domain: domain.setMetadata(kind, xml, "mclu", namespace, live))
+            how = (libvirt.VIR_DOMAIN_METADATA_ELEMENT, xml, "mclu", namespace, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+            self._of(name, lambda domain: domain.setMetadata(*how))
 
     def open_console(self, name: str, *, force: bool) -> "ConsoleStream":
         """The first console of a guest; `force` takes it away from whoever has it."""

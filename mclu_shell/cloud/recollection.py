@@ -12,7 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mclu_shell.cloud.guest import Guest, NodeInfo
+from mclu_shell.cloud.guest import NodeInfo
+from mclu_shell.cloud.spoken import guests_as_json, guests_from_json
 from mclu_shell.cloud.state import NodeState, NodeView, Phase, Snapshot
 from mclu_shell.config import Config
 
@@ -36,17 +37,18 @@ def config_identity(config: Config) -> str:
 def save(snapshot: Snapshot, file: Path) -> None:
     """Keep what is known; where that cannot be written, nothing is lost but time."""
     nodes = [
-        {"name": view.name, "seen_at": view.seen_at, "info": view.info and asdict(view.info), "guests": _guests(view)}
+        {
+            "name": view.name,
+            "seen_at": view.seen_at,
+            "info": view.info and asdict(view.info),
+            "guests": guests_as_json(view.guests),
+        }
         for view in snapshot.nodes
         if view.seen_at is not None
     ]
     if nodes:
         with contextlib.suppress(OSError):
             _replace(file, json.dumps({"format": _FORMAT, "nodes": nodes}))
-
-
-def _guests(view: NodeView) -> list[dict[str, Any]]:
-    return [asdict(guest) for guest in view.guests]
 
 
 def _replace(file: Path, text: str) -> None:
@@ -72,9 +74,9 @@ def load(file: Path) -> tuple[NodeView, ...]:
 
 
 def _view(node: dict[str, Any]) -> NodeView:
-    guests = tuple(Guest(**{**guest, "addresses": tuple(guest["addresses"])}) for guest in node["guests"])
     info = NodeInfo(**node["info"]) if node["info"] else None
-    return NodeView(node["name"], NodeState(Phase.UNSEEN, time.monotonic()), guests, info, float(node["seen_at"]))
+    state = NodeState(Phase.UNSEEN, time.monotonic())
+    return NodeView(node["name"], state, guests_from_json(node["guests"]), info, float(node["seen_at"]))
 
 
 class Recorder:

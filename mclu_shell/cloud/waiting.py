@@ -13,6 +13,7 @@ from mclu_shell.cloud.guests import find_guest, find_guests, parse_guest
 from mclu_shell.cloud.node import Node
 from mclu_shell.cloud.patience import Patience
 from mclu_shell.cloud.sshbanner import fetch_banner
+from mclu_shell.cloud.state import Phase
 from mclu_shell.errors import Busy, LibvirtDown, MCluError, NodeFault, NotFound, SSHRefused
 from mclu_shell.units import format_duration
 
@@ -83,7 +84,7 @@ def _may_come(cloud: "Cloud", name: str, error: MCluError) -> bool:
     if parsed.is_wildcard or isinstance(error, SSHRefused):
         return False
     nodes = cloud.match([parsed.host]) if parsed.host else cloud.nodes
-    is_awaited = any(node.asked.for_waking() and not node.is_connected for node in nodes)
+    is_awaited = any(node.asked.for_waking() and node.view.state.phase != Phase.ON for node in nodes)
     return isinstance(error, NodeFault) or (isinstance(error, NotFound) and is_awaited)
 
 

@@ -27,4 +27,5 @@ def load_command(name: str, aliases: Iterable[str] = ()) -> Command:
     module = import_module(f"{__name__}.{name.replace('-', '_')}")
     group = getattr(module, "GROUP", Group.MORE)
     script = getattr(module, "script", None)
-    return Command(name, module.__doc__ or "", module.add_arguments, module.run, group, script)
+    rehearse = getattr(module, "rehearse", None)
+    return Command(name, module.__doc__ or "", module.add_arguments, module.run, group, script, rehearse)

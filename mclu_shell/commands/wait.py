@@ -1,7 +1,7 @@
 """Wait until nodes or guests are as they should be, so that a script can go on from there.
 
 NAME… is followed by what is waited for. Nodes: 'on', which can be left out (libvirt answers there), or 'off'. Guests:
-'running', 'off', 'ip' (it has an address), 'ssh' (an sshd answers there, seen from the guest's node), or 'console' and a
+'running', 'off', 'ip' (it has an address), 'ssh' (an sshd answers there, seen from its node), 'console' and a
 regular expression, for a line on its serial console since it was started, or since mclu has told it to reboot.
 Wildcards mean what is there now, and all of it has to get there. What cannot come any more ends the waiting at once:
 a guest that has gone, or that stops before it has written that; a node that goes off with its guests.
@@ -17,12 +17,15 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from mclu_shell import kinds
+from mclu_shell.cloud.guests import find_guests
 from mclu_shell.cloud.node import Node
 from mclu_shell.cloud.parallel import each
+from mclu_shell.cloud.planned import Planned
 from mclu_shell.cloud.power import wait_for_nodes, wait_until_off, wait_until_on
+from mclu_shell.cloud.rehearsepower import rehearse_wait
 from mclu_shell.command import Context, Group, Parser
 from mclu_shell.kinds.goals import GOAL, Goal, ReadGoal
-from mclu_shell.results import Entry, Result
+from mclu_shell.results import Entry, Result, would
 from mclu_shell.units import format_duration
 
 if TYPE_CHECKING:
@@ -58,6 +61,20 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     if args.what == "node":
         return _wait_for_nodes(context, args.goal, args.timeout)
     return _wait_for_guests(context, args.goal, args.timeout)
+
+
+def rehearse(context: Context, args: argparse.Namespace) -> Iterator[Result]:
+    """A line for each node or guest that would be waited for."""
+    rehearsal, goal = context.rehearsal, args.goal
+    if args.what == "node":
+        on = goal.state == "on"
+        yield from map(would, rehearse_wait(rehearsal, rehearsal.match(goal.names), args.timeout, on=on))
+        return
+    rehearsal.lets_time_pass()
+    faults: list[MCluError] = []
+    for node, guest in find_guests(rehearsal, goal.names, faults=faults):
+        yield would(Planned("wait for", node.name, guest.name, f"{goal}, at most {format_duration(args.timeout)}"))
+    yield from faults
 
 
 def _wait_for_nodes(context: Context, goal: Goal, timeout_s: float) -> Iterator[Result]:
