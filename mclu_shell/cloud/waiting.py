@@ -14,7 +14,18 @@ from mclu_shell.cloud.node import Node
 from mclu_shell.cloud.patience import Patience
 from mclu_shell.cloud.sshbanner import fetch_banner
 from mclu_shell.cloud.state import Phase
-from mclu_shell.errors import Busy, LibvirtDown, MCluError, NodeFault, NotFound, SSHRefused
+from mclu_shell.errors import (
+    Busy,
+    LibvirtDown,
+    LinkLost,
+    MCluError,
+    NodeFault,
+    NodeOff,
+    NotFound,
+    SSHFault,
+    SSHRefused,
+    Unreachable,
+)
 from mclu_shell.units import format_duration
 
 if TYPE_CHECKING:
@@ -91,6 +102,13 @@ def _may_come(cloud: "Cloud", name: str, error: MCluError) -> bool:
 def wait_for_guest(cloud: "Cloud", awaited: Awaited, wanted: Wanted, patience: Patience) -> tuple[str, str]:
     """Wait until a guest is as wanted: its full name, and how it is then; MCluError why it is not."""
     node, guest = awaited.found or _find(cloud, awaited.name, patience)
+    try:
+        return f"{node.name}:{guest.name}", _wait(node, guest, wanted, patience)
+    except (NodeOff, LinkLost, SSHFault, Unreachable) as fault:
+        raise fault.retold(fact=f"{fault.fact}, while {guest.name} was waited for") from fault
+
+
+def _wait(node: Node, guest: Guest, wanted: Wanted, patience: Patience) -> str:
     with patience.bell() as bell:
         watch = partial(_watch, node, guest, patience, bell)
         words = watch(_off if wanted.state == "off" else _running)
@@ -99,7 +117,7 @@ def wait_for_guest(cloud: "Cloud", awaited: Awaited, wanted: Wanted, patience: P
                 words = watch(partial(_heard, ear, wanted.pattern.pattern))
         elif wanted.state in _SOUGHT:
             words = watch(_SOUGHT[wanted.state], _FIRST_LOOK_S)
-    return f"{node.name}:{guest.name}", words
+    return words
 
 
 def _find(cloud: "Cloud", name: str, patience: Patience) -> tuple[Node, Guest]:
@@ -144,8 +162,6 @@ def _try(look: _Look, node: Node, guest: Guest) -> Seen:
     except (LibvirtDown, Busy) as fault:
         # The machine is there, and the guest with it.
         return Seen(f"cannot be asked for ({fault.fact})", remedy=fault.remedy)
-    except NodeFault as fault:
-        raise fault.retold(fact=f"{fault.fact}, while {guest.name} was waited for") from fault
 
 
 def _fetch_state(node: Node, guest: Guest) -> str | None:
