@@ -18,6 +18,7 @@ from mclu_shell.signals import ENDING, handled, is_put_off
 if TYPE_CHECKING:
     from mclu_shell.cloud.cloud import Cloud
     from mclu_shell.config import Config
+    from mclu_shell.render import Renderer
     from mclu_shell.session import Session
 
 _MOST_FILES = 16384
@@ -69,6 +70,9 @@ def _parser() -> argparse.ArgumentParser:
         help="on a cloud of simulated nodes, which needs nothing and changes nothing",
     )
     add(
+        "-o", "--output", choices=("text", "json"), default="text", help="answers as JSON, for programs (default: text)"
+    )
+    add(
         "--color",
         choices=("auto", "always", "never"),
         default="auto",
@@ -83,19 +87,20 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run mclu; the exit status."""
     session: Session | None = None
+    options = argparse.Namespace()
     # A caller that goes away (kill, a closed terminal) must still find connections and sockets taken back.
     for number in ENDING:
         # nohup, for one, has it ignored.
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _end)
     try:
-        options = _parser().parse_args(argv)
+        # What is right before the first mistake counts, too.
+        _parser().parse_args(argv, options)
         options.is_shell = not (options.words or options.lines or options.check) and sys.stdin.isatty()
         session = _session(options)
         return _run(options, session)
     except MCluError as error:
-        with contextlib.suppress(OSError):
-            sys.stderr.write(f"mclu: {error}\n")
+        _renderer(options).error(error)
         return error.status
     except KeyboardInterrupt:
         return 130
@@ -114,26 +119,39 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 
 def _leave(session: "Session | None") -> None:
-    if session is not None:
-        from mclu_shell.session import quiet_exit
-
-        quiet_exit(session)
+    """Flush what is written and give up connections; what could not be written has been told by now."""
+    if session is None:
+        return
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # Python flushes once more at its end, and would complain then.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    session.close()
 
 
 def _session(options: argparse.Namespace) -> "Session":
-    from mclu_shell.render import Renderer
     from mclu_shell.session import Session
 
     if options.verbose:
         _log_to_stderr()
-    renderer = Renderer(color=_color(options.color))
     return Session(
         lambda: _cloud(options),
-        renderer,
+        _renderer(options),
         keep_going=options.keep_going,
         verbose=options.verbose,
         is_dry=options.dry_run,
     )
+
+
+def _renderer(options: argparse.Namespace) -> "Renderer":
+    if options.output == "json":
+        from mclu_shell.render_json import JSONRenderer
+
+        return JSONRenderer(color=_color(options.color))
+    from mclu_shell.render import Renderer
+
+    return Renderer(color=_color(options.color))
 
 
 def _color(wanted: str) -> str:

@@ -51,11 +51,16 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a look at a guest has shown, in words that can follow its name; whether that is what is waited for."""
+    """What a look at a guest has shown, in words that can follow its name; whether that is what is waited for.
+
+    `said` is what has been heard of it: the line on its console, or what its sshd says first.
+    """
 
     words: str
     is_reached: bool = False
     remedy: str = ""
+    addresses: tuple[str, ...] = ()
+    said: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,25 +104,25 @@ def _may_come(cloud: "Cloud", name: str, error: MCluError) -> bool:
     return isinstance(error, NodeFault) or (isinstance(error, NotFound) and is_awaited)
 
 
-def wait_for_guest(cloud: "Cloud", awaited: Awaited, wanted: Wanted, patience: Patience) -> tuple[str, str]:
-    """Wait until a guest is as wanted: its full name, and how it is then; MCluError why it is not."""
+def wait_for_guest(cloud: "Cloud", awaited: Awaited, wanted: Wanted, patience: Patience) -> tuple[Guest, Seen]:
+    """Wait until a guest is as wanted: which one that is, and what was seen then; MCluError why it is not."""
     node, guest = awaited.found or _find(cloud, awaited.name, patience)
     try:
-        return f"{node.name}:{guest.name}", _wait(node, guest, wanted, patience)
+        return guest, _wait(node, guest, wanted, patience)
     except (NodeOff, LinkLost, SSHFault, Unreachable) as fault:
         raise fault.retold(fact=f"{fault.fact}, while {guest.name} was waited for") from fault
 
 
-def _wait(node: Node, guest: Guest, wanted: Wanted, patience: Patience) -> str:
+def _wait(node: Node, guest: Guest, wanted: Wanted, patience: Patience) -> Seen:
     with patience.bell() as bell:
         watch = partial(_watch, node, guest, patience, bell)
-        words = watch(_off if wanted.state == "off" else _running)
+        seen = watch(_off if wanted.state == "off" else _running)
         if wanted.pattern is not None:
             with listening(node, guest.name, wanted.pattern, bell) as ear:
-                words = watch(partial(_heard, ear, wanted.pattern.pattern))
+                seen = watch(partial(_heard, ear, wanted.pattern.pattern))
         elif wanted.state in _SOUGHT:
-            words = watch(_SOUGHT[wanted.state], _FIRST_LOOK_S)
-    return words
+            seen = watch(_SOUGHT[wanted.state], _FIRST_LOOK_S)
+    return seen
 
 
 def _find(cloud: "Cloud", name: str, patience: Patience) -> tuple[Node, Guest]:
@@ -136,8 +141,8 @@ def _find(cloud: "Cloud", name: str, patience: Patience) -> tuple[Node, Guest]:
 
 def _watch(
     node: Node, guest: Guest, patience: Patience, bell: threading.Event, look: _Look, pause_s: float = _LOOK_S
-) -> str:
-    """Look at a guest whenever something happens to it, until it is as wanted; in words, how it is then."""
+) -> Seen:
+    """Look at a guest whenever something happens to it, until it is as wanted; what was seen then."""
 
     def ring(event: GuestEvent | None) -> None:
         if event is None or event.uuid == guest.uuid:
@@ -148,7 +153,7 @@ def _watch(
             bell.clear()
             seen = _try(look, node, guest)
             if seen.is_reached:
-                return seen.words
+                return seen
             if patience.is_over:
                 told = f"{guest.name} {seen.words} after {format_duration(patience.timeout_s)}"
                 raise MCluError(told, place=node.name, remedy=seen.remedy)
@@ -194,7 +199,7 @@ def _heard(ear: Ear, pattern: str, node: Node, guest: Guest) -> Seen:
     if has_stopped:
         ear.is_done(_LAST_WORDS_S)
     if ear.found is not None:
-        return Seen(f"console: {ear.found}", is_reached=True)
+        return Seen(f"console: {ear.found}", is_reached=True, said=ear.found)
     said = f"its last line there is '{ear.last_line}'" if ear.last_line else "nothing is written there"
     if has_stopped:
         raise _ended(node, guest, state, f", and did not write '{pattern}' on its console; {said}")
@@ -215,7 +220,7 @@ def _address(node: Node, guest: Guest) -> Seen:
     _need_active(node, guest, ", and had no address that is known")
     addresses = node.fetch(lambda hypervisor: hypervisor.fetch_addresses(guest.name), node.config.answer_timeout)
     if addresses:
-        return Seen(", ".join(addresses), is_reached=True)
+        return Seen(", ".join(addresses), is_reached=True, addresses=addresses)
     remedy = "libvirt knows it from its own networks, an agent in the guest, or the node's ARP table"
     return Seen("has no address that is known", remedy=remedy)
 
@@ -224,9 +229,9 @@ def _ssh(node: Node, guest: Guest) -> Seen:
     seen = _address(node, guest)
     if not seen.is_reached:
         return seen
-    for address in seen.words.split(", "):
+    for address in seen.addresses:
         if banner := fetch_banner(node, address):
-            return Seen(f"ssh at {address}: {banner}", is_reached=True)
+            return Seen(f"ssh at {address}: {banner}", is_reached=True, addresses=(address,), said=banner)
     return Seen(f"has no sshd that answers at {seen.words}")
 
 

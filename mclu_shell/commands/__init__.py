@@ -25,7 +25,14 @@ def load_command(name: str, aliases: Iterable[str] = ()) -> Command:
     if name not in names:
         raise UsageError(f"unknown command {name!r}", remedy=near(name, [*names, *aliases]) or "see 'help'")
     module = import_module(f"{__name__}.{name.replace('-', '_')}")
-    group = getattr(module, "GROUP", Group.MORE)
-    script = getattr(module, "script", None)
-    rehearse = getattr(module, "rehearse", None)
-    return Command(name, module.__doc__ or "", module.add_arguments, module.run, group, script, rehearse)
+    return Command(
+        name,
+        module.__doc__ or "",
+        module.add_arguments,
+        module.run,
+        getattr(module, "GROUP", Group.MORE),
+        getattr(module, "script", None),
+        getattr(module, "rehearse", None),
+        getattr(module, "DOCUMENT", None),
+        getattr(module, "LINES", ()),
+    )

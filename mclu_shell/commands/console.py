@@ -21,6 +21,7 @@ from mclu_shell.handovers import console_of
 from mclu_shell.results import Result, would
 
 GROUP = Group.REACH
+LINES = ()
 
 
 def add_arguments(parser: Parser) -> None:
@@ -32,12 +33,14 @@ def add_arguments(parser: Parser) -> None:
 
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """The console takes the terminal."""
+    context.need_text("console")
     node, guest = find_guest(context.cloud, args.guest)
     yield console_of(node, guest.name, force=args.force, log=args.log)
 
 
 def rehearse(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """Which console would take the terminal."""
+    context.need_text("console")
     node, guest = find_guest(context.rehearsal, args.guest)
     need_active(node, guest)
     if not context.rehearsal.is_changed(guest):

@@ -10,12 +10,15 @@ you type. A line that begins with a blank is not kept. Lines that show the histo
 
 import argparse
 from collections.abc import Iterator
+from functools import partial
 
 from mclu_shell.command import Context, Group, Parser
 from mclu_shell.errors import UsageError
+from mclu_shell.records.prompt import Entered
 from mclu_shell.results import Result, Text
 
 GROUP = Group.SHELL
+DOCUMENT = ("lines",)
 
 
 def add_arguments(parser: Parser) -> None:
@@ -29,7 +32,7 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
         raise UsageError("history: only the interactive shell has one")
     # Else a search would always find itself.
     lines = [line for line in context.prompt.history() if line.split()[0] != "history"]
-    yield Text("\n".join(_wanted(lines, args.wanted)))
+    yield from (Text(line, data=partial(Entered, line)) for line in _wanted(lines, args.wanted))
 
 
 def _wanted(lines: list[str], words: list[str]) -> list[str]:

@@ -14,6 +14,7 @@ from mclu_shell.errors import NotFound, UsageError, near
 from mclu_shell.results import Result
 
 GROUP = Group.SHELL
+LINES = ()
 
 
 def add_arguments(parser: Parser) -> None:

@@ -13,7 +13,8 @@ a guest that has gone, or that stops before it has written that; a node that goe
 
 import argparse
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mclu_shell import kinds
@@ -25,15 +26,19 @@ from mclu_shell.cloud.power import wait_for_nodes, wait_until_off, wait_until_on
 from mclu_shell.cloud.rehearsepower import rehearse_wait
 from mclu_shell.command import Context, Group, Parser
 from mclu_shell.kinds.goals import GOAL, Goal, ReadGoal
+from mclu_shell.records.done import Reached
+from mclu_shell.records.power import Power
 from mclu_shell.results import Entry, Result, would
 from mclu_shell.units import format_duration
 
 if TYPE_CHECKING:
+    from mclu_shell.cloud.guest import Guest
+    from mclu_shell.cloud.waiting import Seen
     from mclu_shell.errors import MCluError
 
 GROUP = Group.NODES
+LINES = ("power", "reached")
 _TIMEOUT_S = 300
-_SHOWN = 5
 
 
 def add_arguments(parser: Parser) -> None:
@@ -85,9 +90,9 @@ def _wait_for_nodes(context: Context, goal: Goal, timeout_s: float) -> Iterator[
             wait_until_on(node, timeout_s, stop, wakes=False)
 
     nodes = context.cloud.match(goal.names)
-    tone = "quiet" if goal.state == "off" else "good"
-    for outcome in wait_for_nodes(context.cloud, nodes, wait, lambda names: context.notify(_progress(names, goal))):
-        yield outcome.error or Entry(outcome.item.name, goal.state, tone=tone)
+    for outcome in wait_for_nodes(context.cloud, nodes, wait, lambda names: context.notify(goal.progress(names))):
+        name = outcome.item.name
+        yield outcome.error or Entry(name, goal.state, tone=_tone(goal), data=partial(Power, name, goal.state))
 
 
 def _wait_for_guests(context: Context, goal: Goal, timeout_s: float) -> Iterator[Result]:
@@ -100,18 +105,20 @@ def _wait_for_guests(context: Context, goal: Goal, timeout_s: float) -> Iterator
     waiting = find_awaited(context.cloud, goal.names, faults)
     wanted = Wanted(goal.state, goal.pattern)
     try:
-        context.notify(_progress([one.name for one in waiting], goal))
+        context.notify(goal.progress([one.name for one in waiting]))
         for outcome in each(list(waiting), lambda one: wait_for_guest(context.cloud, one, wanted, patience)):
             waiting.remove(outcome.item)
-            yield outcome.error or Entry(*outcome.unwrap(), tone="quiet" if goal.state == "off" else "good")
-            context.notify(_progress([one.name for one in waiting], goal))
+            yield outcome.error or _reached(goal, *outcome.unwrap())
+            context.notify(goal.progress([one.name for one in waiting]))
     finally:
         patience.end()
     yield from faults
 
 
-def _progress(names: Sequence[str], goal: Goal) -> str:
-    if not names:
-        return ""
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f"waiting for {', '.join(names[:_SHOWN])}{more} {goal}"
+def _reached(goal: Goal, guest: "Guest", seen: "Seen") -> Entry:
+    data = partial(Reached, guest.node, guest.name, goal.state, seen.addresses, seen.said)
+    return Entry(f"{guest.node}:{guest.name}", seen.words, tone=_tone(goal), data=data)
+
+
+def _tone(goal: Goal) -> str:
+    return "quiet" if goal.state == "off" else "good"

@@ -11,6 +11,8 @@ from mclu_shell.kinds import GUEST, NODE, Candidate, Kind, Spot
 _NODE_STATES = ("on", "off")
 _GUEST_STATES = ("running", "off", "ip", "ssh")
 _CONSOLE = "console"
+# More names than these make no progress easier to read.
+_SHOWN = 5
 _WORDS = {
     "on": "to be on",
     "off": "to be off",
@@ -30,6 +32,11 @@ class Goal:
 
     def __str__(self) -> str:
         return f"to write '{self.pattern.pattern}' on the console" if self.pattern else _WORDS[self.state]
+
+    def progress(self, names: Sequence[str]) -> str:
+        """What is said while those named are not there yet; nothing when all are."""
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        return f"waiting for {', '.join(names[:_SHOWN])}{more} {self}" if names else ""
 
 
 class ReadGoal(argparse.Action):
