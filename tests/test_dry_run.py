@@ -260,6 +260,20 @@ def refuse(*_given: object, **_options: object) -> None:
     raise SSHRefused("ssh: permission denied for root", place="ham1")
 
 
+@pytest.mark.parametrize(
+    ("lines", "status"),
+    [
+        ("wait guest web off; start web", 0),
+        ("wait guest web off; reboot web", 1),
+        ("shutdown web; wait guest web running; reboot web", 0),
+        ("shutdown web; wait guest web ip; start web", 1),
+        ("wait guest 'ham0:*' off; off ham0", 0),
+    ],
+)
+def test_what_was_waited_for_has_happened(dry: InProcess, lines: str, status: int) -> None:
+    assert dry(lines).status == status
+
+
 def test_guests_that_would_have_been_made_are_told_in_their_order(dry: InProcess) -> None:
     answer = dry("boot mine a; boot mine z; destroy --yes '*'")
     assert [line.split(":")[1] for line in answer.out.splitlines()[2:]] == ["a", "db", "web", "z"]

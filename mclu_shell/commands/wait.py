@@ -80,6 +80,8 @@ def rehearse(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     rehearsal.lets_time_pass()
     faults: list[MCluError] = []
     for node, guest in find_guests(rehearsal, goal.names, faults=faults):
+        if guest.is_active == (goal.state == "off"):
+            rehearsal.becomes(guest, "shut off" if guest.is_active else "running")
         yield would(Planned("wait for", node.name, guest.name, f"{goal}, at most {format_duration(args.timeout)}"))
     yield from faults
 
