@@ -255,6 +255,12 @@ def test_what_a_node_that_does_not_answer_holds_back_is_held_back(clouds: Callab
     assert planned[0] == 1
 
 
+def test_who_was_not_asked_for_a_name_is_told_also_where_its_node_is_not_up(dry: InProcess) -> None:
+    dry.cloud.nodes[1].fetch = refuse  # type: ignore[method-assign]
+    told = "mclu: ham1: was not asked whether it has a guest 'new', too: ssh: permission denied for root\n"
+    assert dry("on ham2 --wait; boot mine ham2:new").err == told
+
+
 def refuse(*_given: object, **_options: object) -> None:
     """Stand in for what a machine is asked that is there and does not let us in."""
     raise SSHRefused("ssh: permission denied for root", place="ham1")

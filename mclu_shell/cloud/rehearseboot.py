@@ -4,7 +4,16 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mclu_shell.cloud.bootplan import BootPlan, BootRequest, NotAsked, Survey, need_free_name, plan_boot, survey
+from mclu_shell.cloud.bootplan import (
+    BootPlan,
+    BootRequest,
+    NotAsked,
+    Survey,
+    need_free_name,
+    not_asked,
+    plan_boot,
+    survey,
+)
 from mclu_shell.cloud.build import look_at_build
 from mclu_shell.cloud.guest import Guest
 from mclu_shell.cloud.namelock import look_at_name
@@ -37,7 +46,9 @@ def rehearse_boot(rehearsal: Rehearsal, template: Template, request: BootRequest
         planned = _unknown(template, request, found, unknown[0], plan)
         vcpus = request.vcpus or 1
         rehearsal.comes(_guest(unknown[0], request.name, str(uuid.uuid4()), found.memory_bytes, vcpus))
-        return RehearsedBoot(planned, unknown[0], plan.unasked if plan else ())
+        unasked = plan.unasked if plan else not_asked(request.name, found.answers)
+        # Of this one it has just been told.
+        return RehearsedBoot(planned, unknown[0], tuple(one for one in unasked if one.place != unknown[0].name))
     guest = plan.guest
     rehearsal.comes(_guest(plan.node, guest.name, guest.uuid, guest.memory_bytes, guest.vcpus))
     return RehearsedBoot(_planned(plan), plan.node, plan.unasked)
