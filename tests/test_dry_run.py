@@ -407,8 +407,8 @@ def test_a_node_is_on_also_if_it_does_not_let_us_in(clouds: Callable[..., InProc
 def test_a_packet_that_could_not_be_sent_is_told(clouds: Callable[..., InProcess], where: str) -> None:
     config = f"[nodes]\nham0 mac=74:d4:35:51:ab:86 broadcast={where} address=127.0.0.1 port=1"
     happened, planned = clouds(config)("on ham0"), clouds(config, is_dry=True)("on ham0")
-    if happened.status:
-        assert planned == happened
+    # Whether there is a route to the last of them depends on the machine.
+    assert (planned.status, planned.err) == (happened.status, happened.err)
 
 
 def test_this_machine_is_neither_woken_nor_switched_off(clouds: Callable[..., InProcess]) -> None:
