@@ -83,6 +83,8 @@ def main(argv: list[str] | None = None) -> int:
             signal.signal(number, _end)
     try:
         options = _parser().parse_args(argv)
+        if options.words[:1] == ["--"]:
+            del options.words[0]
         options.is_shell = not (options.words or options.lines or options.check) and sys.stdin.isatty()
         session = _session(options)
         return _run(options, session)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from mclu_shell.cloud.cloud import Cloud
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+# Scripts within scripts: each takes some of Python's stack.
+_DEEPEST = 30
 # What a program ended by SIGPIPE leaves: nobody reads what more there is to say, so nothing more is done.
 READER_GONE = 141
 # What a program ended by Ctrl-C or Ctrl-\ leaves, or a shell that tells of it.
@@ -58,6 +60,7 @@ class Session:
         # So are these: what it has besides, and what makes of a line those that its alias stands for.
         self.prompt: Prompt | None = None
         self.expand: Callable[[Line], Iterable[Line]] | None = None
+        self._out = renderer.out
         self._open_cloud = open_cloud
         self._opening = threading.Lock()
         self._is_closed = False
@@ -122,7 +125,7 @@ class Session:
 
     def _problems(self, script: Script, lines: Sequence[Line]) -> int:
         """Tell all that is wrong with a script and those that it runs; the worst status of it."""
-        problems = list(self._find_problems(script, lines, [*self._scripts, script.place]))
+        problems = list(self._find_problems(script, lines, [*self._scripts, script.place], []))
         for problem in problems:
             self._tell(problem)
         return max((problem.status for problem in problems), default=DONE)
@@ -136,7 +139,7 @@ class Session:
             self._scripts.pop()
         if status == INTERRUPTED and len(lines) > 1:
             rest = len(lines) - len(begun)
-            told = f"interrupted; commands done before: {len(begun) - 1}, not begun: {rest}"
+            told = f"interrupted; commands run before: {len(begun) - 1}, not begun: {rest}"
             self._tell(MCluError(told, place=f"{script.name}:{begun[-1].number}"))
         return status
 
@@ -205,27 +208,36 @@ class Session:
         self.renderer.end_progress()
         self.renderer.error(f"{place}: {error}" if place else str(error))
 
-    def _find_problems(self, script: Script, lines: Sequence[Line], above: list[str]) -> Iterator[MCluError]:
-        """What is wrong with a script, found without running it; `above` are the places of the scripts it is in."""
+    def _find_problems(
+        self, script: Script, lines: Sequence[Line], above: list[str], checked: list[Script]
+    ) -> Iterator[MCluError]:
+        """What is wrong with a script, found without running it; `above` are the places of the scripts it is in.
+
+        What is wrong with those that it runs is told once; `checked` are those that are looked at already.
+        """
         for line in lines:
             try:
                 if line.shell:
                     continue
                 command, args = self._prepare(line)
                 if command.script is not None:
-                    yield from self._find_nested(command.script(args), above)
+                    yield from self._find_nested(command.script(args), above, checked)
             except MCluError as error:
                 told = f"{error.place}: {error.fact}" if error.place else error.fact
                 yield error.retold(place=f"{script.name}:{line.number}", fact=told)
             except HelpAsked:
                 pass
 
-    def _find_nested(self, script: Script, above: list[str]) -> Iterator[MCluError]:
+    def _find_nested(self, script: Script, above: list[str], checked: list[Script]) -> Iterator[MCluError]:
         if not script.place:
-            raise UsageError("standard input cannot be checked first and then run within a script")
+            raise UsageError(f"{script.name} cannot be checked first and then run within a script: it is no file")
         if script.place in above:
             raise UsageError(f"{script.name} would run itself without end")
-        yield from self._find_problems(script, script.lines(), [*above, script.place])
+        if len(above) >= _DEEPEST:
+            raise UsageError(f"{script.name} would run within {len(above)} others", remedy=f"at most {_DEEPEST}")
+        if script not in checked:
+            checked.append(script)
+            yield from self._find_problems(script, script.lines(), [*above, script.place], checked)
 
     def _prepare(self, line: Line) -> tuple[Command, "argparse.Namespace"]:
         command = commands.load_command(line.words[0], self.prompt.aliases if self.prompt else ())
@@ -235,7 +247,8 @@ class Session:
         if line.shell:
             with _interrupts_are_theirs():
                 program, environment = _of_the_users_shell(line.shell, line.variables)
-                return _status_of(subprocess.run(program, env=environment, check=False).returncode)
+                done = subprocess.run(program, env=environment, stdout=self._out_of_programs, check=False)
+                return _status_of(done.returncode)
         if line.pipe or line.output:
             # A mistyped command must not empty the file, nor start the reader.
             with contextlib.suppress(HelpAsked):
@@ -249,10 +262,16 @@ class Session:
 
     def _run_piped(self, line: Line, place: str) -> int:
         program, environment = _of_the_users_shell(line.pipe, line.variables)
-        command = subprocess.Popen(program, env=environment, stdin=subprocess.PIPE, text=True)
+        out = self._out_of_programs
+        command = subprocess.Popen(program, env=environment, stdin=subprocess.PIPE, stdout=out, text=True)
         with command as reader, _ended_with_us(reader):
             status = self._run_into(reader, line, place)
         return status or _status_of(reader.returncode)
+
+    @property
+    def _out_of_programs(self) -> TextIO | None:
+        """Where programs of the user's shell write: where the script goes that they are in; else (None) as we do."""
+        return None if self.renderer.out is self._out else self.renderer.out
 
     def _run_into(self, reader: subprocess.Popen[str], line: Line, place: str) -> int:
         assert isinstance(reader.stdin, TextIOWrapper)

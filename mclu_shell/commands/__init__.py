@@ -24,6 +24,11 @@ def load_command(name: str, aliases: Iterable[str] = ()) -> Command:
     name = _SAME.get(name, name)
     if name not in names:
         raise UsageError(f"unknown command {name!r}", remedy=near(name, [*names, *aliases]) or "see 'help'")
+    return _load(name)
+
+
+@cache
+def _load(name: str) -> Command:
     module = import_module(f"{__name__}.{name.replace('-', '_')}")
     group = getattr(module, "GROUP", Group.MORE)
     script = getattr(module, "script", None)
