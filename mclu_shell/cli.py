@@ -6,9 +6,10 @@ import gc
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from io import TextIOWrapper
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from mclu_shell import __version__
 from mclu_shell.errors import MCluError, OutputError, UsageError
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from mclu_shell.config import Config
     from mclu_shell.session import Session
 
+_Action = TypeVar("_Action", bound=argparse.Action)
+
 _MOST_FILES = 16384
 _ABOUT = "Mini Cloud: parallel libvirt over SSH for a few Linux nodes."
 _MORE = """\
@@ -27,6 +30,35 @@ A script (FILE.mclu, or '-' for standard input) holds one command a line."""
 
 
 class _Parser(argparse.ArgumentParser):
+    def __init__(self, **settings: Any) -> None:
+        # argparse calls add_argument before its own constructor is through.
+        self.arguments: list[argparse.Action] = []
+        super().__init__(**settings)
+
+    def _add_action(self, action: _Action) -> _Action:
+        self.arguments.append(action)
+        return super()._add_action(action)
+
+    def parse(self, words: Sequence[str]) -> argparse.Namespace:
+        """The options, and the words behind them; SystemExit for what only asks for a text."""
+        options = self.parse_args(self._with_joined_values(words))
+        if options.words[:1] == ["--"]:
+            del options.words[0]
+        return options
+
+    def _with_joined_values(self, words: Sequence[str]) -> list[str]:
+        """`-c -list` as `-c-list`: argparse takes a value that begins with a dash for another option."""
+        with_value = {name for action in self.arguments if action.nargs is None for name in action.option_strings}
+        joined, rest = [], list(words)
+        while rest and rest[0].startswith("-") and rest[0] not in ("-", "--"):
+            word = rest.pop(0)
+            if word in with_value and rest:
+                value = rest.pop(0)
+                joined += [_joined(word, value)] if value.startswith("-") else [word, value]
+            else:
+                joined.append(word)
+        return joined + rest
+
     def error(self, message: str) -> NoReturn:
         raise UsageError(message, remedy="see 'mclu --help'")
 
@@ -40,7 +72,11 @@ class _Parser(argparse.ArgumentParser):
             raise OutputError(f"cannot write the answer: {error.strerror}") from error
 
 
-def _parser() -> argparse.ArgumentParser:
+def _joined(option: str, value: str) -> str:
+    return f"{option}={value}" if option.startswith("--") else f"{option}{value}"
+
+
+def _parser() -> _Parser:
     parser = _Parser(
         prog="mclu",
         usage="mclu [OPTION…] [COMMAND [ARG…] | FILE.mclu [ARG…] | - [ARG…]]",
@@ -82,9 +118,7 @@ def main(argv: list[str] | None = None) -> int:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _end)
     try:
-        options = _parser().parse_args(argv)
-        if options.words[:1] == ["--"]:
-            del options.words[0]
+        options = _parser().parse(sys.argv[1:] if argv is None else argv)
         options.is_shell = not (options.words or options.lines or options.check) and sys.stdin.isatty()
         session = _session(options)
         return _run(options, session)

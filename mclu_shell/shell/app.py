@@ -12,6 +12,7 @@ from prompt_toolkit.input.typeahead import get_typeahead, store_typeahead
 from prompt_toolkit.input.vt100_parser import Vt100Parser
 from prompt_toolkit.key_binding import KeyBindings, KeyPress
 from prompt_toolkit.key_binding.bindings.search import accept_search_and_accept_input
+from prompt_toolkit.keys import Keys
 from prompt_toolkit.shortcuts import CompleteStyle
 
 from mclu_shell import __version__
@@ -72,11 +73,18 @@ class Shell(cmd2.Cmd):
         # cmd2's highlighting and its idea of an unfinished line know cmd2's commands only.
         self.main_session.lexer = None
         self.main_session.multiline = False
-        # As with readline, Enter runs what Ctrl-R has found.
-        assert isinstance(self.main_session.key_bindings, KeyBindings)
-        self.main_session.key_bindings.add("enter", filter=is_searching)(accept_search_and_accept_input)
+        self._bind_keys()
         # One name a line, with what is known of it beside it.
         self.main_session.complete_style = CompleteStyle.COLUMN
+
+    def _bind_keys(self) -> None:
+        keys = self.main_session.key_bindings
+        assert isinstance(keys, KeyBindings)
+        # As with readline, Enter runs what Ctrl-R has found.
+        keys.add("enter", filter=is_searching)(accept_search_and_accept_input)
+        # What is pasted is one text until Enter runs it: a quotation or a `\` may go on in its next line. cmd2 would
+        # run each line by itself.
+        keys.remove(Keys.BracketedPaste)
 
     def _give_session_the_prompt(self) -> None:
         """Give the session what only a person at a prompt can have."""
