@@ -1,13 +1,14 @@
 """What a command is: its options, what it does, and what it is given to do it with."""
 
 import argparse
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from mclu_shell.errors import UsageError, near
+from mclu_shell.language import Line
 from mclu_shell.results import Result
 from mclu_shell.script import Script
 
@@ -32,6 +33,14 @@ class Group(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Ran:
+    """A command that was run at the prompt, and why it is not to be run again; empty where it has done what it says."""
+
+    line: Line
+    why_not: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Prompt:
     """What the interactive shell alone has, for the commands that are about it."""
 
@@ -41,6 +50,8 @@ class Prompt:
     aliases: dict[str, str]
     # What `set` sets.
     settings: dict[str, str]
+    # What was run at this prompt, in that order, but for commands about the shell itself.
+    ran: Callable[[], Sequence[Ran]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +83,8 @@ class Command:
     group: Group = Group.MORE
     # The script that a line runs, where it does.
     script: Callable[[argparse.Namespace], Script] | None = None
+    # Whether it is about what the interactive shell alone has.
+    needs_prompt: bool = False
 
     @property
     def summary(self) -> str:

@@ -12,6 +12,7 @@ from io import TextIOWrapper
 from typing import TYPE_CHECKING, TextIO
 
 from mclu_shell import commands, language
+from mclu_shell.check import Check
 from mclu_shell.command import Command, Context, HelpAsked, Prompt
 from mclu_shell.errors import MCluError, OutputError, Question, UsageError
 from mclu_shell.language import Line, Variables
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from mclu_shell.cloud.cloud import Cloud
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
-# Scripts within scripts: each takes some of Python's stack.
-_DEEPEST = 30
 # What a program ended by SIGPIPE leaves: nobody reads what more there is to say, so nothing more is done.
 READER_GONE = 141
 # What a program ended by Ctrl-C or Ctrl-\ leaves, or a shell that tells of it.
@@ -60,6 +59,8 @@ class Session:
         # So are these: what it has besides, and what makes of a line those that its alias stands for.
         self.prompt: Prompt | None = None
         self.expand: Callable[[Line], Iterable[Line]] | None = None
+        # Told of each command of a line, and its status; not of those of scripts.
+        self.ran: Callable[[Line, int], None] | None = None
         self._out = renderer.out
         self._open_cloud = open_cloud
         self._opening = threading.Lock()
@@ -125,7 +126,8 @@ class Session:
 
     def _problems(self, script: Script, lines: Sequence[Line]) -> int:
         """Tell all that is wrong with a script and those that it runs; the worst status of it."""
-        problems = list(self._find_problems(script, lines, [*self._scripts, script.place], []))
+        check = Check(self._prepare, [*self._scripts, script.place])
+        problems = list(check.find_problems(script, lines))
         for problem in problems:
             self._tell(problem)
         return max((problem.status for problem in problems), default=DONE)
@@ -169,6 +171,8 @@ class Session:
         worst = DONE
         for line in lines:
             status = self._run_one(line, f"{place}:{line.number}" if place else "")
+            if self.ran is not None and not place:
+                self.ran(line, status)
             if status in (INTERRUPTED, READER_GONE):
                 return status
             if line.may_fail:
@@ -208,40 +212,14 @@ class Session:
         self.renderer.end_progress()
         self.renderer.error(f"{place}: {error}" if place else str(error))
 
-    def _find_problems(
-        self, script: Script, lines: Sequence[Line], above: list[str], checked: list[Script]
-    ) -> Iterator[MCluError]:
-        """What is wrong with a script, found without running it; `above` are the places of the scripts it is in.
-
-        What is wrong with those that it runs is told once; `checked` are those that are looked at already.
-        """
-        for line in lines:
-            try:
-                if line.shell:
-                    continue
-                command, args = self._prepare(line)
-                if command.script is not None:
-                    yield from self._find_nested(command.script(args), above, checked)
-            except MCluError as error:
-                told = f"{error.place}: {error.fact}" if error.place else error.fact
-                yield error.retold(place=f"{script.name}:{line.number}", fact=told)
-            except HelpAsked:
-                pass
-
-    def _find_nested(self, script: Script, above: list[str], checked: list[Script]) -> Iterator[MCluError]:
-        if not script.place:
-            raise UsageError(f"{script.name} cannot be checked first and then run within a script: it is no file")
-        if script.place in above:
-            raise UsageError(f"{script.name} would run itself without end")
-        if len(above) >= _DEEPEST:
-            raise UsageError(f"{script.name} would run within {len(above)} others", remedy=f"at most {_DEEPEST}")
-        if script not in checked:
-            checked.append(script)
-            yield from self._find_problems(script, script.lines(), [*above, script.place], checked)
-
     def _prepare(self, line: Line) -> tuple[Command, "argparse.Namespace"]:
         command = commands.load_command(line.words[0], self.prompt.aliases if self.prompt else ())
-        return command, command.parser().parse(list(line.words[1:]))
+        args = command.parser().parse(list(line.words[1:]))
+        if command.needs_prompt and self.prompt is None:
+            raise UsageError(
+                f"{command.name}: only the interactive shell has that", remedy=f"see 'help {command.name}'"
+            )
+        return command, args
 
     def _run_line(self, line: Line, place: str) -> int:
         if line.shell:

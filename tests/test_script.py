@@ -214,6 +214,11 @@ class TestRun:
         answer = files.run(f"run {files.directory}/20.mclu ham1\nrun {files.directory}/20.mclu ham2")
         assert [line.split(": ")[1] for line in answer.err.splitlines()] == ["20.mclu:2", "20.mclu:2"]
 
+    def test_each_use_of_one_whose_lines_cannot_be_read_is_no_use_within_itself(self, files: Files) -> None:
+        inner = files.write("inner.mclu", "status $1")
+        answer = files.run(f"run {inner}\nrun {inner} ham1")
+        assert answer.err == "mclu: x.mclu:1: inner.mclu:1: $1 is not set\n"
+
     def test_ones_that_are_nested_too_deep_are_told(self, files: Files) -> None:
         for number in range(100):
             files.write(f"{number}.mclu", f"run {files.directory}/{number + 1}.mclu")

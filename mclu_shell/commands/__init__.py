@@ -32,4 +32,5 @@ def _load(name: str) -> Command:
     module = import_module(f"{__name__}.{name.replace('-', '_')}")
     group = getattr(module, "GROUP", Group.MORE)
     script = getattr(module, "script", None)
-    return Command(name, module.__doc__ or "", module.add_arguments, module.run, group, script)
+    needs_prompt = getattr(module, "NEEDS_PROMPT", False)
+    return Command(name, module.__doc__ or "", module.add_arguments, module.run, group, script, needs_prompt)

@@ -24,6 +24,7 @@ from mclu_shell.session import INTERRUPTED, Session
 from mclu_shell.shell.completer import SnapshotCompleter
 from mclu_shell.shell.history import SharedHistory, history_path
 from mclu_shell.shell.live import DEFAULTS, Live
+from mclu_shell.shell.record import Record
 from mclu_shell.shell.startup import run_startup
 from mclu_shell.shell.tty import PromptTerminal
 from mclu_shell.signals import handled, is_put_off
@@ -62,6 +63,7 @@ class Shell(cmd2.Cmd):
         self._is_at_end = False
         self._terminal = PromptTerminal(self.stdin, self.stdout)
         self._entered = SharedHistory(history_path())
+        self._record = Record()
         self._settings = dict(DEFAULTS)
         self._aliases: dict[str, str] = {}
         self._give_session_the_prompt()
@@ -91,7 +93,8 @@ class Shell(cmd2.Cmd):
         self._mclu.confirm = self._confirm
         self._mclu.asker = self._ask
         self._mclu.typed_ahead = self._take_typed_ahead
-        self._mclu.prompt = Prompt(self._entered.lines, self._aliases, self._settings)
+        self._mclu.prompt = Prompt(self._entered.lines, self._aliases, self._settings, lambda: self._record.ran)
+        self._mclu.ran = self._record.note
         self._mclu.expand = lambda line: expand(line, self._aliases)
 
     def _rendered(self) -> None:
@@ -145,6 +148,7 @@ class Shell(cmd2.Cmd):
 
     def _run(self, line: str) -> int:
         status = INTERRUPTED
+        self._record.begin(line)
         # A second Ctrl-C may come while the first is dealt with.
         with contextlib.suppress(KeyboardInterrupt), self._running():
             status = self._mclu.run_text(line)
@@ -169,7 +173,9 @@ class Shell(cmd2.Cmd):
         self._set_typed_aside()
         self.poutput(question + " [y/N] ", end="")
         self.stdout.flush()
-        return self.stdin.readline().strip().lower().startswith("y")
+        is_wanted = self.stdin.readline().strip().lower().startswith("y")
+        self._record.answered(is_wanted=is_wanted)
+        return is_wanted
 
     def _ask(self, question: Question) -> str | None:
         """Ask a person what a node wants to know; None at the end of the input."""
