@@ -103,6 +103,8 @@ def _parser() -> _Parser:
         default="auto",
         help="colour (default: auto; also NO_COLOR)",
     )
+    add("--install-completion", nargs="?", const="", choices=("", "bash", "zsh", "fish"), metavar="bash|zsh|fish",
+        help="have your shell complete mclu's commands (default: the shell in $SHELL)")  # fmt: skip
     add("-V", "--version", action="version", version=f"mclu {__version__}")
     # What follows the first word belongs to the command, also where it looks like an option of ours.
     add("words", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
@@ -118,8 +120,12 @@ def main(argv: list[str] | None = None) -> int:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _end)
     try:
-        options = _parser().parse(sys.argv[1:] if argv is None else argv)
-        options.is_shell = not (options.words or options.lines or options.check) and sys.stdin.isatty()
+        words = sys.argv[1:] if argv is None else argv
+        if words[:1] == ["--complete"]:
+            return _complete(words[1:])
+        options = _parser().parse(words)
+        has_work = options.words or options.lines or options.check or options.install_completion is not None
+        options.is_shell = not has_work and sys.stdin.isatty()
         session = _session(options)
         return _run(options, session)
     except MCluError as error:
@@ -132,6 +138,14 @@ def main(argv: list[str] | None = None) -> int:
         # A second Ctrl-C would end nothing sooner, but leave sockets behind.
         with handled(ENDING, signal.SIG_IGN):
             _leave(session)
+
+
+def _complete(words: Sequence[str]) -> int:
+    """Answer the user's own shell, where Tab was pressed; a hidden entry, which its completion calls."""
+    from mclu_shell.usershell.answer import answer
+
+    sys.stdout.write(answer(words, _parser().arguments))
+    return 0
 
 
 def _end(number: int, frame: FrameType | None) -> None:
@@ -191,6 +205,11 @@ def _cloud(options: argparse.Namespace) -> "Cloud":
 
 
 def _run(options: argparse.Namespace, session: "Session") -> int:
+    if options.install_completion is not None:
+        from mclu_shell.usershell.install import install
+
+        session.renderer.show(install(options.install_completion))
+        return 0
     if options.lines:
         if options.check:
             raise UsageError("--check is for a script")

@@ -16,7 +16,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # between two commands.
 LEVELS = (
     {"cli"},
-    {"shell"},
+    {"shell", "usershell"},
     {"session", "completion"},
     {"check", "commands"},
     {"command", "render", "handovers"},

@@ -45,7 +45,7 @@ def test_where_nothing_is_known_nothing_is_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"format": 99, "nodes": []}', '{"format": 1}', '{"format": 1, "nodes": [{"name": "x"}]}']
+    "text", ["", "{", "[]", '{"format": 99, "nodes": []}', '{"format": 2}', '{"format": 2, "nodes": [{"name": "x"}]}']
 )
 def test_what_is_no_snapshot_is_not_believed(tmp_path: Path, text: str) -> None:
     (tmp_path / "x.json").write_text(text)
