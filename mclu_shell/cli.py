@@ -7,20 +7,20 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from functools import partial
 from io import TextIOWrapper
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, NoReturn
 
 from mclu_shell import __version__
-from mclu_shell.errors import MCluError, OutputError, UsageError
+from mclu_shell.errors import MCluError, UsageError
+from mclu_shell.options import OptionParser
 from mclu_shell.signals import ENDING, handled, is_put_off
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.cloud import Cloud
     from mclu_shell.config import Config
     from mclu_shell.session import Session
-
-_Action = TypeVar("_Action", bound=argparse.Action)
 
 _MOST_FILES = 16384
 _ABOUT = "Mini Cloud: parallel libvirt over SSH for a few Linux nodes."
@@ -29,66 +29,21 @@ Without a command, mclu is an interactive shell. 'mclu help' lists the commands.
 A script (FILE.mclu, or '-' for standard input) holds one command a line."""
 
 
-class _Parser(argparse.ArgumentParser):
-    def __init__(self, **settings: Any) -> None:
-        # argparse calls add_argument before its own constructor is through.
-        self.arguments: list[argparse.Action] = []
-        super().__init__(**settings)
-
-    def _add_action(self, action: _Action) -> _Action:
-        self.arguments.append(action)
-        return super()._add_action(action)
-
-    def parse(self, words: Sequence[str]) -> argparse.Namespace:
-        """The options, and the words behind them; SystemExit for what only asks for a text."""
-        options = self.parse_args(self._with_joined_values(words))
-        if options.words[:1] == ["--"]:
-            del options.words[0]
-        return options
-
-    def _with_joined_values(self, words: Sequence[str]) -> list[str]:
-        """`-c -list` as `-c-list`: argparse takes a value that begins with a dash for another option."""
-        with_value = {name for action in self.arguments if action.nargs is None for name in action.option_strings}
-        joined, rest = [], list(words)
-        while rest and rest[0].startswith("-") and rest[0] not in ("-", "--"):
-            word = rest.pop(0)
-            if word in with_value and rest:
-                value = rest.pop(0)
-                joined += [_joined(word, value)] if value.startswith("-") else [word, value]
-            else:
-                joined.append(word)
-        return joined + rest
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(message, remedy="see 'mclu --help'")
-
-    def _print_message(self, message: str, file: object = None) -> None:  # noqa: ARG002
-        try:
-            sys.stdout.write(message)
-            sys.stdout.flush()
-        except BrokenPipeError:
-            pass  # The reader has seen enough.
-        except OSError as error:
-            raise OutputError(f"cannot write the answer: {error.strerror}") from error
-
-
-def _joined(option: str, value: str) -> str:
-    return f"{option}={value}" if option.startswith("--") else f"{option}{value}"
-
-
-def _parser() -> _Parser:
-    parser = _Parser(
+def _parser() -> OptionParser:
+    parser = OptionParser(
         prog="mclu",
         usage="mclu [OPTION…] [COMMAND [ARG…] | FILE.mclu [ARG…] | - [ARG…]]",
         description=_ABOUT,
         epilog=_MORE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        # As in command.py: it would import shutil for each argument that is added.
+        formatter_class=partial(argparse.RawDescriptionHelpFormatter, width=80),
         allow_abbrev=False,
     )
     add = parser.add_argument
     add("-f", "--config-file", metavar="FILE", help="configuration instead of $MCLU_CONFIG, ~/.config/mclu/mclu.conf "
         "or /etc/mclu.conf")  # fmt: skip
     add("-c", dest="lines", metavar="LINE", action="append", help="run commands separated by ';' or newlines")
+    add("-n", "--dry-run", action="store_true", help="look at the nodes, tell what would be done, and change nothing")
     add("--check", action="store_true", help="tell what is wrong with a script, and run nothing")
     add("-k", "--keep-going", action="store_true", help="go on after a failure, and report it at the end")
     add("-v", "--verbose", action="store_true", help="debugging messages: every remote call with its duration")
@@ -142,7 +97,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _complete(words: Sequence[str]) -> int:
     """Answer the user's own shell, where Tab was pressed; a hidden entry, which its completion calls."""
-    from mclu_shell.usershell.answer import answer
+    from mclu_shell.tab.answer import answer
 
     sys.stdout.write(answer(words, _parser().arguments))
     return 0
@@ -170,7 +125,13 @@ def _session(options: argparse.Namespace) -> "Session":
     if options.verbose:
         _log_to_stderr()
     renderer = Renderer(color=_color(options.color))
-    return Session(lambda: _cloud(options), renderer, keep_going=options.keep_going, verbose=options.verbose)
+    return Session(
+        lambda: _cloud(options),
+        renderer,
+        keep_going=options.keep_going,
+        verbose=options.verbose,
+        is_dry=options.dry_run,
+    )
 
 
 def _color(wanted: str) -> str:
@@ -206,7 +167,7 @@ def _cloud(options: argparse.Namespace) -> "Cloud":
 
 def _run(options: argparse.Namespace, session: "Session") -> int:
     if options.install_completion is not None:
-        from mclu_shell.usershell.install import install
+        from mclu_shell.tab.install import install
 
         session.renderer.show(install(options.install_completion))
         return 0

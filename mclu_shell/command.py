@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from mclu_shell.errors import UsageError, near
@@ -14,6 +14,7 @@ from mclu_shell.script import Script
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.cloud import Cloud
+    from mclu_shell.cloud.rehearsal import Rehearsal
 
 # Longer lines are hard to read, however wide a terminal is.
 _WIDEST = 118
@@ -65,11 +66,19 @@ class Context:
     confirm: Callable[[str], bool] | None = None
     # None anywhere but at the prompt.
     prompt: Prompt | None = None
+    # None but in a dry run.
+    open_rehearsal: Callable[[], "Rehearsal"] | None = None
 
     @property
     def cloud(self) -> "Cloud":
         """The cloud of this session."""
         return self.open_cloud()
+
+    @property
+    def rehearsal(self) -> "Rehearsal":
+        """The cloud of a dry run: what it has so far is kept in mind, and nothing is changed."""
+        assert self.open_rehearsal is not None
+        return self.open_rehearsal()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +92,8 @@ class Command:
     group: Group = Group.MORE
     # The script that a line runs, where it does.
     script: Callable[[argparse.Namespace], Script] | None = None
+    # What it does in a dry run, where it would change something: it tells what, and has the same errors.
+    rehearse: Callable[[Context, argparse.Namespace], Iterable[Result]] | None = None
     # Whether it is about what the interactive shell alone has.
     needs_prompt: bool = False
 
@@ -150,7 +161,9 @@ class Parser(argparse.ArgumentParser):
         super().__init__(
             prog=name,
             description=about.strip(),
-            formatter_class=_HelpFormatter,
+            # argparse makes one for each argument that is added; to know how wide the terminal is, it would import
+            # shutil, with all its compressors.
+            formatter_class=partial(_HelpFormatter, width=_WIDEST),
             add_help=False,
             allow_abbrev=False,
         )
@@ -160,6 +173,11 @@ class Parser(argparse.ArgumentParser):
         # Also what a group adds comes by here; completion reads the list.
         self.arguments.append(action)
         return super()._add_action(action)
+
+    def format_help(self) -> str:
+        """Help that is as wide as the terminal."""
+        self.formatter_class = _HelpFormatter
+        return super().format_help()
 
     def error(self, message: str) -> NoReturn:
         """Raise UsageError, with near misses for an unknown option."""

@@ -75,8 +75,12 @@ def _unwritable(path: Path, error: OSError) -> OutputError:
 def viewer_of(node: Node, name: str) -> Handover:
     """A running guest's screen in a viewer; raises if it has no screen, or there is no viewer."""
     screen = find_screen(node, name)
-    program = need_viewer(f"or have the address for another viewer: {to_type('viewer --print', node.name, name)}")
-    return Handover(f"viewer of {node.name}:{name}", partial(_viewer, screen, program))
+    return Handover(f"viewer of {node.name}:{name}", partial(_viewer, screen, viewer_for(node, name)))
+
+
+def viewer_for(node: Node, name: str) -> str:
+    """The viewer that a guest's screen is shown with; raises if it is not installed."""
+    return need_viewer(f"or have the address for another viewer: {to_type('viewer --print', node.name, name)}")
 
 
 def need_viewer(otherwise: str) -> str:

@@ -8,6 +8,7 @@ from mclu_shell.errors import MCluError
 from mclu_shell.script import Script
 
 if TYPE_CHECKING:
+    from mclu_shell.cloud.planned import Planned
     from mclu_shell.terminal import Terminal
 
 
@@ -54,6 +55,11 @@ class Handover:
 
     what: str
     run: Callable[["Terminal"], None]
+
+
+def would(planned: "Planned | MCluError") -> Text | MCluError:
+    """What a dry run tells of one thing that would be done, or would go wrong."""
+    return planned if isinstance(planned, MCluError) else Text(str(planned))
 
 
 # A command yields these as it goes; an error among them is told, makes the exit status 1, and ends nothing.

@@ -3,10 +3,8 @@
 import contextlib
 import os
 import signal
-import subprocess
 import sys
 import threading
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, TextIO
@@ -15,16 +13,18 @@ from mclu_shell import commands, language
 from mclu_shell.check import Check
 from mclu_shell.command import Command, Context, HelpAsked, Prompt
 from mclu_shell.errors import MCluError, OutputError, Question, UsageError
-from mclu_shell.language import Line, Variables
+from mclu_shell.language import Line
 from mclu_shell.render import Renderer
 from mclu_shell.results import Handover, Quit, Result, Text
 from mclu_shell.script import Script
-from mclu_shell.signals import handled
+from mclu_shell.usershell import ended_with_us, interrupts_are_theirs, of_the_users_shell, run_in_the_users_shell
 
 if TYPE_CHECKING:
     import argparse
+    import subprocess
 
     from mclu_shell.cloud.cloud import Cloud
+    from mclu_shell.cloud.rehearsal import Rehearsal
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 # What a program ended by SIGPIPE leaves: nobody reads what more there is to say, so nothing more is done.
@@ -46,10 +46,13 @@ class Session:
         *,
         keep_going: bool = False,
         verbose: bool = False,
+        is_dry: bool = False,
     ) -> None:
         self.renderer = renderer
         self.keep_going = keep_going
         self.verbose = verbose
+        # Nothing is changed, but told.
+        self.is_dry = is_dry
         self.has_quit = False
         # Set by the interactive shell alone.
         self.confirm: Callable[[str], bool] | None = None
@@ -68,6 +71,7 @@ class Session:
         # The scripts that run, the innermost last.
         self._scripts: list[str] = []
         self._cloud: Cloud | None = None
+        self._rehearsal: Rehearsal | None = None
 
     def open_cloud(self) -> "Cloud":
         """The cloud, opened on first use; ConfigError if there is no configuration for it."""
@@ -78,7 +82,18 @@ class Session:
             if self._cloud is None:
                 self._cloud = self._open_cloud()
                 self._cloud.asker = self._ask if self.asker is not None else None
+                if self.is_dry:
+                    self._cloud.spare()
             return self._cloud
+
+    def _open_rehearsal(self) -> "Rehearsal":
+        """The cloud as the lines of a dry run so far would have left it."""
+        if self._rehearsal is None:
+            # Only a dry run needs it.
+            from mclu_shell.cloud.rehearsal import Rehearsal
+
+            self._rehearsal = Rehearsal(self.open_cloud())
+        return self._rehearsal
 
     def _ask(self, question: Question) -> str | None:
         self.renderer.end_progress()
@@ -206,6 +221,8 @@ class Session:
         except Exception as error:  # noqa: BLE001
             self._tell(MCluError(f"a defect in mclu: {error!r}", remedy="-v shows where; please report it"), place)
             if self.verbose:
+                import traceback
+
                 traceback.print_exc(file=self.renderer.err)
 
     def _tell(self, error: MCluError, place: str = "") -> None:
@@ -221,16 +238,31 @@ class Session:
             )
         return command, args
 
-    def _run_line(self, line: Line, place: str) -> int:
+    def _rehearse_line(self, line: Line, place: str) -> int:
+        """Tell what a line would do, and do nothing but ask."""
+        # Only a dry run needs it.
+        from mclu_shell.dryrun import outwards, placed
+
+        status = DONE
+        told = list(outwards(line))
         if line.shell:
-            with _interrupts_are_theirs():
-                program, environment = _of_the_users_shell(line.shell, line.variables)
-                done = subprocess.run(program, env=environment, stdout=self._out_of_programs, check=False)
-                return _status_of(done.returncode)
+            if self._rehearsal is not None:
+                self._rehearsal.lets_time_pass()
+        else:
+            status = self._run_command(line, self.renderer, place)
+        for result in placed(told, place):
+            _show(self.renderer, result)
+        return status
+
+    def _run_line(self, line: Line, place: str) -> int:
         if line.pipe or line.output:
             # A mistyped command must not empty the file, nor start the reader.
             with contextlib.suppress(HelpAsked):
                 self._prepare(line)
+        if self.is_dry:
+            return self._rehearse_line(line, place)
+        if line.shell:
+            return _status_of(run_in_the_users_shell(line.shell, line.variables, self._out_of_programs))
         if line.pipe:
             return self._run_piped(line, place)
         if line.output:
@@ -239,10 +271,12 @@ class Session:
         return self._run_command(line, self.renderer, place)
 
     def _run_piped(self, line: Line, place: str) -> int:
-        program, environment = _of_the_users_shell(line.pipe, line.variables)
+        import subprocess
+
+        program, environment = of_the_users_shell(line.pipe, line.variables)
         out = self._out_of_programs
         command = subprocess.Popen(program, env=environment, stdin=subprocess.PIPE, stdout=out, text=True)
-        with command as reader, _ended_with_us(reader):
+        with command as reader, ended_with_us(reader):
             status = self._run_into(reader, line, place)
         return status or _status_of(reader.returncode)
 
@@ -251,17 +285,17 @@ class Session:
         """Where programs of the user's shell write: where the script goes that they are in; else (None) as we do."""
         return None if self.renderer.out is self._out else self.renderer.out
 
-    def _run_into(self, reader: subprocess.Popen[str], line: Line, place: str) -> int:
+    def _run_into(self, reader: "subprocess.Popen[str]", line: Line, place: str) -> int:
         assert isinstance(reader.stdin, TextIOWrapper)
         try:
-            with _ended_with_us(reader):
+            with ended_with_us(reader):
                 return self._run_command(line, self.renderer.to(reader.stdin), place)
         except _ReaderGone:
             # What the reader makes of it decides, whether or not it was quick enough to leave.
             return DONE
         finally:
             # Whatever has ended our part: the reader may have the terminal still.
-            with _interrupts_are_theirs():
+            with interrupts_are_theirs():
                 with contextlib.suppress(BrokenPipeError):
                     reader.stdin.close()
                 reader.wait()
@@ -278,11 +312,11 @@ class Session:
         """Run a command and show what it yields; errors among it are told, and make the status 1."""
         # A reader such as less has the screen to itself.
         notify = _say_nothing if line.pipe else renderer.progress
-        context = Context(self.open_cloud, notify, self.confirm, self.prompt)
+        context = Context(self.open_cloud, notify, self.confirm, self.prompt, self._open_rehearsal)
         status = DONE
         try:
             command, args = self._prepare(line)
-            for result in command.run(context, args):
+            for result in self._results(command, context, args, place):
                 if isinstance(result, MCluError):
                     self._tell(result, place)
                     status = max(status, result.status)
@@ -300,6 +334,13 @@ class Session:
             renderer.end_progress()
         return status
 
+    def _results(self, command: Command, context: Context, args: "argparse.Namespace", place: str) -> Iterable[Result]:
+        if not self.is_dry or command.rehearse is None:
+            return command.run(context, args)
+        from mclu_shell.dryrun import placed
+
+        return placed(command.rehearse(context, args), place)
+
     def _hand_over(self, handover: Handover, renderer: Renderer) -> None:
         # Most commands need no terminal.
         from mclu_shell.terminal import Terminal
@@ -311,35 +352,14 @@ class Session:
             raise _ReaderGone from error
 
 
-@contextlib.contextmanager
-def _ended_with_us(reader: subprocess.Popen[str]) -> Iterator[None]:
-    """Kill it when we are to end: it would be waited for."""
-    try:
-        yield
-    except SystemExit:
-        reader.kill()
-        raise
-
-
 class _ReaderGone(Exception):
     """The reader of our answer has seen enough of it."""
-
-
-def _of_the_users_shell(text: str, variables: Variables) -> tuple[list[str], dict[str, str]]:
-    """The words that run a line there, and its environment: it knows a script's arguments as the script does."""
-    return ["/bin/sh", "-c", text, "sh", *variables.arguments], {**os.environ, **variables.named}
 
 
 def _noting(lines: Iterable[Line], begun: list[Line]) -> Iterator[Line]:
     for line in lines:
         begun.append(line)
         yield line
-
-
-def _interrupts_are_theirs() -> contextlib.AbstractContextManager[None]:
-    """Leave Ctrl-C to the program that has the terminal: an editor or a pager goes on, and so must we with it."""
-    # What is ignored, rather than handled, the program would inherit.
-    return handled([signal.SIGINT], lambda *_: None)
 
 
 def _status_of(code: int) -> int:

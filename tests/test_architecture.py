@@ -16,10 +16,10 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # between two commands.
 LEVELS = (
     {"cli"},
-    {"shell", "usershell"},
+    {"shell", "tab"},
     {"session", "completion"},
     {"check", "commands"},
-    {"command", "render", "handovers"},
+    {"command", "render", "handovers", "dryrun", "usershell"},
     {"kinds", "results"},
     {"script"},
     {"aliases", "written"},
@@ -27,6 +27,7 @@ LEVELS = (
     {"terminal"},
     {"cloud"},
     {"config", "terminal"},
+    {"options"},
     {"errors", "signals", "units"},
     # The package itself: its version.
     {"mclu_shell"},

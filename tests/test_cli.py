@@ -194,7 +194,10 @@ class TestNodes:
                 connection, _ = listener.accept()
                 with connection:
                     connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
-                    connection.recv(1)
+                    # What is not read when it is closed would reset it.
+                    connection.shutdown(socket.SHUT_WR)
+                    while connection.recv(4096):
+                        pass
 
             threading.Thread(target=greet, daemon=True).start()
             answer = mclu("-f", str(tmp_path / "x.conf"), "status", "ham0")

@@ -215,6 +215,7 @@ def prompt(directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(directory)
+        patched.setenv("COLUMNS", str(COLUMNS))
         patched.setenv("HOME", str(home))
         patched.setenv("MCLU_PATH", str(directory))
         for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "NO_COLOR"):

@@ -9,6 +9,7 @@ from urllib.parse import quote, urlsplit
 if TYPE_CHECKING:
     from mclu_shell.cloud.forward import Address, Duplex, Forward
     from mclu_shell.cloud.process import Completed, Process
+    from mclu_shell.cloud.wake import MagicPacket
 
 
 class Access(Protocol):
@@ -52,8 +53,14 @@ class Access(Protocol):
     def is_off(self, timeout_s: float) -> bool:
         """Whether nothing answers at the machine's address."""
 
+    def packet(self) -> "MagicPacket":
+        """What `wake` would send."""
+
     def wake(self) -> None:
         """Ask the machine to switch on."""
+
+    def need_power_off(self) -> None:
+        """Raise what speaks against `power_off`, over the way that is open."""
 
     def power_off(self) -> None:
         """Tell the machine to switch off cleanly."""

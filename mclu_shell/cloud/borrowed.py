@@ -21,6 +21,7 @@ from mclu_shell.config import NodeConfig
 if TYPE_CHECKING:
     from mclu_shell.cloud.forward import Address, Duplex, Forward
     from mclu_shell.cloud.process import Completed, Process
+    from mclu_shell.cloud.wake import MagicPacket
 
 
 _PATIENCE_S = 1.0
@@ -32,7 +33,8 @@ class BorrowedAccess(Access):
     def __init__(self, node: NodeConfig, path: Path, make_own: Callable[[], Access]) -> None:
         self.node = node
         self._path = path
-        self._is_good = True
+        # Whether the other's connection is still believed in.
+        self.is_good = True
         self._make_own = make_own
         self._own: Access | None = None
         self._is_own_open = False
@@ -42,12 +44,12 @@ class BorrowedAccess(Access):
     @property
     def patience_s(self) -> float:
         """The other shell's connection may be dead without its knowing yet."""
-        return _PATIENCE_S if self._is_good else math.inf
+        return _PATIENCE_S if self.is_good else math.inf
 
     def open(self, deadline: float) -> str:
         """The URI of libvirt through the other's socket, or through one of our own."""
-        self._is_good = self._is_good and self._path.is_socket()
-        return forwarded_uri(self.node.uri, self._path) if self._is_good else self._open_own(deadline)
+        self.is_good = self.is_good and self._path.is_socket()
+        return forwarded_uri(self.node.uri, self._path) if self.is_good else self._open_own(deadline)
 
     def _open_own(self, deadline: float) -> str:
         with self._opening:
@@ -70,15 +72,15 @@ class BorrowedAccess(Access):
 
     def answers(self, timeout_s: float) -> bool:
         """Whether the way still leads there; one that is not ours is looked after by whose it is."""
-        return self._path.is_socket() if self._is_good else self._unopened().answers(timeout_s)
+        return self._path.is_socket() if self.is_good else self._unopened().answers(timeout_s)
 
     def cut(self) -> None:
         """End libvirt's calls; and as whoever has the connection may be what hangs, it is not used again."""
-        if self._is_good:
-            self._is_good = False
+        if self.is_good:
+            self.is_good = False
             cut_connections(self._path)
-        else:
-            self._unopened().cut()
+        elif self._own is not None:
+            self._own.cut()
 
     def carries(self, timeout_s: float) -> bool:
         """Whether our own way still leads there, over which all goes beside libvirt."""
@@ -86,14 +88,14 @@ class BorrowedAccess(Access):
 
     def release(self, timeout_s: float) -> None:
         """Use the other's connection no more, or let go of libvirt on ours."""
-        if self._is_good:
+        if self.is_good:
             self.cut()
-        else:
-            self._unopened().release(timeout_s)
+        elif self._own is not None:
+            self._own.release(timeout_s)
 
     def close(self) -> None:
         """Let go of it, for good."""
-        self._is_good = self._is_own_open = False
+        self.is_good = self._is_own_open = False
         if self._own is not None:
             self._own.close()
 
@@ -101,9 +103,17 @@ class BorrowedAccess(Access):
         """Whether nothing answers at the machine's address."""
         return self._unopened().is_off(timeout_s)
 
+    def packet(self) -> "MagicPacket":
+        """What `wake` would send."""
+        return self._unopened().packet()
+
     def wake(self) -> None:
         """Ask the machine to switch on."""
         self._unopened().wake()
+
+    def need_power_off(self) -> None:
+        """Raise what speaks against it, over a connection of our own."""
+        self._opened().need_power_off()
 
     def power_off(self) -> None:
         """Tell the machine to switch off cleanly."""

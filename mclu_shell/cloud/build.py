@@ -7,104 +7,16 @@ the claim to the name, builds, and waits for the word to keep what was made. If 
 
 import secrets
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from mclu_shell.cloud.buildscript import BUILD, LOOK
 from mclu_shell.cloud.domainxml import GuestSpec
 from mclu_shell.cloud.node import Node
 from mclu_shell.cloud.process import Process
 from mclu_shell.errors import Interrupted, LinkLost, NodeFault, Refused
-
-# The variables of its own must have none of the names that a build is told in its environment, such as `size`.
-# What the script says besides the build's output begins with a word that no build can know, and on a new line, as the
-# build need not have ended its last one.
-# flock needs a file; `-ef` tells whether the file that is locked is still the one of that name, because the
-# one who held it before removes it on leaving. Background jobs of sh get no input unless it is handed to them.
-# A plain `exec` that cannot open its file would end sh at once, without a word. All goes into one stream, because the
-# words of two would be mixed within a line.
-_SCRIPT = r"""
-exec 2>&1
-set -u
-umask 077
-word=$1 output=$2 length=$3 uuid=$4 uri=$5
-images=${output%/*} file=${output##*/}
-claim=$images/.mclu-${file%.*}.building
-# When the connection goes, sshd sends a hang-up, and nobody reads what is said: neither may end the cleaning up.
-trap : HUP PIPE
-say() { printf '\n%s %s\n' "$word" "$*"; }
-refuse() { say fault "$*"; exit 1; }
-build= work=
-leave() { [ -z "$work" ] || rm -rf -- "$work"; }
-trap leave EXIT
-# The template is read first, and all of it, even where there is no room for it: of one that ends with its input
-# unread, sshd may lose the last words. tee reads on when it cannot write.
-work=$(mktemp -d) || work=
-head -c "$length" | tee "${work:-/dev/null}/template" >/dev/null 2>&1
-[ -n "$work" ] || refuse "no temporary directory can be made"
-# Half a template must not be run: its sender may be gone, or the disk full.
-[ "$(stat -c %s "$work/template")" = "$length" ] || refuse "the template did not arrive whole in $work"
-for program in flock setsid; do
-    command -v $program >/dev/null || refuse "there is no $program on this node: install util-linux"
-done
-command exec 8>>"$claim" || refuse "cannot write to $images"
-flock -n 8 && [ "$claim" -ef /proc/self/fd/8 ] || refuse "somebody else is booting a guest of this name"
-trap 'leave; rm -f -- "$claim"' EXIT
-# Of boots during which the node lost its power something is left. Only what is called `.mclu-` and locked by nobody
-# is removed: that a boot was cut off does not tell who has made the disk that is there by now, so a disk never is.
-sweep() {
-    find "$images" -maxdepth 1 -type f -mmin +1 \( -name '.mclu-*.booting' -o -name '.mclu-*.building' \) |
-        while read -r file; do
-            ( flock -n 9 && [ "$file" -ef /proc/self/fd/9 ] && rm -f -- "$file" ) 9<"$file"
-        done
-}
-sweep 2>/dev/null
-for file in "$output" "$output".*; do
-    [ -e "$file" ] || [ -L "$file" ] || continue
-    refuse "$file is there already; if no guest needs it (a boot that was cut off may have left it), remove it there"
-done
-# What the build has started and not waited for must not go on writing to what is removed. None of it was there before.
-discard() {
-    [ -z "$build" ] || kill -KILL -$build 2>/dev/null
-    rm -rf -- "$output" "$output".* 2>/dev/null
-}
-# A signal ends `wait` before its time.
-await() { while :; do wait "$1"; status=$?; kill -0 "$1" 2>/dev/null || return 0; done; }
-chmod 700 "$work/template"
-say started
-exec 3<&0
-cd "$work"
-setsid "$work/template" build </dev/null 3<&- 8>&- &
-build=$!
-( exec 8>&-
-  read -r answer <&3
-  echo "$answer" >"$work/answer"
-  [ "$answer" != keep ] || exit 0
-  # If it has ended already, there is nothing to wait for.
-  kill -TERM -$build 2>/dev/null || exit 0
-  sleep 5 &
-  trap 'kill $!; exit 0' TERM
-  wait $!
-  kill -KILL -$build 2>/dev/null ) &
-reader=$!
-give_up() { kill $reader 2>/dev/null; discard; say "$@"; exit 1; }
-await $build
-[ $status -eq 0 ] || give_up failed $status
-for file in "$output" "$output".*; do
-    # Only a file, or a link to wherever the disk is, can be deleted with the guest.
-    if [ -f "$file" ] || [ -L "$file" ]; then say file "$file"; elif [ -e "$file" ]; then give_up unfit "$file"; fi
-done
-say ready
-await $reader
-if [ "$(cat "$work/answer" 2>/dev/null)" != keep ]; then
-    discard
-    # Whoever was killed in the moment after defining the guest cannot take that back any more.
-    [ -z "$uri" ] || timeout 10 virsh -q -c "$uri" undefine --nvram "$uuid" >/dev/null 2>&1
-    exit 1
-fi
-say kept
-"""
 
 _TAIL_LINES = 8
 # What a build has to tell its user for good, such as a password that it has made up.
@@ -155,11 +67,34 @@ def building(
     script = template.read_bytes()
     word = f"@{secrets.token_hex(8)}"
     argv = ["env", *(f"{key}={value}" for key, value in environment.items())]
-    argv += ["sh", "-c", _SCRIPT, "mclu-build", word, guest.output, str(len(script)), guest.uuid, node.config.uri]
+    argv += ["sh", "-c", BUILD, "mclu-build", word, guest.output, _interpreter(script)]
+    argv += [str(len(script)), guest.uuid, node.config.uri]
     process = node.start(argv)
     with _cleaned_up(node, process, guest, progress):
         process.send(script)
         yield Build(node, process, word, _follow(node, process, word, guest, progress))
+
+
+def look_at_build(node: Node, template: Path, guest: GuestSpec, gone: Iterable[str]) -> None:
+    """Raise what would speak against a build on a node, as far as that is known before it; nothing is touched.
+
+    Files that would be `gone` by then do not.
+    """
+    word = f"@{secrets.token_hex(8)}"
+    script = template.read_bytes()
+    argv = ["sh", "-c", LOOK, "mclu-build", word, guest.output, _interpreter(script), *gone]
+    for line in node.look_with(argv).out.splitlines():
+        said, _, rest = line.removeprefix(f"{word} ").partition(" ")
+        if line.startswith(f"{word} ") and said != "ready":
+            raise _fault(node, said, rest, ())
+
+
+def _interpreter(script: bytes) -> str:
+    """The program that a script is written for (execve(2)), or that env(1) looks for; empty where there is no word."""
+    first = script.split(b"\n", 1)[0].decode(errors="replace")
+    words = first.removeprefix("#!").split() if first.startswith("#!") else []
+    is_env = len(words) > 1 and words[0].endswith("/env") and words[1][0].isalnum() and "=" not in words[1]
+    return words[is_env] if words else ""
 
 
 @contextmanager
@@ -229,7 +164,7 @@ def _hear(line: str, tail: deque[str], notes: list[str]) -> None:
         notes.append(shown.removeprefix(_NOTE))
 
 
-def _fault(node: Node, said: str, rest: str, tail: deque[str]) -> NodeFault | Refused:
+def _fault(node: Node, said: str, rest: str, tail: Iterable[str]) -> NodeFault | Refused:
     """The error for the word with which the script has ended."""
     match said:
         case "fault":
@@ -239,5 +174,6 @@ def _fault(node: Node, said: str, rest: str, tail: deque[str]) -> NodeFault | Re
             remedy = "what a guest does not need goes into the directory that the build is started in"
             return NodeFault(told, place=node.name, remedy=remedy)
         case _:
+            shown = tuple(tail)
             told = f"the build failed with exit status {rest}, and what it made was removed"
-            return NodeFault("\n  ".join([told + (". It said last:" if tail else ""), *tail]), place=node.name)
+            return NodeFault("\n  ".join([told + (". It said last:" if shown else ""), *shown]), place=node.name)

@@ -8,11 +8,11 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from mclu_shell.cloud.access import Access
 from mclu_shell.cloud.answers import with_answers
-from mclu_shell.cloud.borrowed import BorrowedAccess
+from mclu_shell.cloud.guest import Guest, NodeReport
 from mclu_shell.cloud.memory import Listener
 from mclu_shell.cloud.node import Node
 from mclu_shell.cloud.ownways import OwnWays
@@ -21,6 +21,9 @@ from mclu_shell.cloud.rundir import RunDirectory
 from mclu_shell.cloud.state import NodeView, Snapshot
 from mclu_shell.config import Config, NodeConfig
 from mclu_shell.errors import NotFound, Question, near
+
+if TYPE_CHECKING:
+    from mclu_shell.cloud.shared import Shared
 
 Value = TypeVar("Value")
 
@@ -31,7 +34,7 @@ class Cloud:
     def __init__(self, nodes: Iterable[Node], directory: RunDirectory, remembered: Config | None = None) -> None:
         """`remembered` is the configuration for which the snapshot is kept from one shell to the next."""
         self.nodes: tuple[Node, ...] = tuple(nodes)
-        self._directory = directory
+        self.directory = directory
         self._remembered = remembered
         self._life = contextlib.ExitStack()
         self._changing = threading.Lock()
@@ -58,12 +61,32 @@ class Cloud:
     def ask(self, question: Callable[[Node], Value], nodes: Sequence[Node] | None = None) -> list[Outcome[Node, Value]]:
         """Ask all nodes, or those given, in parallel; an outcome for each, in their order."""
         modules = {module for node in self.nodes for module in node.modules}
-        threading.Thread(target=_import, args=(modules,), daemon=True).start()
+        if modules:
+            threading.Thread(target=_import, args=(modules,), daemon=True).start()
         outcomes = gather(self.nodes if nodes is None else nodes, question)
         # Only the main thread has the terminal: what goes on behind the prompt must not take it.
         if self.asker is not None and threading.current_thread() is threading.main_thread():
             return with_answers(outcomes, question, self.asker, self.nodes)
         return outcomes
+
+    def reach(self, nodes: Sequence[Node] | None = None) -> list[Outcome[Node, None]]:
+        """Whether the libvirt of nodes answers; the error says why not."""
+        return self.ask(lambda node: node.fetch(lambda _hypervisor: None), nodes)
+
+    def fetch_guests(
+        self, nodes: Sequence[Node] | None = None, *, active: bool | None = None
+    ) -> list[Outcome[Node, tuple[Guest, ...]]]:
+        """The guests of nodes: running, not running, or (None) all."""
+        return self.ask(lambda node: node.fetch_guests(active=active), nodes)
+
+    def fetch_reports(self, nodes: Sequence[Node] | None = None) -> list[Outcome[Node, NodeReport]]:
+        """What nodes have, and all their guests."""
+        return self.ask(lambda node: node.fetch_report(), nodes)
+
+    def spare(self) -> None:
+        """Let nothing be changed from now on."""
+        for node in self.nodes:
+            node.is_spared = True
 
     def recall(self) -> None:
         """Take over what an earlier shell knew of the nodes."""
@@ -79,8 +102,8 @@ class Cloud:
     def keep_live(self, changed: Callable[[], None], tell: Callable[[str], None]) -> None:
         """Keep all nodes connected from now on, and the snapshot right.
 
-        `changed` is called after each change of it, `tell` with what happened without being asked for; both by
-        threads that must not be kept waiting.
+        `changed` is called after each change of how nodes stand and of their guests, `tell` with what happened
+        without being asked for; both by threads that must not be kept waiting.
         """
         with self._changing:
             if not self._is_closed:
@@ -97,11 +120,11 @@ class Cloud:
             recorder = Recorder(lambda: self.snapshot, recollection_file(self._remembered))
             self._life.callback(recorder.close)
             listeners.append(lambda _before, _now: recorder.changed())
-            paths = socket_paths(self._remembered, self._directory.path)
+            paths = socket_paths(self._remembered, self.directory.path)
             # Without it, one-shots connect by themselves.
             with contextlib.suppress(OSError):
-                self._life.callback(Share(self._remembered, self._directory.path, paths).close)
-        listeners.append(lambda _before, _now: changed())
+                self._life.callback(Share(self._remembered, self.directory.path, paths, self.nodes).close)
+        listeners.append(partial(_if_seen, changed))
         for node in self.nodes:
             node.memory.listener = partial(_tell_all, tuple(listeners))
         keeper = Keeper(self.nodes)
@@ -115,7 +138,7 @@ class Cloud:
             self._life.close()
         for node in self.nodes:
             node.close()
-        self._directory.remove()
+        self.directory.remove()
 
 
 def _tell_all(listeners: tuple[Listener, ...], before: NodeView, now: NodeView) -> None:
@@ -123,12 +146,18 @@ def _tell_all(listeners: tuple[Listener, ...], before: NodeView, now: NodeView) 
         listener(before, now)
 
 
+def _if_seen(changed: Callable[[], None], before: NodeView, now: NodeView) -> None:
+    """Tell of a change unless it is of memory alone: each question to a node has that change."""
+    if (before.state, before.guests) != (now.state, now.guests):
+        changed()
+
+
 def _import(modules: Iterable[str]) -> None:
     """Import what every node's thread will need, once, while they wait for the network.
 
     Sixty threads that arrive at the same import fight for the interpreter: it then takes three times as long.
     """
-    for module in ("mclu_shell.cloud.hypervisor", *modules):
+    for module in modules:
         importlib.import_module(module)
 
 
@@ -153,32 +182,45 @@ def open_cloud(
     if make_nodes:
         nodes = make_nodes(config, directory.path)
     else:
-        nodes = _real_nodes(config, directory.path, _shared(config, directory) if borrow else {})
+        nodes = _real_nodes(config, directory, _shared(config, directory) if borrow else {})
     # What is simulated is gone with this process.
     cloud = Cloud(nodes, directory, None if make_nodes else config)
     atexit.register(cloud.close)
     return cloud
 
 
-def _real_nodes(config: Config, directory: Path, shared: dict[str, Path]) -> list[Node]:
-    own = OwnWays()
-    paths = socket_paths(config, directory)
-    return [Node(node, _way(node, paths[node.name], own, shared.get(node.name))) for node in config.nodes]
+def _real_nodes(config: Config, directory: RunDirectory, shared: "dict[str, Shared]") -> list[Node]:
+    ways = OwnWays()
+    own = [partial(_make_own, ways, node, directory, i) for i, node in enumerate(config.nodes)]
+    return [_node(node, own[i], shared.get(node.name)) for i, node in enumerate(config.nodes)]
 
 
-def _way(node: NodeConfig, path: Path, own: OwnWays, shared: Path | None) -> Access:
-    return BorrowedAccess(node, shared, partial(own.make, node, path)) if shared else own.make(node, path)
+def _make_own(ways: OwnWays, node: NodeConfig, directory: RunDirectory, number: int) -> Access:
+    return ways.make(node, directory.path / _socket_name(number))
+
+
+def _node(node: NodeConfig, make_own: Callable[[], Access], shared: "Shared | None") -> Node:
+    if shared is None:
+        return Node(node, make_own())
+    from mclu_shell.cloud.borrowed import BorrowedAccess
+    from mclu_shell.cloud.borrowednode import BorrowedNode
+
+    return BorrowedNode(node, BorrowedAccess(node, shared.libvirt, make_own), shared.shell)
 
 
 def socket_paths(config: Config, directory: Path) -> dict[str, Path]:
     """Where the sockets of nodes are in a run-time directory: short, as they must be."""
-    return {node.name: directory / f"{i}.sock" for i, node in enumerate(config.nodes)}
+    return {node.name: directory / _socket_name(i) for i, node in enumerate(config.nodes)}
 
 
-def _shared(config: Config, directory: RunDirectory) -> dict[str, Path]:
+def _socket_name(number: int) -> str:
+    return f"{number}.sock"
+
+
+def _shared(config: Config, directory: RunDirectory) -> "dict[str, Shared]":
     if not (others := directory.others()):
         return {}
     # It takes some milliseconds to import, and mostly there is no other shell.
-    from mclu_shell.cloud.share import find_shared
+    from mclu_shell.cloud.shared import find_shared
 
     return find_shared(config, others)

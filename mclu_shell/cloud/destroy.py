@@ -21,6 +21,7 @@ from mclu_shell.cloud.guestfiles import (
     unnamed_disks,
 )
 from mclu_shell.cloud.node import Node
+from mclu_shell.cloud.rehearsal import NotKnown
 from mclu_shell.errors import MCluError, NodeOff, NotFound, Refused
 
 if TYPE_CHECKING:
@@ -42,6 +43,17 @@ class Remains:
     def size_bytes(self) -> int:
         """All that is freed."""
         return sum(size for _, size in self.delete)
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """What is there, and would be gone before: guests by UUID, and files. Only in a dry run there is such."""
+
+    guests: frozenset[str] = frozenset()
+    files: frozenset[str] = frozenset()
+
+
+_NOTHING_GONE = Gone()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +88,7 @@ class Elsewhere:
 
 def _inodes(node: Node, files: Iterable[str]) -> dict[str, str]:
     """The inodes of those files that are there; a network's file system has the same numbers on all its clients."""
-    done = node.run(["sh", "-c", 'for file; do stat -L -c %i -- "$file" 2>/dev/null || echo; done', "sh", *files])
+    done = node.look_with(["sh", "-c", 'for file; do stat -L -c %i -- "$file" 2>/dev/null || echo; done', "sh", *files])
     return {file: inode for file, inode in zip(files, done.out.splitlines(), strict=True) if inode}
 
 
@@ -95,12 +107,15 @@ def _look_there(node: Node) -> dict[str, Definition]:
     return node.fetch(lambda hypervisor: hypervisor.fetch_definitions(), _LOOK_TIMEOUT_S)
 
 
-def find_remains(node: Node, guest: Guest, elsewhere: Elsewhere, confirmed: Remains | None = None) -> Remains:
+def find_remains(
+    node: Node, guest: Guest, elsewhere: Elsewhere, confirmed: Remains | None = None, gone: Gone = _NOTHING_GONE
+) -> Remains:
     """Which files of a guest are its own: made for it by mclu or by its snapshots, and needed by nothing that stays.
 
     What was not to be deleted when that was `confirmed` stays. Refused if libvirt would delete NVRAM that has to stay.
     """
-    definitions = node.fetch(lambda hypervisor: hypervisor.fetch_definitions(), _LOOK_TIMEOUT_S)
+    found = node.fetch(lambda hypervisor: hypervisor.fetch_definitions(), _LOOK_TIMEOUT_S)
+    definitions = {uuid: definition for uuid, definition in found.items() if uuid not in gone.guests}
     own = definitions.pop(guest.uuid, None)
     if own is None:
         raise NotFound(f"{guest.name} has gone meanwhile", place=node.name)
@@ -110,7 +125,7 @@ def find_remains(node: Node, guest: Guest, elsewhere: Elsewhere, confirmed: Rema
     nvram = [file for xml in own.xmls for file in nvram_files(xml) if file in files.sizes]
     there = [file for file in made if file in files.sizes]
     uses |= {files.place(file): why for file, why in elsewhere.uses(node, [*there, *nvram]).items()}
-    built = find_built_on(node, there, files)
+    built = find_built_on(node, there, files, gone.files)
     uses = {place: f"{image} is built on it" for place, image in built.items()} | uses
     twin = elsewhere.twin(guest)
     _check_nvram(guest, nvram, files, twin, uses)
@@ -236,17 +251,25 @@ def _keep_needed(
         kept |= more
 
 
+def need_all_asked(node: Node, guest: Guest, elsewhere: Elsewhere) -> None:
+    """Refused if other nodes could not be asked, and nobody decides.
+
+    On shared storage the files may be those of a guest that runs there.
+    """
+    # What a dry run cannot know yet, the real one will ask.
+    if places := " and ".join(fault.place for fault in elsewhere.faults if not isinstance(fault, NotKnown)):
+        told = f"{guest.name} was not destroyed: whether {places} has it, too, cannot be told"
+        raise Refused(told, place=node.name, remedy="try again when all answer, or decide at the prompt")
+
+
 def destroy(node: Node, guest: Guest, elsewhere: Elsewhere, confirmed: Remains | None = None) -> Remains:
     """Stop a guest, delete its files and forget it; what that took away, and what is left.
 
     In this order: if it fails on the way, the guest is still there, and can be destroyed again. MCluError says why.
     What is deleted is looked up now, because others may have come to use it; with `confirmed`, nothing beyond that.
     """
-    if confirmed is None and elsewhere.faults:
-        # Nobody has been asked, and on shared storage the files may be those of a guest that runs there.
-        places = " and ".join(fault.place for fault in elsewhere.faults)
-        told = f"{guest.name} was not destroyed: whether {places} has it, too, cannot be told"
-        raise Refused(told, place=node.name, remedy="try again when all answer, or decide at the prompt")
+    if confirmed is None:
+        need_all_asked(node, guest, elsewhere)
     remains = find_remains(node, guest, elsewhere, confirmed)
     node.change_guest(guest.name, "stop", guest.uuid)
     _delete(node, guest, [file for file, _ in remains.delete])

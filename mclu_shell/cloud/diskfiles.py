@@ -3,7 +3,7 @@
 import json
 import re
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from mclu_shell.cloud.node import Node
@@ -92,17 +92,18 @@ def look_at_files(node: Node, images: Iterable[str], others: Iterable[str]) -> D
     return files
 
 
-def find_built_on(node: Node, wanted: Sequence[str], files: DiskFiles) -> dict[str, str]:
+def find_built_on(node: Node, wanted: Sequence[str], files: DiskFiles, gone: Collection[str] = ()) -> dict[str, str]:
     """Images beside some files that are built on them, whoever made them: by the places of what they are built on.
 
-    Only what `files` does not know yet is looked at. What else is there is nobody's business, also if it is no image.
+    Only what `files` does not know yet is looked at, and nothing that is as good as `gone`. What else is there is
+    nobody's business, also if it is no image.
     """
     places = {files.place(file) for file in wanted}
     directories = {file.rpartition("/")[0] or "/" for file in places.union(wanted)}
     if not directories:
         return {}
-    listed = node.run(["sh", "-c", _BUILT_SCRIPT, "mclu-look", *sorted(directories)]).out.split("\n")
-    images = [file for file in listed if file and not files.bases.get(file)]
+    listed = node.look_with(["sh", "-c", _BUILT_SCRIPT, "mclu-look", *sorted(directories)]).out.split("\n")
+    images = [file for file in listed if file and file not in gone and not files.bases.get(file)]
     if images:
         _look(node, images, [], files, strict=False)
     bases = {base for image in images for base in files.bases[files.place(image)]} - files.places.keys()
@@ -113,7 +114,7 @@ def find_built_on(node: Node, wanted: Sequence[str], files: DiskFiles) -> dict[s
 
 def _look(node: Node, images: list[str], others: list[str], files: DiskFiles, *, strict: bool = True) -> None:
     asked = images + others
-    done = node.run(["sh", "-c", _SCRIPT, "mclu-look", "strict" if strict else "", str(len(images)), *asked])
+    done = node.look_with(["sh", "-c", _SCRIPT, "mclu-look", "strict" if strict else "", str(len(images)), *asked])
     # Not splitlines: a name may hold what it takes for the end of a line.
     lines = done.out.removesuffix("\n").split("\n")
     if done.status != 0 or len(lines) != 3 * len(asked):

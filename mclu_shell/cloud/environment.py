@@ -9,7 +9,7 @@ from mclu_shell.cloud.domainxml import GuestSpec
 from mclu_shell.cloud.template import Template
 
 if TYPE_CHECKING:
-    from mclu_shell.cloud.boot import BootRequest
+    from mclu_shell.cloud.bootplan import BootRequest
 
 
 def build_environment(template: Template, request: "BootRequest", guest: GuestSpec) -> dict[str, str]:

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from mclu_shell.cloud.guest import Guest
+from mclu_shell.cloud.rehearsal import NotKnown
 from mclu_shell.errors import Ambiguous, MCluError, NodeOff, NotFound, UsageError, near, typed
 
 if TYPE_CHECKING:
@@ -153,17 +154,17 @@ def _parse(text: str) -> GuestPattern:
 
 def _ask(cloud: "Cloud", nodes: Sequence["Node"]) -> _Survey:
     survey = _Survey()
-    for outcome in cloud.ask(lambda node: node.fetch_guests(), list(dict.fromkeys(nodes))):
+    for outcome in cloud.fetch_guests(list(dict.fromkeys(nodes))):
         if outcome.error is not None:
             survey.errors[outcome.item.name] = outcome.error
+            if isinstance(outcome.error, NotKnown):
+                survey.guests[outcome.item.name] = outcome.error.guests
         else:
             survey.guests[outcome.item.name] = outcome.unwrap()
     return survey
 
 
 def _find(pattern: GuestPattern, nodes: Sequence["Node"], survey: _Survey, active: bool | None) -> list[Guest]:
-    if pattern.host and not has_wildcard(pattern.host) and nodes[0].name in survey.errors:
-        raise survey.errors[nodes[0].name]
     there = [guest for node in nodes for guest in survey.guests.get(node.name, ())]
     found = [guest for guest in there if pattern.means(guest)]
     # A name may look like a wildcard: the guest that is really called so is meant.
@@ -172,12 +173,25 @@ def _find(pattern: GuestPattern, nodes: Sequence["Node"], survey: _Survey, activ
         found = [guest for guest in found if active is None or guest.is_active == active]
     else:
         found = exact
+    if not found and (fault := _unanswered(pattern, nodes, survey)) is not None:
+        raise fault
     if not found:
         raise _not_found(pattern, nodes, survey, there, active)
     if len(found) > 1 and not pattern.is_wildcard:
         on = _listed([guest.node for guest in found])
         raise Ambiguous(f"{pattern.guest} is on {on}", remedy=f"say {shlex.quote(f'{found[0].node}:{found[0].name}')}")
     return found
+
+
+def _unanswered(pattern: GuestPattern, nodes: Sequence["Node"], survey: _Survey) -> MCluError | None:
+    """Why it cannot be told whether there is a guest, where that is all there is to say."""
+    errors = [survey.errors[node.name] for node in nodes if node.name in survey.errors]
+    for error in errors:
+        if isinstance(error, NotKnown):
+            what = f"what matches '{pattern}'" if pattern.is_wildcard else f"whether it has a guest {pattern.guest!r}"
+            return error.retold(fact=f"{what} is not known before it is up")
+    is_one = pattern.host and not has_wildcard(pattern.host)
+    return errors[0] if is_one and errors else None
 
 
 def _not_found(

@@ -18,27 +18,37 @@ _PAUSED = "paused"
 
 def start(node: Node, guest: Guest) -> str:
     """Start a guest that is not running, or let one that is paused go on. What was done."""
+    verb = how_to_start(node, guest)
+    _change(node, guest, verb)
+    return f"{verb}d" if verb == "resume" else f"{verb}ed"
+
+
+def how_to_start(node: Node, guest: Guest) -> str:
+    """`start` or `resume`, whichever a guest needs; Refused if it runs."""
     if guest.state == _PAUSED:
-        _change(node, guest, "resume")
-        return "resumed"
+        return "resume"
     if guest.is_active:
         raise Refused(f"{guest.name} is {guest.state} already", place=node.name)
-    _change(node, guest, "start")
-    return "started"
+    return "start"
 
 
 def reboot(node: Node, guest: Guest, *, hard: bool) -> None:
     """Ask a guest to reboot, or reset it."""
-    _need_active(node, guest)
+    _change(node, guest, how_to_reboot(node, guest, hard=hard))
+
+
+def how_to_reboot(node: Node, guest: Guest, *, hard: bool) -> str:
+    """`reboot` or `reset`; Refused if nothing would come of it."""
+    need_active(node, guest)
     if guest.state == _PAUSED and not hard:
         # libvirt would take the request, and nothing come of it.
         raise _paused(node, guest, "--hard resets it")
-    _change(node, guest, "reset" if hard else "reboot")
+    return "reset" if hard else "reboot"
 
 
 def shutdown(node: Node, guest: Guest, timeout_s: float, *, force: bool, stop: threading.Event) -> str:
     """Ask a guest to shut down and wait until it has; with `force`, pull its plug at the end. How it went."""
-    _need_active(node, guest)
+    need_hearing(node, guest, force=force)
     deadline = time.monotonic() + timeout_s
     while True:
         # Asked again now and then: a guest that is still starting does not see its power button.
@@ -58,6 +68,13 @@ def shutdown(node: Node, guest: Guest, timeout_s: float, *, force: bool, stop: t
     with suppress(NotFound):  # Without a definition it is gone when it stops, if only just now by itself.
         node.change_guest(guest.name, "stop", guest.uuid)
     return "stopped by force"
+
+
+def need_hearing(node: Node, guest: Guest, *, force: bool) -> None:
+    """Refused if a guest cannot be shut down: it does not run, or is paused and is not to be stopped by force."""
+    need_active(node, guest)
+    if guest.state == _PAUSED and not force:
+        raise _paused(node, guest, "--force stops it, like pulling its plug")
 
 
 def _ask_to_stop(node: Node, guest: Guest, *, force: bool) -> bool:
@@ -96,7 +113,8 @@ def _fetch_state(node: Node, name: str) -> str:
     return node.fetch(lambda hypervisor: hypervisor.fetch_state(name)) or "shut off"
 
 
-def _need_active(node: Node, guest: Guest) -> None:
+def need_active(node: Node, guest: Guest) -> None:
+    """Refused if a guest does not run."""
     if not guest.is_active:
         remedy = f"{to_type('start', node.name, guest.name)} starts it"
         raise Refused(f"{guest.name} is not running", place=node.name, remedy=remedy)

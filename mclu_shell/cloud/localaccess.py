@@ -10,6 +10,7 @@ from mclu_shell.cloud.branch import branch
 from mclu_shell.cloud.forward import Address, Duplex, Forward
 from mclu_shell.cloud.libvirtsocket import LIBVIRT_SOCKETS
 from mclu_shell.cloud.process import Completed, LocalProcess, Process, run_here
+from mclu_shell.cloud.wake import MagicPacket
 from mclu_shell.config import NodeConfig
 from mclu_shell.errors import LibvirtDown, LibvirtFault, NodeFault
 
@@ -73,9 +74,13 @@ class LocalAccess(Access):
         """Never: we run on it."""
         return False
 
+    def packet(self) -> MagicPacket:
+        """None."""
+        raise NodeFault("is this machine, which is on", place=self.node.name)
+
     def wake(self) -> None:
         """Nothing to do."""
-        raise NodeFault("is this machine, which is on", place=self.node.name)
+        self.packet()
 
     def run(self, argv: Sequence[str], timeout_s: float) -> Completed:
         """Run a command here."""
@@ -99,6 +104,10 @@ class LocalAccess(Access):
         connection.settimeout(None)
         return connection
 
-    def power_off(self) -> None:
+    def need_power_off(self) -> None:
         """Not ours to do: it would end this program, too."""
         raise NodeFault("is this machine; mclu does not switch it off", place=self.node.name)
+
+    def power_off(self) -> None:
+        """Not ours to do."""
+        self.need_power_off()

@@ -1,7 +1,7 @@
 """One boot of a name at a time, in the whole cloud: held on a node that answers, as long as we live."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from mclu_shell.cloud.guest import Guest
@@ -13,6 +13,14 @@ from mclu_shell.errors import LinkLost, Refused
 # The lock goes with the file that is locked: whoever held it before removes that file, hence `-ef`. It is held
 # until standard input ends, which it also does when this program or its connection is gone. A plain `exec` that
 # cannot open its file would end sh at once, without a word. One stream, or words of two would be mixed in a line.
+# Whether somebody holds a file that they have open as 8, without trying to lock it: that could refuse it to them.
+# In a container, /proc/locks does not tell of a lock whose flock(1) has ended.
+IS_HELD = r"""
+is_held() {
+    for fd in /proc/[0-9]*/fd/8; do [ ! "$fd" -ef "$1" ] || return 0; done
+    return 1
+}
+"""
 _SCRIPT = r"""
 exec 2>&1
 trap : HUP PIPE
@@ -23,6 +31,16 @@ trap 'rm -f -- "$1"' EXIT
 echo held
 cat >/dev/null
 """
+# Only looks whether the name could be held.
+_LOOK_SCRIPT = (
+    IS_HELD
+    + r"""
+command -v flock >/dev/null || { echo lacking; exit 1; }
+[ -w "${1%/*}" ] || { echo fault; exit 1; }
+! is_held "$1" || { echo taken; exit 1; }
+echo held
+"""
+)
 _WORDS = ("held", "taken", "fault", "lacking")
 _RELEASE_S = 5.0
 # How long a new guest of the same name may take to be started or taken back, and how often it is looked at.
@@ -44,19 +62,50 @@ def holding_name(name: str, nodes: Sequence[Node]) -> Iterator[None]:
         _release(process)
 
 
+def look_at_name(name: str, nodes: Sequence[Node]) -> None:
+    """Raise what would speak against holding a guest's name now; nothing is touched."""
+
+    def look(node: Node) -> str:
+        return _word(node.look_with(["sh", "-c", _LOOK_SCRIPT, "mclu-name", _lock(name, node)]).out.splitlines())
+
+    _need_held(name, sorted(nodes, key=lambda node: node.name), look)
+
+
 def _hold(name: str, nodes: Sequence[Node]) -> Process:
-    reasons = []
-    for node in nodes:
-        process = node.start(["sh", "-c", _SCRIPT, "mclu-name", f"{node.config.images}/.mclu-{name}.booting"])
+    held: list[Process] = []
+
+    def hold(node: Node) -> str:
+        process = node.start(["sh", "-c", _SCRIPT, "mclu-name", _lock(name, node)])
         said = ""
         try:
-            # A shell may greet first; what it says before our word is of no interest.
-            said = next((line for line in process.lines() if line in _WORDS), "")
+            said = _word(process.lines())
         finally:
-            if said != "held":
+            if said == "held":
+                held.append(process)
+            else:
                 _release(process)
+        return said
+
+    _need_held(name, nodes, hold)
+    return held[0]
+
+
+def _lock(name: str, node: Node) -> str:
+    return f"{node.config.images}/.mclu-{name}.booting"
+
+
+def _word(lines: Iterable[str]) -> str:
+    """What a script says; a shell may greet first, which is of no interest."""
+    return next((line for line in lines if line in _WORDS), "")
+
+
+def _need_held(name: str, nodes: Sequence[Node], hold: Callable[[Node], str]) -> None:
+    """Go through nodes until one says that the name is held; raise what speaks against it."""
+    reasons = []
+    for node in nodes:
+        said = hold(node)
         if said == "held":
-            return process
+            return
         if said == "taken":
             raise Refused(f"somebody else is booting a guest called {name!r} at this moment")
         if not said:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from mclu_shell.cloud.access import Access
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from mclu_shell.cloud.forward import Address, Duplex, Forward
     from mclu_shell.cloud.hypervisor import Hypervisor
     from mclu_shell.cloud.process import Completed, Process
+    from mclu_shell.cloud.wake import MagicPacket
 
 T = TypeVar("T")
 
@@ -59,6 +61,8 @@ class Node:
         self._reported_at = -math.inf
         self._is_closed = False
         self._is_live = False
+        # In a dry run nothing may be changed: whatever tries to is a defect, and changes nothing all the same.
+        self.is_spared = False
         self.memory = NodeMemory(config.name)
         self.asked = Asked()
         # Set when something has happened that a look at the node would tell more of.
@@ -71,8 +75,8 @@ class Node:
 
     @property
     def modules(self) -> tuple[str, ...]:
-        """What a question to it will import, beside libvirt."""
-        return self._access.modules
+        """What a question to it will import."""
+        return ("mclu_shell.cloud.hypervisor", *self._access.modules)
 
     @property
     def view(self) -> NodeView:
@@ -85,6 +89,11 @@ class Node:
         return self._hypervisor is not None
 
     @property
+    def is_busy(self) -> bool:
+        """Whether something is being asked of it, or done there."""
+        return self._lock.locked()
+
+    @property
     def silent_s(self) -> float:
         """How long nothing has been heard of it: neither an answer, nor a ping of libvirtd's."""
         return time.monotonic() - max(self._answered_at, self._access.heard_at)
@@ -94,14 +103,16 @@ class Node:
         """Whether it is some time ago that a look has asked for its resources."""
         return self.view.info is None or time.monotonic() - self._reported_at >= _REPORT_S
 
-    def fetch_report(self) -> NodeReport:
-        """Its resources and all its guests."""
-        return self.fetch(self._report)
+    def fetch_report(self, *, trusting: bool = False) -> NodeReport:
+        """Its resources and all its guests; `trusting` as for `fetch`."""
+        return self.fetch(self._report, trusting=trusting)
 
-    def fetch_guests(self, *, active: bool | None = None, addresses: bool = False) -> tuple[Guest, ...]:
+    def fetch_guests(
+        self, *, active: bool | None = None, addresses: bool = False, trusting: bool = False
+    ) -> tuple[Guest, ...]:
         """Its guests: running, not running, or (None) all; their addresses, where known, cost some calls more."""
-        timeout_s = self.config.answer_timeout if addresses else 0.0
-        return self.fetch(lambda hypervisor: self._guests(hypervisor, active=active, addresses=addresses), timeout_s)
+        question = partial(self._guests, active=active, addresses=addresses)
+        return self.fetch(question, self.config.answer_timeout if addresses else 0.0, trusting=trusting)
 
     # Remembered while nobody else asks: an older answer must not take the place of a newer one.
 
@@ -136,10 +147,11 @@ class Node:
                 # This tells in one round trip that the way and libvirtd are as they should be.
                 self._ask(self._guests, self._deadline(), trusting=True)
 
-    def fetch(self, question: Callable[["Hypervisor"], T], timeout_s: float = 0.0) -> T:
+    def fetch(self, question: Callable[["Hypervisor"], T], timeout_s: float = 0.0, *, trusting: bool = False) -> T:
         """Ask libvirt something that changes nothing, within the node's deadline; NodeFault says why not.
 
-        With `timeout_s` it has that long: for what takes many calls.
+        With `timeout_s` it has that long: for what takes many calls. With `trusting` it is not asked first whether
+        the connection that is there still leads to the node: an answer is there sooner, and a fault known later.
 
         Where the connection dies meanwhile it is asked once more: what the node is now, a new connection tells.
         """
@@ -147,7 +159,7 @@ class Node:
         deadline = max(self._deadline(), time.monotonic() + timeout_s)
         with self._turn(deadline), self._noted():
             try:
-                return self._ask(question, deadline)
+                return self._ask(question, deadline, trusting=trusting)
             except LinkLost:
                 if self._is_closed:
                     raise
@@ -156,6 +168,7 @@ class Node:
 
     def change(self, action: Callable[["Hypervisor"], T], timeout_s: float = _CHANGE_TIMEOUT_S) -> T:
         """Have libvirt change something: like `fetch`, but never twice, and with more time."""
+        self._need_leave()
         deadline = time.monotonic() + timeout_s
         with self._turn(deadline), self._noted():
             self._look_after(deadline)
@@ -172,16 +185,27 @@ class Node:
 
     def change_guest(self, name: str, verb: str, uuid: str) -> None:
         """Do one of `Hypervisor.change`'s verbs to the guest of this UUID; NotFound if it is not there."""
+        self._need_leave()
         self.asked.guest(uuid, verb)
         self.change(lambda hypervisor: hypervisor.change(name, verb, uuid))
 
+    def _need_leave(self) -> None:
+        if self.is_spared:
+            raise AssertionError(f"a dry run was about to change {self.name}")
+
     def run(self, argv: Sequence[str], timeout_s: float = _RUN_TIMEOUT_S) -> "Completed":
         """Run a command on the machine, for as long as it is told."""
+        self._need_leave()
+        return self.look_with(argv, timeout_s)
+
+    def look_with(self, argv: Sequence[str], timeout_s: float = _RUN_TIMEOUT_S) -> "Completed":
+        """Run a command on the machine that changes nothing there."""
         self.fetch(lambda _hypervisor: None)
         return self._access.run(argv, timeout_s)
 
     def start(self, argv: Sequence[str]) -> "Process":
         """Start a command on the machine."""
+        self._need_leave()
         self.fetch(lambda _hypervisor: None)
         return self._access.start(argv)
 
@@ -290,14 +314,25 @@ class Node:
         if hypervisor is not None:
             hypervisor.close()
 
+    def packet(self) -> "MagicPacket":
+        """What `wake` would send; NodeFault if it can send nothing."""
+        return self._access.packet()
+
     def wake(self) -> None:
         """Ask it to switch on."""
+        self._need_leave()
         self._access.wake()
         self.asked.wake()
         self.attention.set()
 
+    def need_power_off(self) -> None:
+        """Raise what speaks against switching it off, whatever runs on it."""
+        self.fetch(lambda _hypervisor: None)
+        self._access.need_power_off()
+
     def power_off(self, timeout_s: float, stop: threading.Event) -> None:
         """Switch it off cleanly and wait until it is down; NodeFault if it is not in time."""
+        self._need_leave()
         deadline = time.monotonic() + timeout_s
         with self._lock, self._noted():
             if stop.is_set():

@@ -15,6 +15,10 @@ class Room:
     free_bytes: int
 
 
+class NoRoom(Refused):
+    """No node has as much memory to give."""
+
+
 def choose(rooms: Sequence[Room], memory_bytes: int) -> Room:
     """The first with enough free memory; MCluError says what there is if none has."""
     for room in rooms:
@@ -22,10 +26,8 @@ def choose(rooms: Sequence[Room], memory_bytes: int) -> Room:
             return room
     wanted = format_size(memory_bytes)
     if len(rooms) == 1:
-        raise Refused(f"{wanted} of memory wanted, {format_size(rooms[0].free_bytes)} free", place=rooms[0].node)
+        raise NoRoom(f"{wanted} of memory wanted, {format_size(rooms[0].free_bytes)} free", place=rooms[0].node)
     if not rooms:
         raise MCluError("no node is on", remedy="'on NODE --wait' wakes one")
     most = max(rooms, key=lambda room: room.free_bytes)
-    raise Refused(
-        f"no node has {wanted} of memory free", remedy=f"{most.node} has most: {format_size(most.free_bytes)}"
-    )
+    raise NoRoom(f"no node has {wanted} of memory free", remedy=f"{most.node} has most: {format_size(most.free_bytes)}")

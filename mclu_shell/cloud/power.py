@@ -19,6 +19,9 @@ _DOWN_TIMEOUT_S = 180.0
 # While a node starts, how often it is looked at, and how often it is woken again.
 _POLL_S = 0.25
 _WAKE_AGAIN_S = 5.0
+# What a node that is starting shows. Unreachable too: a name that the node itself announces (mDNS, DHCP) is not known
+# before it is up.
+STARTING = (NodeOff, SSHSilent, LibvirtDown, LinkLost, Unreachable, Busy)
 
 
 def wait_until_on(node: Node, timeout_s: float, stop: threading.Event) -> None:
@@ -41,15 +44,18 @@ def _not_on(node: Node) -> NodeFault | None:
     """None once libvirt answers, else what a node that is starting shows; other faults are raised."""
     try:
         node.fetch(lambda _hypervisor: None)
-    except (NodeOff, SSHSilent, LibvirtDown, LinkLost, Unreachable, Busy) as fault:
-        # Unreachable too: a name that the node itself announces (mDNS, DHCP) is not known before it is up.
+    except STARTING as fault:
         return fault
     return None
 
 
 def look_before_off(cloud: "Cloud", nodes: Sequence[Node]) -> list[Outcome[Node, None]]:
     """Why nodes must not be switched off, as errors: running guests, or no way to know. NodeOff is no objection."""
-    return cloud.ask(_refuse_if_busy, nodes)
+    return [_objection(outcome) for outcome in cloud.fetch_guests(nodes, active=True)]
+
+
+def _objection(outcome: Outcome[Node, tuple[Guest, ...]]) -> Outcome[Node, None]:
+    return Outcome(outcome.item, error=outcome.error or busy(outcome.item, outcome.unwrap()))
 
 
 def switch_off(nodes: Sequence[Node], stop: threading.Event) -> Iterator[Outcome[Node, None]]:
@@ -60,16 +66,17 @@ def switch_off(nodes: Sequence[Node], stop: threading.Event) -> Iterator[Outcome
 def _switch_off(node: Node, stop: threading.Event) -> None:
     try:
         # A guest may have been started since all nodes were looked at.
-        _refuse_if_busy(node)
+        if (refused := busy(node, node.fetch_guests(active=True))) is not None:
+            raise refused
         node.power_off(_DOWN_TIMEOUT_S, stop)
     except NodeOff:
         return
 
 
-def _refuse_if_busy(node: Node) -> None:
-    running = [guest for guest in node.fetch_guests(active=True) if guest.is_active]
-    if running:
-        raise Refused(f"not switched off: {_are_running(running)}", place=node.name)
+def busy(node: Node, guests: Sequence[Guest]) -> Refused | None:
+    """Why a node with these guests must not be switched off; None if none of them runs."""
+    running = [guest for guest in guests if guest.is_active]
+    return Refused(f"not switched off: {_are_running(running)}", place=node.name) if running else None
 
 
 def _are_running(guests: Sequence[Guest]) -> str:

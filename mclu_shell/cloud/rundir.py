@@ -3,9 +3,8 @@
 import contextlib
 import fcntl
 import os
-import shutil
 import stat
-import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -19,31 +18,60 @@ _YOUNG_S = 10.0
 
 
 class RunDirectory:
-    """A new directory of mode 0700, locked as long as this process lives, whatever ends it."""
+    """A directory of mode 0700, made when it is first needed, and locked as long as this process lives."""
 
     def __init__(self) -> None:
-        parent = _parent()
-        _sweep(parent)
-        try:
-            # mkdtemp gives mode 0700 (its documentation promises it).
-            self.path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
-        except OSError as error:
-            told = f"no directory can be made there for sockets: {error.strerror}"
-            raise MCluError(told, place=str(parent)) from error
-        self._lock = os.open(self.path, os.O_RDONLY)
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self._parent = _parent()
+        self._made: Path | None = None
+        self._making = threading.Lock()
+        self._is_removed = False
+
+    @property
+    def path(self) -> Path:
+        """Where it is; MCluError if it cannot be made, or has been removed."""
+        # A one-shot may need it in the threads of several nodes, or not at all.
+        with self._making:
+            if self._is_removed:
+                raise MCluError("mclu is about to end")
+            self._made = self._made or _make(self._parent)
+            return self._made
 
     def others(self) -> list[Path]:
         """Those of other processes of this user, dead ones perhaps among them."""
-        return [path for path in _directories(self.path.parent) if path != self.path]
+        return [path for path in _directories(self._parent) if path != self._made]
 
     def remove(self) -> None:
         """Remove it with all that is in it; again does nothing."""
-        # What a thread still makes there would come between: renamed, it is found by none.
-        gone = self.path.with_name(f"{self.path.name}-gone")
-        with contextlib.suppress(OSError):
-            self.path.rename(gone)
-        shutil.rmtree(gone, ignore_errors=True)
+        with self._making:
+            self._is_removed = True
+        if self._made is not None:
+            _remove(self._made)
+
+
+def _make(parent: Path) -> Path:
+    # This takes some milliseconds to import, which a one-shot beside an open shell does not need.
+    import tempfile
+
+    _sweep(parent)
+    try:
+        # mkdtemp gives mode 0700 (its documentation promises it).
+        path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+    except OSError as error:
+        told = f"no directory can be made there for sockets: {error.strerror}"
+        raise MCluError(told, place=str(parent)) from error
+    # Whatever ends this process, its end gives the lock up.
+    fcntl.flock(os.open(path, os.O_RDONLY), fcntl.LOCK_EX)
+    return path
+
+
+def _remove(path: Path) -> None:
+    import shutil
+
+    # What a thread still makes there would come between: renamed, it is found by none.
+    gone = path.with_name(f"{path.name}-gone")
+    with contextlib.suppress(OSError):
+        path.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
 
 
 def _directories(parent: Path) -> list[Path]:
@@ -73,6 +101,8 @@ def _sweep(parent: Path) -> None:
 
 
 def _remove_if_abandoned(path: Path) -> None:
+    import shutil
+
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,45 +1,66 @@
 """The connections of an open shell, for the one-shots of the same user: told in its run-time directory.
 
-A shell writes which configuration it serves and what the sockets of its nodes are called, and answers on a socket
-of its own, so that a shell that hangs is not waited for.
+A shell writes which configuration it serves and what the sockets of its nodes are called. On a socket of its own it
+answers, so that a shell that hangs is not waited for, and asks its nodes for others: a one-shot that has it asked
+needs neither libvirt nor a connection. To each who connects there it says at once that it is there; then whoever likes
+writes one question, as a line of JSON, and reads the answer to the end: an empty one if the shell has none.
 """
 
 import contextlib
 import json
 import socket
 import threading
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mclu_shell.cloud.listening import connections
-from mclu_shell.cloud.recollection import config_identity
+from mclu_shell.cloud.node import Node
+from mclu_shell.cloud.shared import ASK, HERE, TOLD
+from mclu_shell.cloud.spoken import guests_as_json, report_as_json
 from mclu_shell.config import Config
+from mclu_shell.errors import MCluError
 
-_TOLD, _ALIVE = "share.json", "alive.sock"
-# A shell that is there answers in less than a millisecond.
-_PATIENCE_S = 0.1
+_LONGEST_QUESTION = 4096
 
 
 class Share:
-    """Offers the sockets of this process, `paths` by the nodes' names, until it is closed."""
+    """Offers the sockets of this process, `paths` by the nodes' names, and its answers, until it is closed."""
 
-    def __init__(self, config: Config, directory: Path, paths: dict[str, Path]) -> None:
-        told = {"config": config_identity(config), "sockets": {name: str(path) for name, path in paths.items()}}
+    def __init__(self, config: Config, directory: Path, paths: dict[str, Path], nodes: Sequence[Node]) -> None:
+        self._nodes = {node.name: node for node in nodes}
+        told = {"nodes": repr(config.nodes), "sockets": {name: str(path) for name, path in paths.items()}}
         # Under its name only when it is whole.
-        aside = directory / f".{_TOLD}"
+        aside = directory / f".{TOLD}"
         aside.touch(mode=0o600)
         aside.write_text(json.dumps(told), encoding="utf-8")
-        aside.rename(directory / _TOLD)
+        aside.rename(directory / TOLD)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._listener.bind(str(directory / _ALIVE))
-        (directory / _ALIVE).chmod(0o600)
+        self._listener.bind(str(directory / ASK))
+        (directory / ASK).chmod(0o600)
         self._listener.listen()
-        threading.Thread(target=self._answer, name="share", daemon=True).start()
+        threading.Thread(target=self._listen, name="share", daemon=True).start()
 
-    def _answer(self) -> None:
+    def _listen(self) -> None:
         for connection in connections(self._listener):
-            with connection, contextlib.suppress(OSError):
-                connection.sendall(b"1")
+            with contextlib.suppress(OSError):
+                connection.sendall(HERE)
+            threading.Thread(target=self._serve, args=(connection,), name="share", daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError), connection.makefile("rb") as asked:
+            if question := asked.readline(_LONGEST_QUESTION):
+                connection.sendall(self._answer(question))
+
+    def _answer(self, question: bytes) -> bytes:
+        # Nothing that comes in here may end more than this answer.
+        with contextlib.suppress(MCluError, ValueError, KeyError, TypeError):
+            asked = json.loads(question)
+            node = self._nodes[asked["node"]]
+            # Whoever asks has a way of its own, and need not wait for what goes on here.
+            if not node.is_busy:
+                return json.dumps(_ask(node, asked)).encode()
+        return b""
 
     def close(self) -> None:
         """Answer no more."""
@@ -48,21 +69,11 @@ class Share:
         self._listener.close()
 
 
-def find_shared(config: Config, directories: Iterable[Path]) -> dict[str, Path]:
-    """The sockets that open shells have for the same configuration, by node; empty if there are none."""
-    found: dict[str, Path] = {}
-    for directory in directories:
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            told = json.loads((directory / _TOLD).read_text(encoding="utf-8"))
-            if told["config"] == config_identity(config) and _is_alive(directory):
-                there = {name: Path(path) for name, path in told["sockets"].items()}
-                # One shell may have a connection that another has not: a passphrase was told to it alone.
-                found = {name: path for name, path in there.items() if path.is_socket()} | found
-    return found
+def _ask(node: Node, asked: dict[str, Any]) -> Any:
+    """Have a node asked what a question says: `report`, or else `guests`, with the arguments of `Node.fetch_guests`.
 
-
-def _is_alive(directory: Path) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(_PATIENCE_S)
-        connection.connect(str(directory / _ALIVE))
-        return connection.recv(1) == b"1"
+    Whoever asks does not wait long for a node that is gone, but has a way of its own.
+    """
+    if asked["question"] == "report":
+        return report_as_json(node.fetch_report(trusting=True))
+    return guests_as_json(node.fetch_guests(active=asked["active"], addresses=asked["addresses"], trusting=True))

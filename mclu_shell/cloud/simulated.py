@@ -9,6 +9,7 @@ from mclu_shell.cloud.access import Access
 from mclu_shell.cloud.forward import Address, Duplex, Forward
 from mclu_shell.cloud.node import Node
 from mclu_shell.cloud.process import Completed, LocalProcess, Process, run_here
+from mclu_shell.cloud.wake import MagicPacket
 from mclu_shell.config import Config, NodeConfig
 from mclu_shell.errors import NodeOff
 
@@ -58,6 +59,10 @@ class SimulatedAccess(Access):
         """Whether its switch is off."""
         return not self._is_on
 
+    def packet(self) -> MagicPacket:
+        """What a real machine would be sent."""
+        return MagicPacket(self.node.mac or "", self.node.broadcast)
+
     def wake(self) -> None:
         """A magic packet would switch it on; this does, too."""
         self._is_on = True
@@ -77,6 +82,9 @@ class SimulatedAccess(Access):
     def connect(self, address: Address) -> Duplex:  # noqa: ARG002
         """Nothing listens on it."""
         raise ConnectionRefusedError
+
+    def need_power_off(self) -> None:
+        """Nothing speaks against it."""
 
     def power_off(self) -> None:
         """Switch it off; like a real machine it forgets what ran on it."""

@@ -14,7 +14,7 @@ from mclu_shell.cloud.keepalive import Answering, Ear
 from mclu_shell.cloud.libvirtsocket import open_libvirt_socket
 from mclu_shell.cloud.process import Completed, Process
 from mclu_shell.cloud.sshconfig import SSHConfig, Target
-from mclu_shell.cloud.wake import send_magic_packet
+from mclu_shell.cloud.wake import MagicPacket, magic_packet, send_magic_packet
 from mclu_shell.config import NodeConfig
 from mclu_shell.errors import LibvirtDown, LinkLost, NodeFault, NodeOff, SSHFault, Unreachable
 
@@ -25,6 +25,12 @@ _log = logging.getLogger(__name__)
 
 # sudo is needed only by a user who is not root; a non-interactive shell may have no sbin in its PATH.
 _POWER_OFF = 'PATH=$PATH:/usr/sbin:/sbin; if [ "$(id -u)" = 0 ]; then poweroff; else sudo -n poweroff; fi'
+# Only looks whether that can be done.
+_CAN_POWER_OFF = """
+PATH=$PATH:/usr/sbin:/sbin
+command -v poweroff >/dev/null || { echo "there is no poweroff"; exit 1; }
+[ "$(id -u)" = 0 ] || sudo -n -l poweroff
+"""
 _POWER_OFF_TIMEOUT_S = 20.0
 
 
@@ -143,6 +149,10 @@ class SSHAccess(Access):
             return False
         return False
 
+    def packet(self) -> MagicPacket:
+        """The magic packet."""
+        return magic_packet(self.node)
+
     def wake(self) -> None:
         """Send the magic packet."""
         send_magic_packet(self.node)
@@ -174,6 +184,12 @@ class SSHAccess(Access):
             raise LinkLost("the connection was lost", place=self.node.name)
         return self._link
 
+    def need_power_off(self) -> None:
+        """Whether the user there is root, or sudo would run poweroff without a password."""
+        done = self._opened().run(["sh", "-c", _CAN_POWER_OFF], _POWER_OFF_TIMEOUT_S)
+        if done.status != 0:
+            raise self._not_powered_off(done)
+
     def power_off(self) -> None:
         """Run poweroff on the node, with sudo if the user is not root."""
         link = self._link or self._login(time.monotonic() + self.node.answer_timeout)
@@ -181,6 +197,9 @@ class SSHAccess(Access):
         done = link.run(["sh", "-c", _POWER_OFF], _POWER_OFF_TIMEOUT_S)
         # -1: the node went down before sshd could tell.
         if done.status not in (0, -1):
-            said = (done.err or done.out).strip().splitlines()
-            reason = said[-1] if said else f"exit status {done.status}"
-            raise SSHFault(f"poweroff failed: {reason}", place=self.node.name)
+            raise self._not_powered_off(done)
+
+    def _not_powered_off(self, done: Completed) -> SSHFault:
+        said = (done.err or done.out).strip().splitlines()
+        reason = said[-1] if said else f"exit status {done.status}"
+        return SSHFault(f"poweroff failed: {reason}", place=self.node.name)

@@ -33,4 +33,5 @@ def _load(name: str) -> Command:
     group = getattr(module, "GROUP", Group.MORE)
     script = getattr(module, "script", None)
     needs_prompt = getattr(module, "NEEDS_PROMPT", False)
-    return Command(name, module.__doc__ or "", module.add_arguments, module.run, group, script, needs_prompt)
+    rehearse = getattr(module, "rehearse", None)
+    return Command(name, module.__doc__ or "", module.add_arguments, module.run, group, script, rehearse, needs_prompt)

@@ -13,11 +13,13 @@ import argparse
 from collections.abc import Iterator
 
 from mclu_shell import kinds
-from mclu_shell.cloud.boot import BootRequest, boot
-from mclu_shell.cloud.template import find_template, read_template
+from mclu_shell.cloud.boot import boot
+from mclu_shell.cloud.bootplan import BootRequest
+from mclu_shell.cloud.planned import Planned
+from mclu_shell.cloud.template import Template, find_template, read_template
 from mclu_shell.command import Context, Group, Parser
 from mclu_shell.handovers import console_of, need_viewer, viewer_of
-from mclu_shell.results import Entry, Result
+from mclu_shell.results import Entry, Result, would
 
 GROUP = Group.MAKE
 
@@ -36,18 +38,36 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--viewer", action="store_true", help="open its screen at once")
 
 
-def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
-    """Where it runs, and what its build noted; then what was asked to be opened."""
+def _request(args: argparse.Namespace) -> tuple[Template, BootRequest]:
     host, name = args.guest
     if args.viewer:
         need_viewer("or boot without --viewer; 'viewer --print' then gives the address of the screen")
-    template = read_template(find_template(args.template))
     opens = frozenset(word for word in ("console", "viewer") if getattr(args, word))
     request = BootRequest(name, host, args.memory, args.size, args.timezone, args.vcpus, opens)
+    return read_template(find_template(args.template)), request
+
+
+def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
+    """Where it runs, and what its build noted; then what was asked to be opened."""
+    template, request = _request(args)
     booted = boot(context.cloud, template, request, context.notify)
     yield from booted.unasked
-    yield Entry(f"{booted.node.name}:{name}", "running", booted.notes, tone="good")
+    yield Entry(f"{booted.node.name}:{request.name}", "running", booted.notes, tone="good")
     if args.viewer:
-        yield viewer_of(booted.node, name)
+        yield viewer_of(booted.node, request.name)
     if args.console:
-        yield console_of(booted.node, name)
+        yield console_of(booted.node, request.name)
+
+
+def rehearse(context: Context, args: argparse.Namespace) -> Iterator[Result]:
+    """Where it would run, and what would be opened then."""
+    # Only a dry run needs it.
+    from mclu_shell.cloud.rehearseboot import rehearse_boot
+
+    template, request = _request(args)
+    rehearsed = rehearse_boot(context.rehearsal, template, request)
+    yield from rehearsed.unasked
+    yield would(rehearsed.planned)
+    for what in ("viewer", "console"):
+        if what in request.opens:
+            yield would(Planned(f"open the {what} of", rehearsed.node.name, request.name))

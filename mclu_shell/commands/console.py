@@ -11,10 +11,14 @@ import argparse
 from collections.abc import Iterator
 
 from mclu_shell import kinds
+from mclu_shell.cloud.console import need_console
 from mclu_shell.cloud.guests import find_guest
+from mclu_shell.cloud.lifecycle import need_active
+from mclu_shell.cloud.planned import Planned
 from mclu_shell.command import Context, Group, Parser
+from mclu_shell.dryrun import need_writable
 from mclu_shell.handovers import console_of
-from mclu_shell.results import Result
+from mclu_shell.results import Result, would
 
 GROUP = Group.REACH
 
@@ -30,3 +34,15 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """The console takes the terminal."""
     node, guest = find_guest(context.cloud, args.guest)
     yield console_of(node, guest.name, force=args.force, log=args.log)
+
+
+def rehearse(context: Context, args: argparse.Namespace) -> Iterator[Result]:
+    """Which console would take the terminal."""
+    node, guest = find_guest(context.rehearsal, args.guest)
+    need_active(node, guest)
+    if not context.rehearsal.is_changed(guest):
+        need_console(node, guest.name)
+    if args.log is not None:
+        need_writable(str(args.log))
+    how = f"append what it writes to {args.log}" if args.log is not None else ""
+    yield would(Planned("open the console of", node.name, guest.name, how))

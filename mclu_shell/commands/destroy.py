@@ -19,9 +19,9 @@ from mclu_shell.cloud.guests import find_guests, has_wildcard
 from mclu_shell.cloud.node import Node
 from mclu_shell.cloud.parallel import Outcome, each, gather
 from mclu_shell.command import Context, Group, Parser
-from mclu_shell.errors import MCluError, Refused
+from mclu_shell.errors import MCluError, NodeFault, Refused
 from mclu_shell.render import printable
-from mclu_shell.results import Entry, Result, Text
+from mclu_shell.results import Entry, Result, Text, would
 from mclu_shell.units import format_size
 
 GROUP = Group.MAKE
@@ -36,8 +36,7 @@ def add_arguments(parser: Parser) -> None:
 
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """A line per guest, with what was kept of it."""
-    if context.confirm is None and not args.yes and any(map(has_wildcard, args.guests)):
-        raise Refused("a wildcard may mean more than you think", remedy="--yes destroys what it means")
+    _need_yes(context, args)
     faults: list[MCluError] = []
     found = find_guests(context.cloud, args.guests, faults=faults)
     if args.yes or context.confirm is None:
@@ -45,6 +44,26 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     else:
         yield from _ask_and_destroy(context, context.confirm, found, faults)
     yield from faults
+
+
+def rehearse(context: Context, args: argparse.Namespace) -> Iterator[Result]:
+    """A line per guest that would be destroyed, with the files that would go and stay."""
+    # Only a dry run needs it.
+    from mclu_shell.cloud.rehearsedestroy import rehearse_destroy
+
+    _need_yes(context, args)
+    faults: list[MCluError] = []
+    found = find_guests(context.rehearsal, args.guests, faults=faults)
+    is_asked = context.confirm is not None and not args.yes
+    told = {fault.place for fault in faults}
+    planned = rehearse_destroy(context.rehearsal, found, is_asked=is_asked)
+    yield from (would(plan) for plan in planned if not (isinstance(plan, NodeFault) and plan.place in told))
+    yield from faults
+
+
+def _need_yes(context: Context, args: argparse.Namespace) -> None:
+    if context.confirm is None and not args.yes and any(map(has_wildcard, args.guests)):
+        raise Refused("a wildcard may mean more than you think", remedy="--yes destroys what it means")
 
 
 def _ask_and_destroy(

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 
 from mclu_shell import kinds
 from mclu_shell.cloud.power import look_before_off, switch_off
+from mclu_shell.cloud.rehearsepower import rehearse_off
 from mclu_shell.command import Context, Group, Parser
 from mclu_shell.errors import NodeOff
-from mclu_shell.results import Entry, Result
+from mclu_shell.results import Entry, Result, would
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.node import Node
@@ -48,6 +49,12 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
             context.notify(f"waiting for {', '.join(down)} to go down" if down else "")
     finally:
         stop.set()
+
+
+def rehearse(context: Context, args: argparse.Namespace) -> Iterator[Result]:
+    """A line per node that would be switched off, or why none would be."""
+    rehearsal = context.rehearsal
+    yield from map(would, rehearse_off(rehearsal, rehearsal.match(args.nodes)))
 
 
 def _objects(outcome: "Outcome[Node, None]") -> bool:

@@ -15,9 +15,10 @@ from mclu_shell import kinds
 from mclu_shell.cloud.node import Node
 from mclu_shell.cloud.parallel import Outcome, each
 from mclu_shell.cloud.power import wait_until_on
+from mclu_shell.cloud.rehearsepower import rehearse_on
 from mclu_shell.command import Context, Group, Parser
 from mclu_shell.errors import NeedsAnswer, NodeFault
-from mclu_shell.results import Entry, Result, Text
+from mclu_shell.results import Entry, Result, Text, would
 from mclu_shell.units import format_duration
 
 GROUP = Group.NODES
@@ -50,6 +51,12 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
             yield Text(f"Waking up {node.config.mac}...")
     if args.wait is not None:
         yield from _wait(context, woken, args.wait)
+
+
+def rehearse(context: Context, args: argparse.Namespace) -> Iterator[Result]:
+    """A line per packet that would be sent; with --wait, one per node that would be waited for."""
+    rehearsal = context.rehearsal
+    yield from map(would, rehearse_on(rehearsal, rehearsal.match(args.nodes), args.wait))
 
 
 def _wait(context: Context, nodes: list[Node], timeout_s: float) -> Iterator[Result]:

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 from mclu_shell import kinds
 from mclu_shell.cloud import lifecycle
 from mclu_shell.cloud.guests import find_guests
-from mclu_shell.cloud.parallel import each
+from mclu_shell.cloud.parallel import each, gather
+from mclu_shell.cloud.planned import Planned
 from mclu_shell.command import Context, Group, Parser
-from mclu_shell.results import Entry, Result
+from mclu_shell.results import Entry, Result, would
 from mclu_shell.units import format_duration
 
 if TYPE_CHECKING:
@@ -53,4 +54,18 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
             yield outcome.error or Entry(f"{node.name}:{guest.name}", outcome.unwrap(), tone="quiet")
     finally:
         stop.set()
+    yield from faults
+
+
+def rehearse(context: Context, args: argparse.Namespace) -> Iterator[Result]:
+    """A line per guest that would be asked."""
+    faults: list[MCluError] = []
+    found = find_guests(context.rehearsal, args.guests, active=True, faults=faults)
+    otherwise = ", and then stop it by force" if args.force else ""
+    for outcome in gather(found, lambda one: lifecycle.need_hearing(*one, force=args.force)):
+        node, guest = outcome.item
+        if outcome.error is None:
+            context.rehearsal.becomes(guest, "shut off")
+        how = f"ask it to, wait at most {format_duration(args.timeout)}{otherwise}"
+        yield would(outcome.error or Planned("shut down", node.name, guest.name, how))
     yield from faults

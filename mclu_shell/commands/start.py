@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from mclu_shell import kinds
 from mclu_shell.cloud import lifecycle
 from mclu_shell.cloud.guests import find_guests
-from mclu_shell.cloud.parallel import each
+from mclu_shell.cloud.parallel import each, gather
+from mclu_shell.cloud.planned import Planned
 from mclu_shell.command import Context, Group, Parser
-from mclu_shell.results import Entry, Result
+from mclu_shell.results import Entry, Result, would
 
 if TYPE_CHECKING:
     from mclu_shell.errors import MCluError
@@ -35,4 +36,16 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     for outcome in each(found, lambda one: lifecycle.start(*one)):
         node, guest = outcome.item
         yield outcome.error or Entry(f"{node.name}:{guest.name}", outcome.unwrap(), tone="good")
+    yield from faults
+
+
+def rehearse(context: Context, args: argparse.Namespace) -> Iterator[Result]:
+    """A line per guest that would be started."""
+    faults: list[MCluError] = []
+    found = find_guests(context.rehearsal, args.guests, active=False, faults=faults)
+    for outcome in gather(found, lambda one: lifecycle.how_to_start(*one)):
+        node, guest = outcome.item
+        if outcome.error is None:
+            context.rehearsal.becomes(guest, "running")
+        yield would(outcome.error or Planned(outcome.unwrap(), node.name, guest.name))
     yield from faults

@@ -37,9 +37,10 @@ def run_shell(session: Session, count: int) -> int:
     """Read and run lines until the user leaves; the status of the last of them. `count` is that of the nodes."""
     # The cloud is not opened before something needs it: the prompt comes first.
     shell = Shell(session)
-    shell.poutput(
-        f"mclu {__version__}, {count} {'node' if count == 1 else 'nodes'}; 'help' lists the commands, Ctrl-D leaves."
-    )
+    nodes = f"{count} {'node' if count == 1 else 'nodes'}"
+    shell.poutput(f"mclu {__version__}, {nodes}; 'help' lists the commands, Ctrl-D leaves.")
+    if session.is_dry:
+        shell.poutput("A dry run: each line tells what it would do after those before it, and changes nothing.")
     try:
         # Ctrl-\ is for the program that runs. What is ignored, rather than handled, the program would inherit.
         with handled([signal.SIGQUIT], lambda *_: None):
@@ -56,7 +57,7 @@ class Shell(cmd2.Cmd):
 
     def __init__(self, session: Session) -> None:
         super().__init__(allow_cli_args=False, allow_clipboard=False, auto_suggest=True, enable_bottom_toolbar=True)
-        self.prompt = "mclu> "
+        self.prompt = "mclu (dry run)> " if session.is_dry else "mclu> "
         self._mclu = session
         self._is_running = False
         self._is_reading = False

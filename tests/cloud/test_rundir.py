@@ -52,7 +52,8 @@ def test_what_a_killed_process_has_left_is_swept_away_and_what_is_in_use_is_not(
         dead.wait()
         assert left.exists()
         mine = RunDirectory()
-        assert sorted(runtime.iterdir()) == sorted([kept, mine.path])
+        ours = mine.path
+        assert sorted(runtime.iterdir()) == sorted([kept, ours])
         mine.remove()
         alive.kill()
 
@@ -66,11 +67,30 @@ def test_what_is_not_ours_is_left_alone(runtime: Path, tmp_path: Path) -> None:
     for path in runtime.iterdir():
         os.utime(path, (0, 0), follow_symlinks=False)
     before = sorted(runtime.iterdir())
-    RunDirectory().remove()
+    directory = RunDirectory()
+    mine = directory.path
+    assert sorted(runtime.iterdir()) == sorted([*before, mine])
+    directory.remove()
     assert sorted(runtime.iterdir()) == before
 
 
 def test_where_none_can_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", "/proc")
     with pytest.raises(MCluError, match=r"^/proc: no directory can be made there for sockets: "):
-        RunDirectory()
+        _ = RunDirectory().path
+
+
+def test_what_needs_none_makes_none(runtime: Path) -> None:
+    directory = RunDirectory()
+    assert directory.others() == []
+    directory.remove()
+    assert list(runtime.iterdir()) == []
+
+
+def test_once_it_is_removed_none_is_made(runtime: Path) -> None:
+    """A thread that is late would leave it behind."""
+    directory = RunDirectory()
+    directory.remove()
+    with pytest.raises(MCluError, match="about to end"):
+        _ = directory.path
+    assert list(runtime.iterdir()) == []

@@ -1,14 +1,22 @@
+import contextlib
 import socket
 import stat
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from mclu_shell.cloud.borrowed import cut_connections
+from mclu_shell.cloud.access import Access
+from mclu_shell.cloud.borrowed import BorrowedAccess, cut_connections
+from mclu_shell.cloud.borrowednode import BorrowedNode
+from mclu_shell.cloud.node import Node
 from mclu_shell.cloud.rundir import RunDirectory
-from mclu_shell.cloud.share import Share, find_shared
-from mclu_shell.config import parse_config
+from mclu_shell.cloud.share import Share
+from mclu_shell.cloud.shared import Shared, ask_shell, find_shared
+from mclu_shell.cloud.simulated import demo_nodes
+from mclu_shell.cloud.state import Phase
+from mclu_shell.config import demo_config, parse_config
 
 CONFIG = parse_config("[nodes]\nham0\nham1 user=me", Path("x.conf"))
 OTHER = parse_config("[nodes]\nham0\nham1 user=you", Path("x.conf"))
@@ -19,7 +27,7 @@ def shell(monkeypatch: pytest.MonkeyPatch, short_directory: Path) -> Iterator[Ru
     """The run-time directory of a shell that shares its connections."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(short_directory))
     directory = RunDirectory()
-    share = Share(CONFIG, directory.path, {"ham0": directory.path / "0.sock"})
+    share = Share(CONFIG, directory.path, {"ham0": directory.path / "0.sock"}, [])
     yield directory
     share.close()
     directory.remove()
@@ -35,7 +43,7 @@ def listen(path: Path) -> None:
 def test_a_one_shot_finds_the_sockets_of_a_shell(shell: RunDirectory) -> None:
     listen(shell.path / "0.sock")
     one_shot = RunDirectory()
-    assert find_shared(CONFIG, one_shot.others()) == {"ham0": shell.path / "0.sock"}
+    assert find_shared(CONFIG, one_shot.others()) == {"ham0": Shared(shell.path / "0.sock", shell.path / "ask.sock")}
     one_shot.remove()
     for file in shell.path.iterdir():
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -44,12 +52,16 @@ def test_a_one_shot_finds_the_sockets_of_a_shell(shell: RunDirectory) -> None:
 def test_of_several_shells_it_takes_what_each_has(shell: RunDirectory) -> None:
     """Not every shell is connected to every node: it may be the other that was told a passphrase."""
     other = RunDirectory()
-    share = Share(CONFIG, other.path, {name: other.path / f"{name}.sock" for name in ("ham0", "ham1")})
+    share = Share(CONFIG, other.path, {name: other.path / f"{name}.sock" for name in ("ham0", "ham1")}, [])
     listen(other.path / "ham1.sock")
-    assert find_shared(CONFIG, [shell.path, other.path]) == {"ham1": other.path / "ham1.sock"}
+    here = {"ham1": Shared(other.path / "ham1.sock", other.path / "ask.sock")}
+    assert find_shared(CONFIG, [shell.path, other.path]) == here
     listen(shell.path / "0.sock")
-    both = {"ham0": shell.path / "0.sock", "ham1": other.path / "ham1.sock"}
-    assert find_shared(CONFIG, [shell.path, other.path]) == both
+    both = find_shared(CONFIG, [shell.path, other.path])
+    assert {name: shared.libvirt for name, shared in both.items()} == {
+        "ham0": shell.path / "0.sock",
+        "ham1": other.path / "ham1.sock",
+    }
     share.close()
     other.remove()
 
@@ -69,10 +81,96 @@ def test_nor_does_anybody_when_others_could_have_made_them(shell: RunDirectory) 
 def test_what_a_dead_shell_has_left_is_not_used(monkeypatch: pytest.MonkeyPatch, short_directory: Path) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(short_directory))
     directory = RunDirectory()
-    Share(CONFIG, directory.path, {"ham0": directory.path / "0.sock"}).close()
+    Share(CONFIG, directory.path, {"ham0": directory.path / "0.sock"}, []).close()
     assert find_shared(CONFIG, [directory.path]) == {}
     (directory.path / "share.json").write_text("{")
     assert find_shared(CONFIG, [directory.path]) == {}
+
+
+# What a shell asks for others
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Node]:
+    """A simulated node that is on."""
+    node = demo_nodes(demo_config(), tmp_path)[0]
+    yield node
+    node.close()
+
+
+@pytest.fixture
+def asking(shell: RunDirectory, node: Node) -> Iterator[Path]:
+    """The socket of a shell that has this node."""
+    other = RunDirectory()
+    share = Share(CONFIG, other.path, {}, [node])
+    yield other.path / "ask.sock"
+    share.close()
+    other.remove()
+
+
+def borrowed(node: Node, shell: Path) -> BorrowedNode:
+    """The node as a one-shot has it, whose own way is barred."""
+
+    def make_own() -> Access:
+        raise AssertionError("a way of its own")
+
+    listen(shell.with_name("0.sock"))
+    return BorrowedNode(node.config, BorrowedAccess(node.config, shell.with_name("0.sock"), make_own), shell)
+
+
+def test_a_shell_asks_its_nodes_for_others(asking: Path, node: Node) -> None:
+    one_shot = borrowed(node, asking)
+    assert one_shot.fetch_report().guests == node.fetch_report().guests != ()
+    assert one_shot.fetch_guests(active=True) == node.fetch_guests(active=True)
+    assert one_shot.fetch_guests(active=False, addresses=True) == node.fetch_guests(active=False)
+    assert one_shot.view.guests == node.view.guests
+    assert (one_shot.view.state.phase, one_shot.modules) == (Phase.ON, ())
+    one_shot.close()
+
+
+@pytest.mark.parametrize(
+    "question",
+    [b"", b"\n", b"{\n", b"[]\n", b"\xff\n", b'{"node": "ham9", "question": "report"}\n', b"x" * 9000 + b"\n",
+     b'{"node": [], "question": "report"}\n', b'{"node": "ham0"}\n', b'{"node": "ham0", "question": "guests"}\n'],
+)  # fmt: skip
+def test_what_is_no_question_has_no_answer_and_harms_none(asking: Path, node: Node, question: bytes) -> None:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(5)
+        connection.connect(str(asking))
+        assert connection.recv(1) == b"1"
+        with contextlib.suppress(ConnectionError, BrokenPipeError):
+            connection.sendall(question)
+            connection.shutdown(socket.SHUT_WR)
+            assert connection.recv(100) == b""
+    assert borrowed(node, asking).fetch_report()
+
+
+def test_a_node_that_the_shell_is_busy_with_is_not_waited_for(asking: Path, node: Node) -> None:
+    done, begun = threading.Event(), threading.Event()
+    node.fetch_report()
+    work = threading.Thread(target=node.change, args=(lambda _: (begun.set(), done.wait(20)),))
+    work.start()
+    assert begun.wait(5)
+    with pytest.raises(ValueError, match="Expecting value"):
+        ask_shell(asking, {"node": node.name, "question": "report"}, 1)
+    done.set()
+    work.join()
+
+
+def test_a_shell_that_is_silent_is_asked_once_only(short_directory: Path, node: Node) -> None:
+    """The way of our own then takes over, for good."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(short_directory / "ask.sock"))
+        listener.listen()
+        one_shot = borrowed(node, short_directory / "ask.sock")
+        for _ in range(2):
+            with pytest.raises(AssertionError, match="a way of its own"):
+                one_shot.fetch_report()
+        listener.settimeout(0)
+        listener.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+    assert "mclu_shell.cloud.hypervisor" in one_shot.modules
 
 
 def test_cutting_ends_the_connections_to_one_socket_alone(short_directory: Path) -> None:

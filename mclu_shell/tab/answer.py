@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mclu_shell.language import tail
-from mclu_shell.usershell.bash import bash_answer
-from mclu_shell.usershell.oneshot import complete_oneshot
+from mclu_shell.tab.bash import bash_answer
+from mclu_shell.tab.oneshot import complete_oneshot
 
 if TYPE_CHECKING:
     import argparse

@@ -1,0 +1,69 @@
+"""A node that an open shell is connected to: what the shell can ask of it, it is asked by the shell.
+
+That needs neither libvirt, which takes longer to import than the answer, nor a connection. Where the shell has no
+answer at once, the node is asked as any other.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mclu_shell.cloud.borrowed import BorrowedAccess
+from mclu_shell.cloud.guest import Guest, NodeReport
+from mclu_shell.cloud.node import Node
+from mclu_shell.cloud.shared import ask_shell
+from mclu_shell.cloud.spoken import guests_from_json, report_from_json
+from mclu_shell.cloud.state import Phase
+from mclu_shell.config import NodeConfig
+
+T = TypeVar("T")
+
+
+class BorrowedNode(Node):
+    """A node whose shell answers at a socket; `access` takes over where it does not."""
+
+    def __init__(self, config: NodeConfig, access: BorrowedAccess, shell: Path) -> None:
+        super().__init__(config, access)
+        self._borrowed = access
+        self._shell = shell
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """What a question to it will import: nothing, as long as the shell answers."""
+        return () if self._borrowed.is_good else super().modules
+
+    def fetch_report(self, *, trusting: bool = False) -> NodeReport:
+        """Its resources and all its guests."""
+        since = self.memory.events
+        report = self._have_asked({"question": "report"}, report_from_json)
+        if report is None:
+            return super().fetch_report(trusting=trusting)
+        self.memory.reported(report, since)
+        return report
+
+    def fetch_guests(
+        self, *, active: bool | None = None, addresses: bool = False, trusting: bool = False
+    ) -> tuple[Guest, ...]:
+        """Its guests: running, not running, or (None) all; their addresses, where known, cost some calls more."""
+        since = self.memory.events
+        question = {"question": "guests", "active": active, "addresses": addresses}
+        guests = self._have_asked(question, guests_from_json)
+        if guests is None:
+            return super().fetch_guests(active=active, addresses=addresses, trusting=trusting)
+        self.memory.listed(guests, active, since)
+        return guests
+
+    def _have_asked(self, question: dict[str, Any], read: Callable[[Any], T]) -> T | None:
+        """What the shell has been answered; None where it has no answer in time, or not one of ours."""
+        if not self._borrowed.is_good:
+            return None
+        try:
+            answer = read(ask_shell(self._shell, {"node": self.name, **question}, self._borrowed.patience_s))
+        except TimeoutError:
+            # It would be no quicker over the shell's socket.
+            self._borrowed.cut()
+            return None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        self.memory.note(Phase.ON)
+        return answer

@@ -1,0 +1,62 @@
+"""What open shells of the same user have to share: finding it, and having a shell ask its node."""
+
+import contextlib
+import json
+import socket
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mclu_shell.config import Config
+
+# In a shell's run-time directory: what it tells of itself, and the socket on which it answers, at first with this.
+TOLD, ASK = "share.json", "ask.sock"
+HERE = b"1"
+# A shell that is there says so in less than a millisecond.
+_PATIENCE_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What an open shell has of a node: the socket that leads to its libvirt, and the one on which it answers."""
+
+    libvirt: Path
+    shell: Path
+
+
+def find_shared(config: Config, directories: Iterable[Path]) -> dict[str, Shared]:
+    """What open shells have for the same configuration, by node; empty if there are none."""
+    found: dict[str, Shared] = {}
+    for directory in directories:
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            told = json.loads((directory / TOLD).read_text(encoding="utf-8"))
+            if told["nodes"] == repr(config.nodes) and _is_alive(directory / ASK):
+                there = {name: Shared(Path(path), directory / ASK) for name, path in told["sockets"].items()}
+                # One shell may have a connection that another has not: a passphrase was told to it alone.
+                found = {name: shared for name, shared in there.items() if shared.libvirt.is_socket()} | found
+    return found
+
+
+def _is_alive(path: Path) -> bool:
+    with _connected(path):
+        return True
+
+
+def ask_shell(path: Path, question: dict[str, Any], timeout_s: float) -> Any:
+    """Have a shell ask its node, and wait that long; OSError or ValueError where it has no answer."""
+    with _connected(path) as connection, connection.makefile("rb") as answer:
+        connection.settimeout(timeout_s)
+        connection.sendall(json.dumps(question).encode() + b"\n")
+        return json.loads(answer.read())
+
+
+@contextlib.contextmanager
+def _connected(path: Path) -> Iterator[socket.socket]:
+    """A connection to a shell that has said that it is there; OSError where none does so at once."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(_PATIENCE_S)
+        connection.connect(str(path))
+        if connection.recv(len(HERE)) != HERE:
+            raise ConnectionResetError
+        yield connection
