@@ -5,12 +5,11 @@ Shells and one-shots keep there what they hear: written aside and swapped, for i
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
-import tempfile
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -37,7 +36,10 @@ def recollection_file(config: Config) -> Path:
 
 def config_identity(config: Config) -> str:
     """A name for what a configuration says of its nodes; the same wherever that stands."""
-    return hashlib.sha256(repr(config.nodes).encode()).hexdigest()[:16]
+    told = repr(config.nodes).encode()
+    # hashlib would bring all of OpenSSL, and take longer than all the rest; two configurations that are taken for one
+    # only have the same file, in which each looks for its own nodes.
+    return f"{zlib.crc32(told):08x}{zlib.adler32(told):08x}"
 
 
 def save(snapshot: Snapshot, file: Path) -> bool:
@@ -105,6 +107,9 @@ def _newer(view: NodeView, kept: NodeView) -> NodeView:
 
 
 def _replace(file: Path, text: str) -> None:
+    # Whoever only reads does without it.
+    import tempfile
+
     # mkstemp gives mode 0600.
     descriptor, aside = tempfile.mkstemp(dir=file.parent, prefix=f".{file.stem}-")
     try:

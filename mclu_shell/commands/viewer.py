@@ -15,7 +15,6 @@ from mclu_shell.cloud.guests import find_guest
 from mclu_shell.cloud.lifecycle import need_active
 from mclu_shell.cloud.planned import Planned
 from mclu_shell.command import Context, Group, Parser
-from mclu_shell.handovers import address_of, viewer_for, viewer_of
 from mclu_shell.results import Result, would
 
 GROUP = Group.REACH
@@ -29,12 +28,17 @@ def add_arguments(parser: Parser) -> None:
 
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """A viewer, or what one needs."""
+    # Completion needs the arguments alone, and would wait for this; so it is below.
+    from mclu_shell.handovers import address_of, viewer_of
+
     node, guest = find_guest(context.cloud, args.guest)
     yield address_of(node, guest.name) if args.print else viewer_of(node, guest.name)
 
 
 def rehearse(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """Whose screen would be shown."""
+    from mclu_shell.handovers import address_of, viewer_for, viewer_of
+
     node, guest = find_guest(context.rehearsal, args.guest)
     need_active(node, guest)
     if context.rehearsal.is_changed(guest):

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mclu_shell.language import tail
-from mclu_shell.tab.bash import bash_answer
 from mclu_shell.tab.oneshot import complete_oneshot
 
 if TYPE_CHECKING:
@@ -21,6 +20,8 @@ def answer(asked: Sequence[str], options: Sequence["argparse.Action"]) -> str:
     """
     match asked:
         case "bash", kind, breaks, line if (end := tail(line)) is not None and end.words:
+            from mclu_shell.tab.bash import bash_answer
+
             found = complete_oneshot(end.words[1:], end.word, options)
             return bash_answer(found, line[end.start :], breaks, is_list=kind == _LISTING)
         case "zsh", *words, word:

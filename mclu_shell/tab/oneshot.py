@@ -80,9 +80,8 @@ def _candidates(given: _Given, spot: Spot, options: Sequence[argparse.Action]) -
 
 
 def _commands(spot: Spot) -> list[Candidate]:
-    names = [name for name in commands.command_names() if spot.fits(name)]
-    loaded = [commands.load_command(name) for name in names]
-    return [Candidate(command.name, command.summary) for command in loaded if not command.needs_prompt]
+    known = {name: commands.outline(name) for name in commands.command_names() if spot.fits(name)}
+    return [Candidate(name, outline.summary) for name, outline in known.items() if not outline.needs_prompt]
 
 
 def _scripts(spot: Spot) -> list[Candidate]:
