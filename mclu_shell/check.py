@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Callable, Iterator, Sequence
 
-from mclu_shell.command import Command, HelpAsked
+from mclu_shell.command import Command
 from mclu_shell.errors import MCluError, UsageError
 from mclu_shell.language import Line
 from mclu_shell.script import Script
@@ -32,8 +32,6 @@ class Check:
             except MCluError as error:
                 told = f"{error.place}: {error.fact}" if error.place else error.fact
                 yield error.retold(place=f"{script.name}:{line.number}", fact=told)
-            except HelpAsked:
-                pass
 
     def _find_in(self, line: Line) -> Iterator[MCluError]:
         if line.shell:

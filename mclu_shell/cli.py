@@ -20,6 +20,7 @@ from mclu_shell.signals import ENDING, handled, is_put_off
 if TYPE_CHECKING:
     from mclu_shell.cloud.cloud import Cloud
     from mclu_shell.config import Config
+    from mclu_shell.render import Renderer
     from mclu_shell.session import Session
 
 _MOST_FILES = 16384
@@ -53,6 +54,9 @@ def _parser() -> OptionParser:
         help="on a cloud of simulated nodes, which needs nothing and changes nothing",
     )
     add(
+        "-o", "--output", choices=("text", "json"), default="text", help="answers as JSON, for programs (default: text)"
+    )
+    add(
         "--color",
         choices=("auto", "always", "never"),
         default="auto",
@@ -69,6 +73,7 @@ def _parser() -> OptionParser:
 def main(argv: list[str] | None = None) -> int:
     """Run mclu; the exit status."""
     session: Session | None = None
+    options = argparse.Namespace()
     # A caller that goes away (kill, a closed terminal) must still find connections and sockets taken back.
     for number in ENDING:
         # nohup, for one, has it ignored.
@@ -78,14 +83,14 @@ def main(argv: list[str] | None = None) -> int:
         words = sys.argv[1:] if argv is None else argv
         if words[:1] == ["--complete"]:
             return _complete(words[1:])
-        options = _parser().parse(words)
+        # What is right before the first mistake counts, too.
+        _parser().parse(words, options)
         has_work = options.words or options.lines or options.check or options.install_completion is not None
         options.is_shell = not has_work and sys.stdin.isatty()
         session = _session(options)
         return _run(options, session)
     except MCluError as error:
-        with contextlib.suppress(OSError):
-            sys.stderr.write(f"mclu: {error}\n")
+        _renderer(options).error(error)
         return error.status
     except KeyboardInterrupt:
         return 130
@@ -112,26 +117,39 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 
 def _leave(session: "Session | None") -> None:
-    if session is not None:
-        from mclu_shell.session import quiet_exit
-
-        quiet_exit(session)
+    """Flush what is written and give up connections; what could not be written has been told by now."""
+    if session is None:
+        return
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # Python flushes once more at its end, and would complain then.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    session.close()
 
 
 def _session(options: argparse.Namespace) -> "Session":
-    from mclu_shell.render import Renderer
     from mclu_shell.session import Session
 
     if options.verbose:
         _log_to_stderr()
-    renderer = Renderer(color=_color(options.color))
     return Session(
         lambda: _cloud(options),
-        renderer,
+        _renderer(options),
         keep_going=options.keep_going,
         verbose=options.verbose,
         is_dry=options.dry_run,
     )
+
+
+def _renderer(options: argparse.Namespace) -> "Renderer":
+    if options.output == "json":
+        from mclu_shell.render_json import JSONRenderer
+
+        return JSONRenderer(color=_color(options.color))
+    from mclu_shell.render import Renderer
+
+    return Renderer(color=_color(options.color))
 
 
 def _color(wanted: str) -> str:
@@ -167,9 +185,11 @@ def _cloud(options: argparse.Namespace) -> "Cloud":
 
 def _run(options: argparse.Namespace, session: "Session") -> int:
     if options.install_completion is not None:
+        from mclu_shell.render import Renderer
         from mclu_shell.tab.install import install
 
-        session.renderer.show(install(options.install_completion))
+        # It is told to a person, also with `-o json`.
+        Renderer().show(install(options.install_completion))
         return 0
     if options.lines:
         if options.check:

@@ -68,6 +68,8 @@ class Context:
     prompt: Prompt | None = None
     # None but in a dry run.
     open_rehearsal: Callable[[], "Rehearsal"] | None = None
+    # Whether the answer is for a program (-o json).
+    is_data: bool = False
 
     @property
     def cloud(self) -> "Cloud":
@@ -79,6 +81,11 @@ class Context:
         """The cloud of a dry run: what it has so far is kept in mind, and nothing is changed."""
         assert self.open_rehearsal is not None
         return self.open_rehearsal()
+
+    def need_text(self, what: str) -> None:
+        """Raise if the answer is for a program, which could not tell what a guest writes from the rest."""
+        if self.is_data:
+            raise UsageError(f"{what}: what a guest writes is not JSON", remedy="leave out -o json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +101,10 @@ class Command:
     script: Callable[[argparse.Namespace], Script] | None = None
     # What it does in a dry run, where it would change something: it tells what, and has the same errors.
     rehearse: Callable[[Context, argparse.Namespace], Iterable[Result]] | None = None
+    # What it tells a program (`PLURAL` or `KIND` of records): all together, where it answers a question; or, where
+    # there is no such document, one by one as things happen.
+    document: tuple[str, ...] | None = None
+    lines: tuple[str, ...] = ()
     # Whether it is about what the interactive shell alone has.
     needs_prompt: bool = False
 
@@ -116,15 +127,15 @@ def _parser_of(command: Command) -> "Parser":
 
 
 class HelpAsked(Exception):
-    """`--help` stands among the arguments; the text is the answer."""
+    """`--help` stands among the arguments."""
 
 
 _Action = TypeVar("_Action", bound=argparse.Action)
 
 
 class _ShowHelp(argparse.Action):
-    def __call__(self, parser: argparse.ArgumentParser, *_rest: Any, **_options: Any) -> None:
-        raise HelpAsked(parser.format_help())
+    def __call__(self, *_given: Any, **_options: Any) -> None:
+        raise HelpAsked
 
 
 class _HelpFormatter(argparse.HelpFormatter):

@@ -4,12 +4,13 @@ import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from mclu_shell.cloud.planned import Planned
 from mclu_shell.errors import OutputError
 from mclu_shell.language import Line
+from mclu_shell.records.planned import placed_record
 from mclu_shell.results import Handover, Result, Text, would
 
 
@@ -50,4 +51,9 @@ def placed(results: Iterable[Result], place: str) -> Iterator[Result]:
     """Results of a dry run, with the place of their line in a script; nothing takes the terminal."""
     for result in results:
         told = would(Planned(f"open the {result.what}")) if isinstance(result, Handover) else result
-        yield replace(told, text=f"{place}: {told.text}") if place and isinstance(told, Text) else told
+        yield _placed(told, place) if place and isinstance(told, Text) else told
+
+
+def _placed(told: Text, place: str) -> Text:
+    data = told.data and partial(placed_record, told.data, place)
+    return Text(f"{place}: {told.text}", data)

@@ -55,7 +55,7 @@ class Refused(MCluError):
 
 
 class Interrupted(MCluError):
-    """The user has interrupted what cannot be left as it is: what became of it."""
+    """The user has interrupted what was under way; what became of it, if that is not as it was."""
 
     status = 130
 
@@ -69,8 +69,9 @@ class TemplateError(MCluError):
 
 
 class NodeFault(MCluError):
-    """A node did not answer as it should; `place` is the node, `power` what is known of it all the same."""
+    """A node did not answer as it should; `place` is the node."""
 
+    # What is known of it all the same.
     power: ClassVar[str] = "on"
 
 
@@ -95,6 +96,10 @@ class SSHFault(NodeFault):
 
 class SSHRefused(SSHFault):
     """It will not be otherwise before a person has changed something: to try again and again is of no use."""
+
+
+class HostKeyChanged(SSHRefused):
+    """The node's host key is another than known_hosts has: somebody may be listening in."""
 
 
 class SSHSilent(SSHFault):

@@ -12,11 +12,13 @@ from functools import partial
 from pathlib import Path
 
 from mclu_shell.cloud.console import need_console, open_console, why_ended
+from mclu_shell.cloud.forward import PortForward
 from mclu_shell.cloud.guests import to_type
 from mclu_shell.cloud.node import Node
 from mclu_shell.cloud.viewer import Screen, find_screen
 from mclu_shell.errors import LinkLost, MCluError, OutputError
-from mclu_shell.results import Handover
+from mclu_shell.records.screen import ScreenRecord
+from mclu_shell.results import Handover, Result, Text
 from mclu_shell.terminal import Terminal
 
 # virt-viewer itself would look for the guest by its own connection; this one, from the same package, takes an address.
@@ -91,15 +93,21 @@ def need_viewer(otherwise: str) -> str:
     return program
 
 
-def address_of(node: Node, name: str) -> Handover:
-    """The address of a running guest's screen, for as long as it is wanted; raises if it has no screen."""
-    return Handover(f"address of the screen of {node.name}:{name}", partial(_address, find_screen(node, name)))
-
-
-def _address(screen: Screen, terminal: Terminal) -> None:
+def address_of(node: Node, name: str) -> Iterator[Result]:
+    """The address of a running guest's screen, and what keeps it while it is wanted; raises if it has no screen."""
+    screen = find_screen(node, name)
     forward = screen.open()
     try:
-        terminal.answer(screen.uri(forward))
+        uri = screen.uri(forward)
+        yield Text(uri, data=partial(ScreenRecord, node.name, name, uri))
+    except BaseException:
+        forward.close()
+        raise
+    yield Handover(f"address of the screen of {node.name}:{name}", partial(_keep_open, screen, forward))
+
+
+def _keep_open(screen: Screen, forward: PortForward, terminal: Terminal) -> None:
+    try:
         if terminal.is_prompt:
             # It stays for as long as the shell does: the threads that carry it have it.
             return

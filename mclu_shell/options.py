@@ -22,12 +22,11 @@ class OptionParser(argparse.ArgumentParser):
         self.arguments.append(action)
         return super()._add_action(action)
 
-    def parse(self, words: Sequence[str]) -> argparse.Namespace:
-        """The options, and the words behind them; SystemExit for what only asks for a text."""
-        options = self.parse_args(self._with_joined_values(words))
+    def parse(self, words: Sequence[str], options: argparse.Namespace) -> None:
+        """Read the options, and the words behind them, into `options`; SystemExit for what only asks for a text."""
+        self.parse_args(self._with_joined_values(words), options)
         if options.words[:1] == ["--"]:
             del options.words[0]
-        return options
 
     def _with_joined_values(self, words: Sequence[str]) -> list[str]:
         """`-c -list` as `-c-list`: argparse takes a value that begins with a dash for another option."""

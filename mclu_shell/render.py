@@ -1,11 +1,12 @@
-"""Results onto streams: text and colour. It knows no command and no cloud."""
+"""Results onto streams: text and colour. It knows no command and no cloud. As JSON: render_json.py."""
 
 import contextlib
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TextIO
 
+from mclu_shell.errors import MCluError
 from mclu_shell.results import Entry, Result, Row, Table, Text
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ def _unpainted(text: str, _tone: str) -> str:
 class Renderer:
     """Writes answers to `out`, errors and progress to `err`; colours each as its stream and `color` allow."""
 
+    # Whether answers are for a program.
+    is_data = False
+
     def __init__(self, out: TextIO | None = None, err: TextIO | None = None, color: str = "auto") -> None:
         self.out = out or sys.stdout
         self.err = err or sys.stderr
@@ -45,18 +49,29 @@ class Renderer:
         """The same renderer with its answers going elsewhere (a pipe or a file)."""
         return Renderer(out, self.err, self.color)
 
+    def answering(self, name: str, together: Sequence[str] | None) -> contextlib.AbstractContextManager[None]:  # noqa: ARG002
+        """What is shown and told within answers the command `name`, one by one or `together` (kinds of records)."""
+        # A person is shown each as it comes.
+        return contextlib.nullcontext()
+
     def show(self, result: Result) -> None:
         """Write one answer at once, so that a reader sees each as it comes."""
         self.end_progress()
         self.out.write(as_text(result, self._painter(self.out)))
         self.out.flush()
 
-    def error(self, message: str) -> None:
-        """One line about what went wrong: `mclu: PLACE: FACT; REMEDY`."""
+    def error(self, error: MCluError, place: str = "") -> None:
+        """One line about what went wrong: `mclu: PLACE: FACT; REMEDY`, behind the place in a script that met it."""
+        self.end_progress()
+        message = f"mclu: {place}: {error}" if place else f"mclu: {error}"
         # Where it cannot be told, the exit status still tells.
         with contextlib.suppress(OSError):
-            self.err.write(self._painter(self.err)(printable(f"mclu: {message}", "\n"), "bad") + "\n")
+            self.err.write(self._painter(self.err)(printable(message, "\n"), "bad") + "\n")
             self.err.flush()
+
+    def interrupted(self) -> None:
+        """The user has interrupted what runs, and knows it."""
+        self.end_progress()
 
     def progress(self, words: str) -> None:
         """Say on a terminal what is being waited for, until something else is shown."""

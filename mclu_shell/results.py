@@ -1,7 +1,8 @@
-"""What a command yields: small frozen records that a renderer shows as text, and later as data."""
+"""What a command yields: what a renderer shows to a person, with the record of it (`data`) that it gives a program."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from mclu_shell.errors import MCluError
@@ -9,7 +10,11 @@ from mclu_shell.script import Script
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.planned import Planned
+    from mclu_shell.records import Record
     from mclu_shell.terminal import Terminal
+
+# Makes what a result is to a program. A person's answer need not wait for it.
+Data: TypeAlias = Callable[[], "Record"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +22,7 @@ class Text:
     """Words for the user, as they stand (one or more lines, no newline at the end)."""
 
     text: str
+    data: Data | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +33,7 @@ class Entry:
     state: str
     details: tuple[str, ...] = ()
     tone: str = "plain"
+    data: Data | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +42,15 @@ class Row:
 
     cells: tuple[str, ...]
     tone: str = "plain"
+    data: Data | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows whose cells are aligned in columns."""
+    """Rows whose cells are aligned in columns; `data` where all of it is one thing."""
 
     rows: tuple[Row, ...]
+    data: Data | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +68,12 @@ class Handover:
 
 def would(planned: "Planned | MCluError") -> Text | MCluError:
     """What a dry run tells of one thing that would be done, or would go wrong."""
-    return planned if isinstance(planned, MCluError) else Text(str(planned))
+    if isinstance(planned, MCluError):
+        return planned
+    # Only a dry run needs it.
+    from mclu_shell.records.planned import planned_record
+
+    return Text(str(planned), data=partial(planned_record, planned))
 
 
 # A command yields these as it goes; an error among them is told, makes the exit status 1, and ends nothing.

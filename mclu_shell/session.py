@@ -12,16 +12,15 @@ from typing import TYPE_CHECKING, TextIO
 from mclu_shell import commands, language
 from mclu_shell.check import Check
 from mclu_shell.command import Command, Context, HelpAsked, Prompt
-from mclu_shell.errors import MCluError, OutputError, Question, UsageError
+from mclu_shell.errors import Interrupted, MCluError, OutputError, Question, UsageError
 from mclu_shell.language import Line
 from mclu_shell.render import Renderer
-from mclu_shell.results import Handover, Quit, Result, Text
+from mclu_shell.results import Handover, Quit, Result
 from mclu_shell.script import Script
-from mclu_shell.usershell import ended_with_us, interrupts_are_theirs, of_the_users_shell, run_in_the_users_shell
+from mclu_shell.usershell import reading_in_the_users_shell, run_in_the_users_shell
 
 if TYPE_CHECKING:
     import argparse
-    import subprocess
 
     from mclu_shell.cloud.cloud import Cloud
     from mclu_shell.cloud.rehearsal import Rehearsal
@@ -130,21 +129,25 @@ class Session:
         with self._caught("") as status:
             lines = script.lines()
             problems = self._problems(script, lines)
-            status.append(problems or self._run_checked(script, lines))
+            status.append(self._tell_all(problems) if problems else self._run_checked(script, lines))
         return status[-1]
 
     def check_script(self, script: Script) -> int:
         """Tell what is wrong with a script, and run nothing of it; 0 if it can be run."""
         with self._caught("") as status:
-            status.append(self._problems(script, script.lines()))
+            status.append(self._tell_all(self._problems(script, script.lines())))
         return status[-1]
 
-    def _problems(self, script: Script, lines: Sequence[Line]) -> int:
-        """Tell all that is wrong with a script and those that it runs; the worst status of it."""
+    def _problems(self, script: Script, lines: Sequence[Line]) -> list[MCluError]:
+        """All that is wrong with a script and those that it runs."""
         check = Check(self._prepare, [*self._scripts, script.place])
-        problems = list(check.find_problems(script, lines))
-        for problem in problems:
-            self._tell(problem)
+        return list(check.find_problems(script, lines))
+
+    def _tell_all(self, problems: Sequence[MCluError]) -> int:
+        """Tell problems, as one answer; the worst status of them."""
+        with _writing(), self.renderer.answering("errors", ()):
+            for problem in problems:
+                self.renderer.error(problem)
         return max((problem.status for problem in problems), default=DONE)
 
     def _run_checked(self, script: Script, lines: Sequence[Line]) -> int:
@@ -157,7 +160,7 @@ class Session:
         if status == INTERRUPTED and len(lines) > 1:
             rest = len(lines) - len(begun)
             told = f"interrupted; commands run before: {len(begun) - 1}, not begun: {rest}"
-            self._tell(MCluError(told, place=f"{script.name}:{begun[-1].number}"))
+            self.renderer.error(Interrupted(told, place=f"{script.name}:{begun[-1].number}"))
         return status
 
     def _run_within(self, script: Script, renderer: Renderer) -> int:
@@ -205,37 +208,45 @@ class Session:
         return status[-1]
 
     @contextlib.contextmanager
-    def _caught(self, place: str) -> Iterator[list[int]]:
-        """The one place where errors end; the status to return is the last of the list."""
+    def _caught(self, place: str, answer: Renderer | None = None) -> Iterator[list[int]]:
+        """The one place where errors end; the status to return is the last of the list.
+
+        They are told among the `answer` that they end; but that it cannot be written is for whoever has opened it.
+        """
+        renderer = answer or self.renderer
         status = [FAILED]
         try:
             yield status
         except MCluError as error:
-            self._tell(error, place)
+            if answer is not None and isinstance(error, OutputError):
+                raise
+            renderer.error(error, place)
             status.append(error.status)
         except KeyboardInterrupt:
-            self.renderer.end_progress()
+            renderer.interrupted()
             status.append(INTERRUPTED)
         except _ReaderGone:
+            if answer is not None:
+                raise
             status.append(READER_GONE)
         except Exception as error:  # noqa: BLE001
-            self._tell(MCluError(f"a defect in mclu: {error!r}", remedy="-v shows where; please report it"), place)
+            defect = MCluError(f"a defect in mclu: {error!r}", remedy="-v shows where; please report it")
+            renderer.error(defect, place)
             if self.verbose:
                 import traceback
 
-                traceback.print_exc(file=self.renderer.err)
-
-    def _tell(self, error: MCluError, place: str = "") -> None:
-        self.renderer.end_progress()
-        self.renderer.error(f"{place}: {error}" if place else str(error))
+                traceback.print_exc(file=renderer.err)
 
     def _prepare(self, line: Line) -> tuple[Command, "argparse.Namespace"]:
         command = commands.load_command(line.words[0], self.prompt.aliases if self.prompt else ())
-        args = command.parser().parse(list(line.words[1:]))
+        try:
+            args = command.parser().parse(list(line.words[1:]))
+        except HelpAsked:
+            explaining = commands.load_command("help")
+            return explaining, explaining.parser().parse([command.name])
         if command.needs_prompt and self.prompt is None:
-            raise UsageError(
-                f"{command.name}: only the interactive shell has that", remedy=f"see 'help {command.name}'"
-            )
+            told = f"{command.name}: only the interactive shell has that"
+            raise UsageError(told, remedy=f"see 'help {command.name}'")
         return command, args
 
     def _rehearse_line(self, line: Line, place: str) -> int:
@@ -250,15 +261,15 @@ class Session:
                 self._rehearsal.lets_time_pass()
         else:
             status = self._run_command(line, self.renderer, place)
-        for result in placed(told, place):
-            _show(self.renderer, result)
+        with _writing(), self.renderer.answering("", None):
+            for result in placed(told, place):
+                self.renderer.show(result)
         return status
 
     def _run_line(self, line: Line, place: str) -> int:
         if line.pipe or line.output:
             # A mistyped command must not empty the file, nor start the reader.
-            with contextlib.suppress(HelpAsked):
-                self._prepare(line)
+            self._prepare(line)
         if self.is_dry:
             return self._rehearse_line(line, place)
         if line.shell:
@@ -271,34 +282,19 @@ class Session:
         return self._run_command(line, self.renderer, place)
 
     def _run_piped(self, line: Line, place: str) -> int:
-        import subprocess
-
-        program, environment = of_the_users_shell(line.pipe, line.variables)
-        out = self._out_of_programs
-        command = subprocess.Popen(program, env=environment, stdin=subprocess.PIPE, stdout=out, text=True)
-        with command as reader, ended_with_us(reader):
-            status = self._run_into(reader, line, place)
+        with reading_in_the_users_shell(line.pipe, line.variables, self._out_of_programs) as reader:
+            assert isinstance(reader.stdin, TextIOWrapper)
+            try:
+                status = self._run_command(line, self.renderer.to(reader.stdin), place)
+            except _ReaderGone:
+                # What the reader makes of it decides, whether or not it was quick enough to leave.
+                status = DONE
         return status or _status_of(reader.returncode)
 
     @property
     def _out_of_programs(self) -> TextIO | None:
         """Where programs of the user's shell write: where the script goes that they are in; else (None) as we do."""
         return None if self.renderer.out is self._out else self.renderer.out
-
-    def _run_into(self, reader: "subprocess.Popen[str]", line: Line, place: str) -> int:
-        assert isinstance(reader.stdin, TextIOWrapper)
-        try:
-            with ended_with_us(reader):
-                return self._run_command(line, self.renderer.to(reader.stdin), place)
-        except _ReaderGone:
-            # What the reader makes of it decides, whether or not it was quick enough to leave.
-            return DONE
-        finally:
-            # Whatever has ended our part: the reader may have the terminal still.
-            with interrupts_are_theirs():
-                with contextlib.suppress(BrokenPipeError):
-                    reader.stdin.close()
-                reader.wait()
 
     @contextlib.contextmanager
     def _file(self, line: Line) -> Iterator[TextIO]:
@@ -309,16 +305,26 @@ class Session:
             raise OutputError(f"cannot write: {error.strerror}", place=line.output) from error
 
     def _run_command(self, line: Line, renderer: Renderer, place: str) -> int:
-        """Run a command and show what it yields; errors among it are told, and make the status 1."""
+        """Run a command and show what it yields, as one answer with what went wrong."""
+        command, args = self._prepare(line)
         # A reader such as less has the screen to itself.
         notify = _say_nothing if line.pipe else renderer.progress
-        context = Context(self.open_cloud, notify, self.confirm, self.prompt, self._open_rehearsal)
+        context = Context(self.open_cloud, notify, self.confirm, self.prompt, self._open_rehearsal, renderer.is_data)
+        with (
+            _writing(),
+            renderer.answering(command.name, command.document),
+            self._caught(place, renderer) as status,
+        ):
+            status.append(self._show(self._results(command, context, args, place), renderer, place))
+        return status[-1]
+
+    def _show(self, results: Iterable[Result], renderer: Renderer, place: str) -> int:
+        """Show what a command yields; errors among it are told, and make the status 1."""
         status = DONE
         try:
-            command, args = self._prepare(line)
-            for result in self._results(command, context, args, place):
+            for result in results:
                 if isinstance(result, MCluError):
-                    self._tell(result, place)
+                    renderer.error(result, place)
                     status = max(status, result.status)
                 elif isinstance(result, Quit):
                     self.has_quit = True
@@ -327,9 +333,8 @@ class Session:
                 elif isinstance(result, Handover):
                     self._hand_over(result, renderer)
                 else:
-                    _show(renderer, result)
-        except HelpAsked as asked:
-            _show(renderer, Text(str(asked).rstrip()))
+                    with _writing():
+                        renderer.show(result)
         finally:
             renderer.end_progress()
         return status
@@ -371,21 +376,12 @@ def _say_nothing(_words: str) -> None:
     pass
 
 
-def _show(renderer: Renderer, result: Result) -> None:
+@contextlib.contextmanager
+def _writing() -> Iterator[None]:
+    """Tell whoever has left from what is full."""
     try:
-        renderer.show(result)
+        yield
     except BrokenPipeError as error:
         raise _ReaderGone from error
     except OSError as error:
         raise OutputError(f"cannot write the answer: {error.strerror}") from error
-
-
-def quiet_exit(session: Session | None) -> None:
-    """Flush what is written and give up connections; what could not be written has been told by now."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        # Python flushes once more at its end, and would complain then.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    if session is not None:
-        session.close()

@@ -38,11 +38,6 @@ class Terminal:
         """Whether somebody types, rather than a file or a pipe."""
         return self._given.isatty()
 
-    def answer(self, text: str) -> None:
-        """A line of the answer."""
-        self._out.write(text + "\n")
-        self._out.flush()
-
     def say(self, text: str) -> None:
         """A line for the user, beside the answer."""
         with contextlib.suppress(OSError):

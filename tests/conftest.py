@@ -53,10 +53,10 @@ class Answer:
 class InProcess:
     """A session in this process, whose lines tell what they did."""
 
-    def __init__(self, cloud: Cloud, **options: Any) -> None:
+    def __init__(self, cloud: Cloud, renderer: type[Renderer] = Renderer, **options: Any) -> None:
         self.cloud = cloud
         self._out, self._err = io.StringIO(), io.StringIO()
-        self.session = Session(lambda: cloud, Renderer(self._out, self._err), **options)
+        self.session = Session(lambda: cloud, renderer(self._out, self._err), **options)
 
     def __call__(self, text: str) -> Answer:
         return self.told(self.session.run_text(text))

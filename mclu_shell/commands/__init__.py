@@ -54,8 +54,15 @@ def load_command(name: str, aliases: Iterable[str] = ()) -> Command:
 @cache
 def _load(name: str) -> Command:
     module = import_module(_module_of(name))
-    group = getattr(module, "GROUP", Group.MORE)
-    script = getattr(module, "script", None)
-    needs_prompt = getattr(module, "NEEDS_PROMPT", False)
-    rehearse = getattr(module, "rehearse", None)
-    return Command(name, module.__doc__ or "", module.add_arguments, module.run, group, script, rehearse, needs_prompt)
+    return Command(
+        name,
+        module.__doc__ or "",
+        module.add_arguments,
+        module.run,
+        getattr(module, "GROUP", Group.MORE),
+        getattr(module, "script", None),
+        getattr(module, "rehearse", None),
+        getattr(module, "DOCUMENT", None),
+        getattr(module, "LINES", ()),
+        getattr(module, "NEEDS_PROMPT", False),
+    )

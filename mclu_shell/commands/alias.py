@@ -13,14 +13,17 @@ import argparse
 import re
 import shlex
 from collections.abc import Iterator
+from functools import partial
 
 from mclu_shell import language
 from mclu_shell.command import Context, Group, Parser
 from mclu_shell.errors import NotFound, UsageError, near
+from mclu_shell.records.prompt import Alias
 from mclu_shell.results import Result, Text
 
 GROUP = Group.SHELL
 NEEDS_PROMPT = True
+DOCUMENT = ("aliases",)
 
 # Nothing that the language reads as anything but a word.
 _NAME = re.compile(r"[\w.+][\w.+-]*")
@@ -40,7 +43,7 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
         if is_definition:
             known[name] = _checked(name, text)
         elif name in known:
-            yield Text(f"alias {name}={shlex.quote(known[name])}")
+            yield Text(f"alias {name}={shlex.quote(known[name])}", data=partial(Alias, name, known[name]))
         else:
             yield NotFound(f"no such alias {name!r}", remedy=near(name, sorted(known)))
 

@@ -11,11 +11,13 @@ What a template has to tell you for good, such as a password that it has made up
 
 import argparse
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mclu_shell import kinds
 from mclu_shell.cloud.planned import Planned
 from mclu_shell.command import Context, Group, Parser
+from mclu_shell.records.done import Booted
 from mclu_shell.results import Entry, Result, would
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from mclu_shell.cloud.template import Template
 
 GROUP = Group.MAKE
+LINES = ("booted",)
 
 
 def add_arguments(parser: Parser) -> None:
@@ -39,13 +42,15 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--viewer", action="store_true", help="open its screen at once")
 
 
-def _request(args: argparse.Namespace) -> tuple["Template", "BootRequest"]:
+def _request(context: Context, args: argparse.Namespace) -> tuple["Template", "BootRequest"]:
     # Completion needs the arguments alone; what a boot needs would take it half of its time to import.
     from mclu_shell.cloud.bootplan import BootRequest
     from mclu_shell.cloud.template import find_template, read_template
     from mclu_shell.handovers import need_viewer
 
     host, name = args.guest
+    if args.console:
+        context.need_text("--console")
     if args.viewer:
         need_viewer("or boot without --viewer; 'viewer --print' then gives the address of the screen")
     opens = frozenset(word for word in ("console", "viewer") if getattr(args, word))
@@ -58,14 +63,16 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     from mclu_shell.cloud.boot import boot
     from mclu_shell.handovers import console_of, viewer_of
 
-    template, request = _request(args)
+    template, request = _request(context, args)
     booted = boot(context.cloud, template, request, context.notify)
     yield from booted.unasked
-    yield Entry(f"{booted.node.name}:{request.name}", "running", booted.notes, tone="good")
+    name = request.name
+    data = partial(Booted, booted.node.name, name, template.name, booted.notes)
+    yield Entry(f"{booted.node.name}:{name}", "running", booted.notes, tone="good", data=data)
     if args.viewer:
-        yield viewer_of(booted.node, request.name)
+        yield viewer_of(booted.node, name)
     if args.console:
-        yield console_of(booted.node, request.name)
+        yield console_of(booted.node, name)
 
 
 def rehearse(context: Context, args: argparse.Namespace) -> Iterator[Result]:
@@ -73,7 +80,7 @@ def rehearse(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     # Only a dry run needs it.
     from mclu_shell.cloud.rehearseboot import rehearse_boot
 
-    template, request = _request(args)
+    template, request = _request(context, args)
     rehearsed = rehearse_boot(context.rehearsal, template, request)
     yield from rehearsed.unasked
     yield would(rehearsed.planned)

@@ -18,6 +18,7 @@ from mclu_shell.command import Context, Group, Parser
 from mclu_shell.results import Result, would
 
 GROUP = Group.REACH
+LINES = ()
 
 
 def add_arguments(parser: Parser) -> None:
@@ -32,6 +33,7 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     # Completion needs the arguments alone, and would wait for this; so it is below.
     from mclu_shell.handovers import console_of
 
+    context.need_text("console")
     node, guest = find_guest(context.cloud, args.guest)
     yield console_of(node, guest.name, force=args.force, log=args.log)
 
@@ -41,6 +43,7 @@ def rehearse(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     from mclu_shell.cloud.console import need_console
     from mclu_shell.dryrun import need_writable
 
+    context.need_text("console")
     node, guest = find_guest(context.rehearsal, args.guest)
     need_active(node, guest)
     if not context.rehearsal.is_changed(guest):

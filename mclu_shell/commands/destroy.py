@@ -11,6 +11,7 @@ Where another node has a guest of the same UUID, as after a migration on shared 
 
 import argparse
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from mclu_shell import kinds
 from mclu_shell.cloud.destroy import Elsewhere, Remains, ask_elsewhere, destroy, find_remains
@@ -20,11 +21,13 @@ from mclu_shell.cloud.node import Node
 from mclu_shell.cloud.parallel import Outcome, each, gather
 from mclu_shell.command import Context, Group, Parser
 from mclu_shell.errors import MCluError, NodeFault, Refused
+from mclu_shell.records.destroyed import destroyed_record
 from mclu_shell.render import printable
 from mclu_shell.results import Entry, Result, Text, would
 from mclu_shell.units import format_size
 
 GROUP = Group.MAKE
+LINES = ("destroyed",)
 _Doomed = Outcome[tuple[Node, Guest], Remains]
 
 
@@ -89,10 +92,16 @@ def _destroy(
     elsewhere = ask_elsewhere(context.cloud, [guest for _, guest, _ in doomed])
     for outcome in each(doomed, lambda one: destroy(one[0], one[1], elsewhere, one[2])):
         node, guest, _ = outcome.item
-        kept = tuple(f"kept: {file} ({why})" for file, why in outcome.value.leave) if outcome.value else ()
-        yield outcome.error or Entry(f"{node.name}:{guest.name}", "destroyed", kept, tone="quiet")
+        yield outcome.error or _destroyed(node, guest, outcome.unwrap())
     told = {fault.place for fault in faults}
     yield from (fault for fault in elsewhere.faults if fault.place not in told)
+
+
+def _destroyed(node: Node, guest: Guest, remains: Remains) -> Entry:
+    kept = tuple(f"kept: {file} ({why})" for file, why in remains.leave)
+    return Entry(
+        f"{node.name}:{guest.name}", "destroyed", kept, tone="quiet", data=partial(destroyed_record, guest, remains)
+    )
 
 
 def _question(doomed: Sequence[_Doomed], elsewhere: Elsewhere) -> str:

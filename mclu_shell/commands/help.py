@@ -8,14 +8,18 @@ COMMAND --help does the same.
 
 import argparse
 from collections.abc import Iterator
+from functools import partial
 from shutil import get_terminal_size
 
 from mclu_shell import commands
 from mclu_shell.command import Command, Context, Group, Parser, filled
 from mclu_shell.kinds import Candidate, Kind
+from mclu_shell.records.help import Argument, CommandRecord
+from mclu_shell.records.prompt import Alias
 from mclu_shell.results import Result, Row, Table, Text
 
 GROUP = Group.SHELL
+DOCUMENT = ("commands", "aliases")
 
 _COMMAND = Kind(str, lambda _snapshot: [Candidate(name) for name in commands.command_names()])
 _MORE = """
@@ -36,9 +40,10 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     aliases = context.prompt.aliases if context.prompt else {}
     for name in args.commands:
         if name in aliases:
-            yield Text(f"{name} is an alias of {aliases[name]!r}")
-        else:
-            yield Text(commands.load_command(name, aliases).parser().format_help().rstrip())
+            yield Text(f"{name} is an alias of {aliases[name]!r}", data=partial(Alias, name, aliases[name]))
+        if name not in aliases or name in commands.command_names():
+            command = commands.load_command(name, aliases)
+            yield Text(command.parser().format_help().rstrip(), data=partial(_record, command))
 
 
 def _overview() -> Iterator[Result]:
@@ -53,4 +58,16 @@ def _overview() -> Iterator[Result]:
 
 
 def _row(command: Command, width: int) -> Row:
-    return Row((f"  {command.name.ljust(width)}", command.summary))
+    return Row((f"  {command.name.ljust(width)}", command.summary), data=partial(_record, command))
+
+
+def _record(command: Command) -> CommandRecord:
+    parser = command.parser()
+    usage = " ".join(parser.format_usage().removeprefix("usage: ").split())
+    arguments = tuple(map(_argument, parser.arguments))
+    return CommandRecord(command.name, command.group, command.summary, command.about.strip(), usage, arguments)
+
+
+def _argument(action: argparse.Action) -> Argument:
+    value = None if action.nargs == 0 else str(action.metavar)
+    return Argument(tuple(action.option_strings), value, action.help or "")

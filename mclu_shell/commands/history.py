@@ -16,13 +16,16 @@ nothing: see 'help destroy'.
 
 import argparse
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from mclu_shell.command import Context, Group, Parser, Ran
+from mclu_shell.records.prompt import Entered
 from mclu_shell.results import Result, Text
 from mclu_shell.written import written
 
 GROUP = Group.SHELL
 NEEDS_PROMPT = True
+DOCUMENT = ("lines",)
 
 
 def add_arguments(parser: Parser) -> None:
@@ -35,11 +38,12 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """The lines, as they were entered."""
     assert context.prompt is not None
     if args.script:
-        yield Text("\n".join(["#!/usr/bin/env mclu", *_wanted(_script(context.prompt.ran()), args.wanted)]))
-        return
-    # Else a search would always find itself.
-    lines = [line for line in context.prompt.history() if line.split()[0] != "history"]
-    yield Text("\n".join(_wanted(lines, args.wanted)))
+        lines = ["#!/usr/bin/env mclu", *_wanted(_script(context.prompt.ran()), args.wanted)]
+    else:
+        # Else a search would always find itself.
+        entered = [line for line in context.prompt.history() if line.split()[0] != "history"]
+        lines = _wanted(entered, args.wanted)
+    yield from (Text(line, data=partial(Entered, line)) for line in lines)
 
 
 def _script(ran: Sequence[Ran]) -> list[str]:

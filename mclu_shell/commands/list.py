@@ -9,17 +9,23 @@ Nodes that are off have no guests to list. A template's line has what it says of
 
 import argparse
 from collections.abc import Iterable, Iterator
+from functools import partial
+from pathlib import Path
 
 from mclu_shell.cloud.guest import Guest
 from mclu_shell.cloud.node import Node
 from mclu_shell.cloud.parallel import Outcome, gather
+from mclu_shell.cloud.state import NodeView
 from mclu_shell.cloud.template import Template, find_templates, recall_template, template_name
 from mclu_shell.command import Context, Group, Parser
 from mclu_shell.errors import MCluError, NodeOff
+from mclu_shell.records.guest import guest_record
+from mclu_shell.records.template import broken_template_record, template_record
 from mclu_shell.results import Result, Row, Table
 from mclu_shell.units import format_age, format_size
 
 GROUP = Group.LOOK
+DOCUMENT = ("guests", "templates")
 
 
 def add_arguments(parser: Parser) -> None:
@@ -67,31 +73,36 @@ def _rows(outcome: Outcome[Node, tuple[Guest, ...]], *, active: bool) -> list[Ro
     if isinstance(outcome.error, NodeOff):
         return []
     view = outcome.item.view
-    return [_guest(guest, f"{format_age(view.age_s)} ago") for guest in view.guests if guest.is_active == active]
+    return [_guest(guest, view) for guest in view.guests if guest.is_active == active]
 
 
-def _guest(guest: Guest, age: str = "") -> Row:
+def _guest(guest: Guest, remembered: NodeView | None = None) -> Row:
+    """A guest's line; the view that it comes from, where its node has not just told of it."""
     cells = (
         f"{guest.node}:{guest.name}",
         guest.state,
         format_size(guest.memory_bytes),
         f"{guest.vcpus}vcpus",
         " ".join(guest.addresses),
-        age,
+        f"{format_age(remembered.age_s)} ago" if remembered else "",
     )
-    return Row(cells, tone="plain" if guest.is_active else "quiet")
+    data = partial(guest_record, guest, remembered.seen_at if remembered else None)
+    return Row(cells, tone="plain" if guest.is_active else "quiet", data=data)
 
 
 def _templates(faults: list[MCluError]) -> Table:
     outcomes = gather(find_templates(), recall_template)
     faults += [outcome.error for outcome in outcomes if outcome.error]
-    return Table(tuple(_template(outcome.value or template_name(outcome.item)) for outcome in outcomes))
+    return Table(tuple(_template(outcome) for outcome in outcomes))
 
 
-def _template(template: Template | str) -> Row:
-    if isinstance(template, str):
-        return Row((template, "broken template"), tone="bad")
-    return Row((template.name, "template", template.base_image, " ".join(_needs(template))))
+def _template(outcome: Outcome[Path, Template]) -> Row:
+    template, path = outcome.value, outcome.item
+    if template is None:
+        name = template_name(path)
+        return Row((name, "broken template"), tone="bad", data=partial(broken_template_record, name, path))
+    cells = (template.name, "template", template.base_image, " ".join(_needs(template)))
+    return Row(cells, data=partial(template_record, template))
 
 
 def _needs(template: Template) -> Iterable[str]:

@@ -11,6 +11,7 @@ user there is not root), and reported as off when it no longer answers.
 import argparse
 import threading
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mclu_shell import kinds
@@ -18,6 +19,7 @@ from mclu_shell.cloud.power import look_before_off, switch_off
 from mclu_shell.cloud.rehearsepower import rehearse_off
 from mclu_shell.command import Context, Group, Parser
 from mclu_shell.errors import NodeOff
+from mclu_shell.records.power import Power
 from mclu_shell.results import Entry, Result, would
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from mclu_shell.cloud.parallel import Outcome
 
 GROUP = Group.NODES
+LINES = ("power",)
 
 
 def add_arguments(parser: Parser) -> None:
@@ -45,7 +48,7 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
         context.notify(f"waiting for {', '.join(down)} to go down")
         for outcome in switch_off(nodes, stop):
             down.remove(outcome.item.name)
-            yield outcome.error or Entry(outcome.item.name, "off", tone="quiet")
+            yield outcome.error or _now(outcome.item, "off", "off")
             context.notify(f"waiting for {', '.join(down)} to go down" if down else "")
     finally:
         stop.set()
@@ -65,4 +68,8 @@ def _left(outcome: "Outcome[Node, None]") -> Result:
     """How a node is left where none is switched off, because of it or of another."""
     if outcome.error is not None and _objects(outcome):
         return outcome.error
-    return Entry(outcome.item.name, "off" if outcome.error else "left on", tone="quiet")
+    return _now(outcome.item, "off", "off") if outcome.error else _now(outcome.item, "on", "left on")
+
+
+def _now(node: "Node", power: str, words: str) -> Entry:
+    return Entry(node.name, words, tone="quiet", data=partial(Power, node.name, power))

@@ -10,6 +10,7 @@ ends when libvirt answers on every node, and sends the packet again now and then
 import argparse
 import threading
 from collections.abc import Iterator
+from functools import partial
 
 from mclu_shell import kinds
 from mclu_shell.cloud.node import Node
@@ -18,10 +19,12 @@ from mclu_shell.cloud.power import wait_until_on
 from mclu_shell.cloud.rehearsepower import rehearse_on
 from mclu_shell.command import Context, Group, Parser
 from mclu_shell.errors import NeedsAnswer, NodeFault
+from mclu_shell.records.power import Power, Waking
 from mclu_shell.results import Entry, Result, Text, would
 from mclu_shell.units import format_duration
 
 GROUP = Group.NODES
+LINES = ("waking", "power")
 _WAIT_S = 300
 
 
@@ -48,7 +51,8 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
             yield fault
         else:
             woken.append(node)
-            yield Text(f"Waking up {node.config.mac}...")
+            mac = str(node.config.mac)
+            yield Text(f"Waking up {mac}...", data=partial(Waking, node.name, mac))
     if args.wait is not None:
         yield from _wait(context, woken, args.wait)
 
@@ -79,7 +83,8 @@ def _wait(context: Context, nodes: list[Node], timeout_s: float) -> Iterator[Res
 
 
 def _result(outcome: Outcome[Node, None]) -> Result:
-    return outcome.error or Entry(outcome.item.name, "on", tone="good")
+    name = outcome.item.name
+    return outcome.error or Entry(name, "on", tone="good", data=partial(Power, name, "on"))
 
 
 def _waiting_for(names: list[str]) -> str:

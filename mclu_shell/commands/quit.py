@@ -12,6 +12,7 @@ from mclu_shell.command import Context, Group, Parser
 from mclu_shell.results import Quit, Result
 
 GROUP = Group.SHELL
+LINES = ()
 
 
 def add_arguments(parser: Parser) -> None:

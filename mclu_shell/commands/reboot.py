@@ -8,6 +8,7 @@ A guest that is asked may take its time, or not listen: nothing is waited for.
 
 import argparse
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mclu_shell import kinds
@@ -16,12 +17,14 @@ from mclu_shell.cloud.guests import find_guests
 from mclu_shell.cloud.parallel import each, gather
 from mclu_shell.cloud.planned import Planned
 from mclu_shell.command import Context, Group, Parser
+from mclu_shell.records.done import Changed
 from mclu_shell.results import Entry, Result, would
 
 if TYPE_CHECKING:
     from mclu_shell.errors import MCluError
 
 GROUP = Group.RUN
+LINES = ("changed",)
 
 
 def add_arguments(parser: Parser) -> None:
@@ -37,7 +40,8 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     done = "reset" if args.hard else "told to reboot"
     for outcome in each(found, lambda one: lifecycle.reboot(*one, hard=args.hard)):
         node, guest = outcome.item
-        yield outcome.error or Entry(f"{node.name}:{guest.name}", done, tone="good")
+        data = partial(Changed, node.name, guest.name, done)
+        yield outcome.error or Entry(f"{node.name}:{guest.name}", done, tone="good", data=data)
     yield from faults
 
 

@@ -15,6 +15,7 @@ from mclu_shell.results import Result
 from mclu_shell.script import Script, read_script
 
 GROUP = Group.SHELL
+LINES = ()
 
 
 def add_arguments(parser: Parser) -> None:

@@ -9,13 +9,16 @@ shell belongs into its start-up file, ~/.config/mclu/mclurc.
 
 import argparse
 from collections.abc import Iterator
+from functools import partial
 
 from mclu_shell.command import Context, Group, Parser
 from mclu_shell.kinds import word_kind
+from mclu_shell.records.prompt import Setting
 from mclu_shell.results import Result, Text
 
 GROUP = Group.SHELL
 NEEDS_PROMPT = True
+DOCUMENT = ("settings",)
 
 
 def add_arguments(parser: Parser) -> None:
@@ -32,4 +35,4 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
         settings[args.name] = args.value
         return
     for name in [args.name] if args.name else sorted(settings):
-        yield Text(f"{name} {settings[name]}")
+        yield Text(f"{name} {settings[name]}", data=partial(Setting, name, settings[name]))

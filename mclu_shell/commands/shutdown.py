@@ -10,6 +10,7 @@ A guest that does not listen (no ACPI, no agent, a question on its screen, pause
 import argparse
 import threading
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mclu_shell import kinds
@@ -18,6 +19,7 @@ from mclu_shell.cloud.guests import find_guests
 from mclu_shell.cloud.parallel import each, gather
 from mclu_shell.cloud.planned import Planned
 from mclu_shell.command import Context, Group, Parser
+from mclu_shell.records.done import Changed
 from mclu_shell.results import Entry, Result, would
 from mclu_shell.units import format_duration
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from mclu_shell.errors import MCluError
 
 GROUP = Group.RUN
+LINES = ("changed",)
 _TIMEOUT_S = 120
 
 
@@ -51,7 +54,12 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
         waiting = each(found, lambda one: lifecycle.shutdown(*one, args.timeout, force=args.force, stop=stop))
         for outcome in waiting:
             node, guest = outcome.item
-            yield outcome.error or Entry(f"{node.name}:{guest.name}", outcome.unwrap(), tone="quiet")
+            if outcome.error is not None:
+                yield outcome.error
+                continue
+            done = outcome.unwrap()
+            data = partial(Changed, node.name, guest.name, done)
+            yield Entry(f"{node.name}:{guest.name}", done, tone="quiet", data=data)
     finally:
         stop.set()
     yield from faults

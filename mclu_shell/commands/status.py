@@ -10,6 +10,8 @@ is on but does not answer says why; the interactive shell then adds what it knew
 
 import argparse
 from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING
 
 from mclu_shell import kinds
 from mclu_shell.cloud.guest import NodeReport
@@ -19,7 +21,11 @@ from mclu_shell.errors import NodeFault, NodeOff
 from mclu_shell.results import Entry, Result
 from mclu_shell.units import format_age, format_size
 
+if TYPE_CHECKING:
+    from mclu_shell.records import Record
+
 GROUP = Group.LOOK
+DOCUMENT = ("nodes",)
 
 
 def add_arguments(parser: Parser) -> None:
@@ -33,20 +39,47 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     outcomes = cloud.ask(lambda node: node.fetch_report(), cloud.match(args.nodes) if args.nodes else None)
     faults = []
     for outcome in outcomes:
+        name = outcome.item.name
         if isinstance(outcome.error, NodeOff):
-            yield Entry(outcome.item.name, "off", tone="quiet")
+            yield Entry(name, "off", tone="quiet", data=partial(_record, name, "off"))
         elif isinstance(outcome.error, NodeFault):
-            known = _from_memory(outcome.item.view)
-            yield Entry(outcome.item.name, f"{outcome.error.power}, {outcome.error.fact}", known, tone="bad")
+            yield _faulty(outcome.item.view, outcome.error)
             faults.append(outcome.error)
         else:
-            yield Entry(outcome.item.name, "on", _details(outcome.unwrap()), tone="good")
+            report = outcome.unwrap()
+            yield Entry(name, "on", _details(report), tone="good", data=partial(_record, name, "on", report))
     yield from faults
 
 
-def _from_memory(view: NodeView) -> tuple[str, ...]:
-    """What the interactive shell knows of a node that does not answer, and how old that is."""
-    return (f"{format_age(view.age_s)} ago:", *_details(view.report)) if view.report is not None else ()
+def _faulty(view: NodeView, fault: NodeFault) -> Entry:
+    """A node that does not answer, with what the interactive shell knows of it, and how old that is."""
+    words = f"{fault.power}, {fault.fact}"
+    known = (f"{format_age(view.age_s)} ago:", *_details(view.report)) if view.report is not None else ()
+    data = partial(_record, view.name, fault.power, view.report, fault=fault.fact, seen_at=view.seen_at)
+    return Entry(view.name, words, known, tone="bad", data=data)
+
+
+def _record(
+    name: str, power: str, report: NodeReport | None = None, *, fault: str | None = None, seen_at: float | None = None
+) -> "Record":
+    # A person need not wait for what only programs want.
+    from mclu_shell.records import iso_time
+    from mclu_shell.records.node import NodeRecord
+
+    if report is None:
+        return NodeRecord(name, power, fault)
+    return NodeRecord(
+        name,
+        power,
+        fault,
+        pcpus=report.info.pcpus,
+        memory_bytes=report.info.memory_bytes,
+        used_guests=len(report.running),
+        used_vcpus=report.used_vcpus,
+        used_bytes=report.used_bytes,
+        free_bytes=report.free_bytes,
+        as_of=iso_time(seen_at),
+    )
 
 
 def _details(report: NodeReport) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ with .template, and need not be in a directory of $MCLU_PATH.
 
 import argparse
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from mclu_shell import kinds
@@ -17,10 +18,12 @@ from mclu_shell.cloud.contract import Finding, check_template
 from mclu_shell.cloud.template import SUFFIX, Template, find_template, read_template, template_name
 from mclu_shell.command import Context, Group, Parser
 from mclu_shell.errors import TemplateError
+from mclu_shell.records.template import Rule, template_record
 from mclu_shell.results import Result, Row, Table
 from mclu_shell.units import format_size
 
 GROUP = Group.MAKE
+DOCUMENT = ("templates", "rules")
 _VERDICTS = {True: ("ok", "good"), False: ("not ok", "bad"), None: ("not given", "quiet")}
 
 
@@ -58,7 +61,8 @@ def _answers(template: Template) -> Table:
         "network-model": template.network_model,
         "kernel-arguments": template.kernel_arguments,
     }
-    return Table(tuple(Row((parameter, answer)) for parameter, answer in told.items() if answer is not None))
+    rows = tuple(Row((parameter, answer)) for parameter, answer in told.items() if answer is not None)
+    return Table(rows, data=partial(template_record, template))
 
 
 def _check(context: Context, path: Path) -> Iterator[Result]:
@@ -73,4 +77,5 @@ def _check(context: Context, path: Path) -> Iterator[Result]:
 
 def _row(finding: Finding) -> Row:
     verdict, tone = _VERDICTS[finding.holds]
-    return Row((verdict, finding.rule, finding.detail), tone)
+    data = partial(Rule, finding.rule, finding.holds, finding.detail or None)
+    return Row((verdict, finding.rule, finding.detail), tone, data)

@@ -15,6 +15,7 @@ from mclu_shell.results import Result
 
 GROUP = Group.SHELL
 NEEDS_PROMPT = True
+LINES = ()
 
 
 def add_arguments(parser: Parser) -> None:

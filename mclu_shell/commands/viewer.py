@@ -14,10 +14,12 @@ from mclu_shell import kinds
 from mclu_shell.cloud.guests import find_guest
 from mclu_shell.cloud.lifecycle import need_active
 from mclu_shell.cloud.planned import Planned
+from mclu_shell.cloud.viewer import find_screen
 from mclu_shell.command import Context, Group, Parser
 from mclu_shell.results import Result, would
 
 GROUP = Group.REACH
+LINES = ("screen",)
 
 
 def add_arguments(parser: Parser) -> None:
@@ -32,20 +34,22 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     from mclu_shell.handovers import address_of, viewer_of
 
     node, guest = find_guest(context.cloud, args.guest)
-    yield address_of(node, guest.name) if args.print else viewer_of(node, guest.name)
+    if args.print:
+        yield from address_of(node, guest.name)
+    else:
+        yield viewer_of(node, guest.name)
 
 
 def rehearse(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """Whose screen would be shown."""
-    from mclu_shell.handovers import address_of, viewer_for, viewer_of
+    from mclu_shell.handovers import viewer_for
 
     node, guest = find_guest(context.rehearsal, args.guest)
     need_active(node, guest)
-    if context.rehearsal.is_changed(guest):
-        # There is nothing to look at yet.
-        if not args.print:
-            viewer_for(node, guest.name)
-        what = "address of the screen of" if args.print else "viewer of"
-        yield would(Planned(f"open the {what}", node.name, guest.name))
-    else:
-        yield address_of(node, guest.name) if args.print else viewer_of(node, guest.name)
+    if not context.rehearsal.is_changed(guest):
+        # Else there is nothing to look at yet.
+        find_screen(node, guest.name)
+    if not args.print:
+        viewer_for(node, guest.name)
+    what = "address of the screen" if args.print else "viewer"
+    yield would(Planned(f"open the {what} of", node.name, guest.name))

@@ -18,7 +18,7 @@ from prompt_toolkit.shortcuts import CompleteStyle
 from mclu_shell import __version__
 from mclu_shell.aliases import expand
 from mclu_shell.command import Prompt
-from mclu_shell.errors import Question
+from mclu_shell.errors import MCluError, Question
 from mclu_shell.render import printable
 from mclu_shell.session import INTERRUPTED, Session
 from mclu_shell.shell.completer import SnapshotCompleter
@@ -140,7 +140,7 @@ class Shell(cmd2.Cmd):
         if self._is_at_end:
             return True
         if problem := self._entered.take_problem():
-            self._mclu.renderer.error(problem)
+            self._mclu.renderer.error(MCluError(problem))
         # As in any shell, a line without a command leaves the status as it is, and one leaves with the last.
         if line.strip():
             status = self._run(line)

@@ -19,6 +19,6 @@ def run_startup(session: Session) -> None:
         script = read_script(str(startup_path()))
     except UsageError as error:
         if not isinstance(error.__cause__, FileNotFoundError):
-            session.renderer.error(str(error))
+            session.renderer.error(error)
     else:
         session.run_startup(script.text, script.name)

@@ -1,6 +1,7 @@
 """viewer on real guests: QEMU's VNC server, through the SSH connection. The viewer itself is a stand-in: it speaks
 VNC (RFC 6143), but has no window."""
 
+import json
 import re
 import shutil
 import sys
@@ -197,6 +198,19 @@ def test_the_address_is_good_for_this_user_until_the_command_ends(web: EchoGuest
         command.type(CTRL_C)
         assert command.end() == 130
         assert greeting(web.lab, uri) == ""
+
+
+def test_a_program_is_told_the_address_at_once(web: EchoGuest, programs: Path) -> None:
+    with typed(web.lab, *mclu(programs, "-o", "json", "viewer", "--print", "web")) as command:
+        command.program.expect(r'({"kind": "screen".*})\r\nCtrl-C closes it\.\r\n')
+        assert command.program.match
+        screen = json.loads(command.program.match[1])
+        assert (screen["node"], screen["guest"]) == ("ham0", "web")
+        assert greeting(web.lab, screen["uri"]) == "RFB 003.008\n"
+        command.type(CTRL_C)
+        command.program.expect('"error": "interrupted"')
+        assert command.end() == 130
+        assert greeting(web.lab, screen["uri"]) == ""
 
 
 def test_at_the_prompt_the_address_is_good_until_the_user_leaves(web: EchoGuest, programs: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mclu_shell import cli
+from mclu_shell.errors import MCluError
 from mclu_shell.render import Renderer, as_text, printable
 from mclu_shell.session import Session
 
@@ -22,9 +23,9 @@ def observe(file: Path) -> None:
             said["out"] += as_text(result)
         show(self, result)
 
-    def observed_error(self: Renderer, message: str) -> None:
-        said["err"] += printable(f"mclu: {message}", "\n") + "\n"
-        error(self, message)
+    def observed_error(self: Renderer, fault: MCluError, place: str = "") -> None:
+        said["err"] += printable(f"mclu: {place}: {fault}" if place else f"mclu: {fault}", "\n") + "\n"
+        error(self, fault, place)
 
     def observed_run(self: Session, *texts: str) -> int:
         said.update(out="", err="")

@@ -17,7 +17,7 @@ from mclu_shell.cloud.ssh.questions import (
     told_password,
 )
 from mclu_shell.cloud.sshconfig import Target
-from mclu_shell.errors import HostKeyUnknown, LinkLost, NeedsAnswer, SSHFault, SSHRefused, SSHSilent
+from mclu_shell.errors import HostKeyChanged, HostKeyUnknown, LinkLost, NeedsAnswer, SSHFault, SSHRefused, SSHSilent
 
 # How much too early paramiko's timers may go off.
 _TIMERS_S = 0.2
@@ -85,7 +85,7 @@ def _check_host_key(shown: paramiko.PKey, known: list[KnownKey], target: Target,
     if any(not line.marker for line in same):
         return
     if listed and any(line.kind == shown.get_name() for line in plain):
-        raise SSHRefused(
+        raise HostKeyChanged(
             "ssh: host key has CHANGED",
             place=target.node,
             remedy="somebody may be listening in; if the node was installed anew: "
