@@ -141,7 +141,8 @@ def test_a_shell_asks_its_nodes_for_others(asking: Path, node: Node) -> None:
 @pytest.mark.parametrize(
     "question",
     [b"", b"\n", b"{\n", b"[]\n", b"\xff\n", b'{"node": "ham9", "question": "report"}\n', b"x" * 9000 + b"\n",
-     b"[" * 4000 + b"\n", b'{"node": [], "question": "report"}\n', b'{"node": "ham0"}\n', b'{"node": "ham0", "question": "guests"}\n'],
+     b"[" * 4000 + b"\n", b'{"node": [], "question": "report"}\n', b'{"node": "ham0"}\n',
+     b'{"node": "ham0", "question": "guests"}\n'],
 )  # fmt: skip
 def test_what_is_no_question_has_no_answer_and_harms_none(asking: Path, node: Node, question: bytes) -> None:
     with socket.socket(socket.AF_UNIX) as connection:
