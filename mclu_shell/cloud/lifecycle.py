@@ -7,6 +7,7 @@ from contextlib import suppress
 from mclu_shell.cloud.guest import Guest, is_active_state
 from mclu_shell.cloud.guests import to_type
 from mclu_shell.cloud.node import Node
+from mclu_shell.cloud.seriallog import mark_reboot
 from mclu_shell.errors import LibvirtFault, MCluError, NotFound, Refused
 from mclu_shell.units import format_duration
 
@@ -34,7 +35,9 @@ def how_to_start(node: Node, guest: Guest) -> str:
 
 def reboot(node: Node, guest: Guest, *, hard: bool) -> None:
     """Ask a guest to reboot, or reset it."""
-    _change(node, guest, how_to_reboot(node, guest, hard=hard))
+    verb = how_to_reboot(node, guest, hard=hard)
+    mark_reboot(node, guest.name)
+    _change(node, guest, verb)
 
 
 def how_to_reboot(node: Node, guest: Guest, *, hard: bool) -> str:

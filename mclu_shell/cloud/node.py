@@ -67,6 +67,7 @@ class Node:
         self.asked = Asked()
         # Set when something has happened that a look at the node would tell more of.
         self.attention = threading.Event()
+        self._listeners: set[Callable[[GuestEvent | None], None]] = set()
 
     @property
     def name(self) -> str:
@@ -126,8 +127,21 @@ class Node:
         return guests
 
     def keep_live(self) -> None:
-        """From the next connection on, have libvirt tell what happens to guests, and when it is lost."""
+        """From the next question on, have libvirt tell what happens to guests, and when it is lost."""
         self._is_live = True
+
+    @contextmanager
+    def heard_by(self, listener: Callable[[GuestEvent | None], None]) -> Iterator[None]:
+        """In its block, tell of each event of a guest, and by None that the connection is lost.
+
+        It is called by the thread that all events come by, and must not wait.
+        """
+        self._listeners.add(listener)
+        self.keep_live()
+        try:
+            yield
+        finally:
+            self._listeners.discard(listener)
 
     def look(self) -> None:
         """Ask a node that is kept live what guests it has, and connect to it first if need be; NodeFault as `fetch`."""
@@ -243,6 +257,8 @@ class Node:
         with self._limited(deadline):
             if self._hypervisor is None:
                 self._hypervisor = self._opened(deadline)
+            if self._is_live and not self._hypervisor.is_subscribed:
+                self._hypervisor.subscribe(self._happened, self._lost)
             answer = question(self._hypervisor)
         self._answered_at = time.monotonic()
         return answer
@@ -261,14 +277,19 @@ class Node:
         # libvirt-python takes 30 ms to import: meanwhile the other nodes' connections are under way.
         from mclu_shell.cloud.hypervisor import Hypervisor
 
-        opened = Hypervisor(self.name, uri)
-        if self._is_live:
-            opened.subscribe(self._happened, self.attention.set)
-        return opened
+        return Hypervisor(self.name, uri)
 
     def _happened(self, event: GuestEvent) -> None:
         self.memory.happened(event)
+        self._tell(event)
+
+    def _lost(self) -> None:
+        self._tell(None)
+
+    def _tell(self, event: GuestEvent | None) -> None:
         self.attention.set()
+        for listener in tuple(self._listeners):
+            listener(event)
 
     @contextmanager
     def _limited(self, deadline: float) -> Iterator[None]:

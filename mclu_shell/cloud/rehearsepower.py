@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from mclu_shell.cloud.node import Node
+from mclu_shell.cloud.notknown import NotKnown
 from mclu_shell.cloud.parallel import gather
 from mclu_shell.cloud.planned import Planned
 from mclu_shell.cloud.power import STARTING, busy
-from mclu_shell.cloud.rehearsal import NotKnown, Rehearsal
+from mclu_shell.cloud.rehearsal import Rehearsal
 from mclu_shell.errors import MCluError, NodeFault, NodeOff
 from mclu_shell.units import format_duration
 
@@ -43,6 +44,17 @@ def _wait(rehearsal: Rehearsal, nodes: Sequence[Node], faults: _Faults, timeout_
         if fault is not None:
             how = f"at most {format_duration(timeout_s)}, until libvirt answers there"
             yield Planned("wait for", node.name, how=how)
+
+
+def rehearse_wait(rehearsal: Rehearsal, nodes: Sequence[Node], timeout_s: float, *, on: bool) -> Iterator[Told]:
+    """Tell which nodes would be waited for until they are on, or off."""
+    faults = {outcome.item.name: outcome.error for outcome in rehearsal.reach(nodes)}
+    if on:
+        yield from _wait(rehearsal, nodes, faults, timeout_s)
+        return
+    for node in nodes:
+        if not isinstance(faults[node.name], NodeOff):
+            yield Planned("wait for", node.name, how=f"at most {format_duration(timeout_s)}, until it is off")
 
 
 def rehearse_off(rehearsal: Rehearsal, nodes: Sequence[Node]) -> Iterator[Told]:
