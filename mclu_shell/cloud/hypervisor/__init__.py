@@ -119,11 +119,7 @@ class Hypervisor:
 
     def fetch_report(self) -> NodeReport:
         """The node's resources and all its guests: three calls, however many guests there are."""
-        info = self._fetch_info()
-        with self._call("getAllDomainStats"):
-            found = self._connection.getAllDomainStats(_STATS, _WHICH[None])
-            guests = [self._guest(domain, stats) for domain, stats in found]
-        return NodeReport(info, tuple(sorted(guests, key=lambda guest: guest.name)))
+        return NodeReport(self._fetch_info(), self.fetch_guests())
 
     def _fetch_info(self) -> NodeInfo:
         if self._hardware is None:
