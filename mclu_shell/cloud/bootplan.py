@@ -13,9 +13,9 @@ from mclu_shell.cloud.domainxml import Capabilities, GuestSpec, domain_xml, with
 from mclu_shell.cloud.environment import xml_environment
 from mclu_shell.cloud.guest import Guest, NodeReport
 from mclu_shell.cloud.node import Node
+from mclu_shell.cloud.notknown import NotKnown
 from mclu_shell.cloud.parallel import Outcome
 from mclu_shell.cloud.placement import Room, choose
-from mclu_shell.cloud.rehearsal import NotKnown
 from mclu_shell.cloud.seriallog import log_path
 from mclu_shell.cloud.template import Template, custom_xml
 from mclu_shell.errors import LibvirtFault, MCluError, NodeFault, NodeOff, Refused, UsageError

@@ -22,7 +22,7 @@ from mclu_shell.cloud.guestfiles import (
     unnamed_disks,
 )
 from mclu_shell.cloud.node import Node
-from mclu_shell.cloud.rehearsal import NotKnown
+from mclu_shell.cloud.notknown import NotKnown
 from mclu_shell.cloud.seriallog import remove_logs
 from mclu_shell.errors import MCluError, NodeOff, NotFound, Refused
 

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from mclu_shell.cloud.guest import Guest
-from mclu_shell.cloud.rehearsal import NotKnown
+from mclu_shell.cloud.notknown import NotKnown
 from mclu_shell.errors import Ambiguous, MCluError, NodeOff, NotFound, UsageError, near, typed
 
 if TYPE_CHECKING:

@@ -30,11 +30,13 @@ libvirt.registerErrorHandler(lambda _context, _error: None, None)
 # virDomainState, in virsh's words.
 _STATES = ("no state", "running", "idle", "paused", "in shutdown", "shut off", "crashed", "pmsuspended")
 _STATS = libvirt.VIR_DOMAIN_STATS_STATE | libvirt.VIR_DOMAIN_STATS_BALLOON | libvirt.VIR_DOMAIN_STATS_VCPU
+# A guest that something is done to, or that hangs, has no say: what is asked here libvirt knows without it.
+_NOWAIT = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
 _WHICH = MappingProxyType(
     {
-        None: 0,
-        True: libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE,
-        False: libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_INACTIVE,
+        None: _NOWAIT,
+        True: _NOWAIT | libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE,
+        False: _NOWAIT | libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_INACTIVE,
     }
 )
 # The state that a lifecycle event leads to (virDomainEventType); of the others only asking tells.
@@ -165,7 +167,7 @@ class Hypervisor:
         """The node's resources and all its guests: three calls, however many guests there are."""
         info = self._fetch_info()
         with self._call("getAllDomainStats"):
-            found = self._connection.getAllDomainStats(_STATS)
+            found = self._connection.getAllDomainStats(_STATS, _WHICH[None])
             guests = [self._guest(domain, stats) for domain, stats in found]
         return NodeReport(info, tuple(sorted(guests, key=lambda guest: guest.name)))
 

@@ -7,22 +7,12 @@ from typing import TypeVar
 from mclu_shell.cloud.cloud import Cloud
 from mclu_shell.cloud.guest import Guest, NodeReport
 from mclu_shell.cloud.node import Node
+from mclu_shell.cloud.notknown import NotKnown
 from mclu_shell.cloud.parallel import Outcome
 from mclu_shell.cloud.power import STARTING
-from mclu_shell.errors import NodeFault, NodeOff
+from mclu_shell.errors import NodeOff
 
 Value = TypeVar("Value")
-
-
-class NotKnown(NodeFault):
-    """What a node would have that is off now, and would be on: only a real run can tell; `guests` are all that can."""
-
-    status = 0
-    power = "off"
-
-    def __init__(self, node: str, guests: tuple[Guest, ...] = ()) -> None:
-        super().__init__("what it has is not known before it is up", place=node)
-        self.guests = guests
 
 
 @dataclass(slots=True)

@@ -9,9 +9,10 @@ from mclu_shell.cloud.build import look_at_build
 from mclu_shell.cloud.guest import Guest
 from mclu_shell.cloud.namelock import look_at_name
 from mclu_shell.cloud.node import Node
+from mclu_shell.cloud.notknown import NotKnown
 from mclu_shell.cloud.placement import NoRoom
 from mclu_shell.cloud.planned import Planned
-from mclu_shell.cloud.rehearsal import NotKnown, Rehearsal
+from mclu_shell.cloud.rehearsal import Rehearsal
 from mclu_shell.cloud.template import Template
 from mclu_shell.units import format_size
 

@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from mclu_shell.cloud.node import Node
+from mclu_shell.cloud.notknown import NotKnown
 from mclu_shell.cloud.parallel import gather
 from mclu_shell.cloud.planned import Planned
 from mclu_shell.cloud.power import STARTING, busy
-from mclu_shell.cloud.rehearsal import NotKnown, Rehearsal
+from mclu_shell.cloud.rehearsal import Rehearsal
 from mclu_shell.errors import MCluError, NodeFault, NodeOff
 from mclu_shell.units import format_duration
 

@@ -1,0 +1,15 @@
+"""What a dry run cannot know; apart from it, because every command that looks for guests tells it from a fault."""
+
+from mclu_shell.cloud.guest import Guest
+from mclu_shell.errors import NodeFault
+
+
+class NotKnown(NodeFault):
+    """What a node would have that is off now, and would be on: only a real run can tell; `guests` are all that can."""
+
+    status = 0
+    power = "off"
+
+    def __init__(self, node: str, guests: tuple[Guest, ...] = ()) -> None:
+        super().__init__("what it has is not known before it is up", place=node)
+        self.guests = guests
