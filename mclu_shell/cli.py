@@ -6,13 +6,15 @@ import gc
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from functools import partial
 from io import TextIOWrapper
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 from mclu_shell import __version__
-from mclu_shell.errors import MCluError, OutputError, UsageError
+from mclu_shell.errors import MCluError, UsageError
+from mclu_shell.options import OptionParser
 from mclu_shell.signals import ENDING, handled, is_put_off
 
 if TYPE_CHECKING:
@@ -28,26 +30,8 @@ Without a command, mclu is an interactive shell. 'mclu help' lists the commands.
 A script (FILE.mclu, or '-' for standard input) holds one command a line."""
 
 
-class _Parser(argparse.ArgumentParser):
-    def format_help(self) -> str:
-        self.formatter_class = argparse.RawDescriptionHelpFormatter
-        return super().format_help()
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(message, remedy="see 'mclu --help'")
-
-    def _print_message(self, message: str, file: object = None) -> None:  # noqa: ARG002
-        try:
-            sys.stdout.write(message)
-            sys.stdout.flush()
-        except BrokenPipeError:
-            pass  # The reader has seen enough.
-        except OSError as error:
-            raise OutputError(f"cannot write the answer: {error.strerror}") from error
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+def _parser() -> OptionParser:
+    parser = OptionParser(
         prog="mclu",
         usage="mclu [OPTION…] [COMMAND [ARG…] | FILE.mclu [ARG…] | - [ARG…]]",
         description=_ABOUT,
@@ -78,6 +62,8 @@ def _parser() -> argparse.ArgumentParser:
         default="auto",
         help="colour (default: auto; also NO_COLOR)",
     )
+    add("--install-completion", nargs="?", const="", choices=("", "bash", "zsh", "fish"), metavar="bash|zsh|fish",
+        help="have your shell complete mclu's commands (default: the shell in $SHELL)")  # fmt: skip
     add("-V", "--version", action="version", version=f"mclu {__version__}")
     # What follows the first word belongs to the command, also where it looks like an option of ours.
     add("words", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
@@ -94,9 +80,13 @@ def main(argv: list[str] | None = None) -> int:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _end)
     try:
+        words = sys.argv[1:] if argv is None else argv
+        if words[:1] == ["--complete"]:
+            return _complete(words[1:])
         # What is right before the first mistake counts, too.
-        _parser().parse_args(argv, options)
-        options.is_shell = not (options.words or options.lines or options.check) and sys.stdin.isatty()
+        _parser().parse(words, options)
+        has_work = options.words or options.lines or options.check or options.install_completion is not None
+        options.is_shell = not has_work and sys.stdin.isatty()
         session = _session(options)
         return _run(options, session)
     except MCluError as error:
@@ -108,6 +98,14 @@ def main(argv: list[str] | None = None) -> int:
         # A second Ctrl-C would end nothing sooner, but leave sockets behind.
         with handled(ENDING, signal.SIG_IGN):
             _leave(session)
+
+
+def _complete(words: Sequence[str]) -> int:
+    """Answer the user's own shell, where Tab was pressed; a hidden entry, which its completion calls."""
+    from mclu_shell.tab.answer import answer
+
+    sys.stdout.write(answer(words, _parser().arguments))
+    return 0
 
 
 def _end(number: int, frame: FrameType | None) -> None:
@@ -186,6 +184,13 @@ def _cloud(options: argparse.Namespace) -> "Cloud":
 
 
 def _run(options: argparse.Namespace, session: "Session") -> int:
+    if options.install_completion is not None:
+        from mclu_shell.render import Renderer
+        from mclu_shell.tab.install import install
+
+        # It is told to a person, also with `-o json`.
+        Renderer().show(install(options.install_completion))
+        return 0
     if options.lines:
         if options.check:
             raise UsageError("--check is for a script")

@@ -46,9 +46,18 @@ def complete(text: str, snapshot: Snapshot, aliases: Mapping[str, str] = _NO_ALI
     end = language.tail(text)
     if end is None:
         return Completions(len(text), ())
-    spot = Spot(snapshot, end.word, aliases=aliases)
+    found = _found(end, Spot(snapshot, end.word, aliases=aliases))
+    return Completions(end.start, tuple(map(_quoted, found)))
+
+
+def complete_words(words: Sequence[str], word: str, snapshot: Snapshot) -> Sequence[Candidate]:
+    """The candidates for the word that follows others of a command, none of them quoted."""
+    return _found(language.Tail(tuple(words), word, 0), Spot(snapshot, word))
+
+
+def _found(end: language.Tail, spot: Spot) -> Sequence[Candidate]:
     found = list(_candidates(end, spot)) or list(_candidates(end, replace(spot, any_case=True)))
-    return Completions(end.start, tuple(map(_quoted, shortened(found, lambda candidate: candidate.text))))
+    return shortened(found, lambda candidate: candidate.text)
 
 
 def _quoted(found: Candidate) -> Candidate:

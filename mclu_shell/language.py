@@ -220,8 +220,8 @@ class _Reader:
         words: list[str] = []
         while self._skip_blanks() and self._peek() not in "\n;|>":
             words += self._words()
-        if self._peek() and self._peek() in "|>" and not words:
-            raise self._fail(f"no command before {self._peek()!r}")
+        if not words:
+            raise self._fail(f"no command before {self._peek()!r}" if self._peek() in ("|", ">") else "$@ is empty")
         line = Line(tuple(words), number, may_fail=may_fail)
         if self._peek() == "|":
             return replace(line, pipe=self._pipe(), variables=variables)

@@ -14,7 +14,10 @@ _NAMED = re.compile(r"([A-Za-z_]\w*)=(.*)", re.ASCII | re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A script's text, what it is called in messages, what it was given, and its place, empty for standard input."""
+    """A script's text, what it is called in messages, what it was given, and its place.
+
+    That is empty for what can be read only once: standard input, or a pipe.
+    """
 
     name: str
     text: str
@@ -36,7 +39,8 @@ def read_script(name: str, words: Sequence[str] = ()) -> Script:
     if name == "-":
         return Script("stdin", _text(sys.stdin.buffer.read(), "stdin"), variables)
     try:
-        return Script(name, _text(Path(name).read_bytes(), name), variables, str(Path(name).resolve()))
+        path = Path(name)
+        return Script(name, _text(path.read_bytes(), name), variables, str(path.resolve()) if path.is_file() else "")
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot read: {getattr(error, 'strerror', error)}", place=name) from error
 

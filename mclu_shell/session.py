@@ -10,6 +10,7 @@ from io import TextIOWrapper
 from typing import TYPE_CHECKING, TextIO
 
 from mclu_shell import commands, language
+from mclu_shell.check import Check
 from mclu_shell.command import Command, Context, HelpAsked, Prompt
 from mclu_shell.errors import Interrupted, MCluError, OutputError, Question, UsageError
 from mclu_shell.language import Line
@@ -60,6 +61,9 @@ class Session:
         # So are these: what it has besides, and what makes of a line those that its alias stands for.
         self.prompt: Prompt | None = None
         self.expand: Callable[[Line], Iterable[Line]] | None = None
+        # Told of each command of a line, and its status; not of those of scripts.
+        self.ran: Callable[[Line, int], None] | None = None
+        self._out = renderer.out
         self._open_cloud = open_cloud
         self._opening = threading.Lock()
         self._is_closed = False
@@ -136,7 +140,8 @@ class Session:
 
     def _problems(self, script: Script, lines: Sequence[Line]) -> list[MCluError]:
         """All that is wrong with a script and those that it runs."""
-        return list(self._find_problems(script, lines, [*self._scripts, script.place]))
+        check = Check(self._prepare, [*self._scripts, script.place])
+        return list(check.find_problems(script, lines))
 
     def _tell_all(self, problems: Sequence[MCluError]) -> int:
         """Tell problems, as one answer; the worst status of them."""
@@ -153,8 +158,8 @@ class Session:
         finally:
             self._scripts.pop()
         if status == INTERRUPTED and len(lines) > 1:
-            rest, done = len(lines) - len(begun), "told" if self.is_dry else "done"
-            told = f"interrupted; commands {done} before: {len(begun) - 1}, not begun: {rest}"
+            rest, ran = len(lines) - len(begun), "told" if self.is_dry else "run"
+            told = f"interrupted; commands {ran} before: {len(begun) - 1}, not begun: {rest}"
             self.renderer.error(Interrupted(told, place=f"{script.name}:{begun[-1].number}"))
         return status
 
@@ -184,6 +189,8 @@ class Session:
         worst = DONE
         for line in lines:
             status = self._run_one(line, f"{place}:{line.number}" if place else "")
+            if self.ran is not None and not place:
+                self.ran(line, status)
             if status in (INTERRUPTED, READER_GONE):
                 return status
             if line.may_fail:
@@ -230,33 +237,17 @@ class Session:
 
                 traceback.print_exc(file=renderer.err)
 
-    def _find_problems(self, script: Script, lines: Sequence[Line], above: list[str]) -> Iterator[MCluError]:
-        """What is wrong with a script, found without running it; `above` are the places of the scripts it is in."""
-        for line in lines:
-            try:
-                if line.shell:
-                    continue
-                command, args = self._prepare(line)
-                if command.script is not None:
-                    yield from self._find_nested(command.script(args), above)
-            except MCluError as error:
-                told = f"{error.place}: {error.fact}" if error.place else error.fact
-                yield error.retold(place=f"{script.name}:{line.number}", fact=told)
-
-    def _find_nested(self, script: Script, above: list[str]) -> Iterator[MCluError]:
-        if not script.place:
-            raise UsageError("standard input cannot be checked first and then run within a script")
-        if script.place in above:
-            raise UsageError(f"{script.name} would run itself without end")
-        yield from self._find_problems(script, script.lines(), [*above, script.place])
-
     def _prepare(self, line: Line) -> tuple[Command, "argparse.Namespace"]:
         command = commands.load_command(line.words[0], self.prompt.aliases if self.prompt else ())
         try:
-            return command, command.parser().parse(list(line.words[1:]))
+            args = command.parser().parse(list(line.words[1:]))
         except HelpAsked:
             explaining = commands.load_command("help")
             return explaining, explaining.parser().parse([command.name])
+        if command.needs_prompt and self.prompt is None:
+            told = f"{command.name}: only the interactive shell has that"
+            raise UsageError(told, remedy=f"see 'help {command.name}'")
+        return command, args
 
     def _rehearse_line(self, line: Line, place: str) -> int:
         """Tell what a line would do, and do nothing but ask."""
@@ -282,7 +273,7 @@ class Session:
         if self.is_dry:
             return self._rehearse_line(line, place)
         if line.shell:
-            return _status_of(run_in_the_users_shell(line.shell, line.variables))
+            return _status_of(run_in_the_users_shell(line.shell, line.variables, self._out_of_programs))
         if line.pipe:
             return self._run_piped(line, place)
         if line.output:
@@ -291,7 +282,7 @@ class Session:
         return self._run_command(line, self.renderer, place)
 
     def _run_piped(self, line: Line, place: str) -> int:
-        with reading_in_the_users_shell(line.pipe, line.variables) as reader:
+        with reading_in_the_users_shell(line.pipe, line.variables, self._out_of_programs) as reader:
             assert isinstance(reader.stdin, TextIOWrapper)
             try:
                 status = self._run_command(line, self.renderer.to(reader.stdin), place)
@@ -299,6 +290,11 @@ class Session:
                 # What the reader makes of it decides, whether or not it was quick enough to leave.
                 status = DONE
         return status or _status_of(reader.returncode)
+
+    @property
+    def _out_of_programs(self) -> TextIO | None:
+        """Where programs of the user's shell write: where the script goes that they are in; else (None) as we do."""
+        return None if self.renderer.out is self._out else self.renderer.out
 
     @contextlib.contextmanager
     def _file(self, line: Line) -> Iterator[TextIO]:

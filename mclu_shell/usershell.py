@@ -4,7 +4,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from mclu_shell.language import Variables
 from mclu_shell.signals import handled
@@ -18,23 +18,25 @@ def _of_the_users_shell(text: str, variables: Variables) -> tuple[list[str], dic
     return ["/bin/sh", "-c", text, "sh", *variables.arguments], {**os.environ, **variables.named}
 
 
-def run_in_the_users_shell(text: str, variables: Variables) -> int:
-    """Run a line there, as subprocess tells how it ended."""
+def run_in_the_users_shell(text: str, variables: Variables, out: TextIO | None = None) -> int:
+    """Run a line there, which writes to `out`, or as we do; as subprocess tells how it ended."""
     # Few lines need it, and all would wait for its import.
     import subprocess
 
     with _interrupts_are_theirs():
         program, environment = _of_the_users_shell(text, variables)
-        return subprocess.run(program, env=environment, check=False).returncode
+        return subprocess.run(program, env=environment, stdout=out, check=False).returncode
 
 
 @contextlib.contextmanager
-def reading_in_the_users_shell(text: str, variables: Variables) -> Iterator["subprocess.Popen[str]"]:
-    """A program there that reads what we write, until it has ended."""
+def reading_in_the_users_shell(
+    text: str, variables: Variables, out: TextIO | None = None
+) -> Iterator["subprocess.Popen[str]"]:
+    """A program there that reads what we write, and writes to `out`, or as we do; until it has ended."""
     import subprocess
 
     program, environment = _of_the_users_shell(text, variables)
-    command = subprocess.Popen(program, env=environment, stdin=subprocess.PIPE, text=True)
+    command = subprocess.Popen(program, env=environment, stdin=subprocess.PIPE, stdout=out, text=True)
     with command as reader, _ended_with_us(reader):
         assert reader.stdin is not None
         try:

@@ -37,7 +37,7 @@ def _own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     empty.mkdir()
     monkeypatch.setenv("MCLU_PATH", str(empty))
     monkeypatch.setenv("HOME", str(tmp_path))
-    for name in ("MCLU_CONFIG", "XDG_CONFIG_HOME", "NO_COLOR", "SSH_AUTH_SOCK"):
+    for name in ("MCLU_CONFIG", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "NO_COLOR", "SSH_AUTH_SOCK"):
         monkeypatch.delenv(name, raising=False)
 
 

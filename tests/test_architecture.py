@@ -16,24 +16,25 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # between two commands.
 LEVELS = (
     {"cli"},
-    {"shell"},
+    {"shell", "tab"},
     {"session", "completion"},
-    {"commands"},
+    {"check", "commands"},
     {"render_json"},
     {"command", "render", "handovers", "dryrun", "usershell"},
     {"kinds", "results"},
     {"script"},
-    {"aliases"},
+    {"aliases", "written"},
     {"language"},
     {"records", "terminal"},
     {"cloud"},
     {"config", "terminal"},
+    {"options"},
     {"errors", "signals", "units"},
     # The package itself: its version.
     {"mclu_shell"},
 )
 IMPORTERS = {
-    "libvirt": "cloud/hypervisor.py",
+    "libvirt": "cloud/hypervisor/*.py",
     "paramiko": "cloud/ssh/*.py",
     "wakeonlan": "cloud/wake.py",
     "cmd2": "shell/*.py",

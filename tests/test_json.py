@@ -82,7 +82,7 @@ def asked(clouds: Callable[..., InProcess], tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("MCLU_PATH", str(directory))
     monkeypatch.setattr(Strict, "headings", 0)
     asked = clouds(renderer=Strict)
-    asked.session.prompt = Prompt(lambda: ["status", "list; help"], {"st": "status"}, {"alerts": "on"})
+    asked.session.prompt = Prompt(lambda: ["status", "list; help"], {"st": "status"}, {"alerts": "on"}, list)
     return asked
 
 
@@ -90,7 +90,7 @@ def asked(clouds: Callable[..., InProcess], tmp_path: Path, monkeypatch: pytest.
 def plain(clouds: Callable[..., InProcess]) -> InProcess:
     """The same, for a person."""
     plain = clouds()
-    plain.session.prompt = Prompt(lambda: ["status", "list; help"], {"st": "status"}, {"alerts": "on"})
+    plain.session.prompt = Prompt(lambda: ["status", "list; help"], {"st": "status"}, {"alerts": "on"}, list)
     return plain
 
 
@@ -282,7 +282,7 @@ class TestForm:
 
     def test_whatever_a_name_holds_it_is_ascii_and_nothing_that_a_terminal_obeys(self, asked: InProcess) -> None:
         name = "hä:вeб\x1b[2J\x7f\x9b2J\u202e\n\ud800"
-        asked.session.prompt = Prompt(list, {"x": name}, {})
+        asked.session.prompt = Prompt(list, {"x": name}, {}, list)
         out = asked("alias").out
         assert read_one(out)["aliases"] == [{"name": "x", "text": name}]
         assert out.rstrip("\n").isprintable()

@@ -1,5 +1,6 @@
 import shlex
 import subprocess
+from dataclasses import replace
 
 import pytest
 from hypothesis import assume, given, settings
@@ -50,6 +51,42 @@ def test_quoting_is_that_of_the_posix_shell(text: str) -> None:
         fault(f"x {text}")
     else:
         assert words(f"x {text}") == [tuple(shell.stdout.split("\0")[:-1])]
+
+
+# Neither holds what goes on in the next line: a backslash, or an open quotation.
+LINE = st.text(alphabet="abc '\"#|>!-$", max_size=12).filter(lambda text: not is_unfinished(text))
+
+
+def is_unfinished(text: str) -> bool:
+    try:
+        parse(text)
+    except Unfinished:
+        return True
+    except UsageError:
+        pass
+    return False
+
+
+@given(st.lists(LINE, max_size=4))
+def test_several_lines_are_what_each_is_by_itself(lines: list[str]) -> None:
+    try:
+        wanted = [replace(one, number=number) for number, line in enumerate(lines, 1) for one in parse(line)]
+    except UsageError:
+        fault("\n".join(lines))
+    else:
+        assert parse("\n".join(lines)) == wanted
+
+
+@given(TEXTS)
+def test_a_comment_and_blanks_behind_it_change_nothing(text: str) -> None:
+    try:
+        lines = parse(text)
+    except UsageError:
+        return
+    # Behind a `!` or a `|` they are the user's own shell's.
+    if not lines or not (lines[-1].shell or lines[-1].pipe):
+        assert parse(f"{text} \t# 'x; y") == lines
+    assert parse(f"{text}\n # 'x; y\n;\n") == lines
 
 
 def test_semicolons_and_newlines_separate_commands() -> None:
@@ -118,6 +155,8 @@ def test_the_answer_can_go_to_a_file() -> None:
         ("a >>> b", "no file after '>'"),
         ("a > b c", "only one file can follow '>', then ';': 'c'"),
         ("a > b | c", "only one file can follow '>', then ';': '|'"),
+        ("$@", "$@ is empty"),
+        ('a; -"$@"', "$@ is empty"),
     ],
 )
 def test_what_is_wrong_is_told(text: str, told: str) -> None:

@@ -183,17 +183,50 @@ class TestRun:
         assert files.run(f"run {inner} > {out}\nrun {inner} | sed s/off/away/\nstatus ham3").out == "ham3 off\n"
         assert (out.read_text(), capfd.readouterr().out) == ("ham1 off\nham2 off\n", "ham1 away\nham2 away\n")
 
+    def test_so_do_those_of_programs_in_it(self, files: Files, capfd: pytest.CaptureFixture[str]) -> None:
+        inner = files.write("inner.mclu", "!echo one\nstatus ham1\nstatus ham2 | cat\n!echo two")
+        outer = files.write("outer.mclu", f"run {inner}\nrun {inner} | sed s/o/0/")
+        out = files.directory / "out"
+        assert files.run(f"run {outer} > {out}\n!echo three").status == 0
+        assert out.read_text() == "one\nham1 off\nham2 off\ntwo\n0ne\nham1 0ff\nham2 0ff\ntw0\n"
+        assert capfd.readouterr().out == "three\n"
+
     def test_standard_input_is_not_read_twice(self, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"on ham1")))
         answer = files.run("on ham2\nrun -")
         assert (answer.status, files.demo.on) == (2, ["ham0"])
-        assert answer.err == "mclu: x.mclu:2: standard input cannot be checked first and then run within a script\n"
+        assert answer.err == (
+            "mclu: x.mclu:2: stdin cannot be checked first and then run within a script: it is no file\n"
+        )
 
     def test_one_that_runs_itself_is_told(self, files: Files) -> None:
         inner = files.write("inner.mclu", f"run {files.directory}/x.mclu")
         answer = files.run(f"on ham1\nrun {inner}")
         assert (answer.status, files.demo.on) == (2, ["ham0"])
         assert answer.err == "mclu: inner.mclu:1: x.mclu would run itself without end\n"
+
+    def test_what_is_wrong_in_one_that_is_run_often_is_told_once(self, files: Files) -> None:
+        for number in range(30):
+            files.write(f"{number}.mclu", f"run {files.directory}/{number + 1}.mclu\n" * 2)
+        files.write("20.mclu", "status $#\nlst")
+        answer = files.run(f"run {files.directory}/0.mclu")
+        assert [line.split(": ")[1] for line in answer.err.splitlines()] == ["20.mclu:2"]
+        answer = files.run(f"run {files.directory}/20.mclu ham1\nrun {files.directory}/20.mclu ham2")
+        assert [line.split(": ")[1] for line in answer.err.splitlines()] == ["20.mclu:2", "20.mclu:2"]
+
+    def test_each_use_of_one_whose_lines_cannot_be_read_is_no_use_within_itself(self, files: Files) -> None:
+        inner = files.write("inner.mclu", "status $1")
+        answer = files.run(f"run {inner}\nrun {inner} ham1")
+        assert answer.err == "mclu: x.mclu:1: inner.mclu:1: $1 is not set\n"
+
+    def test_ones_that_are_nested_too_deep_are_told(self, files: Files) -> None:
+        for number in range(100):
+            files.write(f"{number}.mclu", f"run {files.directory}/{number + 1}.mclu")
+        files.write("100.mclu", "status ham1")
+        assert files.run(f"run {files.directory}/72.mclu").out == "ham1 off\n"
+        answer = files.run(f"on ham1\nrun {files.directory}/0.mclu")
+        assert (answer.status, files.demo.on) == (2, ["ham0"])
+        assert answer.err == "mclu: 28.mclu:1: 29.mclu would run within 30 others; at most 30\n"
 
 
 class TestMayFail:

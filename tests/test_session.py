@@ -106,6 +106,11 @@ class TestSeveralLines:
         assert (answer.status, answer.out, answer.err) == (0, "ham1 off\n", "")
         assert demo.session.has_quit
 
+    def test_what_one_says_is_nothing_to_the_next_of_the_same_command(self, demo: InProcess) -> None:
+        alone = demo("list --inactive"), demo("list --bogus"), demo("status")
+        demo("list --active; status ham1; list -- x; boot tiny web --memory 1G; boot tiny web --size 1G")
+        assert (demo("list --inactive"), demo("list --bogus"), demo("status")) == alone
+
     def test_quit_does_not_hide_an_earlier_failure(self, clouds: Callable[..., InProcess]) -> None:
         assert clouds(keep_going=True)("lst; quit").status == 1
 

@@ -39,6 +39,9 @@ class Cloud:
         self._life = contextlib.ExitStack()
         self._changing = threading.Lock()
         self._is_closed = False
+        self._is_live = False
+        if remembered is not None:
+            self._life.callback(self._remember, remembered)
         # Asks a person; None where nobody is there to answer.
         self.asker: Callable[[Question], str | None] | None = None
 
@@ -62,7 +65,8 @@ class Cloud:
         """Ask all nodes, or those given, in parallel; an outcome for each, in their order."""
         modules = {module for node in self.nodes for module in node.modules}
         if modules:
-            threading.Thread(target=_import, args=(modules,), daemon=True).start()
+            later = () if self._remembered is None else ("mclu_shell.cloud.recollection",)
+            threading.Thread(target=_import, args=((*modules, *later),), daemon=True).start()
         outcomes = gather(self.nodes if nodes is None else nodes, question)
         # Only the main thread has the terminal: what goes on behind the prompt must not take it.
         if self.asker is not None and threading.current_thread() is threading.main_thread():
@@ -99,6 +103,14 @@ class Cloud:
             if node.name in views:
                 node.memory.recall(views[node.name])
 
+    def _remember(self, config: Config) -> None:
+        """Keep what was heard of nodes, unless by an open shell: it keeps that itself."""
+        heard = tuple(node.view for node in self.nodes if node.modules and node.view.seen_at is not None)
+        if heard and not self._is_live:
+            from mclu_shell.cloud.recollection import recollection_file, save
+
+            save(Snapshot(heard), recollection_file(config))
+
     def keep_live(self, changed: Callable[[], None], tell: Callable[[str], None]) -> None:
         """Keep all nodes connected from now on, and the snapshot right.
 
@@ -110,6 +122,7 @@ class Cloud:
                 self._begin_to_live(changed, tell)
 
     def _begin_to_live(self, changed: Callable[[], None], tell: Callable[[str], None]) -> None:
+        self._is_live = True
         from mclu_shell.cloud.alerts import Alerts
         from mclu_shell.cloud.keeper import Keeper
         from mclu_shell.cloud.recollection import Recorder, recollection_file

@@ -40,12 +40,14 @@ class NodeMemory:
         """It has said what it has; `since` is the count of `events` before it was asked."""
         with self._lock:
             guests = self._newest(report.guests, None, since)
-            self._become(replace(self.view, guests=guests, info=report.info, seen_at=time.time()))
+            self._become(replace(self.view, guests=guests, info=report.info, seen_at=time.time(), half=None))
 
     def listed(self, guests: tuple[Guest, ...], active: bool | None, since: int) -> None:
         """It has listed its guests: the running ones, the others, or (None) all; of the rest, what was known stays."""
         with self._lock:
-            self._become(replace(self.view, guests=self._newest(guests, active, since), seen_at=time.time()))
+            is_half = active is not None and (self.view.seen_at is None or self.view.half == active)
+            guests, half = self._newest(guests, active, since), active if is_half else None
+            self._become(replace(self.view, guests=guests, seen_at=time.time(), half=half))
 
     def _newest(self, answer: tuple[Guest, ...], active: bool | None, since: int) -> tuple[Guest, ...]:
         """The guests of an answer, and those that it says nothing of; an event after the question is newer."""

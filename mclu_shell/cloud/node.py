@@ -42,7 +42,7 @@ _POLL_S = 0.25
 _PATIENT_S = 10.0
 # The memory that a node has to spare changes without an event.
 _REPORT_S = 120.0
-# What a look waits for its turn: whoever has it tells as much.
+# What a look waits for its turn, as whoever has it tells as much; and what others ask, as they have a way of their own.
 _TURN_S = 0.1
 
 
@@ -88,11 +88,6 @@ class Node:
     def is_connected(self) -> bool:
         """Whether there is a connection to its libvirt, as far as is known."""
         return self._hypervisor is not None
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether something is being asked of it, or done there."""
-        return self._lock.locked()
 
     @property
     def silent_s(self) -> float:
@@ -165,13 +160,14 @@ class Node:
         """Ask libvirt something that changes nothing, within the node's deadline; NodeFault says why not.
 
         With `timeout_s` it has that long: for what takes many calls. With `trusting` it is not asked first whether
-        the connection that is there still leads to the node: an answer is there sooner, and a fault known later.
+        the connection that is there still leads to the node, nor is its turn waited for long: an answer is there
+        sooner, and a fault known later.
 
         Where the connection dies meanwhile it is asked once more: what the node is now, a new connection tells.
         """
         again_until = time.monotonic() + max(self.config.answer_timeout, timeout_s)
         deadline = max(self._deadline(), time.monotonic() + timeout_s)
-        with self._turn(deadline), self._noted():
+        with self._turn(time.monotonic() + _TURN_S if trusting else deadline), self._noted():
             try:
                 return self._ask(question, deadline, trusting=trusting)
             except LinkLost:

@@ -1,14 +1,17 @@
-"""The snapshot on disk, so that a new shell completes at once: written aside and swapped, for its owner alone."""
+"""The snapshot on disk, so that a new shell completes at once, and the user's own shell can.
+
+Shells and one-shots keep there what they hear: written aside and swapped, for its owner alone.
+"""
 
 import contextlib
-import hashlib
+import fcntl
 import json
 import os
-import tempfile
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import asdict
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +21,11 @@ from mclu_shell.cloud.state import NodeState, NodeView, Phase, Snapshot
 from mclu_shell.config import Config
 
 # A change of what is written changes this; what another version has written is not read.
-_FORMAT = 1
+_FORMAT = 2
 # Many changes in a row are written once.
 _SETTLE_S = 2.0
+# How long others may write; it takes them milliseconds.
+_PATIENCE_S, _PAUSE_S = 0.3, 0.005
 
 
 def recollection_file(config: Config) -> Path:
@@ -31,11 +36,54 @@ def recollection_file(config: Config) -> Path:
 
 def config_identity(config: Config) -> str:
     """A name for what a configuration says of its nodes; the same wherever that stands."""
-    return hashlib.sha256(repr(config.nodes).encode()).hexdigest()[:16]
+    told = repr(config.nodes).encode()
+    # hashlib would bring all of OpenSSL, and take longer than all the rest; two configurations that are taken for one
+    # only have the same file, in which each looks for its own nodes.
+    return f"{zlib.crc32(told):08x}{zlib.adler32(told):08x}"
 
 
-def save(snapshot: Snapshot, file: Path) -> None:
-    """Keep what is known; where that cannot be written, nothing is lost but time."""
+def save(snapshot: Snapshot, file: Path) -> bool:
+    """Keep what is known, unless another process knows better; False if others had the file for too long.
+
+    Where it cannot be written, nothing is lost but time.
+    """
+    seen = [view for view in snapshot.nodes if view.seen_at is not None]
+    if seen:
+        with contextlib.suppress(OSError):
+            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with _alone_in(file.parent) as is_alone:
+                if is_alone:
+                    _replace(file, _text(seen, load(file)))
+                return is_alone
+    return True
+
+
+@contextlib.contextmanager
+def _alone_in(directory: Path) -> Iterator[bool]:
+    """Keep other processes from writing there, unless one does so for too long."""
+    lock = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        yield _has_locked(lock)
+    finally:
+        os.close(lock)
+
+
+def _has_locked(lock: int) -> bool:
+    end = time.monotonic() + _PATIENCE_S
+    while True:
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        if time.monotonic() > end:
+            return False
+        time.sleep(_PAUSE_S)
+
+
+def _text(seen: Sequence[NodeView], kept: Sequence[NodeView]) -> str:
+    """Both as they are written: of each node, what is newer."""
+    views = {view.name: view for view in kept}
+    for view in seen:
+        views[view.name] = _newer(view, views[view.name]) if view.name in views else view
     nodes = [
         {
             "name": view.name,
@@ -43,16 +91,25 @@ def save(snapshot: Snapshot, file: Path) -> None:
             "info": view.info and asdict(view.info),
             "guests": guests_as_json(view.guests),
         }
-        for view in snapshot.nodes
-        if view.seen_at is not None
+        for view in views.values()
     ]
-    if nodes:
-        with contextlib.suppress(OSError):
-            _replace(file, json.dumps({"format": _FORMAT, "nodes": nodes}))
+    return json.dumps({"format": _FORMAT, "nodes": nodes})
+
+
+def _newer(view: NodeView, kept: NodeView) -> NodeView:
+    """What is newer, with what that says nothing of."""
+    if view.age_s > kept.age_s:
+        return kept
+    there = {guest.uuid for guest in view.guests}
+    unsaid = [guest for guest in kept.guests if view.half == (not guest.is_active) and guest.uuid not in there]
+    guests = tuple(sorted((*view.guests, *unsaid), key=lambda guest: guest.name)) if unsaid else view.guests
+    return replace(view, guests=guests, info=view.info or kept.info)
 
 
 def _replace(file: Path, text: str) -> None:
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Whoever only reads does without it.
+    import tempfile
+
     # mkstemp gives mode 0600.
     descriptor, aside = tempfile.mkstemp(dir=file.parent, prefix=f".{file.stem}-")
     try:
@@ -104,4 +161,5 @@ class Recorder:
             if self._closing.wait(_SETTLE_S):
                 return
             self._changed.clear()
-            save(self._snapshot(), self._file)
+            if not save(self._snapshot(), self._file):
+                self._changed.set()

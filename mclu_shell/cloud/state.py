@@ -40,7 +40,8 @@ def phase_of(fault: NodeFault) -> Phase:
 class NodeView:
     """A node as last seen, with its guests, by name, as last listed.
 
-    `seen_at` (of `time.time`) is when the guests were last known to be these; None if they never were.
+    `seen_at` (of `time.time`) is when the guests were last known to be these; None if they never were. `half` tells of
+    which alone that is known: of the running (True) or of the others (False); None where of all.
     """
 
     name: str
@@ -48,6 +49,7 @@ class NodeView:
     guests: tuple[Guest, ...] = ()
     info: NodeInfo | None = None
     seen_at: float | None = None
+    half: bool | None = None
 
     @property
     def report(self) -> NodeReport | None:

@@ -22,6 +22,7 @@ from mclu_shell.records.prompt import Alias
 from mclu_shell.results import Result, Text
 
 GROUP = Group.SHELL
+NEEDS_PROMPT = True
 DOCUMENT = ("aliases",)
 
 # Nothing that the language reads as anything but a word.
@@ -35,8 +36,7 @@ def add_arguments(parser: Parser) -> None:
 
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """Nothing for what is defined; a line, as it could be typed, for what is to be shown."""
-    if context.prompt is None:
-        raise UsageError("alias: only the interactive shell has aliases", remedy="write out what it stands for")
+    assert context.prompt is not None
     known = context.prompt.aliases
     for given in args.aliases or sorted(known):
         name, is_definition, text = given.partition("=")

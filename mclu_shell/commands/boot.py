@@ -12,16 +12,17 @@ What a template has to tell you for good, such as a password that it has made up
 import argparse
 from collections.abc import Iterator
 from functools import partial
+from typing import TYPE_CHECKING
 
 from mclu_shell import kinds
-from mclu_shell.cloud.boot import boot
-from mclu_shell.cloud.bootplan import BootRequest
 from mclu_shell.cloud.planned import Planned
-from mclu_shell.cloud.template import Template, find_template, read_template
 from mclu_shell.command import Context, Group, Parser
-from mclu_shell.handovers import console_of, need_viewer, viewer_of
 from mclu_shell.records.done import Booted
 from mclu_shell.results import Entry, Result, would
+
+if TYPE_CHECKING:
+    from mclu_shell.cloud.bootplan import BootRequest
+    from mclu_shell.cloud.template import Template
 
 GROUP = Group.MAKE
 LINES = ("booted",)
@@ -41,7 +42,12 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--viewer", action="store_true", help="open its screen at once")
 
 
-def _request(context: Context, args: argparse.Namespace) -> tuple[Template, BootRequest]:
+def _request(context: Context, args: argparse.Namespace) -> tuple["Template", "BootRequest"]:
+    # Completion needs the arguments alone; what a boot needs would take it half of its time to import.
+    from mclu_shell.cloud.bootplan import BootRequest
+    from mclu_shell.cloud.template import find_template, read_template
+    from mclu_shell.handovers import need_viewer
+
     host, name = args.guest
     if args.console:
         context.need_text("--console")
@@ -54,6 +60,9 @@ def _request(context: Context, args: argparse.Namespace) -> tuple[Template, Boot
 
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """Where it runs, and what its build noted; then what was asked to be opened."""
+    from mclu_shell.cloud.boot import boot
+    from mclu_shell.handovers import console_of, viewer_of
+
     template, request = _request(context, args)
     booted = boot(context.cloud, template, request, context.notify)
     yield from booted.unasked

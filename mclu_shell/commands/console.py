@@ -11,12 +11,10 @@ import argparse
 from collections.abc import Iterator
 
 from mclu_shell import kinds
-from mclu_shell.cloud.console import need_console
 from mclu_shell.cloud.guests import find_guest
 from mclu_shell.cloud.lifecycle import need_active
 from mclu_shell.cloud.planned import Planned
 from mclu_shell.command import Context, Group, Parser
-from mclu_shell.handovers import console_of
 from mclu_shell.results import Result, would
 
 GROUP = Group.REACH
@@ -32,6 +30,9 @@ def add_arguments(parser: Parser) -> None:
 
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """The console takes the terminal."""
+    # Completion needs the arguments alone, and would wait for this; so it is below.
+    from mclu_shell.handovers import console_of
+
     context.need_text("console")
     node, guest = find_guest(context.cloud, args.guest)
     yield console_of(node, guest.name, force=args.force, log=args.log)
@@ -39,7 +40,7 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
 
 def rehearse(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """Which console would take the terminal."""
-    # Only a dry run needs it.
+    from mclu_shell.cloud.console import need_console
     from mclu_shell.dryrun import need_writable
 
     context.need_text("console")

@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from functools import partial
 
 from mclu_shell.command import Context, Group, Parser
-from mclu_shell.errors import UsageError
 from mclu_shell.kinds import word_kind
 from mclu_shell.records.prompt import Setting
 from mclu_shell.results import Result, Text
 
 GROUP = Group.SHELL
+NEEDS_PROMPT = True
 DOCUMENT = ("settings",)
 
 
@@ -29,8 +29,7 @@ def add_arguments(parser: Parser) -> None:
 
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """A line per setting that is shown."""
-    if context.prompt is None:
-        raise UsageError("set: only the interactive shell has settings")
+    assert context.prompt is not None
     settings = context.prompt.settings
     if args.value is not None:
         settings[args.name] = args.value

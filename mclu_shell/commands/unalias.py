@@ -10,10 +10,11 @@ from collections.abc import Iterator
 
 from mclu_shell import kinds
 from mclu_shell.command import Context, Group, Parser
-from mclu_shell.errors import NotFound, UsageError, near
+from mclu_shell.errors import NotFound, near
 from mclu_shell.results import Result
 
 GROUP = Group.SHELL
+NEEDS_PROMPT = True
 LINES = ()
 
 
@@ -24,8 +25,7 @@ def add_arguments(parser: Parser) -> None:
 
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """Nothing, unless there is none of a name."""
-    if context.prompt is None:
-        raise UsageError("unalias: only the interactive shell has aliases")
+    assert context.prompt is not None
     known = context.prompt.aliases
     for name in args.names:
         if known.pop(name, None) is None:

@@ -16,7 +16,6 @@ from mclu_shell.cloud.lifecycle import need_active
 from mclu_shell.cloud.planned import Planned
 from mclu_shell.cloud.viewer import find_screen
 from mclu_shell.command import Context, Group, Parser
-from mclu_shell.handovers import address_of, viewer_for, viewer_of
 from mclu_shell.results import Result, would
 
 GROUP = Group.REACH
@@ -31,6 +30,9 @@ def add_arguments(parser: Parser) -> None:
 
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """A viewer, or what one needs."""
+    # Completion needs the arguments alone, and would wait for this; so it is below.
+    from mclu_shell.handovers import address_of, viewer_of
+
     node, guest = find_guest(context.cloud, args.guest)
     if args.print:
         yield from address_of(node, guest.name)
@@ -40,6 +42,8 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
 
 def rehearse(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """Whose screen would be shown."""
+    from mclu_shell.handovers import viewer_for
+
     node, guest = find_guest(context.rehearsal, args.guest)
     need_active(node, guest)
     if not context.rehearsal.is_changed(guest):

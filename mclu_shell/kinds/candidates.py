@@ -11,7 +11,7 @@ from functools import cache
 from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
 
-from mclu_shell.units import format_size, parse_size
+from mclu_shell.units import format_age, format_size, parse_size
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.guest import Guest
@@ -93,6 +93,9 @@ def _about_node(node: "NodeView") -> str:
     phase, why = node.state.phase, node.state.why
     if phase == "on":
         return "on" if node.free_bytes is None else f"on, {format_size(node.free_bytes)} free"
+    if phase == "not asked yet" and node.free_bytes is not None:
+        # From an earlier process: nobody has asked in this one.
+        return f"{format_size(node.free_bytes)} free {format_age(node.age_s)} ago"
     return f"{phase}: {why}" if why and phase != "off" else str(phase)
 
 

@@ -12,6 +12,7 @@ from prompt_toolkit.input.typeahead import get_typeahead, store_typeahead
 from prompt_toolkit.input.vt100_parser import Vt100Parser
 from prompt_toolkit.key_binding import KeyBindings, KeyPress
 from prompt_toolkit.key_binding.bindings.search import accept_search_and_accept_input
+from prompt_toolkit.keys import Keys
 from prompt_toolkit.shortcuts import CompleteStyle
 
 from mclu_shell import __version__
@@ -23,6 +24,7 @@ from mclu_shell.session import INTERRUPTED, Session
 from mclu_shell.shell.completer import SnapshotCompleter
 from mclu_shell.shell.history import SharedHistory, history_path
 from mclu_shell.shell.live import DEFAULTS, Live
+from mclu_shell.shell.record import Record
 from mclu_shell.shell.startup import run_startup
 from mclu_shell.shell.tty import PromptTerminal
 from mclu_shell.signals import handled, is_put_off
@@ -62,6 +64,7 @@ class Shell(cmd2.Cmd):
         self._is_at_end = False
         self._terminal = PromptTerminal(self.stdin, self.stdout)
         self._entered = SharedHistory(history_path())
+        self._record = Record()
         self._settings = dict(DEFAULTS)
         self._aliases: dict[str, str] = {}
         self._give_session_the_prompt()
@@ -73,18 +76,26 @@ class Shell(cmd2.Cmd):
         # cmd2's highlighting and its idea of an unfinished line know cmd2's commands only.
         self.main_session.lexer = None
         self.main_session.multiline = False
-        # As with readline, Enter runs what Ctrl-R has found.
-        assert isinstance(self.main_session.key_bindings, KeyBindings)
-        self.main_session.key_bindings.add("enter", filter=is_searching)(accept_search_and_accept_input)
+        self._bind_keys()
         # One name a line, with what is known of it beside it.
         self.main_session.complete_style = CompleteStyle.COLUMN
+
+    def _bind_keys(self) -> None:
+        keys = self.main_session.key_bindings
+        assert isinstance(keys, KeyBindings)
+        # As with readline, Enter runs what Ctrl-R has found.
+        keys.add("enter", filter=is_searching)(accept_search_and_accept_input)
+        # What is pasted is one text until Enter runs it: a quotation or a `\` may go on in its next line. cmd2 would
+        # run each line by itself.
+        keys.remove(Keys.BracketedPaste)
 
     def _give_session_the_prompt(self) -> None:
         """Give the session what only a person at a prompt can have."""
         self._mclu.confirm = self._confirm
         self._mclu.asker = self._ask
         self._mclu.typed_ahead = self._take_typed_ahead
-        self._mclu.prompt = Prompt(self._entered.lines, self._aliases, self._settings)
+        self._mclu.prompt = Prompt(self._entered.lines, self._aliases, self._settings, lambda: self._record.ran)
+        self._mclu.ran = self._record.note
         self._mclu.expand = lambda line: expand(line, self._aliases)
 
     def _rendered(self) -> None:
@@ -138,6 +149,7 @@ class Shell(cmd2.Cmd):
 
     def _run(self, line: str) -> int:
         status = INTERRUPTED
+        self._record.begin(line)
         # A second Ctrl-C may come while the first is dealt with.
         with contextlib.suppress(KeyboardInterrupt), self._running():
             status = self._mclu.run_text(line)
@@ -162,7 +174,9 @@ class Shell(cmd2.Cmd):
         self._set_typed_aside()
         self.poutput(question + " [y/N] ", end="")
         self.stdout.flush()
-        return self.stdin.readline().strip().lower().startswith("y")
+        is_wanted = self.stdin.readline().strip().lower().startswith("y")
+        self._record.answered(is_wanted=is_wanted)
+        return is_wanted
 
     def _ask(self, question: Question) -> str | None:
         """Ask a person what a node wants to know; None at the end of the input."""

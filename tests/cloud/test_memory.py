@@ -27,6 +27,22 @@ def test_what_was_not_asked_for_stays_known() -> None:
     assert states(memory) == {"db": "shut off", "old": "shut off", "web": "running"}
 
 
+def test_which_half_alone_is_known_is_told_until_both_are() -> None:
+    memory = NodeMemory("ham0")
+    memory.listed((guest("web"),), True, memory.events)
+    memory.listed((guest("web"),), True, memory.events)
+    assert memory.view.half is True
+    memory.listed((), False, memory.events)
+    assert memory.view.half is None
+    memory.listed((guest("web"),), True, memory.events)
+    assert memory.view.half is None
+    other = NodeMemory("ham0")
+    other.listed((), False, other.events)
+    assert other.view.half is False
+    other.reported(NodeReport(INFO, (guest("web"),)), other.events)
+    assert other.view.half is None
+
+
 def test_an_address_stays_known_as_long_as_its_guest_runs() -> None:
     memory = NodeMemory("ham0")
     memory.listed((guest("web", "running", "10.0.0.9"),), None, memory.events)

@@ -1,4 +1,7 @@
 import contextlib
+import json
+import logging
+import re
 import socket
 import stat
 import threading
@@ -11,12 +14,15 @@ from mclu_shell.cloud.access import Access
 from mclu_shell.cloud.borrowed import BorrowedAccess, cut_connections
 from mclu_shell.cloud.borrowednode import BorrowedNode
 from mclu_shell.cloud.node import Node
+from mclu_shell.cloud.parallel import gather
 from mclu_shell.cloud.rundir import RunDirectory
 from mclu_shell.cloud.share import Share
-from mclu_shell.cloud.shared import Shared, ask_shell, find_shared
+from mclu_shell.cloud.shared import HERE, Shared, ask_shell, find_shared
 from mclu_shell.cloud.simulated import demo_nodes
+from mclu_shell.cloud.spoken import report_as_json
 from mclu_shell.cloud.state import Phase
 from mclu_shell.config import demo_config, parse_config
+from mclu_shell.errors import NodeFault
 
 CONFIG = parse_config("[nodes]\nham0\nham1 user=me", Path("x.conf"))
 OTHER = parse_config("[nodes]\nham0\nham1 user=you", Path("x.conf"))
@@ -87,6 +93,12 @@ def test_what_a_dead_shell_has_left_is_not_used(monkeypatch: pytest.MonkeyPatch,
     assert find_shared(CONFIG, [directory.path]) == {}
 
 
+@pytest.mark.parametrize("told", ["[]", '"x"', "null", '{"nodes": %s}', '{"nodes": %s, "sockets": ["0.sock"]}'])
+def test_what_another_version_tells_is_not_used(shell: RunDirectory, told: str) -> None:
+    (shell.path / "share.json").write_text(told.replace("%s", json.dumps(repr(CONFIG.nodes))))
+    assert find_shared(CONFIG, [shell.path]) == {}
+
+
 # What a shell asks for others
 
 
@@ -131,7 +143,8 @@ def test_a_shell_asks_its_nodes_for_others(asking: Path, node: Node) -> None:
 @pytest.mark.parametrize(
     "question",
     [b"", b"\n", b"{\n", b"[]\n", b"\xff\n", b'{"node": "ham9", "question": "report"}\n', b"x" * 9000 + b"\n",
-     b'{"node": [], "question": "report"}\n', b'{"node": "ham0"}\n', b'{"node": "ham0", "question": "guests"}\n'],
+     b"[" * 4000 + b"\n", b'{"node": [], "question": "report"}\n', b'{"node": "ham0"}\n',
+     b'{"node": "ham0", "question": "guests"}\n'],
 )  # fmt: skip
 def test_what_is_no_question_has_no_answer_and_harms_none(asking: Path, node: Node, question: bytes) -> None:
     with socket.socket(socket.AF_UNIX) as connection:
@@ -145,6 +158,22 @@ def test_what_is_no_question_has_no_answer_and_harms_none(asking: Path, node: No
     assert borrowed(node, asking).fetch_report()
 
 
+def test_each_question_to_a_shell_is_told_with_its_time(
+    asking: Path, node: Node, caplog: pytest.LogCaptureFixture
+) -> None:
+    one_shot = borrowed(node, asking)
+    with caplog.at_level(logging.DEBUG):
+        one_shot.fetch_guests()
+    assert re.fullmatch(rf"{node.name}: shell guests: \d+\.\d ms", caplog.messages[-1])
+
+
+def test_questions_at_once_are_all_answered(asking: Path, node: Node) -> None:
+    """Whoever gets no answer has to import libvirt, which takes longer than all of these."""
+    one_shot = borrowed(node, asking)
+    outcomes = gather(range(40), lambda _: one_shot.fetch_report())
+    assert [outcome.error for outcome in outcomes] == [None] * 40
+
+
 def test_a_node_that_the_shell_is_busy_with_is_not_waited_for(asking: Path, node: Node) -> None:
     done, begun = threading.Event(), threading.Event()
     node.fetch_report()
@@ -155,6 +184,39 @@ def test_a_node_that_the_shell_is_busy_with_is_not_waited_for(asking: Path, node
         ask_shell(asking, {"node": node.name, "question": "report"}, 1)
     done.set()
     work.join()
+
+
+def test_a_shell_that_was_there_may_take_its_time_to_say_so_again(short_directory: Path, node: Node) -> None:
+    """Where much is going on, a login of our own would take still more."""
+    report = json.dumps(report_as_json(node.fetch_report())).encode()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(short_directory / "ask.sock"))
+        listener.listen()
+        timer = threading.Timer(0.5, lambda: _answer_one(listener, report))
+        timer.start()
+        assert borrowed(node, short_directory / "ask.sock").fetch_report().guests
+        timer.join()
+
+
+def _answer_one(listener: socket.socket, answer: bytes) -> None:
+    connection, _ = listener.accept()
+    with connection:
+        connection.sendall(HERE)
+        connection.recv(4096)
+        connection.sendall(answer)
+
+
+@pytest.mark.parametrize("answer", [b"", b"[]", b"null", b'{"info": {}, "guests": []}', b'{"info": {"a": 1}}', b"\xff"])
+def test_a_shell_whose_answer_is_none_of_ours_is_not_believed(short_directory: Path, node: Node, answer: bytes) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(short_directory / "ask.sock"))
+        listener.listen()
+        shell = threading.Thread(target=_answer_one, args=(listener, answer))
+        shell.start()
+        # libvirt is then asked, over the shell's socket.
+        with pytest.raises(NodeFault):
+            borrowed(node, short_directory / "ask.sock").fetch_report()
+        shell.join()
 
 
 def test_a_shell_that_is_silent_is_asked_once_only(short_directory: Path, node: Node) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from mclu_shell import language
 from mclu_shell.command import Group
-from mclu_shell.commands import command_names, load_command
+from mclu_shell.commands import Outline, command_names, load_command, outline
 from tests.conftest import InProcess
 
 
@@ -85,3 +85,9 @@ def test_an_unknown_command_has_near_misses(demo: InProcess) -> None:
 def test_another_name_of_a_command_is_known_too(demo: InProcess) -> None:
     assert demo("help exit") == demo("help quit")
     assert demo("?") == demo("help")
+
+
+@pytest.mark.parametrize("name", command_names())
+def test_its_outline_is_told_without_running_its_module(name: str) -> None:
+    command = load_command(name)
+    assert outline(name) == Outline(command.summary, command.needs_prompt)

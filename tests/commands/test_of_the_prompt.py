@@ -9,10 +9,14 @@ from tests.conftest import Answer, InProcess
 
 @pytest.mark.parametrize("line", ["alias st=status", "alias", "unalias st", "history", "history 5"])
 def test_elsewhere_it_is_told_that_there_is_none(demo: InProcess, line: str) -> None:
+    told = f"{line.split()[0]}: only the interactive shell has that; see "
     answer = demo(line)
     assert (answer.status, answer.out) == (2, "")
-    assert answer.err.startswith(f"mclu: {line.split()[0]}: only the interactive shell has ")
-    assert demo.script(line).err.startswith(f"mclu: x.mclu:1: {line.split()[0]}: only the interactive shell has ")
+    assert answer.err.startswith(f"mclu: {told}")
+    answer = demo.script(f"on ham1\n{line}")
+    assert answer.err.startswith(f"mclu: x.mclu:2: {told}")
+    assert demo.on == ["ham0"]
+    assert demo(f"{line.split()[0]} --help").status == 0
 
 
 def test_the_start_up_file_is_not_for_other_doors(mclu: Callable[..., Answer], tmp_path: object) -> None:

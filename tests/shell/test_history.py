@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mclu_shell.shell.history import SharedHistory, append, history_path, read_end
+from tests.conftest import Answer
 from tests.shell.terminal import CTRL_C, ENTER, Terminal
 
 UP, CTRL_R, CTRL_U, END = "\x1b[A", "\x12", "\x15", "\x05"
@@ -213,3 +214,82 @@ class TestPrompt:
         assert shell.screen.count("is not kept") == 1
         shell.type(UP + UP)
         shell.expect(r"^mclu> status ham1\Z")
+
+
+class TestScript:
+    """`history --script`: a session as a script that runs."""
+
+    def script(self, shell: Terminal, tmp_path: Path, *words: str) -> list[str]:
+        shell.run(" ".join(["history --script", *words, "> ~/x.mclu"]))
+        first, *lines = (tmp_path / "x.mclu").read_text().splitlines()
+        assert first == "#!/usr/bin/env mclu"
+        return lines
+
+    def test_it_does_what_was_done(
+        self, shell: Terminal, tmp_path: Path, mclu: Callable[..., Answer], file: Path
+    ) -> None:
+        append(file, "status of another shell")
+        shell.run("alias up='on ham1 --wait'")
+        shell.run("up; status 'ham1' | tr a-z A-Z # loud")
+        shell.run("help status")
+        shell.run("-on ham9; status ham2 >'my file'")
+        shell.run("!echo '$HOME' it\\'s $((6 * 7)); echo b")
+        shell.run(" status ham3")
+        shell.run("history")
+        shell.run("up")
+        shell.run("status ham2 > 'my $1'")
+        assert self.script(shell, tmp_path) == [
+            "on ham1 --wait",
+            "status ham1 | tr a-z A-Z # loud",
+            "-on ham9",
+            "status ham2 > 'my file'",
+            "!echo '$HOME' it\\'s $((6 * 7)); echo b",
+            "on ham1 --wait",
+            "status ham2 > 'my $1'",
+        ]
+        assert self.script(shell, tmp_path, "2") == ["on ham1 --wait", "status ham2 > 'my $1'"]
+        assert self.script(shell, tmp_path, "tr", "ham1") == ["status ham1 | tr a-z A-Z # loud"]
+        self.script(shell, tmp_path)
+        assert mclu("--check", tmp_path / "x.mclu") == Answer(0, "", "")
+        answer = mclu("--demo", tmp_path / "x.mclu", "argument")
+        assert answer.status == 0
+        waking = "Waking up 74:d4:35:51:ab:87...\nham1 on\n"
+        loud = "HAM1 ON\n  TOTAL: 8PCPUS 30.9G\n  FREE: 30.9G\n"
+        assert answer.out == f"{waking}{loud}$HOME it's 42\nb\n{waking}"
+        assert (tmp_path / "my file").read_text() == (tmp_path / "my $1").read_text() == "ham2 off\n"
+
+    def test_what_was_not_done_is_a_comment(self, shell: Terminal, tmp_path: Path, mclu: Callable[..., Answer]) -> None:
+        shell.run("status ham1; on ham9; status ham3")
+        shell.run("lst")
+        shell.type("destroy web" + ENTER)
+        shell.expect(r"Destroy it\? \[y/N\]")
+        shell.type("n" + ENTER)
+        shell.expect(r"Nothing was destroyed\.\nmclu>\Z")
+        shell.type("destroy db" + ENTER)
+        shell.expect(r"Destroy it\? \[y/N\](?s:.*)Destroy it\? \[y/N\]")
+        shell.type("y" + ENTER)
+        shell.expect(r"db destroyed\nmclu>\Z")
+        shell.type("status | cat; !cat" + ENTER)
+        shell.expect(r"ham3 off\Z")
+        shell.type(CTRL_C)
+        shell.expect(r"\^C\n+mclu>\Z")
+        shell.type("\x1b[200~status ham1 'x\ny'\x1b[201~" + ENTER)
+        shell.expect(r"bad node name(?s:.*)mclu>\Z")
+        assert self.script(shell, tmp_path) == [
+            "status ham1",
+            "# failed: on ham9",
+            "# failed: lst",
+            "# declined: destroy web",
+            "destroy db",
+            "status | cat",
+            "# interrupted: !cat",
+            "# failed: status ham1 'x",
+            "# y'",
+        ]
+        assert mclu("--check", tmp_path / "x.mclu") == Answer(0, "", "")
+
+    def test_of_a_shell_that_has_done_nothing_it_does_nothing(
+        self, shell: Terminal, tmp_path: Path, mclu: Callable[..., Answer]
+    ) -> None:
+        assert self.script(shell, tmp_path) == []
+        assert mclu("--demo", tmp_path / "x.mclu") == Answer(0, "", "")

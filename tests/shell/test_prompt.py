@@ -45,6 +45,13 @@ def test_what_is_wrong_is_told_in_the_same_words(shell: Terminal, line: str, tol
     assert f"\n{told}" in shell.screen
 
 
+def test_what_is_pasted_is_one_text_until_enter_runs_it(shell: Terminal) -> None:
+    shell.type("\x1b[200~status \\\n  ham1\nstatus ham2\x1b[201~")
+    shell.expect(r"^mclu> status \\\n>   ham1\n> status ham2\Z")
+    shell.type(" ham3" + ENTER)
+    shell.expect(r"status ham2 ham3\nham1 off\nham2 off\nham3 off\nmclu>\Z")
+
+
 def test_no_command_of_cmd2s_own_is_reached(shell: Terminal) -> None:
     ours = {*command_names(), "run"}
     theirs = sorted(name.removeprefix("do_") for name in dir(cmd2.Cmd) if name.startswith("do_"))

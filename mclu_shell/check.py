@@ -1,0 +1,55 @@
+"""What is wrong with a script, found without running it."""
+
+import argparse
+from collections.abc import Callable, Iterator, Sequence
+
+from mclu_shell.command import Command
+from mclu_shell.errors import MCluError, UsageError
+from mclu_shell.language import Line
+from mclu_shell.script import Script
+
+# Scripts within scripts: each takes some of Python's stack.
+_DEEPEST = 30
+
+
+class Check:
+    """Looks through a script and those that it runs.
+
+    `prepare` finds a line's command and arguments; `above` are the places of the scripts that run, and of this one.
+    """
+
+    def __init__(self, prepare: Callable[[Line], tuple[Command, argparse.Namespace]], above: Sequence[str]) -> None:
+        self._prepare = prepare
+        self._above = list(above)
+        # What is wrong with one is told once, however often it is run.
+        self._checked: list[Script] = []
+
+    def find_problems(self, script: Script, lines: Sequence[Line]) -> Iterator[MCluError]:
+        """An error, with its place, for each line that is wrong."""
+        for line in lines:
+            try:
+                yield from self._find_in(line)
+            except MCluError as error:
+                told = f"{error.place}: {error.fact}" if error.place else error.fact
+                yield error.retold(place=f"{script.name}:{line.number}", fact=told)
+
+    def _find_in(self, line: Line) -> Iterator[MCluError]:
+        if line.shell:
+            return
+        command, args = self._prepare(line)
+        if command.script is not None:
+            yield from self._find_nested(command.script(args))
+
+    def _find_nested(self, script: Script) -> Iterator[MCluError]:
+        if not script.place:
+            raise UsageError(f"{script.name} cannot be checked first and then run within a script: it is no file")
+        if script.place in self._above:
+            raise UsageError(f"{script.name} would run itself without end")
+        if len(self._above) >= _DEEPEST:
+            raise UsageError(f"{script.name} would run within {len(self._above)} others", remedy=f"at most {_DEEPEST}")
+        if script not in self._checked:
+            self._checked.append(script)
+            lines = script.lines()
+            self._above.append(script.place)
+            yield from self.find_problems(script, lines)
+            self._above.pop()

@@ -1,0 +1,131 @@
+"""Scripts that are none, and surroundings that do not take what they say: one clear line each, and nothing is lost."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import MCLU, Answer
+
+Program = Callable[..., Answer]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., str]:
+    """Writes a script into the directory where `mclu` runs; its name."""
+
+    def write(*lines: str, name: str = "x.mclu", end: str = "\n") -> str:
+        (tmp_path / name).write_bytes("".join(line + end for line in lines).encode())
+        return name
+
+    return write
+
+
+class TestNone:
+    def test_a_directory(self, mclu: Program, tmp_path: Path) -> None:
+        (tmp_path / "x.mclu").mkdir()
+        told = Answer(2, "", "mclu: x.mclu: cannot read: Is a directory\n")
+        assert mclu("--demo", "x.mclu") == mclu("--check", "x.mclu") == told
+
+    @pytest.mark.parametrize("data", [b"\x7fELF\x02\x01\0\0status\n", b"status ham1\n\0", b"status h\xe4m\n"])
+    def test_a_program_or_another_encoding(self, mclu: Program, tmp_path: Path, data: bytes) -> None:
+        (tmp_path / "x.mclu").write_bytes(data)
+        assert mclu("--demo", "x.mclu") == Answer(2, "", "mclu: x.mclu: not a text file\n")
+
+    def test_one_that_may_not_be_read_or_is_not_there(self, mclu: Program) -> None:
+        assert mclu("--check", "x.mclu") == Answer(2, "", "mclu: x.mclu: cannot read: No such file or directory\n")
+
+    def test_a_pipe_is_one_but_not_within_another(
+        self, mclu: Program, write: Callable[..., str], tmp_path: Path
+    ) -> None:
+        os.mkfifo(tmp_path / "pipe")
+        with subprocess.Popen(["sh", "-c", "echo status ham1 | tee pipe pipe2 >pipe"], cwd=tmp_path) as writer:
+            assert mclu("--demo", "./pipe").out.startswith("ham1 off\n")
+            writer.kill()
+        with subprocess.Popen(["sh", "-c", "echo status ham1 >pipe"], cwd=tmp_path):
+            told = "mclu: x.mclu:2: pipe cannot be checked first and then run within a script: it is no file\n"
+            assert mclu("--demo", write("status ham1", "run pipe")) == Answer(2, "", told)
+
+
+class TestOdd:
+    def test_lines_of_another_system_and_no_end_of_the_last(self, mclu: Program, write: Callable[..., str]) -> None:
+        lines = ("# x", "status 'ham1' # y", "status \\", "  ham2", "", "-on ham9", "status ham3 | sed s/off/away/")
+        wanted = mclu("--demo", write(*lines))
+        assert (wanted.status, wanted.out) == (0, "ham1 off\nham2 off\nham3 away\n")
+        assert mclu("--demo", write(*lines, end="\r\n")) == wanted
+        assert mclu("--demo", write("\r\n".join(lines), end="")) == wanted
+
+    def test_100000_lines(self, mclu: Program, write: Callable[..., str]) -> None:
+        big = write(*["status ham1 > /dev/null"] * 50_000, *["# nothing"] * 49_999, "lst")
+        told = "mclu: x.mclu:100000: unknown command 'lst'; did you mean 'list'?\n"
+        assert mclu("--demo", big) == mclu("--check", big) == Answer(2, "", told)
+        assert mclu("--demo", write("status ham1", "quit", *["status"] * 99_998)) == Answer(0, "ham1 off\n", "")
+
+
+@pytest.fixture
+def silent_node(tmp_path: Path, silent_port: int) -> None:
+    """A node that is waited for in vain."""
+    settings = f"address=127.0.0.1 port={silent_port} mac=74:d4:35:51:ab:86 broadcast=127.0.0.1"
+    (tmp_path / "x.conf").write_text(f"[nodes]\nsilent {settings}\n")
+
+
+@pytest.mark.usefixtures("silent_node")
+class TestInterrupted:
+    def interrupted(self, directory: Path, *words: str) -> Answer:
+        """The answer of mclu that is interrupted when it waits for the node."""
+        with subprocess.Popen(
+            [MCLU, "-f", "x.conf", *words], cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as program:
+            assert program.stdout
+            out = ""
+            try:
+                while "Waking up" not in out and (line := program.stdout.readline()):
+                    out += line
+                program.send_signal(signal.SIGINT)
+                rest, err = program.communicate(timeout=10)
+            finally:
+                program.kill()
+        return Answer(program.returncode, out + rest, err)
+
+    @pytest.mark.parametrize("options", [[], ["-k"]])
+    def test_in_line_7_of_20(self, tmp_path: Path, write: Callable[..., str], options: list[str]) -> None:
+        lines = [f"!echo {number}" for number in range(1, 21)]
+        lines[6] = "-on silent --wait"
+        answer = self.interrupted(tmp_path, *options, write(*lines))
+        assert answer.status == 130
+        assert answer.out == "1\n2\n3\n4\n5\n6\nWaking up 74:d4:35:51:ab:86...\n"
+        assert answer.err == "mclu: x.mclu:7: interrupted; commands run before: 6, not begun: 13\n"
+
+    def test_in_a_script_of_a_script(self, tmp_path: Path, write: Callable[..., str]) -> None:
+        write("!echo inner", "on silent --wait", name="inner.mclu")
+        answer = self.interrupted(tmp_path, write("!echo outer", "run inner.mclu", "!echo never"))
+        assert (answer.status, answer.out) == (130, "outer\ninner\nWaking up 74:d4:35:51:ab:86...\n")
+        assert answer.err.splitlines() == [
+            "mclu: inner.mclu:2: interrupted; commands run before: 1, not begun: 0",
+            "mclu: x.mclu:2: interrupted; commands run before: 1, not begun: 1",
+        ]
+
+
+class TestNobodyTakesIt:
+    @pytest.mark.parametrize("options", [[], ["-k"]])
+    def test_where_the_reader_has_gone_nothing_more_is_done(
+        self, mclu: Program, write: Callable[..., str], tmp_path: Path, options: list[str]
+    ) -> None:
+        theirs, ours = os.pipe()
+        os.close(theirs)
+        script = write("on ham1 > /dev/null", "-status", "!touch was-run")
+        assert mclu("--demo", *options, script, stdout=ours) == Answer(141, "", "")
+        os.close(ours)
+        assert not (tmp_path / "was-run").exists()
+
+    def test_a_full_disk_stops_it_at_that_line(self, mclu: Program, write: Callable[..., str], tmp_path: Path) -> None:
+        script = write("on ham1 > /dev/null", "status", "!touch was-run")
+        with open("/dev/full", "w") as full:  # noqa: PTH123
+            answer = mclu("--demo", script, stdout=full)
+        assert answer == Answer(1, "", "mclu: x.mclu:2: cannot write the answer: No space left on device\n")
+        told = "mclu: x.mclu:1: /dev/full: cannot write: No space left on device\n"
+        assert mclu("--demo", write("status > /dev/full", "!touch was-run")) == Answer(1, "", told)
+        assert not (tmp_path / "was-run").exists()
