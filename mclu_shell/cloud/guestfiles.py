@@ -52,6 +52,12 @@ def volumes(xml: str) -> tuple[tuple[str, str], ...]:
     return tuple((source.get("pool", ""), source.get("volume", "")) for source in sources)
 
 
+def path_in_pool(pool_xml: str, volume: str) -> str:
+    """The file of a volume, from the XML of its storage pool; empty if the pool is no directory."""
+    directory = ET.fromstring(pool_xml).findtext("./target/path", "")
+    return f"{directory}/{volume}" if directory else ""
+
+
 def unnamed_disks(guest: Definition) -> tuple[str, ...]:
     """Those of a guest's disks that no path stands for, as one may call them: on the network, or of a lost pool."""
     found = []

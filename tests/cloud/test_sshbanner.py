@@ -3,7 +3,7 @@
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -28,10 +28,12 @@ def heard(stack: ExitStack, monkeypatch: pytest.MonkeyPatch, *pieces: bytes, han
 
     def serve() -> None:
         connection = stack.enter_context(server.accept()[0])
-        for piece in pieces:
-            connection.sendall(piece)
-        if hangs_up:
-            connection.shutdown(socket.SHUT_WR)
+        # Whoever has heard enough may have gone by then.
+        with suppress(OSError):
+            for piece in pieces:
+                connection.sendall(piece)
+            if hangs_up:
+                connection.shutdown(socket.SHUT_WR)
 
     threading.Thread(target=serve, daemon=True).start()
     config = NodeConfig("here", via="local")

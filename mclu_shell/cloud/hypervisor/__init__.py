@@ -203,16 +203,14 @@ class Hypervisor:
 
     def _volume_path(self, pool: str, volume: str) -> str:
         """The file of a volume, also where its pool is not active; empty where there is no such pool."""
-        from xml.etree import ElementTree as ET
+        from mclu_shell.cloud.guestfiles import path_in_pool
 
         try:
-            xml = self._connection.storagePoolLookupByName(pool).XMLDesc(0)
+            return path_in_pool(self._connection.storagePoolLookupByName(pool).XMLDesc(0), volume)
         except libvirt.libvirtError as error:
             if error.get_error_code() in (libvirt.VIR_ERR_NO_STORAGE_POOL, libvirt.VIR_ERR_NO_SUPPORT):
                 return ""
             raise
-        directory = ET.fromstring(xml).findtext("./target/path", "")
-        return f"{directory}/{volume}" if directory else ""
 
     def fetch_state(self, name: str) -> str | None:
         """A guest's state in virsh's words; None if there is no such guest."""
