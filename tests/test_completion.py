@@ -72,6 +72,13 @@ def test_an_empty_line_offers_all_commands_with_what_they_do() -> None:
         ("off ", ["ham0", "ham2", "Spam"]),
         ("on ham1 ", ["egg"]),
         ("on ham1 egg ", []),
+        ("wait ", ["node", "guest"]),
+        ("wait node ham0 ", ["ham1", "ham2", "egg", "Spam", "on", "off"]),
+        ("wait node ham0 on ", []),
+        ("wait guest w", ["web"]),
+        ("wait guest web ru", ["running"]),
+        ("wait guest web console ", []),
+        ("wait guest web running --timeout ", ["60", "300", "600"]),
         ("list --", ["--help", "--active", "--all", "--inactive", "--templates"]),
         ("list --act", ["--active"]),
         # They exclude each other.

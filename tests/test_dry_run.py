@@ -38,6 +38,10 @@ LINES = (
     "reboot --hard '*'",
     "on ham1",
     "on '*' --wait",
+    "wait node ham1",
+    "wait node ham0 off",
+    "wait guest web off",
+    "wait guest web console x",
     "off ham1",
     "off '*'",
     "console web --log log",
@@ -93,7 +97,7 @@ def told(answer: Answer) -> tuple[int, str, str]:
 
 
 def test_the_lines_here_are_of_all_commands() -> None:
-    assert set(command_names()) - {"wait"} <= {line.split()[0] for line in LINES}
+    assert set(command_names()) <= {line.split()[0] for line in LINES}
 
 
 @pytest.mark.parametrize("line", LINES)
@@ -380,3 +384,17 @@ def test_an_interactive_shell_says_that_it_is_one(monkeypatch: pytest.MonkeyPatc
         shell.read_until(lambda screen: "ham0:web  running" in screen)
     finally:
         shell.close()
+
+
+def test_what_would_be_waited_for_is_told_and_not_waited_for(dry: InProcess) -> None:
+    answer = dry.script(
+        "on ham1\nwait node ham0 ham1\nwait guest web console 'x y' --timeout 90\noff ham1\nwait node ham1 off"
+    )
+    assert (answer.status, answer.err) == (0, "")
+    lines = [line.partition(" ")[2] for line in answer.out.splitlines()]
+    assert lines[1:3] == [
+        "would wait for ham1: at most 5 min, until libvirt answers there",
+        "would wait for ham0:web: to write 'x y' on the console, at most 90 s",
+    ]
+    # It would be off by then.
+    assert len(lines) == 4

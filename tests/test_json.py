@@ -50,6 +50,7 @@ LINES = {
     "template": ["template show mine", "template check mine", "template check old", "template show old"],
     "unalias": ["unalias st", "unalias nosuch"],
     "viewer": ["viewer --print web", "viewer nosuch"],
+    "wait": ["wait node ham0", "wait guest web running", "wait guest web off --timeout 0.1", "wait guest web"],
 }
 # What the simulated nodes do not have; tests/lab/test_json.py has it.
 NOT_SIMULATED = {"viewer": {"screen"}}

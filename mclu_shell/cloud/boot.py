@@ -48,7 +48,9 @@ def _make(plan: BootPlan, there: Sequence[Node], progress: Callable[[str], None]
     with building(node, plan.template.path, guest, environment, progress) as build:
         if plan.own_xml is None:
             _need_disk(node, guest, build.made.files)
-        complete = replace(guest, files=build.made.files)
+        # What a template describes itself may have a log of its own.
+        serial_log = guest.serial_log if plan.own_xml is None and build.made.is_logged else ""
+        complete = replace(guest, files=build.made.files, serial_log=serial_log)
         progress(f"starting on {node.name}")
         with all_or_nothing(node, complete):
             with _step("defined"):

@@ -16,6 +16,7 @@ from mclu_shell.cloud.node import Node
 from mclu_shell.cloud.notknown import NotKnown
 from mclu_shell.cloud.parallel import Outcome
 from mclu_shell.cloud.placement import Room, choose
+from mclu_shell.cloud.seriallog import log_path
 from mclu_shell.cloud.template import Template, custom_xml
 from mclu_shell.errors import LibvirtFault, MCluError, NodeFault, NodeOff, Refused, UsageError
 from mclu_shell.units import format_size
@@ -193,6 +194,7 @@ def _specify(node: Node, report: NodeReport, template: Template, request: BootRe
         mac="52:54:00:" + ":".join(f"{byte:02x}" for byte in secrets.token_bytes(3)),
         network=_network(node),
         kernel_arguments=template.kernel_arguments,
+        serial_log=log_path(node, request.name),
     )
 
 

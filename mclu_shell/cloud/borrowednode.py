@@ -4,6 +4,8 @@ That needs neither libvirt, which takes longer to import than the answer, nor a 
 answer at once, the node is asked as any other.
 """
 
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -57,6 +59,7 @@ class BorrowedNode(Node):
         """What the shell has been answered; None where it has no answer in time, or not one of ours."""
         if not self._borrowed.is_good:
             return None
+        started = time.perf_counter()
         try:
             answer = read(ask_shell(self._shell, {"node": self.name, **question}, self._borrowed.patience_s))
         except TimeoutError:
@@ -65,5 +68,13 @@ class BorrowedNode(Node):
             return None
         except (OSError, ValueError, KeyError, TypeError):
             return None
+        finally:
+            _debug("%s: shell %s: %.1f ms", self.name, question["question"], (time.perf_counter() - started) * 1000)
         self.memory.note(Phase.ON)
         return answer
+
+
+def _debug(message: str, *values: object) -> None:
+    # It takes some milliseconds to import: whoever wants to be told has done so.
+    if logging := sys.modules.get("logging"):
+        logging.getLogger(__name__).debug(message, *values)

@@ -28,10 +28,14 @@ _CLEAN_UP_S = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """What a build made on a node: the disk and the files beside it; and what it noted for the user."""
+    """What a build made on a node: the disk and the files beside it; and what it noted for the user.
+
+    `is_logged` says whether the guest's log can be where it should.
+    """
 
     files: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    is_logged: bool = False
 
 
 class Build:
@@ -68,7 +72,7 @@ def building(
     word = f"@{secrets.token_hex(8)}"
     argv = ["env", *(f"{key}={value}" for key, value in environment.items())]
     argv += ["sh", "-c", BUILD, "mclu-build", word, guest.output, _interpreter(script)]
-    argv += [str(len(script)), guest.uuid, node.config.uri]
+    argv += [str(len(script)), guest.uuid, node.config.uri, guest.serial_log]
     process = node.start(argv)
     with _cleaned_up(node, process, guest, progress):
         process.send(script)
@@ -135,6 +139,7 @@ def _follow(node: Node, process: Process, word: str, guest: GuestSpec, progress:
     files: list[str] = []
     notes: list[str] = []
     tail: deque[str] = deque(maxlen=_TAIL_LINES)
+    is_logged = False
     for line in process.lines():
         said, _, rest = line.removeprefix(f"{word} ").partition(" ")
         if not line.startswith(f"{word} "):
@@ -142,8 +147,10 @@ def _follow(node: Node, process: Process, word: str, guest: GuestSpec, progress:
             progress(line)
         elif said == "file":
             files.append(rest)
+        elif said == "logged":
+            is_logged = True
         elif said == "ready":
-            return Built(tuple(files), _some(notes))
+            return Built(tuple(files), _some(notes), is_logged)
         elif said != "started":
             raise _fault(node, said, rest, tail)
     raise LinkLost("the connection was lost during the build", place=node.name, remedy=_what_may_be_left(guest))

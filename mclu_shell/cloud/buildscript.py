@@ -48,7 +48,7 @@ need_no_files() {
 BUILD = (
     _HEAD
     + r"""
-length=$1 uuid=$2 uri=$3
+length=$1 uuid=$2 uri=$3 log=$4
 build= work=
 leave() { [ -z "$work" ] || rm -rf -- "$work"; }
 trap leave EXIT
@@ -104,6 +104,8 @@ for file in "$output" "$output".*; do
     # Only a file, or a link to wherever the disk is, can be deleted with the guest.
     if [ -f "$file" ] || [ -L "$file" ]; then say file "$file"; elif [ -e "$file" ]; then give_up unfit "$file"; fi
 done
+# libvirt makes the directory for its own logs, but only after it has needed it for this one.
+if [ -n "$log" ]; then mkdir -p "${log%/*}" 2>/dev/null; [ ! -d "${log%/*}" ] || say logged; fi
 say ready
 await $reader
 if [ "$(cat "$work/answer" 2>/dev/null)" != keep ]; then

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from shlex import quote
 from typing import TYPE_CHECKING
 
@@ -18,10 +18,12 @@ from mclu_shell.cloud.guestfiles import (
     nvram_files,
     overlay_files,
     own_files,
+    own_logs,
     unnamed_disks,
 )
 from mclu_shell.cloud.node import Node
 from mclu_shell.cloud.notknown import NotKnown
+from mclu_shell.cloud.seriallog import remove_logs
 from mclu_shell.errors import MCluError, NodeOff, NotFound, Refused
 
 if TYPE_CHECKING:
@@ -34,10 +36,14 @@ _NOT_OURS = "not made by mclu"
 
 @dataclass(frozen=True, slots=True)
 class Remains:
-    """What destroying a guest takes away, with sizes in bytes, and what it leaves, with the reason."""
+    """What destroying a guest takes away, with sizes in bytes, and what it leaves, with the reason.
+
+    Of its `logs`, of which libvirt keeps others beside them, it is not an error if they cannot be deleted.
+    """
 
     delete: tuple[tuple[str, int], ...]
     leave: tuple[tuple[str, str], ...]
+    logs: tuple[str, ...] = ()
 
     @property
     def size_bytes(self) -> int:
@@ -130,7 +136,9 @@ def find_remains(
     twin = elsewhere.twin(guest)
     _check_nvram(guest, nvram, files, twin, uses)
     reasons = {**_unconfirmed(made, confirmed), **files.obstacles, **(dict.fromkeys(made, twin) if twin else {})}
-    return _judge(own, files, reasons, uses)
+    shared = {path for other in definitions.values() for path in _paths(other)}
+    logs = tuple(log for log in own_logs(own.xmls[0]) if log not in shared)
+    return replace(_judge(own, files, reasons, uses), logs=logs)
 
 
 def _unconfirmed(made: Sequence[str], confirmed: Remains | None) -> dict[str, str]:
@@ -273,6 +281,9 @@ def destroy(node: Node, guest: Guest, elsewhere: Elsewhere, confirmed: Remains |
     remains = find_remains(node, guest, elsewhere, confirmed)
     node.change_guest(guest.name, "stop", guest.uuid)
     _delete(node, guest, [file for file, _ in remains.delete])
+    if not remove_logs(node, remains.logs):
+        kept = tuple((log, "only root may delete it") for log in remains.logs)
+        remains = replace(remains, leave=remains.leave + kept)
     with suppress(NotFound):  # A guest without a persistent definition has gone by being stopped.
         node.change_guest(guest.name, "undefine", guest.uuid)
     return remains

@@ -10,8 +10,24 @@ if TYPE_CHECKING:
     from xml.etree import ElementTree as ET
 
 
+def macs_of(xml: str) -> list[str]:
+    """The MAC addresses of a guest's interfaces."""
+    from xml.etree import ElementTree as ET
+
+    found = ET.fromstring(xml).findall("./devices/interface/mac")
+    return [mac.get("address", "").lower() for mac in found]
+
+
 def fetch_devices(node: Node, name: str, what: str) -> "ET.Element":
     """A running guest's devices; raises if it does not run, or is simulated and so has no `what` (a plural)."""
+    devices = fetch_domain(node, name, what).find("devices")
+    if devices is None:
+        raise MCluError(f"{name} has no devices", place=node.name)
+    return devices
+
+
+def fetch_domain(node: Node, name: str, what: str) -> "ET.Element":
+    """A running guest's XML; raises as `fetch_devices` does."""
     # 8 ms, and a one-shot that asks for something else does not need it.
     from xml.etree import ElementTree as ET
 
@@ -23,7 +39,4 @@ def fetch_devices(node: Node, name: str, what: str) -> "ET.Element":
     domain = ET.fromstring(xml)
     if domain.get("type") == "test":
         raise NodeFault(f"is simulated: its guests have no {what}", place=node.name)
-    devices = domain.find("devices")
-    if devices is None:
-        raise MCluError(f"{name} has no devices", place=node.name)
-    return devices
+    return domain

@@ -9,7 +9,7 @@ from mclu_shell.errors import TemplateError, UsageError
 
 # The namespace of what mclu notes in a guest's metadata: its template, when it was made, and its files.
 NAMESPACE = "urn:mclu:1"
-GUEST, FILE = f"{{{NAMESPACE}}}guest", f"{{{NAMESPACE}}}file"
+GUEST, FILE, LOG = (f"{{{NAMESPACE}}}{tag}" for tag in ("guest", "file", "log"))
 ET.register_namespace("mclu", NAMESPACE)
 
 # A template's word for a disk bus, in libvirt's words.
@@ -44,7 +44,10 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True)
 class GuestSpec:
-    """A guest to be defined. `files` are all that its build made; `network` is what its interface attaches to."""
+    """A guest to be defined. `files` are all that its build made; `network` is what its interface attaches to.
+
+    `serial_log` is what libvirt writes all into that the guest writes on its console; empty if nothing.
+    """
 
     name: str
     uuid: str
@@ -59,6 +62,7 @@ class GuestSpec:
     network: tuple[str, str]
     files: tuple[str, ...] = ()
     kernel_arguments: str | None = None
+    serial_log: str = ""
     created: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
@@ -128,6 +132,8 @@ def _metadata(guest: GuestSpec) -> ET.Element:
     _text(own, f"{{{NAMESPACE}}}created", guest.created.isoformat(timespec="seconds"))
     for file in guest.files:
         _text(own, FILE, file)
+    if guest.serial_log:
+        _text(own, LOG, guest.serial_log)
     return metadata
 
 
@@ -164,6 +170,8 @@ def _devices(domain: ET.Element, guest: GuestSpec, node: Capabilities, bus: str)
         _seed(devices, guest, bus)
     _interface(devices, guest)
     serial = ET.SubElement(devices, "serial", type="pty")
+    if guest.serial_log:
+        ET.SubElement(serial, "log", file=guest.serial_log, append="off")
     ET.SubElement(serial, "target", port="0")
     console = ET.SubElement(devices, "console", type="pty")
     ET.SubElement(console, "target", type="serial", port="0")

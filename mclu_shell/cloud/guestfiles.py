@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 
-from mclu_shell.cloud.domainxml import FILE, GUEST
+from mclu_shell.cloud.domainxml import FILE, GUEST, LOG
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +23,20 @@ class Definition:
 
 def own_files(xml: str) -> tuple[str, ...]:
     """The files that mclu made for a guest, from its definition; not those of a guest that it is a copy of."""
+    return _noted(xml, FILE)
+
+
+def own_logs(xml: str) -> tuple[str, ...]:
+    """The logs of its console that mclu has libvirt write for a guest, which are no disks."""
+    return _noted(xml, LOG)
+
+
+def _noted(xml: str, tag: str) -> tuple[str, ...]:
     domain = ET.fromstring(xml)
     own = domain.find(f"./metadata/{GUEST}")
     if own is None or own.get("uuid") != domain.findtext("uuid", "").strip():
         return ()
-    return tuple(file.text for file in own.findall(FILE) if file.text)
+    return tuple(file.text for file in own.findall(tag) if file.text)
 
 
 def disk_files(xml: str) -> tuple[str, ...]:

@@ -5,12 +5,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from functools import cache
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import libvirt
 
+from mclu_shell.cloud.addresses import AGENT, first_known
 from mclu_shell.cloud.consolestream import ConsoleStream
 from mclu_shell.cloud.guest import Guest, GuestEvent, NodeInfo, NodeReport
 from mclu_shell.errors import LibvirtFault, LinkLost, NotFound, Refused
@@ -29,11 +30,13 @@ libvirt.registerErrorHandler(lambda _context, _error: None, None)
 # virDomainState, in virsh's words.
 _STATES = ("no state", "running", "idle", "paused", "in shutdown", "shut off", "crashed", "pmsuspended")
 _STATS = libvirt.VIR_DOMAIN_STATS_STATE | libvirt.VIR_DOMAIN_STATS_BALLOON | libvirt.VIR_DOMAIN_STATS_VCPU
+# A guest that something is done to, or that hangs, has no say: what is asked here libvirt knows without it.
+_NOWAIT = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
 _WHICH = MappingProxyType(
     {
-        None: 0,
-        True: libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE,
-        False: libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_INACTIVE,
+        None: _NOWAIT,
+        True: _NOWAIT | libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE,
+        False: _NOWAIT | libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_INACTIVE,
     }
 )
 # The state that a lifecycle event leads to (virDomainEventType); of the others only asking tells.
@@ -56,17 +59,14 @@ _OTHER_EVENTS = (
 )
 
 
-@cache
-def start_event_loop() -> None:
-    """Have libvirt's events come in, on a thread of their own; to be called before the first connection is opened."""
-    libvirt.virEventRegisterDefaultImpl()
-    threading.Thread(target=_run_loop, name="libvirt events", daemon=True).start()
-
-
 def _run_loop() -> None:
     while True:
         with contextlib.suppress(libvirt.libvirtError):
             libvirt.virEventRunDefaultImpl()
+
+
+libvirt.virEventRegisterDefaultImpl()  # A connection that was opened before hears of no event.
+threading.Thread(target=_run_loop, name="libvirt events", daemon=True).start()
 
 
 def _undefine(domain: Any) -> None:
@@ -106,6 +106,16 @@ _VERBS: MappingProxyType[str, Callable[[Any], object]] = MappingProxyType(
 )
 
 
+def _interfaces(domain: Any, source: int) -> dict[str, Any]:
+    """What a source of addresses knows of a guest; nothing if there is no such network, or no agent."""
+    with contextlib.suppress(libvirt.libvirtError):
+        if source == AGENT:
+            # In seconds: one that hangs would be waited for without end.
+            domain.agentSetResponseTimeout(1)
+        return dict(domain.interfaceAddresses(source))
+    return {}
+
+
 class Hypervisor:
     """An open connection to a node's libvirt. Every method is a remote call and ends when the socket is cut."""
 
@@ -114,6 +124,7 @@ class Hypervisor:
         self._connection: Any = None
         self._hardware: tuple[int, int] | None = None
         self._subscriptions: list[int] = []
+        self.is_subscribed = False
         with self._call(f"open {uri}"):
             self._connection = libvirt.open(uri)
 
@@ -145,6 +156,7 @@ class Hypervisor:
             for kind, listener in listeners.items():
                 number = self._connection.domainEventRegisterAny(None, kind, listener, None)
                 self._subscriptions.append(number)
+        self.is_subscribed = True
 
     def ping(self) -> None:
         """Have libvirt answer something small."""
@@ -155,7 +167,7 @@ class Hypervisor:
         """The node's resources and all its guests: three calls, however many guests there are."""
         info = self._fetch_info()
         with self._call("getAllDomainStats"):
-            found = self._connection.getAllDomainStats(_STATS)
+            found = self._connection.getAllDomainStats(_STATS, _WHICH[None])
             guests = [self._guest(domain, stats) for domain, stats in found]
         return NodeReport(info, tuple(sorted(guests, key=lambda guest: guest.name)))
 
@@ -182,9 +194,10 @@ class Hypervisor:
         with self._call("getAllDomainStats"):
             found = self._connection.getAllDomainStats(_STATS, _WHICH[active])
             guests = [self._guest(domain, stats) for domain, stats in found]
-        found_addresses = self._fetch_addresses([domain for domain, _ in found]) if addresses else {}
-        known = (_with_addresses(guest, found_addresses.get(guest.uuid, ())) for guest in guests)
-        return tuple(sorted(known, key=lambda guest: guest.name))
+        if addresses:
+            known = self._fetch_addresses([domain for domain, _ in found])
+            guests = [replace(guest, addresses=known.get(guest.uuid, ())) for guest in guests]
+        return tuple(sorted(guests, key=lambda guest: guest.name))
 
     def fetch_capabilities(self, *, kvm: bool) -> "Capabilities":
         """What the node can do for a guest, with KVM or without; LibvirtFault if it cannot do it at all."""
@@ -261,6 +274,12 @@ class Hypervisor:
         with self._call("XMLDesc"):
             return self._of(name, lambda domain: str(domain.XMLDesc(0)) if domain.isActive() else None)
 
+    def note(self, name: str, xml: str, namespace: str) -> None:
+        """Keep an element in a running guest's metadata, for as long as it runs, in place of one of its namespace."""
+        with self._call("setMetadata"):
+            how = (libvirt.VIR_DOMAIN_METADATA_ELEMENT, xml, "mclu", namespace, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+            self._of(name, lambda domain: domain.setMetadata(*how))
+
     def open_console(self, name: str, *, force: bool) -> "ConsoleStream":
         """The first console of a guest; `force` takes it away from whoever has it."""
         with self._call("openConsole"):
@@ -279,10 +298,8 @@ class Hypervisor:
     def define(self, xml: str) -> None:
         """Define a guest that is not there yet; LibvirtFault if there is one of its name."""
         with self._call("defineXML"):
-            self._connection.defineXMLFlags(xml, libvirt.VIR_DOMAIN_DEFINE_VALIDATE if self._validates() else 0)
-
-    def _validates(self) -> bool:
-        return bool(self._connection.getType() != "TEST")
+            is_real = self._connection.getType() != "TEST"
+            self._connection.defineXMLFlags(xml, libvirt.VIR_DOMAIN_DEFINE_VALIDATE if is_real else 0)
 
     def change(self, name: str, verb: str, uuid: str) -> None:
         """Do `start`, `resume`, `shutdown`, `reboot`, `reset`, `stop` (virsh's destroy) or `undefine` to a guest.
@@ -320,12 +337,20 @@ class Hypervisor:
         by_mac = self._fetch_leases() if domains else {}
         if not by_mac:
             return {}
+        # XML takes 8 ms to import, and most nodes have no leases.
+        from mclu_shell.cloud.devices import macs_of
+
         found = {}
         for domain in domains:
             with contextlib.suppress(libvirt.libvirtError):  # The guest may be gone by now.
-                macs = _macs(domain.XMLDesc(0))
+                macs = macs_of(domain.XMLDesc(0))
                 found[domain.UUIDString()] = tuple(by_mac[mac] for mac in macs if mac in by_mac)
         return found
+
+    def fetch_addresses(self, name: str) -> tuple[str, ...]:
+        """All that is known of a guest's addresses, from whoever knows them."""
+        with self._call("interfaceAddresses"):
+            return self._of(name, lambda domain: first_known(lambda source: _interfaces(domain, source))) or ()
 
     def _fetch_leases(self) -> dict[str, str]:
         try:
@@ -375,18 +400,3 @@ class Hypervisor:
             return bool(self._connection.isAlive())
         except libvirt.libvirtError:
             return False
-
-
-def _with_addresses(guest: Guest, addresses: tuple[str, ...]) -> Guest:
-    if not addresses:
-        return guest
-    return Guest(guest.node, guest.name, guest.uuid, guest.state, guest.memory_bytes, guest.vcpus, addresses)
-
-
-def _macs(xml: str) -> list[str]:
-    """The MAC addresses of a domain's interfaces."""
-    # 8 ms, and most nodes have no leases.
-    from xml.etree import ElementTree as ET
-
-    found = ET.fromstring(xml).findall("./devices/interface/mac")
-    return [mac.get("address", "").lower() for mac in found]

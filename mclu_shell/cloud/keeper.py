@@ -36,9 +36,6 @@ class Keeper:
 
     def start(self) -> None:
         """Begin; returns at once."""
-        from mclu_shell.cloud.hypervisor import start_event_loop
-
-        start_event_loop()
         for i, node in enumerate(self._nodes):
             node.keep_live()
             delay_s = random.uniform(0, _SPREAD_S * i)

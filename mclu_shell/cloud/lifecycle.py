@@ -7,6 +7,7 @@ from contextlib import suppress
 from mclu_shell.cloud.guest import Guest, is_active_state
 from mclu_shell.cloud.guests import to_type
 from mclu_shell.cloud.node import Node
+from mclu_shell.cloud.seriallog import mark_reboot
 from mclu_shell.errors import LibvirtFault, MCluError, NotFound, Refused
 from mclu_shell.units import format_duration
 
@@ -34,7 +35,9 @@ def how_to_start(node: Node, guest: Guest) -> str:
 
 def reboot(node: Node, guest: Guest, *, hard: bool) -> None:
     """Ask a guest to reboot, or reset it."""
-    _change(node, guest, how_to_reboot(node, guest, hard=hard))
+    verb = how_to_reboot(node, guest, hard=hard)
+    mark_reboot(node, guest.name)
+    _change(node, guest, verb)
 
 
 def how_to_reboot(node: Node, guest: Guest, *, hard: bool) -> str:
@@ -80,17 +83,19 @@ def need_hearing(node: Node, guest: Guest, *, force: bool) -> None:
 def _ask_to_stop(node: Node, guest: Guest, *, force: bool) -> bool:
     """Ask a guest to shut down; whether it has done so already, if that is why it cannot be asked.
 
-    With `force`, one that is paused is one that does not listen: it may be so for a moment, while it is saved.
+    With `force`, one that cannot be asked does not listen: it hangs, or is paused for a moment, while it is saved.
     """
     try:
         node.change_guest(guest.name, "shutdown", guest.uuid)
     except (LibvirtFault, NotFound) as error:
         state = _fetch_state(node, guest.name)
-        if state == _PAUSED and not force:
+        if not is_active_state(state):
+            return True
+        if force and isinstance(error, LibvirtFault):
+            return False
+        if state == _PAUSED:
             raise _paused(node, guest, "--force stops it, like pulling its plug") from error
-        if is_active_state(state) and state != _PAUSED:
-            raise
-        return state != _PAUSED
+        raise
     return False
 
 

@@ -42,7 +42,7 @@ _POLL_S = 0.25
 _PATIENT_S = 10.0
 # The memory that a node has to spare changes without an event.
 _REPORT_S = 120.0
-# What a look waits for its turn: whoever has it tells as much.
+# What a look waits for its turn, as whoever has it tells as much; and what others ask, as they have a way of their own.
 _TURN_S = 0.1
 
 
@@ -67,6 +67,7 @@ class Node:
         self.asked = Asked()
         # Set when something has happened that a look at the node would tell more of.
         self.attention = threading.Event()
+        self._listeners: set[Callable[[GuestEvent | None], None]] = set()
 
     @property
     def name(self) -> str:
@@ -87,11 +88,6 @@ class Node:
     def is_connected(self) -> bool:
         """Whether there is a connection to its libvirt, as far as is known."""
         return self._hypervisor is not None
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether something is being asked of it, or done there."""
-        return self._lock.locked()
 
     @property
     def silent_s(self) -> float:
@@ -131,8 +127,21 @@ class Node:
         return guests
 
     def keep_live(self) -> None:
-        """From the next connection on, have libvirt tell what happens to guests, and when it is lost."""
+        """From the next question on, have libvirt tell what happens to guests, and when it is lost."""
         self._is_live = True
+
+    @contextmanager
+    def heard_by(self, listener: Callable[[GuestEvent | None], None]) -> Iterator[None]:
+        """In its block, tell of each event of a guest, and by None that the connection is lost.
+
+        It is called by the thread that all events come by, and must not wait.
+        """
+        self._listeners.add(listener)
+        self.keep_live()
+        try:
+            yield
+        finally:
+            self._listeners.discard(listener)
 
     def look(self) -> None:
         """Ask a node that is kept live what guests it has, and connect to it first if need be; NodeFault as `fetch`."""
@@ -151,13 +160,14 @@ class Node:
         """Ask libvirt something that changes nothing, within the node's deadline; NodeFault says why not.
 
         With `timeout_s` it has that long: for what takes many calls. With `trusting` it is not asked first whether
-        the connection that is there still leads to the node: an answer is there sooner, and a fault known later.
+        the connection that is there still leads to the node, nor is its turn waited for long: an answer is there
+        sooner, and a fault known later.
 
         Where the connection dies meanwhile it is asked once more: what the node is now, a new connection tells.
         """
         again_until = time.monotonic() + max(self.config.answer_timeout, timeout_s)
         deadline = max(self._deadline(), time.monotonic() + timeout_s)
-        with self._turn(deadline), self._noted():
+        with self._turn(time.monotonic() + _TURN_S if trusting else deadline), self._noted():
             try:
                 return self._ask(question, deadline, trusting=trusting)
             except LinkLost:
@@ -247,6 +257,8 @@ class Node:
         with self._limited(deadline):
             if self._hypervisor is None:
                 self._hypervisor = self._opened(deadline)
+            if self._is_live and not self._hypervisor.is_subscribed:
+                self._hypervisor.subscribe(self._happened, self._lost)
             answer = question(self._hypervisor)
         self._answered_at = time.monotonic()
         return answer
@@ -265,14 +277,19 @@ class Node:
         # libvirt-python takes 30 ms to import: meanwhile the other nodes' connections are under way.
         from mclu_shell.cloud.hypervisor import Hypervisor
 
-        opened = Hypervisor(self.name, uri)
-        if self._is_live:
-            opened.subscribe(self._happened, self.attention.set)
-        return opened
+        return Hypervisor(self.name, uri)
 
     def _happened(self, event: GuestEvent) -> None:
         self.memory.happened(event)
+        self._tell(event)
+
+    def _lost(self) -> None:
+        self._tell(None)
+
+    def _tell(self, event: GuestEvent | None) -> None:
         self.attention.set()
+        for listener in tuple(self._listeners):
+            listener(event)
 
     @contextmanager
     def _limited(self, deadline: float) -> Iterator[None]:

@@ -2,13 +2,23 @@
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from mclu_shell.cloud.guest import Guest
 from mclu_shell.cloud.node import Node
 from mclu_shell.cloud.parallel import Outcome, each
-from mclu_shell.errors import Busy, LibvirtDown, LinkLost, NodeFault, NodeOff, Refused, SSHSilent, Unreachable
+from mclu_shell.errors import (
+    Busy,
+    LibvirtDown,
+    LinkLost,
+    NeedsAnswer,
+    NodeFault,
+    NodeOff,
+    Refused,
+    SSHSilent,
+    Unreachable,
+)
 from mclu_shell.units import format_duration
 
 if TYPE_CHECKING:
@@ -24,15 +34,15 @@ _WAKE_AGAIN_S = 5.0
 STARTING = (NodeOff, SSHSilent, LibvirtDown, LinkLost, Unreachable, Busy)
 
 
-def wait_until_on(node: Node, timeout_s: float, stop: threading.Event) -> None:
-    """Wait until libvirt answers, waking the node again now and then; NodeFault tells why it did not."""
+def wait_until_on(node: Node, timeout_s: float, stop: threading.Event, *, wakes: bool = True) -> None:
+    """Wait until libvirt answers, with `wakes` waking the node again now and then; NodeFault tells why it did not."""
     deadline = time.monotonic() + timeout_s
     wake_again = time.monotonic() + _WAKE_AGAIN_S
     while (fault := _not_on(node)) is not None:
         if time.monotonic() >= deadline:
             told = f"not up after {format_duration(timeout_s)}: {fault.fact}"
             raise NodeFault(told, place=node.name, remedy="" if isinstance(fault, NodeOff) else fault.remedy)
-        if time.monotonic() >= wake_again:
+        if wakes and time.monotonic() >= wake_again:
             # A magic packet is sent once and confirmed by nobody: it can be lost.
             node.wake()
             wake_again = time.monotonic() + _WAKE_AGAIN_S
@@ -43,10 +53,49 @@ def wait_until_on(node: Node, timeout_s: float, stop: threading.Event) -> None:
 def _not_on(node: Node) -> NodeFault | None:
     """None once libvirt answers, else what a node that is starting shows; other faults are raised."""
     try:
-        node.fetch(lambda _hypervisor: None)
+        # That a node has just answered is not enough: it may be going down.
+        node.fetch(lambda hypervisor: hypervisor.ping())
     except STARTING as fault:
         return fault
     return None
+
+
+def wait_until_off(node: Node, timeout_s: float, stop: threading.Event) -> None:
+    """Wait until nothing answers at a node's address; NodeFault if something still does."""
+    deadline = time.monotonic() + timeout_s
+    while not isinstance(fault := _not_on(node), NodeOff):
+        if time.monotonic() >= deadline:
+            how = f": {fault.fact}" if fault else ""
+            raise NodeFault(f"not off after {format_duration(timeout_s)}{how}", place=node.name)
+        if stop.wait(_POLL_S):
+            return
+
+
+def wait_for_nodes(
+    cloud: "Cloud",
+    nodes: Sequence[Node],
+    wait: Callable[[Node, threading.Event], None],
+    notify: Callable[[Sequence[str]], None],
+) -> Iterator[Outcome[Node, None]]:
+    """Wait for all nodes at once; an outcome for each as it comes. `notify` is told which are still waited for.
+
+    Whoever is there is asked what only a person can answer, when nothing is waited for any more.
+    """
+    waiting = [node.name for node in nodes]
+    stop = threading.Event()
+    unanswered = []
+    try:
+        notify(waiting)
+        for outcome in each(nodes, lambda node: wait(node, stop)):
+            waiting.remove(outcome.item.name)
+            notify(waiting)
+            if isinstance(outcome.error, NeedsAnswer):
+                unanswered.append(outcome.item)
+            else:
+                yield outcome
+        yield from cloud.ask(lambda node: wait(node, stop), unanswered)
+    finally:
+        stop.set()
 
 
 def look_before_off(cloud: "Cloud", nodes: Sequence[Node]) -> list[Outcome[Node, None]]:

@@ -29,6 +29,9 @@ class Process(Protocol):
     def end_input(self) -> None:
         """Close its standard input; a command that watches it takes this as the order to give up."""
 
+    def chunks(self) -> Iterator[bytes]:
+        """Its output as it comes, until it closes it."""
+
     def lines(self) -> Iterator[str]:
         """Its output, line by line, until it closes it."""
 
@@ -80,11 +83,15 @@ class LocalProcess:
         with suppress(BrokenPipeError):
             self._child.stdin.close()
 
-    def lines(self) -> Iterator[str]:
-        """Its output, line by line."""
+    def chunks(self) -> Iterator[bytes]:
+        """Its output as it comes."""
         stream = self._child.stdout
         assert stream is not None
-        return split_lines(iter(lambda: stream.read1(65536), b""))  # type: ignore[attr-defined]
+        return iter(lambda: stream.read1(65536), b"")  # type: ignore[attr-defined]
+
+    def lines(self) -> Iterator[str]:
+        """Its output, line by line."""
+        return split_lines(self.chunks())
 
     def wait(self, timeout_s: float) -> int:
         """Its exit status; -1 if there is none in time."""

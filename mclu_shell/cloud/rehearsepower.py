@@ -46,6 +46,17 @@ def _wait(rehearsal: Rehearsal, nodes: Sequence[Node], faults: _Faults, timeout_
             yield Planned("wait for", node.name, how=how)
 
 
+def rehearse_wait(rehearsal: Rehearsal, nodes: Sequence[Node], timeout_s: float, *, on: bool) -> Iterator[Told]:
+    """Tell which nodes would be waited for until they are on, or off."""
+    faults = {outcome.item.name: outcome.error for outcome in rehearsal.reach(nodes)}
+    if on:
+        yield from _wait(rehearsal, nodes, faults, timeout_s)
+        return
+    for node in nodes:
+        if not isinstance(faults[node.name], NodeOff):
+            yield Planned("wait for", node.name, how=f"at most {format_duration(timeout_s)}, until it is off")
+
+
 def rehearse_off(rehearsal: Rehearsal, nodes: Sequence[Node]) -> Iterator[Told]:
     """Tell which nodes would be switched off; if something speaks against one of them, what that is."""
     looked = dict(zip(nodes, _objections(rehearsal, nodes), strict=True))

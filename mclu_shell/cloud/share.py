@@ -54,12 +54,9 @@ class Share:
 
     def _answer(self, question: bytes) -> bytes:
         # Nothing that comes in here may end more than this answer.
-        with contextlib.suppress(MCluError, ValueError, KeyError, TypeError):
+        with contextlib.suppress(MCluError, ValueError, KeyError, TypeError, RecursionError):
             asked = json.loads(question)
-            node = self._nodes[asked["node"]]
-            # Whoever asks has a way of its own, and need not wait for what goes on here.
-            if not node.is_busy:
-                return json.dumps(_ask(node, asked)).encode()
+            return json.dumps(_ask(self._nodes[asked["node"]], asked)).encode()
         return b""
 
     def close(self) -> None:
@@ -72,7 +69,7 @@ class Share:
 def _ask(node: Node, asked: dict[str, Any]) -> Any:
     """Have a node asked what a question says: `report`, or else `guests`, with the arguments of `Node.fetch_guests`.
 
-    Whoever asks does not wait long for a node that is gone, but has a way of its own.
+    Whoever asks does not wait long for a node that is gone, or that is busy, but has a way of its own.
     """
     if asked["question"] == "report":
         return report_as_json(node.fetch_report(trusting=True))

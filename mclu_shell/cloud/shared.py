@@ -29,7 +29,8 @@ def find_shared(config: Config, directories: Iterable[Path]) -> dict[str, Shared
     """What open shells have for the same configuration, by node; empty if there are none."""
     found: dict[str, Shared] = {}
     for directory in directories:
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        # Another version may have told something else.
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
             told = json.loads((directory / TOLD).read_text(encoding="utf-8"))
             if told["nodes"] == repr(config.nodes) and _is_alive(directory / ASK):
                 there = {name: Shared(Path(path), directory / ASK) for name, path in told["sockets"].items()}

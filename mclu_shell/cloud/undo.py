@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from mclu_shell.cloud.domainxml import GuestSpec
 from mclu_shell.cloud.guests import to_type
 from mclu_shell.cloud.node import Node
+from mclu_shell.cloud.seriallog import remove_logs
 from mclu_shell.errors import MCluError, NodeFault, NotFound
 from mclu_shell.signals import ENDING, handled
 
@@ -35,6 +36,9 @@ def _undo(node: Node, guest: GuestSpec) -> bool:
             with suppress(NotFound):
                 node.change_guest(guest.name, "stop", guest.uuid)
         is_removed = node.run(["rm", "-f", "--", *guest.files]).status == 0
+        if guest.serial_log:
+            # libvirt may have begun it. If it cannot be removed, it is the next guest's of this name.
+            remove_logs(node, [guest.serial_log])
         if state is not None:
             with suppress(NotFound):
                 node.change_guest(guest.name, "undefine", guest.uuid)

@@ -9,16 +9,15 @@ ends when libvirt answers on every node, and sends the packet again now and then
 
 import argparse
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 from mclu_shell import kinds
 from mclu_shell.cloud.node import Node
-from mclu_shell.cloud.parallel import Outcome, each
-from mclu_shell.cloud.power import wait_until_on
+from mclu_shell.cloud.power import wait_for_nodes, wait_until_on
 from mclu_shell.cloud.rehearsepower import rehearse_on
 from mclu_shell.command import Context, Group, Parser
-from mclu_shell.errors import NeedsAnswer, NodeFault
+from mclu_shell.errors import NodeFault
 from mclu_shell.records.power import Power, Waking
 from mclu_shell.results import Entry, Result, Text, would
 from mclu_shell.units import format_duration
@@ -64,28 +63,13 @@ def rehearse(context: Context, args: argparse.Namespace) -> Iterator[Result]:
 
 
 def _wait(context: Context, nodes: list[Node], timeout_s: float) -> Iterator[Result]:
-    waiting = [node.name for node in nodes]
-    stop = threading.Event()
-    try:
-        context.notify(_waiting_for(waiting))
-        unanswered = []
-        for outcome in each(nodes, lambda node: wait_until_on(node, timeout_s, stop)):
-            waiting.remove(outcome.item.name)
-            context.notify(_waiting_for(waiting))
-            if isinstance(outcome.error, NeedsAnswer):
-                unanswered.append(outcome.item)
-            else:
-                yield _result(outcome)
-        # Whoever is there is asked when nothing is waited for any more.
-        yield from map(_result, context.cloud.ask(lambda node: wait_until_on(node, timeout_s, stop), unanswered))
-    finally:
-        stop.set()
+    def wait(node: Node, stop: threading.Event) -> None:
+        wait_until_on(node, timeout_s, stop)
+
+    for outcome in wait_for_nodes(context.cloud, nodes, wait, lambda names: context.notify(_waiting_for(names))):
+        name = outcome.item.name
+        yield outcome.error or Entry(name, "on", tone="good", data=partial(Power, name, "on"))
 
 
-def _result(outcome: Outcome[Node, None]) -> Result:
-    name = outcome.item.name
-    return outcome.error or Entry(name, "on", tone="good", data=partial(Power, name, "on"))
-
-
-def _waiting_for(names: list[str]) -> str:
+def _waiting_for(names: Sequence[str]) -> str:
     return f"waiting for {', '.join(names)} to come up" if names else ""

@@ -1,7 +1,7 @@
 """Shut guests down: ask each to, and wait until it has.
 
-A guest that does not listen (no ACPI, no agent, a question on its screen, paused) still runs after --timeout; with
---force it is then stopped, like pulling its plug.
+A guest that does not listen (no ACPI, no agent, a question on its screen, paused, hanging) still runs after --timeout;
+with --force it is then stopped, like pulling its plug.
 
   shutdown web
   shutdown 'ham1:*' --timeout 5m --force

@@ -29,3 +29,16 @@ class Booted(Record):
     guest: Annotated[str, "its name there"]
     template: Annotated[str, "what it was made from"]
     notes: Annotated[tuple[str, ...], "what its build has to tell its user, such as a password"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reached(Record):
+    """A guest that was waited for is as it should be."""
+
+    KIND: ClassVar = "reached"
+
+    node: Annotated[str, "where the guest is"]
+    guest: Annotated[str, "its name there"]
+    goal: Annotated[str, "what was waited for: `running`, `off`, `ip`, `ssh` or `console`"]
+    addresses: Annotated[tuple[str, ...], "its IP addresses, or that at which sshd answers; empty unless waited for"]
+    said: Annotated[str | None, "the line on its console, or what sshd says first; null unless waited for"]

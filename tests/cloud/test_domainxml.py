@@ -11,7 +11,7 @@ from mclu_shell.cloud.domainxml import (
     parse_capabilities,
     with_metadata,
 )
-from mclu_shell.cloud.guestfiles import disk_files, own_files
+from mclu_shell.cloud.guestfiles import disk_files, own_files, own_logs
 from mclu_shell.errors import TemplateError
 
 NODE = Capabilities(
@@ -62,6 +62,17 @@ def test_it_is_reached_by_serial_console_agent_and_a_screen_for_its_node_alone()
     assert channel is not None
     assert channel.get("name") == "org.qemu.guest_agent.0"
     assert [graphics.get("listen") for graphics in domain.findall("./devices/graphics")] == ["127.0.0.1"]
+
+
+def test_its_serial_console_is_logged_and_the_log_is_its_own() -> None:
+    xml = domain_xml(replace(GUEST, serial_log="/var/log/libvirt/qemu/web.serial"), NODE)
+    log = ET.fromstring(xml).find("./devices/serial/log")
+    assert log is not None
+    # What it wrote before it was started says nothing about this start.
+    assert log.attrib == {"file": "/var/log/libvirt/qemu/web.serial", "append": "off"}
+    assert own_logs(xml) == ("/var/log/libvirt/qemu/web.serial",)
+    assert "web.serial" not in "".join(own_files(xml))
+    assert (built().find("./devices/serial/log"), own_logs(domain_xml(GUEST, NODE))) == (None, ())
 
 
 def test_with_kvm_it_gets_the_nodes_own_cpu_and_without_all_that_qemu_has() -> None:

@@ -1,4 +1,7 @@
 import contextlib
+import json
+import logging
+import re
 import socket
 import stat
 import threading
@@ -11,6 +14,7 @@ from mclu_shell.cloud.access import Access
 from mclu_shell.cloud.borrowed import BorrowedAccess, cut_connections
 from mclu_shell.cloud.borrowednode import BorrowedNode
 from mclu_shell.cloud.node import Node
+from mclu_shell.cloud.parallel import gather
 from mclu_shell.cloud.rundir import RunDirectory
 from mclu_shell.cloud.share import Share
 from mclu_shell.cloud.shared import Shared, ask_shell, find_shared
@@ -87,6 +91,12 @@ def test_what_a_dead_shell_has_left_is_not_used(monkeypatch: pytest.MonkeyPatch,
     assert find_shared(CONFIG, [directory.path]) == {}
 
 
+@pytest.mark.parametrize("told", ["[]", '"x"', "null", '{"nodes": %s}', '{"nodes": %s, "sockets": ["0.sock"]}'])
+def test_what_another_version_tells_is_not_used(shell: RunDirectory, told: str) -> None:
+    (shell.path / "share.json").write_text(told.replace("%s", json.dumps(repr(CONFIG.nodes))))
+    assert find_shared(CONFIG, [shell.path]) == {}
+
+
 # What a shell asks for others
 
 
@@ -131,7 +141,8 @@ def test_a_shell_asks_its_nodes_for_others(asking: Path, node: Node) -> None:
 @pytest.mark.parametrize(
     "question",
     [b"", b"\n", b"{\n", b"[]\n", b"\xff\n", b'{"node": "ham9", "question": "report"}\n', b"x" * 9000 + b"\n",
-     b'{"node": [], "question": "report"}\n', b'{"node": "ham0"}\n', b'{"node": "ham0", "question": "guests"}\n'],
+     b"[" * 4000 + b"\n", b'{"node": [], "question": "report"}\n', b'{"node": "ham0"}\n',
+     b'{"node": "ham0", "question": "guests"}\n'],
 )  # fmt: skip
 def test_what_is_no_question_has_no_answer_and_harms_none(asking: Path, node: Node, question: bytes) -> None:
     with socket.socket(socket.AF_UNIX) as connection:
@@ -143,6 +154,22 @@ def test_what_is_no_question_has_no_answer_and_harms_none(asking: Path, node: No
             connection.shutdown(socket.SHUT_WR)
             assert connection.recv(100) == b""
     assert borrowed(node, asking).fetch_report()
+
+
+def test_each_question_to_a_shell_is_told_with_its_time(
+    asking: Path, node: Node, caplog: pytest.LogCaptureFixture
+) -> None:
+    one_shot = borrowed(node, asking)
+    with caplog.at_level(logging.DEBUG):
+        one_shot.fetch_guests()
+    assert re.fullmatch(rf"{node.name}: shell guests: \d+\.\d ms", caplog.messages[-1])
+
+
+def test_questions_at_once_are_all_answered(asking: Path, node: Node) -> None:
+    """Whoever gets no answer has to import libvirt, which takes longer than all of these."""
+    one_shot = borrowed(node, asking)
+    outcomes = gather(range(40), lambda _: one_shot.fetch_report())
+    assert [outcome.error for outcome in outcomes] == [None] * 40
 
 
 def test_a_node_that_the_shell_is_busy_with_is_not_waited_for(asking: Path, node: Node) -> None:

@@ -73,6 +73,7 @@ def test_what_was_asked_for_and_what_the_node_can(lab: RealLab) -> None:
     assert [(child.tag.partition("}")[2], child.text) for child in note if "created" not in child.tag] == [
         ("template", "tiny"),
         *(("file", file) for file in files),
+        ("log", "/var/log/libvirt/qemu/web.serial"),
     ]
     can = ET.fromstring(virsh(lab, "ham0", "domcapabilities", "--virttype", domain.get("type", ""), "--machine", "q35"))
     assert domain.findtext("./devices/emulator") == can.findtext("path")

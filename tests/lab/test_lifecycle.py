@@ -159,6 +159,17 @@ def test_a_paused_guest_does_not_listen_either(lab: RealLab) -> None:
     assert states(lab, "ham0")["db"] == "shut off"
 
 
+@pytest.mark.slow  # libvirt itself gives up after 30 s.
+def test_nor_does_one_that_hangs(lab: RealLab) -> None:
+    virsh(lab, "ham0", "start", "db")
+    sh(lab, "ham0", "pkill -STOP -f '[q]emu-system.*guest=db'")
+    # Whoever asks first waits for it in vain.
+    mclu(lab, "status", "ham0")
+    told = mclu(lab, "shutdown", "db", "--timeout", "0", "--force")
+    assert (told.status, told.out, told.err) == (0, "ham0:db stopped by force\n", "")
+    assert states(lab, "ham0")["db"] == "shut off"
+
+
 def test_guests_that_stop_for_another_reason_while_they_are_waited_for(lab: RealLab) -> None:
     virsh(lab, "ham0", "start", "db")
     # This one is forgotten when it stops.

@@ -210,6 +210,18 @@ def test_libvirtd_freezes(lab: RealLab, shell: Terminal) -> None:
     assert shell.answer("status ham1").startswith("ham1 on\n")
 
 
+def test_a_guest_hangs(lab: RealLab, shell: Terminal) -> None:
+    """Whoever asks first waits for it in vain; then its node is asked, as ever, and can be told to end it."""
+    run_guest(lab, "ham0", "web")
+    shell.expect_toolbar("1 guest running")
+    sh(lab, "ham0", "pkill -STOP -f '[q]emu-system.*guest=web'")
+    shell.answer("status ham0")
+    until(lambda: shell.answer("status ham0").splitlines()[2:3] == ["  used:  1guests 1vcpus 64.0M"])
+    shell.expect_toolbar("2 on  2 off  1 guest running")
+    assert mclu(lab, "list", "--active").lines == ["ham0:web  running  64.0M  1vcpus"]
+    virsh(lab, "ham0", "destroy", "web")
+
+
 def test_the_directory_for_sockets_goes_away(lab: RealLab, shell: Terminal) -> None:
     """Some systems remove it when the user logs out. No login is left over, and the other nodes answer."""
     directory = newest(left_behind(lab))

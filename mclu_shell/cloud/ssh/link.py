@@ -45,9 +45,10 @@ class RemoteProcess:
 
     def lines(self) -> Iterator[str]:
         """Its output, line by line."""
-        return split_lines(self._chunks())
+        return split_lines(self.chunks())
 
-    def _chunks(self) -> Iterator[bytes]:
+    def chunks(self) -> Iterator[bytes]:
+        """Its output as it comes."""
         while True:
             try:
                 data = self._channel.recv(65536)

@@ -1,0 +1,42 @@
+"""How long something is waited for, and what wakes those who wait: what they wait for, the end of it, or nobody."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Patience:
+    """A limit that several threads share, and the way to end all their waiting at once."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self.timeout_s = timeout_s
+        self._deadline = time.monotonic() + timeout_s
+        self._bells: set[threading.Event] = set()
+        self._is_ended = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the limit is reached, or nobody waits any more."""
+        return self._is_ended or time.monotonic() >= self._deadline
+
+    def end(self) -> None:
+        """Have nobody wait any more."""
+        self._is_ended = True
+        for bell in tuple(self._bells):
+            bell.set()
+
+    @contextmanager
+    def bell(self) -> Iterator[threading.Event]:
+        """What one thread waits for in the block, for no longer than `doze` has it."""
+        bell = threading.Event()
+        self._bells.add(bell)
+        try:
+            yield bell
+        finally:
+            self._bells.discard(bell)
+
+    def doze(self, bell: threading.Event, longest_s: float) -> None:
+        """Wait until the bell rings, or it is time to look."""
+        if not self.is_over:
+            bell.wait(min(longest_s, max(0.0, self._deadline - time.monotonic())))

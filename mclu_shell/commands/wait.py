@@ -1,0 +1,124 @@
+"""Wait until nodes or guests are as they should be, so that a script can go on from there.
+
+NAME… is followed by what is waited for. Nodes: 'on', which can be left out (libvirt answers there), or 'off'. Guests:
+'running', 'off', 'ip' (it has an address), 'ssh' (an sshd answers there, seen from its node), 'console' and a
+regular expression, for a line on its serial console since it was started, or since mclu has told it to reboot.
+Wildcards mean what is there now, and all of it has to get there. What cannot come any more ends the waiting at once:
+a guest that has gone, or that stops before it has written that; a node that goes off with its guests.
+
+  wait node 'ham*' --timeout 10m
+  wait guest web db running
+  wait guest web console 'login:'
+"""
+
+import argparse
+import threading
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING
+
+from mclu_shell import kinds
+from mclu_shell.cloud.guests import find_guests
+from mclu_shell.cloud.node import Node
+from mclu_shell.cloud.parallel import each
+from mclu_shell.cloud.planned import Planned
+from mclu_shell.cloud.power import wait_for_nodes, wait_until_off, wait_until_on
+from mclu_shell.cloud.rehearsepower import rehearse_wait
+from mclu_shell.command import Context, Group, Parser
+from mclu_shell.kinds.goals import GOAL, Goal, ReadGoal
+from mclu_shell.records.done import Reached
+from mclu_shell.records.power import Power
+from mclu_shell.results import Entry, Result, would
+from mclu_shell.units import format_duration
+
+if TYPE_CHECKING:
+    from mclu_shell.cloud.guest import Guest
+    from mclu_shell.cloud.waiting import Seen
+    from mclu_shell.errors import MCluError
+
+GROUP = Group.NODES
+LINES = ("power", "reached")
+_TIMEOUT_S = 300
+
+
+def add_arguments(parser: Parser) -> None:
+    """Nodes or guests, which, what they are to come to, and how long to be patient."""
+    parser.add_argument("what", metavar="node|guest", type=kinds.word_kind("node", "guest"), help="what to wait for")
+    parser.add_argument(
+        "goal",
+        nargs="+",
+        metavar="NAME",
+        type=GOAL,
+        action=ReadGoal,
+        help="nodes [on|off], or [HOST:]GUEST… running|off|ip|ssh|console REGEX",
+    )
+    parser.add_argument(
+        "--timeout",
+        metavar="TIME",
+        type=kinds.duration_kind(60, _TIMEOUT_S, 600),
+        default=_TIMEOUT_S,
+        help=f"how long to wait, such as 90, 5m or 1h (default: {format_duration(_TIMEOUT_S)})",
+    )
+
+
+def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
+    """A line for each node or guest, as it gets there."""
+    if args.what == "node":
+        return _wait_for_nodes(context, args.goal, args.timeout)
+    return _wait_for_guests(context, args.goal, args.timeout)
+
+
+def rehearse(context: Context, args: argparse.Namespace) -> Iterator[Result]:
+    """A line for each node or guest that would be waited for."""
+    rehearsal, goal = context.rehearsal, args.goal
+    if args.what == "node":
+        on = goal.state == "on"
+        yield from map(would, rehearse_wait(rehearsal, rehearsal.match(goal.names), args.timeout, on=on))
+        return
+    rehearsal.lets_time_pass()
+    faults: list[MCluError] = []
+    for node, guest in find_guests(rehearsal, goal.names, faults=faults):
+        yield would(Planned("wait for", node.name, guest.name, f"{goal}, at most {format_duration(args.timeout)}"))
+    yield from faults
+
+
+def _wait_for_nodes(context: Context, goal: Goal, timeout_s: float) -> Iterator[Result]:
+    def wait(node: Node, stop: threading.Event) -> None:
+        if goal.state == "off":
+            wait_until_off(node, timeout_s, stop)
+        else:
+            wait_until_on(node, timeout_s, stop, wakes=False)
+
+    nodes = context.cloud.match(goal.names)
+    for outcome in wait_for_nodes(context.cloud, nodes, wait, lambda names: context.notify(goal.progress(names))):
+        name = outcome.item.name
+        yield outcome.error or Entry(name, goal.state, tone=_tone(goal), data=partial(Power, name, goal.state))
+
+
+def _wait_for_guests(context: Context, goal: Goal, timeout_s: float) -> Iterator[Result]:
+    # What it needs takes some milliseconds to import, and nodes are waited for without it.
+    from mclu_shell.cloud.patience import Patience
+    from mclu_shell.cloud.waiting import Wanted, find_awaited, wait_for_guest
+
+    faults: list[MCluError] = []
+    patience = Patience(timeout_s)
+    waiting = find_awaited(context.cloud, goal.names, faults)
+    wanted = Wanted(goal.state, goal.pattern)
+    try:
+        context.notify(goal.progress([one.name for one in waiting]))
+        for outcome in each(list(waiting), lambda one: wait_for_guest(context.cloud, one, wanted, patience)):
+            waiting.remove(outcome.item)
+            yield outcome.error or _reached(goal, *outcome.unwrap())
+            context.notify(goal.progress([one.name for one in waiting]))
+    finally:
+        patience.end()
+    yield from faults
+
+
+def _reached(goal: Goal, guest: "Guest", seen: "Seen") -> Entry:
+    data = partial(Reached, guest.node, guest.name, goal.state, seen.addresses, seen.said)
+    return Entry(f"{guest.node}:{guest.name}", seen.words, tone=_tone(goal), data=data)
+
+
+def _tone(goal: Goal) -> str:
+    return "quiet" if goal.state == "off" else "good"

@@ -1,0 +1,95 @@
+"""What `wait` is told to wait for: names, and at the end of the line what all that they mean is to come to."""
+
+import argparse
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mclu_shell.kinds import GUEST, NODE, Candidate, Kind, Spot
+
+_NODE_STATES = ("on", "off")
+_GUEST_STATES = ("running", "off", "ip", "ssh")
+_CONSOLE = "console"
+# More names than these make no progress easier to read.
+_SHOWN = 5
+_WORDS = {
+    "on": "to be on",
+    "off": "to be off",
+    "running": "to run",
+    "ip": "to have an address",
+    "ssh": "to have an sshd that answers",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """The names as typed, and the state; where that is `console`, with what is to be written there."""
+
+    names: tuple[str, ...]
+    state: str
+    pattern: re.Pattern[str] | None = None
+
+    def __str__(self) -> str:
+        return f"to write '{self.pattern.pattern}' on the console" if self.pattern else _WORDS[self.state]
+
+    def progress(self, names: Sequence[str]) -> str:
+        """What is said while those named are not there yet; nothing when all are."""
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        return f"waiting for {', '.join(names[:_SHOWN])}{more} {self}" if names else ""
+
+
+class ReadGoal(argparse.Action):
+    """Makes a goal of all the words; what kind of names they are, another argument, `what`, has said before."""
+
+    def __call__(self, parser: argparse.ArgumentParser, args: argparse.Namespace, words: Any, *_more: Any) -> None:
+        """Put the goal among the arguments; what is wrong with the words is an error of the parser's."""
+        try:
+            goal = _of_nodes(words) if args.what == "node" else _of_guests(words)
+        except (ValueError, argparse.ArgumentTypeError) as error:
+            parser.error(str(error))
+        setattr(args, self.dest, goal)
+
+
+def _of_nodes(words: Sequence[str]) -> Goal:
+    # A node may be called as a state is.
+    *names, last = words
+    if names and last in _NODE_STATES:
+        return Goal(tuple(map(NODE, names)), last)
+    return Goal(tuple(map(NODE, words)), "on")
+
+
+def _of_guests(words: Sequence[str]) -> Goal:
+    *names, last = words
+    if len(names) > 1 and names[-1] == _CONSOLE:
+        return Goal(tuple(map(GUEST, names[:-1])), _CONSOLE, _regex(last))
+    if names and last == _CONSOLE:
+        raise ValueError("after 'console' comes a regular expression")
+    if not names or last not in _GUEST_STATES:
+        raise ValueError("the last word has to be running, off, ip, ssh, or console and REGEX")
+    return Goal(tuple(map(GUEST, names)), last)
+
+
+def _regex(text: str) -> re.Pattern[str]:
+    try:
+        pattern = re.compile(text)
+    except re.error as error:
+        where = "" if error.pos is None else f" at character {error.pos + 1}"
+        raise ValueError(f"bad regular expression '{text}': {error.msg}{where}") from None
+    if pattern.search(""):
+        raise ValueError(f"the regular expression '{text}' is found also where nothing is written")
+    return pattern
+
+
+def _candidates(spot: Spot) -> Iterable[Candidate]:
+    """Names, and after the first of them what they may come to; nothing after that."""
+    is_node = spot.options.get("what") == "node"
+    states = _NODE_STATES if is_node else (*_GUEST_STATES, _CONSOLE)
+    if any(word in states for word in spot.given[1:]):
+        return
+    yield from (NODE if is_node else GUEST).candidates(spot)
+    if spot.given:
+        yield from map(Candidate, states)
+
+
+GOAL = Kind(str, _candidates)

@@ -1,0 +1,166 @@
+"""wait on the simulated nodes; on real ones, see tests/lab."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from mclu_shell.cloud import waiting
+from mclu_shell.cloud.patience import Patience
+from tests.conftest import Answer, InProcess
+
+LIMIT_S = 10.0
+
+
+@pytest.mark.parametrize(
+    ("line", "out"),
+    [
+        ("wait node ham0", "ham0 on\n"),
+        ("wait node ham0 on", "ham0 on\n"),
+        ("wait node 'ham[12]' off", "ham1 off\nham2 off\n"),
+        ("wait guest web running", "ham0:web running\n"),
+        ("wait guest web ham0:web running", "ham0:web running\n"),
+        ("wait guest 'ham*:*' running", "ham0:db running\nham0:web running\n"),
+    ],
+)
+def test_what_is_so_already_is_not_waited_for(demo: InProcess, line: str, out: str) -> None:
+    answer = demo(line)
+    assert ("".join(sorted(answer.out.splitlines(keepends=True))), answer.err, answer.status) == (out, "", 0)
+
+
+@pytest.mark.parametrize(
+    ("line", "err"),
+    [
+        ("wait node ham1", "ham1: not up after 0.1 s: is off"),
+        ("wait node ham0 off", "ham0: not off after 0.1 s"),
+        ("wait guest web off", "ham0: web is still running after 0.1 s"),
+        ("wait guest web ip", "ham0: web has no address that is known after 0.1 s; libvirt knows it"),
+        ("wait guest ham1:web running", "ham1: is off, and ham1:web was waited for 0.1 s; 'on ham1' wakes it"),
+    ],
+)
+def test_at_the_limit_it_says_what_is_missing(demo: InProcess, line: str, err: str) -> None:
+    answer = demo(f"{line} --timeout 0.1")
+    assert (answer.status, answer.out) == (1, "")
+    assert answer.err.startswith(f"mclu: {err}")
+    assert len(answer.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "err"),
+    [
+        ("wait guest nope running", "no such guest 'nope' (ham1, ham2, ham3 are off)"),
+        ("wait guest 'nope*' running", "no guest matches 'nope*' (ham1, ham2, ham3 are off)"),
+        ("wait guest ham9:web running", "no such node 'ham9'"),
+        ("wait node ham9", "no such node 'ham9'"),
+        ("wait guest web console x", "ham0: is simulated: its guests have no consoles"),
+    ],
+)
+def test_what_cannot_come_is_not_waited_for(demo: InProcess, line: str, err: str) -> None:
+    answer = demo(line)
+    assert (answer.status, answer.out) == (1, "")
+    assert answer.err.startswith(f"mclu: {err}")
+
+
+@pytest.mark.parametrize(
+    ("words", "err"),
+    [
+        ("guest web", "the last word has to be running, off, ip, ssh, or console and REGEX"),
+        ("guest running", "the last word has to be"),
+        ("guest web up", "the last word has to be"),
+        ("guest web console", "after 'console' comes a regular expression"),
+        ("guest web console '('", "bad regular expression '(': missing ), unterminated subpattern at character 1"),
+        ("guest web console 'x*'", "the regular expression 'x*' is found also where nothing is written"),
+        ("guest a/b running", "bad guest name 'a/b'"),
+        ("guest web running --timeout soon", "bad time 'soon'"),
+        ("node", "the following arguments are required"),
+        ("node 'a b'", "bad node name 'a b'"),
+        ("thing web", "'thing' is not one of node, guest"),
+    ],
+)
+def test_a_bad_line_is_found_before_anything_is_done(demo: InProcess, words: str, err: str) -> None:
+    answer = demo.script(f"on ham1\nwait {words}")
+    assert (answer.status, answer.out) == (2, "")
+    assert answer.err.startswith("mclu: x.mclu:2: wait: ")
+    assert err in answer.err
+    assert len(answer.err.splitlines()) == 1
+
+
+def test_a_guest_may_be_called_as_a_state_is(demo: InProcess) -> None:
+    for line in ("wait guest console running", "wait guest running off", "wait guest off console x"):
+        assert "no such guest" in demo(line).err
+    assert "no such node 'off'" in demo("wait node off").err
+
+
+@pytest.fixture
+def dozing(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Set when somebody waits; nobody looks again for longer than a test takes."""
+    event, doze = threading.Event(), Patience.doze
+
+    def dozes(patience: Patience, bell: threading.Event, longest_s: float) -> None:
+        event.set()
+        doze(patience, bell, longest_s)
+
+    monkeypatch.setattr(Patience, "doze", dozes)
+    for name in ("_LOOK_S", "_FIRST_LOOK_S"):
+        monkeypatch.setattr(waiting, name, 60.0)
+    return event
+
+
+def meanwhile(demo: InProcess, line: str, dozing: threading.Event, then: Callable[[], None]) -> Answer:
+    """What comes of a line, if something happens when it has begun to wait."""
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(demo, line)
+        assert dozing.wait(LIMIT_S)
+        dozing.clear()
+        then()
+        return answer.result(LIMIT_S)
+
+
+def change(demo: InProcess, *verbs: str) -> None:
+    node = demo.cloud.nodes[0]
+    (guest,) = [guest for guest in node.fetch_guests() if guest.name == "web"]
+    for verb in verbs:
+        node.change_guest("web", verb, guest.uuid)
+
+
+def test_an_event_ends_the_waiting(demo: InProcess, dozing: threading.Event) -> None:
+    answer = meanwhile(demo, "wait guest web off", dozing, lambda: change(demo, "stop"))
+    assert (answer.status, answer.out, answer.err) == (0, "ham0:web shut off\n", "")
+    answer = meanwhile(demo, "wait guest web running", dozing, lambda: change(demo, "start"))
+    assert (answer.status, answer.out, answer.err) == (0, "ham0:web running\n", "")
+
+
+def test_a_guest_that_has_gone_is_not_waited_for(demo: InProcess, dozing: threading.Event) -> None:
+    change(demo, "stop")
+    answer = meanwhile(demo, "wait guest web running", dozing, lambda: change(demo, "undefine"))
+    assert (answer.status, answer.out, answer.err) == (1, "", "mclu: ham0: web has gone\n")
+
+
+def test_a_guest_that_stops_is_not_waited_for(demo: InProcess, dozing: threading.Event) -> None:
+    answer = meanwhile(demo, "wait guest web ip", dozing, lambda: change(demo, "stop"))
+    assert (answer.status, answer.err) == (1, "mclu: ham0: web is shut off, and had no address that is known\n")
+
+
+def test_a_guest_of_a_node_that_was_just_woken_is_waited_for(demo: InProcess) -> None:
+    demo.cloud.nodes[1].asked.wake()
+    answer = demo("wait guest nope running --timeout 0.1")
+    assert answer.err.startswith("mclu: no such guest 'nope' (ham1, ham2, ham3 are off), and nope was waited for 0.1 s")
+
+
+_WITH_CARD = """
+<domain type='test'><name>net</name><memory unit='MiB'>64</memory><os><type>hvm</type></os>
+  <devices><interface type='bridge'><source bridge='br0'/></interface></devices>
+</domain>
+"""
+
+
+def test_an_address_and_an_sshd_there(demo: InProcess) -> None:
+    node = demo.cloud.nodes[0]
+    node.change(lambda hypervisor: hypervisor.define(_WITH_CARD))
+    assert demo("start net").status == 0
+    answer = demo("wait guest net ip")
+    assert (answer.status, answer.out.startswith("ham0:net 192.168."), answer.err) == (0, True, "")
+    answer = demo("wait guest net ssh --timeout 0.1")
+    assert answer.status == 1
+    assert answer.err.startswith("mclu: ham0: net has no sshd that answers at 192.168.")
