@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 # Longer lines are hard to read, however wide a terminal is.
 _WIDEST = 118
+# Options of mclu itself (cli.py), which one may look for behind a command, too.
+_OF_MCLU = (
+    *("-f", "--config-file", "-c", "-n", "--dry-run", "--check", "-k", "--keep-going", "-v", "--verbose"),
+    *("--demo", "-o", "--output", "--color", "-V", "--version"),
+)
 
 
 class Group(StrEnum):
@@ -205,6 +210,8 @@ class Parser(argparse.ArgumentParser):
     def _remedy(self, message: str) -> str:
         unknown, _, option = message.partition("unrecognized arguments: ")
         known = [name for action in self.arguments for name in action.option_strings]
+        if not unknown and (name := option.partition(" ")[0].partition("=")[0]) in _OF_MCLU:
+            return f"it stands before the command: 'mclu {name} …'"
         return (near(option.split()[0], known) if option and not unknown else "") or f"see 'help {self.prog}'"
 
     def parse(self, words: list[str]) -> argparse.Namespace:

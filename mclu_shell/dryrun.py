@@ -42,7 +42,7 @@ def outwards(line: Line) -> Iterator[Result]:
         yield would(Planned("run in your shell", how=line.shell))
     if line.output:
         need_writable(line.output)
-        yield would(Planned(f"{'append' if line.append else 'write'} this to {line.output}"))
+        yield would(Planned("append this to" if line.append else "write this to", path=line.output))
     if line.pipe:
         yield would(Planned("hand this to your shell", how=line.pipe))
 

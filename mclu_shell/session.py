@@ -158,8 +158,8 @@ class Session:
         finally:
             self._scripts.pop()
         if status == INTERRUPTED and len(lines) > 1:
-            rest = len(lines) - len(begun)
-            told = f"interrupted; commands run before: {len(begun) - 1}, not begun: {rest}"
+            rest, done = len(lines) - len(begun), "told" if self.is_dry else "run"
+            told = f"interrupted; commands {done} before: {len(begun) - 1}, not begun: {rest}"
             self.renderer.error(Interrupted(told, place=f"{script.name}:{begun[-1].number}"))
         return status
 

@@ -34,7 +34,7 @@ LEVELS = (
     {"mclu_shell"},
 )
 IMPORTERS = {
-    "libvirt": "cloud/hypervisor.py",
+    "libvirt": "cloud/hypervisor/*.py",
     "paramiko": "cloud/ssh/*.py",
     "wakeonlan": "cloud/wake.py",
     "cmd2": "shell/*.py",

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from mclu_shell import __version__
+from mclu_shell.commands import load_command
+from mclu_shell.errors import UsageError
 from tests.conftest import MCLU, Answer
 
 Program = Callable[..., Answer]
@@ -104,6 +106,16 @@ class TestOptions:
 
     def test_a_script_that_is_no_text_is_told(self, mclu: Program) -> None:
         assert mclu("--demo", "-", given=b"status \xff") == Answer(2, "", "mclu: stdin: not a text file\n")
+
+    def test_one_behind_the_command_is_told_where_it_belongs(self, mclu: Program) -> None:
+        told = mclu("--demo", "destroy", "web", "--dry-run").err
+        assert told.endswith("unrecognized arguments: --dry-run; it stands before the command: 'mclu --dry-run …'\n")
+        usage = mclu("--help").out.partition("options:")[2]
+        options = set(re.findall(r"^  (-\w)\b|(?<!\S)(--[a-z-]+)", usage, re.MULTILINE))
+        for option in {one or other for one, other in options} - {"-h", "--help"}:
+            refused = load_command("status").parser()
+            with pytest.raises(UsageError, match=f"; it stands before the command: 'mclu {option} …'$"):
+                refused.parse([option + ("=x" if option.startswith("--") else "")])
 
     def test_what_follows_the_command_is_the_commands(self, mclu: Program) -> None:
         assert mclu("--demo", "status", "-h").out.startswith("usage: status")

@@ -2,6 +2,8 @@
 
 import re
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,8 +12,10 @@ import pytest
 from mclu_shell.cloud.cloud import Cloud
 from mclu_shell.command import Context
 from mclu_shell.commands import command_names, load_command
+from mclu_shell.errors import SSHRefused
 from tests.conftest import Answer, InProcess
 from tests.shell.terminal import Terminal
+from tests.test_session import interrupt_when
 
 TEMPLATE = """\
 #!/bin/sh
@@ -241,6 +245,50 @@ def test_files_that_would_be_gone_are_in_nobodys_way(clouds: Callable[..., InPro
     assert everything(real.cloud) == before
 
 
+@pytest.mark.parametrize("lines", ["boot mine new; destroy new", "destroy web"])
+def test_what_a_node_that_does_not_answer_holds_back_is_held_back(clouds: Callable[..., InProcess], lines: str) -> None:
+    real, dry = clouds(), clouds(is_dry=True)
+    for cloud in (real.cloud, dry.cloud):
+        cloud.nodes[1].fetch = refuse  # type: ignore[method-assign]
+    happened, planned = told(real(lines)), told(dry(lines))
+    assert (planned[0], planned[2]) == (happened[0], happened[2])
+    assert planned[0] == 1
+
+
+def test_who_was_not_asked_for_a_name_is_told_also_where_its_node_is_not_up(dry: InProcess) -> None:
+    dry.cloud.nodes[1].fetch = refuse  # type: ignore[method-assign]
+    told = "mclu: ham1: was not asked whether it has a guest 'new', too: ssh: permission denied for root\n"
+    assert dry("on ham2 --wait; boot mine ham2:new").err == told
+
+
+def refuse(*_given: object, **_options: object) -> None:
+    """Stand in for what a machine is asked that is there and does not let us in."""
+    raise SSHRefused("ssh: permission denied for root", place="ham1")
+
+
+@pytest.mark.parametrize(
+    ("lines", "status"),
+    [
+        ("wait guest web off; start web", 0),
+        ("wait guest web off; reboot web", 1),
+        ("shutdown web; wait guest web running; reboot web", 0),
+        ("shutdown web; wait guest web ip; start web", 1),
+        ("wait guest 'ham0:*' off; off ham0", 0),
+    ],
+)
+def test_what_was_waited_for_has_happened(dry: InProcess, lines: str, status: int) -> None:
+    assert dry(lines).status == status
+
+
+def test_guests_that_would_have_been_made_are_told_in_their_order(dry: InProcess) -> None:
+    answer = dry("boot mine a; boot mine z; destroy --yes '*'")
+    assert [line.split(":")[1] for line in answer.out.splitlines()[2:]] == ["a", "db", "web", "z"]
+
+
+def test_no_node_that_comes_up_has_what_would_have_been_made(dry: InProcess) -> None:
+    assert dry("boot mine new; on ham1 --wait; destroy new").err == ""
+
+
 def test_a_node_that_would_be_off_is(dry: InProcess) -> None:
     answer = dry("shutdown '*'; off ham0; boot mine ham0:new")
     assert (answer.status, answer.err) == (1, "mclu: ham0: is off; 'on ham0' wakes it\n")
@@ -304,6 +352,17 @@ def test_a_node_that_nobody_waits_for_is_still_off(dry: InProcess) -> None:
     assert answer.out.splitlines()[-1].startswith("would boot ham1:new: mine, 64.0M, if it has room")
 
 
+def test_an_interrupted_script_does_not_say_that_anything_was_done(
+    clouds: Callable[..., InProcess], tmp_path: Path
+) -> None:
+    hanging = tmp_path / "hanging.template"
+    hanging.write_text(TEMPLATE.replace("echo hello", f"echo hello; touch {tmp_path}/began; sleep 20"))
+    hanging.chmod(0o755)
+    interrupt_when((tmp_path / "began").exists)
+    answer = clouds(is_dry=True).script("on ham1\nboot hanging new\noff ham1\n")
+    assert (answer.status, answer.err) == (130, "mclu: x.mclu:2: interrupted; commands told before: 1, not begun: 1\n")
+
+
 # What leaves mclu
 
 
@@ -338,12 +397,18 @@ def test_no_packet_is_sent(clouds: Callable[..., InProcess]) -> None:
     assert answer.err == "mclu: ham0: no mac= in mclu.conf, so it cannot be woken\n"
 
 
+def test_a_node_is_on_also_if_it_does_not_let_us_in(clouds: Callable[..., InProcess], closed_port: int) -> None:
+    way = f"broadcast=127.0.0.1 address=127.0.0.1 port={closed_port}"
+    answer = clouds(f"[nodes]\nham0 mac=74:d4:35:51:ab:86 {way}", is_dry=True)("on ham0")
+    assert answer.out == "would wake ham0: a magic packet for 74:d4:35:51:ab:86 to 127.0.0.1 port 9, though it is on\n"
+
+
 @pytest.mark.parametrize("where", ["127.0.0.1:x", "240.0.0.1"])
 def test_a_packet_that_could_not_be_sent_is_told(clouds: Callable[..., InProcess], where: str) -> None:
     config = f"[nodes]\nham0 mac=74:d4:35:51:ab:86 broadcast={where} address=127.0.0.1 port=1"
     happened, planned = clouds(config)("on ham0"), clouds(config, is_dry=True)("on ham0")
-    if happened.status:
-        assert planned == happened
+    # Whether there is a route to the last of them depends on the machine.
+    assert (planned.status, planned.err) == (happened.status, happened.err)
 
 
 def test_this_machine_is_neither_woken_nor_switched_off(clouds: Callable[..., InProcess]) -> None:
@@ -354,6 +419,18 @@ def test_this_machine_is_neither_woken_nor_switched_off(clouds: Callable[..., In
 
 
 # The doors
+
+
+def test_a_real_run_loads_nothing_of_it() -> None:
+    code = (
+        "import sys; from mclu_shell.cli import main; from mclu_shell.commands import command_names, load_command\n"
+        "for name in command_names(): load_command(name)\n"
+        "main(['--demo', '-c', 'shutdown web; destroy web; off ham0']); print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    *answers, modules = done.stdout.splitlines()
+    assert answers == ["ham0:web shut down", "ham0:web destroyed"]
+    assert [name for name in modules.split() if re.search(r"rehears|dryrun|records\.planned", name)] == []
 
 
 @pytest.mark.parametrize("option", ["-n", "--dry-run"])

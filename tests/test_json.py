@@ -157,7 +157,7 @@ class TestDryRun:
         answers = read(told.script(f"status ham1 > {tmp_path}/x\non ham1\n!rm -r x\nlist | cat\ndestroy web\n").out)
         assert [(one["kind"], one.get("verb"), one.get("node"), one.get("line")) for one in answers] == [
             ("status", None, None, None),
-            ("planned", f"write this to {tmp_path}/x", None, 1),
+            ("planned", "write this to", None, 1),
             ("planned", "wake", "ham1", 2),
             ("planned", "run in your shell", None, 3),
             ("list", None, None, None),
@@ -167,7 +167,25 @@ class TestDryRun:
             ("error", None, None, 5),
         ]
         assert {one["file"] for one in answers if one["kind"] in ("planned", "error")} == {"x.mclu"}
+        assert answers[1]["path"] == f"{tmp_path}/x"
         assert not (tmp_path / "x").exists()
+
+    def test_what_would_be_made_and_deleted_needs_no_reading_of_words(self, asked: InProcess) -> None:
+        asked("boot mine old")
+        image = Path(asked.cloud.nodes[0].config.images) / "old.qcow2"
+        image.write_bytes(bytes(5000))
+        told = InProcess(asked.cloud, renderer=JSONRenderer, is_dry=True)
+        boot, wake, destroy = read(told("boot mine new --memory 1.5G --size 20G; on ham1; destroy old").out)
+        assert {key: boot[key] for key in ("node", "path", "memory_bytes", "vcpus", "size_bytes")} == {
+            "node": "ham0",
+            "path": str(image.with_name("new.qcow2")),
+            "memory_bytes": 3 << 29,
+            "vcpus": 4,
+            "size_bytes": 20 << 30,
+        }
+        assert wake["mac"] == "74:d4:35:51:ab:87"
+        assert destroy["deleted"] == [{"path": str(image), "size_bytes": image.stat().st_blocks * 512}]
+        assert destroy["kept"] == []
 
 
 class TestErrors:

@@ -111,7 +111,7 @@ def plan_boot(
     guest = _specify(node, report, template, request, found.memory_bytes)
     capabilities = _capabilities(node, has_kvm)
     own_xml = custom_xml(template, xml_environment(template, guest))
-    unasked = (*_unasked(request.name, found.answers), *_unasked(request.name, listed))
+    unasked = (*not_asked(request.name, found.answers), *not_asked(request.name, listed))
     plan = BootPlan(node, template, request, guest, capabilities, own_xml, unasked)
     # Said before anything is made, when it is the template's fault.
     _need_devices(node, request, plan.definition(guest))
@@ -159,7 +159,8 @@ def need_free_name(name: str, guests: Mapping[Node, Sequence[Guest]]) -> None:
             raise Refused(f"there is a guest {name!r} already", place=node.name)
 
 
-def _unasked(name: str, outcomes: Sequence[Outcome[Node, Value]]) -> Iterator[NotAsked]:
+def not_asked(name: str, outcomes: Sequence[Outcome[Node, Value]]) -> Iterator[NotAsked]:
+    """Tell of each node that did not say whether it has a guest of a name."""
     for outcome in outcomes:
         if outcome.error is not None and not isinstance(outcome.error, NodeOff):
             told = f"was not asked whether it has a guest {name!r}, too: {outcome.error.fact}"

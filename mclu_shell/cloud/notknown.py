@@ -1,7 +1,11 @@
-"""What a dry run cannot know; apart from it, because every command that looks for guests tells it from a fault."""
+"""What even a dry run cannot know; whatever looks at nodes may meet it there, and nowhere else."""
 
-from mclu_shell.cloud.guest import Guest
+from typing import TYPE_CHECKING
+
 from mclu_shell.errors import NodeFault
+
+if TYPE_CHECKING:
+    from mclu_shell.cloud.guest import Guest
 
 
 class NotKnown(NodeFault):
@@ -10,6 +14,6 @@ class NotKnown(NodeFault):
     status = 0
     power = "off"
 
-    def __init__(self, node: str, guests: tuple[Guest, ...] = ()) -> None:
+    def __init__(self, node: str, guests: "tuple[Guest, ...]" = ()) -> None:
         super().__init__("what it has is not known before it is up", place=node)
         self.guests = guests

@@ -2,21 +2,33 @@
 
 from dataclasses import dataclass
 
+from mclu_shell.units import format_size
+
 
 @dataclass(frozen=True, slots=True)
 class Planned:
     """What a line would do: `verb` as one says it, to which node or guest, and how, in words.
 
-    `details` are what more would be done at once, such as files that go, a line each.
+    Programs have `path` (the file that would be written), `memory_bytes`, `vcpus`, `size_bytes` (of a new guest and its
+    disk), and `mac` (which a packet would name); everybody is told what would be deleted, with sizes in bytes, and what
+    would be kept, with the reason.
     """
 
     verb: str
     node: str = ""
     guest: str = ""
     how: str = ""
-    details: tuple[str, ...] = ()
+    path: str = ""
+    memory_bytes: int | None = None
+    vcpus: int | None = None
+    size_bytes: int | None = None
+    mac: str = ""
+    delete: tuple[tuple[str, int], ...] = ()
+    keep: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
-        what = f"{self.node}:{self.guest}" if self.guest else self.node
+        what = f"{self.node}:{self.guest}" if self.guest else self.node or self.path
         head = " ".join(filter(None, ("would", self.verb, what)))
-        return "\n  ".join((f"{head}: {self.how}" if self.how else head, *self.details))
+        delete = (f"would delete {file} ({format_size(size_bytes)})" for file, size_bytes in self.delete)
+        keep = (f"would keep {file} ({why})" for file, why in self.keep)
+        return "\n  ".join((f"{head}: {self.how}" if self.how else head, *delete, *keep))

@@ -4,7 +4,16 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mclu_shell.cloud.bootplan import BootPlan, BootRequest, NotAsked, Survey, need_free_name, plan_boot, survey
+from mclu_shell.cloud.bootplan import (
+    BootPlan,
+    BootRequest,
+    NotAsked,
+    Survey,
+    need_free_name,
+    not_asked,
+    plan_boot,
+    survey,
+)
 from mclu_shell.cloud.build import look_at_build
 from mclu_shell.cloud.guest import Guest
 from mclu_shell.cloud.namelock import look_at_name
@@ -37,7 +46,9 @@ def rehearse_boot(rehearsal: Rehearsal, template: Template, request: BootRequest
         planned = _unknown(template, request, found, unknown[0], plan)
         vcpus = request.vcpus or 1
         rehearsal.comes(_guest(unknown[0], request.name, str(uuid.uuid4()), found.memory_bytes, vcpus))
-        return RehearsedBoot(planned, unknown[0], plan.unasked if plan else ())
+        unasked = plan.unasked if plan else not_asked(request.name, found.answers)
+        # Of this one it has just been told.
+        return RehearsedBoot(planned, unknown[0], tuple(one for one in unasked if one.place != unknown[0].name))
     guest = plan.guest
     rehearsal.comes(_guest(plan.node, guest.name, guest.uuid, guest.memory_bytes, guest.vcpus))
     return RehearsedBoot(_planned(plan), plan.node, plan.unasked)
@@ -81,11 +92,20 @@ def _guest(node: Node, name: str, uuid: str, memory_bytes: int, vcpus: int) -> G
 
 
 def _planned(plan: BootPlan) -> Planned:
-    guest = plan.guest
-    size = f" ({format_size(plan.request.size_bytes)})" if plan.request.size_bytes else ""
+    guest, size_bytes = plan.guest, plan.request.size_bytes
+    size = f" ({format_size(size_bytes)})" if size_bytes else ""
     what = (plan.template.name, format_size(guest.memory_bytes), f"{guest.vcpus}vcpus", f"disk {guest.output}{size}")
     how = ", ".join((*what, *_ACCELERATED.get(plan.capabilities.virt_type, ())))
-    return Planned("boot", plan.node.name, guest.name, how)
+    return Planned(
+        "boot",
+        plan.node.name,
+        guest.name,
+        how,
+        path=guest.output,
+        memory_bytes=guest.memory_bytes,
+        vcpus=guest.vcpus,
+        size_bytes=size_bytes,
+    )
 
 
 def _unknown(
@@ -94,4 +114,12 @@ def _unknown(
     memory = format_size(found.memory_bytes)
     on = f"; if not, on {otherwise.node.name}" if otherwise else ""
     unknown = f"if it has room, and no guest {request.name!r}, which is not known before it is up{on}"
-    return Planned("boot", node.name, request.name, f"{template.name}, {memory}, {unknown}")
+    return Planned(
+        "boot",
+        node.name,
+        request.name,
+        f"{template.name}, {memory}, {unknown}",
+        memory_bytes=found.memory_bytes,
+        vcpus=request.vcpus,
+        size_bytes=request.size_bytes,
+    )

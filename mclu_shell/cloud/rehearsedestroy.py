@@ -7,6 +7,7 @@ from mclu_shell.cloud.destroy import Elsewhere, Gone, Remains, ask_elsewhere, fi
 from mclu_shell.cloud.guest import Guest
 from mclu_shell.cloud.guestfiles import Definition
 from mclu_shell.cloud.node import Node
+from mclu_shell.cloud.notknown import NotKnown
 from mclu_shell.cloud.parallel import gather
 from mclu_shell.cloud.planned import Planned
 from mclu_shell.cloud.rehearsal import Rehearsal
@@ -19,22 +20,18 @@ def rehearse_destroy(
 ) -> Iterator[Planned | MCluError]:
     """Tell for each guest what would be deleted; `is_asked` if a person would decide."""
     asked = ", if you say yes" if is_asked else ""
-    real = [(node, guest) for node, guest in found if not rehearsal.is_made(guest)]
-    for _, guest in found:
-        if rehearsal.is_made(guest):
-            rehearsal.goes(guest, ())
-            yield Planned("destroy", guest.node, guest.name, f"with what its boot would have made{asked}")
-    elsewhere = _without_gone(rehearsal, ask_elsewhere(rehearsal, [guest for _, guest in real]))
-    outcomes = gather(real, lambda one: _remains(rehearsal, *one, elsewhere, is_asked=is_asked))
-    for outcome in outcomes:
+    # What would have been made, no other node can have, whatever it has when it is up.
+    are_made = all(rehearsal.is_made(guest) for _, guest in found)
+    elsewhere = _without_gone(rehearsal, ask_elsewhere(rehearsal, [guest for _, guest in found]))
+    for outcome in gather(found, lambda one: _remains(rehearsal, *one, elsewhere, is_asked=is_asked)):
         _, guest = outcome.item
         if outcome.error is not None:
             yield outcome.error
             continue
         remains = outcome.unwrap()
-        rehearsal.goes(guest, [file for file, _ in remains.delete])
+        rehearsal.goes(guest, [file for file, _ in remains.delete] if remains else ())
         yield _planned(guest, remains, asked)
-    yield from elsewhere.faults
+    yield from (fault for fault in elsewhere.faults if not (are_made and isinstance(fault, NotKnown)))
 
 
 def _without_gone(rehearsal: Rehearsal, elsewhere: Elsewhere) -> Elsewhere:
@@ -45,14 +42,17 @@ def _without_gone(rehearsal: Rehearsal, elsewhere: Elsewhere) -> Elsewhere:
     return replace(elsewhere, guests=tuple((node, left(node, there)) for node, there in elsewhere.guests))
 
 
-def _remains(rehearsal: Rehearsal, node: Node, guest: Guest, elsewhere: Elsewhere, *, is_asked: bool) -> Remains:
+def _remains(rehearsal: Rehearsal, node: Node, guest: Guest, elsewhere: Elsewhere, *, is_asked: bool) -> Remains | None:
+    """What would be deleted and kept; None of a guest that would have been made."""
     if not is_asked:
         need_all_asked(node, guest, elsewhere)
+    if rehearsal.is_made(guest):
+        return None
     return find_remains(node, guest, elsewhere, gone=Gone(rehearsal.gone(node), rehearsal.gone_files(node)))
 
 
-def _planned(guest: Guest, remains: Remains, asked: str) -> Planned:
+def _planned(guest: Guest, remains: Remains | None, asked: str) -> Planned:
+    if remains is None:
+        return Planned("destroy", guest.node, guest.name, f"with what its boot would have made{asked}")
     how = f"{guest.state}, {format_size(remains.size_bytes)} on disk{asked}"
-    delete = [f"would delete {file} ({format_size(size)})" for file, size in remains.delete]
-    leave = [f"would keep {file} ({why})" for file, why in remains.leave]
-    return Planned("destroy", guest.node, guest.name, how, (*delete, *leave))
+    return Planned("destroy", guest.node, guest.name, how, delete=remains.delete, keep=remains.leave)

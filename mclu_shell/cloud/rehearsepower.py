@@ -27,11 +27,15 @@ def rehearse_on(rehearsal: Rehearsal, nodes: Sequence[Node], timeout_s: float | 
             continue
         woken.append(node)
         rehearsal.wakes(node)
-        though = "" if faults[node.name] else ", though it is on"
+        though = ", though it is on" if _is_on(faults[node.name]) else ""
         how = f"a magic packet for {packet.mac} to {packet.broadcast} port {packet.port}{though}"
-        yield Planned("wake", node.name, how=how)
+        yield Planned("wake", node.name, how=how, mac=packet.mac)
     if timeout_s is not None:
         yield from _wait(rehearsal, woken, faults, timeout_s)
+
+
+def _is_on(fault: MCluError | None) -> bool:
+    return fault is None or (isinstance(fault, NodeFault) and fault.power == "on")
 
 
 def _wait(rehearsal: Rehearsal, nodes: Sequence[Node], faults: _Faults, timeout_s: float) -> Iterator[Told]:

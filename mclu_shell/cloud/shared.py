@@ -13,8 +13,9 @@ from mclu_shell.config import Config
 # In a shell's run-time directory: what it tells of itself, and the socket on which it answers, at first with this.
 TOLD, ASK = "share.json", "ask.sock"
 HERE = b"1"
-# A shell that is there says so in less than a millisecond.
-_PATIENCE_S = 0.1
+# A shell that is there says so in less than a millisecond, unless everything on this machine takes longer. Then ways of
+# our own would take still more.
+_PATIENCE_S = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,23 +41,22 @@ def find_shared(config: Config, directories: Iterable[Path]) -> dict[str, Shared
 
 
 def _is_alive(path: Path) -> bool:
-    with _connected(path):
+    with _connected(path, _PATIENCE_S):
         return True
 
 
 def ask_shell(path: Path, question: dict[str, Any], timeout_s: float) -> Any:
     """Have a shell ask its node, and wait that long; OSError or ValueError where it has no answer."""
-    with _connected(path) as connection, connection.makefile("rb") as answer:
-        connection.settimeout(timeout_s)
+    with _connected(path, timeout_s) as connection, connection.makefile("rb") as answer:
         connection.sendall(json.dumps(question).encode() + b"\n")
         return json.loads(answer.read())
 
 
 @contextlib.contextmanager
-def _connected(path: Path) -> Iterator[socket.socket]:
-    """A connection to a shell that has said that it is there; OSError where none does so at once."""
+def _connected(path: Path, timeout_s: float) -> Iterator[socket.socket]:
+    """A connection to a shell that has said that it is there; OSError where none does so in time."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(_PATIENCE_S)
+        connection.settimeout(timeout_s)
         connection.connect(str(path))
         if connection.recv(len(HERE)) != HERE:
             raise ConnectionResetError

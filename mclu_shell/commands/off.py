@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 from mclu_shell import kinds
 from mclu_shell.cloud.power import look_before_off, switch_off
-from mclu_shell.cloud.rehearsepower import rehearse_off
 from mclu_shell.command import Context, Group, Parser
 from mclu_shell.errors import NodeOff
 from mclu_shell.records.power import Power
@@ -56,6 +55,9 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
 
 def rehearse(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """A line per node that would be switched off, or why none would be."""
+    # Only a dry run needs it.
+    from mclu_shell.cloud.rehearsepower import rehearse_off
+
     rehearsal = context.rehearsal
     yield from map(would, rehearse_off(rehearsal, rehearsal.match(args.nodes)))
 

@@ -23,7 +23,6 @@ from mclu_shell.cloud.node import Node
 from mclu_shell.cloud.parallel import each
 from mclu_shell.cloud.planned import Planned
 from mclu_shell.cloud.power import wait_for_nodes, wait_until_off, wait_until_on
-from mclu_shell.cloud.rehearsepower import rehearse_wait
 from mclu_shell.command import Context, Group, Parser
 from mclu_shell.kinds.goals import GOAL, Goal, ReadGoal
 from mclu_shell.records.done import Reached
@@ -70,6 +69,9 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
 
 def rehearse(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """A line for each node or guest that would be waited for."""
+    # Only a dry run needs it.
+    from mclu_shell.cloud.rehearsepower import rehearse_wait
+
     rehearsal, goal = context.rehearsal, args.goal
     if args.what == "node":
         on = goal.state == "on"
@@ -78,6 +80,8 @@ def rehearse(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     rehearsal.lets_time_pass()
     faults: list[MCluError] = []
     for node, guest in find_guests(rehearsal, goal.names, faults=faults):
+        if guest.is_active == (goal.state == "off"):
+            rehearsal.becomes(guest, "shut off" if guest.is_active else "running")
         yield would(Planned("wait for", node.name, guest.name, f"{goal}, at most {format_duration(args.timeout)}"))
     yield from faults
 

@@ -1,5 +1,6 @@
 """What became of a guest that was destroyed, and of its files."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -12,15 +13,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class DeletedFile(Record):
-    """A file on a node that is gone."""
+    """A file on a node that goes with its guest."""
 
-    path: Annotated[str, "where it was"]
-    size_bytes: Annotated[int, "what it took on the disk"]
+    path: Annotated[str, "where it is, or was"]
+    size_bytes: Annotated[int, "what it takes on the disk, or took"]
 
 
 @dataclass(frozen=True, slots=True)
 class KeptFile(Record):
-    """A file on a node that was a guest's, and is still there."""
+    """A file on a node that stays where its guest goes."""
 
     path: Annotated[str, "where it is"]
     reason: Annotated[str, "why it stays"]
@@ -40,5 +41,14 @@ class Destroyed(Record):
 
 def destroyed_record(guest: "Guest", remains: "Remains") -> Destroyed:
     """A guest that is gone, with what went and what stays."""
-    deleted = tuple(DeletedFile(path, size_bytes) for path, size_bytes in remains.delete)
-    return Destroyed(guest.node, guest.name, deleted, tuple(KeptFile(path, why) for path, why in remains.leave))
+    return Destroyed(guest.node, guest.name, deleted_files(remains.delete), kept_files(remains.leave))
+
+
+def deleted_files(files: Iterable[tuple[str, int]]) -> tuple[DeletedFile, ...]:
+    """Files that go, of which the sizes in bytes are given."""
+    return tuple(DeletedFile(path, size_bytes) for path, size_bytes in files)
+
+
+def kept_files(files: Iterable[tuple[str, str]]) -> tuple[KeptFile, ...]:
+    """Files that stay, of which the reasons are given."""
+    return tuple(KeptFile(path, why) for path, why in files)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from mclu_shell.records import Record, position
+from mclu_shell.records.destroyed import DeletedFile, KeptFile, deleted_files, kept_files
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.planned import Planned
@@ -20,7 +21,13 @@ class PlannedRecord(Record):
     node: Annotated[str | None, "to which node, or to a guest of which one"]
     guest: Annotated[str | None, "to which guest"]
     how: Annotated[str | None, "how, in words for a person"]
-    details: Annotated[tuple[str, ...], "what more would be done at once, such as files that go, in such words, too"]
+    path: Annotated[str | None, "the file that would be written: a new guest's disk on its node, or what `>` names"]
+    memory_bytes: Annotated[int | None, "memory of a new guest"]
+    vcpus: Annotated[int | None, "its virtual CPUs, if that is known before its node is up"]
+    size_bytes: Annotated[int | None, "the size that was asked for, of its disk"]
+    mac: Annotated[str | None, "the address that a magic packet would name"]
+    deleted: Annotated[tuple[DeletedFile, ...], "files that would go with a guest"]
+    kept: Annotated[tuple[KeptFile, ...], "files that it has, and that would stay"]
     file: Annotated[str | None, "the script that would do it"] = None
     line: Annotated[int | None, "the line there, from 1"] = None
 
@@ -28,7 +35,17 @@ class PlannedRecord(Record):
 def planned_record(planned: "Planned") -> PlannedRecord:
     """What would be done, as a program sees it."""
     return PlannedRecord(
-        planned.verb, planned.node or None, planned.guest or None, planned.how or None, planned.details
+        planned.verb,
+        planned.node or None,
+        planned.guest or None,
+        planned.how or None,
+        path=planned.path or None,
+        memory_bytes=planned.memory_bytes,
+        vcpus=planned.vcpus,
+        size_bytes=planned.size_bytes,
+        mac=planned.mac or None,
+        deleted=deleted_files(planned.delete),
+        kept=kept_files(planned.keep),
     )
 
 

@@ -17,10 +17,12 @@ from mclu_shell.cloud.node import Node
 from mclu_shell.cloud.parallel import gather
 from mclu_shell.cloud.rundir import RunDirectory
 from mclu_shell.cloud.share import Share
-from mclu_shell.cloud.shared import Shared, ask_shell, find_shared
+from mclu_shell.cloud.shared import HERE, Shared, ask_shell, find_shared
 from mclu_shell.cloud.simulated import demo_nodes
+from mclu_shell.cloud.spoken import report_as_json
 from mclu_shell.cloud.state import Phase
 from mclu_shell.config import demo_config, parse_config
+from mclu_shell.errors import NodeFault
 
 CONFIG = parse_config("[nodes]\nham0\nham1 user=me", Path("x.conf"))
 OTHER = parse_config("[nodes]\nham0\nham1 user=you", Path("x.conf"))
@@ -182,6 +184,39 @@ def test_a_node_that_the_shell_is_busy_with_is_not_waited_for(asking: Path, node
         ask_shell(asking, {"node": node.name, "question": "report"}, 1)
     done.set()
     work.join()
+
+
+def test_a_shell_that_was_there_may_take_its_time_to_say_so_again(short_directory: Path, node: Node) -> None:
+    """Where much is going on, a login of our own would take still more."""
+    report = json.dumps(report_as_json(node.fetch_report())).encode()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(short_directory / "ask.sock"))
+        listener.listen()
+        timer = threading.Timer(0.5, lambda: _answer_one(listener, report))
+        timer.start()
+        assert borrowed(node, short_directory / "ask.sock").fetch_report().guests
+        timer.join()
+
+
+def _answer_one(listener: socket.socket, answer: bytes) -> None:
+    connection, _ = listener.accept()
+    with connection:
+        connection.sendall(HERE)
+        connection.recv(4096)
+        connection.sendall(answer)
+
+
+@pytest.mark.parametrize("answer", [b"", b"[]", b"null", b'{"info": {}, "guests": []}', b'{"info": {"a": 1}}', b"\xff"])
+def test_a_shell_whose_answer_is_none_of_ours_is_not_believed(short_directory: Path, node: Node, answer: bytes) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(short_directory / "ask.sock"))
+        listener.listen()
+        shell = threading.Thread(target=_answer_one, args=(listener, answer))
+        shell.start()
+        # libvirt is then asked, over the shell's socket.
+        with pytest.raises(NodeFault):
+            borrowed(node, short_directory / "ask.sock").fetch_report()
+        shell.join()
 
 
 def test_a_shell_that_is_silent_is_asked_once_only(short_directory: Path, node: Node) -> None:

@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from mclu_shell.cloud import waiting
 from mclu_shell.cloud.patience import Patience
 from tests.conftest import Answer, InProcess
 
@@ -97,13 +96,11 @@ def dozing(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     """Set when somebody waits; nobody looks again for longer than a test takes."""
     event, doze = threading.Event(), Patience.doze
 
-    def dozes(patience: Patience, bell: threading.Event, longest_s: float) -> None:
+    def dozes(patience: Patience, bell: threading.Event, _longest_s: float) -> None:
         event.set()
-        doze(patience, bell, longest_s)
+        doze(patience, bell, 60.0)
 
     monkeypatch.setattr(Patience, "doze", dozes)
-    for name in ("_LOOK_S", "_FIRST_LOOK_S"):
-        monkeypatch.setattr(waiting, name, 60.0)
     return event
 
 

@@ -110,8 +110,10 @@ def test_a_guest_from_its_boot_to_its_end(lab: RealLab, monkeypatch: pytest.Monk
     monkeypatch.setenv("MCLU_PATH", str(SHIPPED))
     (booted,) = read(ask(lab, "boot", "tiny", "ham1:new").out)
     assert (booted["kind"], booted["node"], booted["guest"], booted["template"]) == ("booted", "ham1", "new", "tiny")
+    planned = read_one(ask(lab, "-n", "destroy", "new").out)
     answer = ask(lab, "-c", "reboot --hard new; shutdown new --force --timeout 1; start new; destroy new")
     changes = read(answer.out)
+    assert changes[3]["deleted"] == planned["deleted"]
     assert [one.get("change", one["kind"]) for one in changes[:3]] == ["reset", "stopped by force", "started"]
     assert [Path(file["path"]).name for file in changes[3]["deleted"]] != []
     assert all(file["size_bytes"] > 0 for file in changes[3]["deleted"])

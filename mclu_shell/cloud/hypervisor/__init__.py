@@ -1,4 +1,4 @@
-"""One libvirt connection: records out, errors translated once. The only importer of libvirt."""
+"""One libvirt connection: records out, errors translated once. Nothing but this package imports libvirt."""
 
 import contextlib
 import logging
@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import libvirt
 
-from mclu_shell.cloud.addresses import AGENT, first_known
+from mclu_shell.cloud.addresses import first_known
 from mclu_shell.cloud.consolestream import ConsoleStream
 from mclu_shell.cloud.guest import Guest, GuestEvent, NodeInfo, NodeReport
+from mclu_shell.cloud.hypervisor.domain import VERBS, interfaces
 from mclu_shell.errors import LibvirtFault, LinkLost, NotFound, Refused
 
 if TYPE_CHECKING:
@@ -69,53 +70,6 @@ libvirt.virEventRegisterDefaultImpl()  # A connection that was opened before hea
 threading.Thread(target=_run_loop, name="libvirt events", daemon=True).start()
 
 
-def _undefine(domain: Any) -> None:
-    """Undefine with all that libvirt keeps for a guest; the test: driver knows no such flags."""
-    try:
-        domain.undefineFlags(
-            libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
-            | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
-            | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
-            | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
-        )
-    except libvirt.libvirtError as error:
-        if error.get_error_code() not in (libvirt.VIR_ERR_INVALID_ARG, libvirt.VIR_ERR_NO_SUPPORT):
-            raise
-        domain.undefine()
-
-
-def _stop(domain: Any) -> None:
-    """Pull a guest's plug; one that is not running is as it should be."""
-    try:
-        domain.destroy()
-    except libvirt.libvirtError as error:
-        if error.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID:
-            raise
-
-
-_VERBS: MappingProxyType[str, Callable[[Any], object]] = MappingProxyType(
-    {
-        "start": lambda domain: domain.create(),
-        "resume": lambda domain: domain.resume(),
-        "shutdown": lambda domain: domain.shutdown(),
-        "reboot": lambda domain: domain.reboot(0),
-        "reset": lambda domain: domain.reset(0),
-        "stop": _stop,
-        "undefine": _undefine,
-    }
-)
-
-
-def _interfaces(domain: Any, source: int) -> dict[str, Any]:
-    """What a source of addresses knows of a guest; nothing if there is no such network, or no agent."""
-    with contextlib.suppress(libvirt.libvirtError):
-        if source == AGENT:
-            # In seconds: one that hangs would be waited for without end.
-            domain.agentSetResponseTimeout(1)
-        return dict(domain.interfaceAddresses(source))
-    return {}
-
-
 class Hypervisor:
     """An open connection to a node's libvirt. Every method is a remote call and ends when the socket is cut."""
 
@@ -165,11 +119,7 @@ class Hypervisor:
 
     def fetch_report(self) -> NodeReport:
         """The node's resources and all its guests: three calls, however many guests there are."""
-        info = self._fetch_info()
-        with self._call("getAllDomainStats"):
-            found = self._connection.getAllDomainStats(_STATS, _WHICH[None])
-            guests = [self._guest(domain, stats) for domain, stats in found]
-        return NodeReport(info, tuple(sorted(guests, key=lambda guest: guest.name)))
+        return NodeReport(self._fetch_info(), self.fetch_guests())
 
     def _fetch_info(self) -> NodeInfo:
         if self._hardware is None:
@@ -308,7 +258,7 @@ class Hypervisor:
         """
         with self._call(verb):
             try:
-                _VERBS[verb](self._connection.lookupByUUIDString(uuid))
+                VERBS[verb](self._connection.lookupByUUIDString(uuid))
             except libvirt.libvirtError as error:
                 if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
                     raise
@@ -350,7 +300,7 @@ class Hypervisor:
     def fetch_addresses(self, name: str) -> tuple[str, ...]:
         """All that is known of a guest's addresses, from whoever knows them."""
         with self._call("interfaceAddresses"):
-            return self._of(name, lambda domain: first_known(lambda source: _interfaces(domain, source))) or ()
+            return self._of(name, lambda domain: first_known(lambda source: interfaces(domain, source))) or ()
 
     def _fetch_leases(self) -> dict[str, str]:
         try:

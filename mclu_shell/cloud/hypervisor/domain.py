@@ -1,0 +1,58 @@
+"""What can be done to a guest, and asked of it, by libvirt's own handle; errors are libvirt's."""
+
+import contextlib
+from collections.abc import Callable
+from types import MappingProxyType
+from typing import Any
+
+import libvirt
+
+from mclu_shell.cloud.addresses import AGENT
+
+
+def _undefine(domain: Any) -> None:
+    """Undefine with all that libvirt keeps for a guest; the test: driver knows no such flags."""
+    try:
+        domain.undefineFlags(
+            libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+            | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+            | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
+            | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+        )
+    except libvirt.libvirtError as error:
+        if error.get_error_code() not in (libvirt.VIR_ERR_INVALID_ARG, libvirt.VIR_ERR_NO_SUPPORT):
+            raise
+        domain.undefine()
+
+
+def _stop(domain: Any) -> None:
+    """Pull a guest's plug; one that is not running is as it should be."""
+    try:
+        domain.destroy()
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID:
+            raise
+
+
+# By the words of `Hypervisor.change`.
+VERBS: MappingProxyType[str, Callable[[Any], object]] = MappingProxyType(
+    {
+        "start": lambda domain: domain.create(),
+        "resume": lambda domain: domain.resume(),
+        "shutdown": lambda domain: domain.shutdown(),
+        "reboot": lambda domain: domain.reboot(0),
+        "reset": lambda domain: domain.reset(0),
+        "stop": _stop,
+        "undefine": _undefine,
+    }
+)
+
+
+def interfaces(domain: Any, source: int) -> dict[str, Any]:
+    """What a source of addresses knows of a guest; nothing if there is no such network, or no agent."""
+    with contextlib.suppress(libvirt.libvirtError):
+        if source == AGENT:
+            # In seconds: one that hangs would be waited for without end.
+            domain.agentSetResponseTimeout(1)
+        return dict(domain.interfaceAddresses(source))
+    return {}
