@@ -21,7 +21,7 @@ _WIDEST = 118
 # Options of mclu itself (cli.py), which one may look for behind a command, too.
 _OF_MCLU = (
     *("-f", "--config-file", "-c", "-n", "--dry-run", "--check", "-k", "--keep-going", "-v", "--verbose"),
-    *("--demo", "-o", "--output", "--color", "-V", "--version"),
+    *("--install-completion", "--demo", "-o", "--output", "--color", "-V", "--version"),
 )
 
 
