@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mclu_shell import language
@@ -345,6 +345,8 @@ class TestMany:
         assert os.path.commonprefix(found) == common  # noqa: RUF071
 
 
+# The first line imports the commands, which takes its time.
+@settings(deadline=None)
 @given(st.text() | st.text(alphabet="stauonflish m0;|>!#'\"\\-= ", max_size=20))
 def test_any_text_can_be_completed_and_what_is_offered_reads_back_as_one_word(text: str) -> None:
     found = complete(text, SNAPSHOT)

@@ -60,9 +60,11 @@ class Spot:
         """Those of many texts that fit."""
         if self.any_case:
             word = self.word.casefold()
-            return [text for text in texts if text.casefold().startswith(word) and text not in self.given]
-        word = self.word
-        return [text for text in texts if text.startswith(word) and text not in self.given]
+            found = [text for text in texts if text.casefold().startswith(word)]
+        else:
+            word = self.word
+            found = [text for text in texts if text.startswith(word)] if word else list(texts)
+        return [text for text in found if text not in self.given] if self.given else found
 
 
 # How a kind finds its candidates; what it has beside those that fit is left out by `completion`.
@@ -169,7 +171,9 @@ def _names_of(node: "NodeView", wanted: _Wanted) -> _Names:
     known = _names.get((node.name, wanted), _Names())
     if known.guests is not node.guests:
         names = [guest.name for guest in node.guests if wanted(guest)]
-        known = _Names(node.guests, len(names), tuple(filter(_stands_alone, names)))
+        # Of any sort they are wanted, too, and looking at a name takes longer than looking it up.
+        stands_alone = _stands_alone if wanted is any_guest else set(_names_of(node, any_guest).alone).__contains__
+        known = _Names(node.guests, len(names), tuple(filter(stands_alone, names)))
         _names[node.name, wanted] = known
     return known
 
