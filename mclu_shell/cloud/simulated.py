@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib import resources
 from pathlib import Path
+from urllib.parse import quote
 
 from mclu_shell.cloud.access import Access
 from mclu_shell.cloud.forward import Address, Duplex, Forward
@@ -24,26 +24,26 @@ def _demo_node(node: NodeConfig, directory: Path, *, is_on: bool) -> Node:
     images.mkdir()
     # What runs here on behalf of the node must not reach this machine's own libvirt.
     node = replace(node, images=str(images), uri="")
-    return Node(node, SimulatedAccess(node, directory / f"{node.name}.xml", is_on=is_on))
+    return Node(node, SimulatedAccess(node, is_on=is_on))
 
 
 class SimulatedAccess(Access):
-    """A machine of libvirt's test: driver, described by a file, with a power switch of our own."""
+    """A machine of libvirt's test: driver, described by a file of this package, with a power switch of our own."""
 
-    def __init__(self, node: NodeConfig, file: Path, *, is_on: bool) -> None:
+    def __init__(self, node: NodeConfig, *, is_on: bool) -> None:
         self.node = node
-        self._file = file
         self._is_on = is_on
         self._has_guests = is_on
 
     def open(self, deadline: float) -> str:  # noqa: ARG002
-        """Write the file that describes the machine, if it is on."""
+        """A machine anew, if it is on."""
         if not self._is_on:
             raise NodeOff(self.node.name)
+        return self._uri()
+
+    def _uri(self) -> str:
         name = "demo-node.xml" if self._has_guests else "demo-empty.xml"
-        description = resources.files("mclu_shell.cloud").joinpath(name).read_text(encoding="utf-8")
-        self._file.write_text(description, encoding="utf-8")
-        return f"test://{self._file}"
+        return f"test://{quote(str(Path(__file__).with_name(name)))}"
 
     def answers(self, timeout_s: float) -> bool:  # noqa: ARG002
         """As long as it is on."""
@@ -77,7 +77,7 @@ class SimulatedAccess(Access):
 
     def branch(self) -> tuple[str, Forward | None]:
         """It is in this process; nothing is to be cut."""
-        return f"test://{self._file}", None
+        return self._uri(), None
 
     def connect(self, address: Address) -> Duplex:  # noqa: ARG002
         """Nothing listens on it."""
