@@ -146,8 +146,11 @@ def test_ctrl_backslash_ends_a_program_and_not_the_shell(shell: Terminal, line: 
 
 
 _DEAF_READER = """
-import signal
+import signal, sys
 signal.signal(signal.SIGINT, lambda *_: print("heard", flush=True))
+if not sys.stdin.isatty():
+    # Until the command before the pipe is done, Ctrl-C is for that one.
+    sys.stdin.read()
 with open("/dev/tty") as typed:
     for line in typed:
         print("read", line, end="", flush=True)
