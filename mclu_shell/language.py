@@ -249,6 +249,8 @@ class _Reader:
         if not self._skip_blanks() or self._peek() in "\n;|>":
             raise self._fail("no file after '>'")
         file = self._word()
+        if not file:
+            raise self._fail("the name of the file after '>' is empty")
         if self._skip_blanks() and self._peek() not in "\n;":
             raise self._fail(f"only one file can follow '>', then ';': {self._peek()!r}")
         return append, file

@@ -151,6 +151,7 @@ def test_the_answer_can_go_to_a_file() -> None:
         ("a | ; b", "nothing after '|'"),
         ("a | 'b", "no closing '"),
         ("a >", "no file after '>'"),
+        ("a > ''", "the name of the file after '>' is empty"),
         ("a > > b", "no file after '>'"),
         ("a >>> b", "no file after '>'"),
         ("a > b c", "only one file can follow '>', then ';': 'c'"),

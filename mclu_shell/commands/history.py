@@ -41,7 +41,7 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
         lines = ["#!/usr/bin/env mclu", *_wanted(_script(context.prompt.ran()), args.wanted)]
     else:
         # Else a search would always find itself.
-        entered = [line for line in context.prompt.history() if line.split()[0] != "history"]
+        entered = [line for line in context.prompt.history() if line.split()[:1] != ["history"]]
         lines = _wanted(entered, args.wanted)
     yield from (Text(line, data=partial(Entered, line)) for line in lines)
 
