@@ -216,6 +216,15 @@ class TestPrompt:
         shell.expect(r"^mclu> status ham1\Z")
 
 
+    def test_a_blank_line_in_it_harms_nobody(self, terminal: Callable[..., Terminal], file: Path) -> None:
+        """Somebody may have edited it."""
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("status ham1\n\n  \nstatus ham2\n")
+        shell = terminal()
+        told = shell.answer("history ham")
+        assert told == "status ham1\nstatus ham2\n"
+
+
 class TestScript:
     """`history --script`: a session as a script that runs."""
 
