@@ -27,19 +27,18 @@ remove='for log; do rm -f -- "$log" "$log".[0-9] "$log".[0-9][0-9]; done'
 sh -c "$remove" sh "$@" 2>/dev/null || sudo -n sh -c "$remove" sh "$@"
 """
 # Says `+` if the log can be read, and then all that stands in it and comes. Of a log that is another by now, or has
-# been emptied, everything is new. The end of its input ends it: tail itself would notice only when it writes.
+# been emptied, everything is new. The end of its input ends it: tail itself would notice only when it writes. Both run
+# under one sudo, which passes no signal on that comes from a process of its own group.
 _FOLLOW = r"""
 exec 2>/dev/null
+follow='tail -c +"$2" -F -- "$1" & tail=$!; cat >/dev/null; kill $tail'
 log=$1 inode=$2 from=$3 as=
 [ -r "$log" ] || as='sudo -n'
 $as head -c 0 -- "$log" || exit
 set -- $($as stat -c '%i %s' -- "$log")
 [ "$1" = "$inode" ] && [ "$2" -ge "$from" ] || from=0
 printf +
-$as tail -c +$((from + 1)) -F -- "$log" &
-tail=$!
-cat >/dev/null
-$as kill $tail
+$as sh -c "$follow" sh "$log" $((from + 1))
 """
 
 
