@@ -215,7 +215,6 @@ class TestPrompt:
         shell.type(UP + UP)
         shell.expect(r"^mclu> status ham1\Z")
 
-
     def test_a_blank_line_in_it_harms_nobody(self, terminal: Callable[..., Terminal], file: Path) -> None:
         """Somebody may have edited it."""
         file.parent.mkdir(parents=True, exist_ok=True)
