@@ -9,6 +9,9 @@ from mclu_shell.errors import MCluError
 from mclu_shell.script import Script
 
 if TYPE_CHECKING:
+    from mclu_shell.cloud.guest import Guest
+    from mclu_shell.cloud.node import Node
+    from mclu_shell.cloud.parallel import Outcome
     from mclu_shell.cloud.planned import Planned
     from mclu_shell.records import Record
     from mclu_shell.terminal import Terminal
@@ -64,6 +67,18 @@ class Handover:
 
     what: str
     run: Callable[["Terminal"], None]
+
+
+def changed(outcome: "Outcome[tuple[Node, Guest], str]", tone: str) -> Entry | MCluError:
+    """What was done to a guest, in the words of the outcome, or what went wrong."""
+    if outcome.error is not None:
+        return outcome.error
+    # Only what changes guests needs it.
+    from mclu_shell.records.done import Changed
+
+    node, guest = outcome.item
+    done = outcome.unwrap()
+    return Entry(f"{node.name}:{guest.name}", done, tone=tone, data=partial(Changed, node.name, guest.name, done))
 
 
 def would(planned: "Planned | MCluError") -> Text | MCluError:

@@ -33,11 +33,12 @@ def how_to_start(node: Node, guest: Guest) -> str:
     return "start"
 
 
-def reboot(node: Node, guest: Guest, *, hard: bool) -> None:
-    """Ask a guest to reboot, or reset it."""
+def reboot(node: Node, guest: Guest, *, hard: bool) -> str:
+    """Ask a guest to reboot, or reset it; which, in words."""
     verb = how_to_reboot(node, guest, hard=hard)
     mark_reboot(node, guest.name)
     _change(node, guest, verb)
+    return "reset" if hard else "told to reboot"
 
 
 def how_to_reboot(node: Node, guest: Guest, *, hard: bool) -> str:

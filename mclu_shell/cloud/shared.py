@@ -29,11 +29,12 @@ class Shared:
 def find_shared(config: Config, directories: Iterable[Path]) -> dict[str, Shared]:
     """What open shells have for the same configuration, by node; empty if there are none."""
     found: dict[str, Shared] = {}
+    ours = repr(config.nodes)
     for directory in directories:
         # Another version may have told something else.
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
             told = json.loads((directory / TOLD).read_text(encoding="utf-8"))
-            if told["nodes"] == repr(config.nodes) and _is_alive(directory / ASK):
+            if told["nodes"] == ours and _is_alive(directory / ASK):
                 there = {name: Shared(Path(path), directory / ASK) for name, path in told["sockets"].items()}
                 # One shell may have a connection that another has not: a passphrase was told to it alone.
                 found = {name: shared for name, shared in there.items() if shared.libvirt.is_socket()} | found

@@ -8,7 +8,6 @@ A guest that is asked may take its time, or not listen: nothing is waited for.
 
 import argparse
 from collections.abc import Iterator
-from functools import partial
 from typing import TYPE_CHECKING
 
 from mclu_shell import kinds
@@ -17,8 +16,7 @@ from mclu_shell.cloud.guests import find_guests
 from mclu_shell.cloud.parallel import each, gather
 from mclu_shell.cloud.planned import Planned
 from mclu_shell.command import Context, Group, Parser
-from mclu_shell.records.done import Changed
-from mclu_shell.results import Entry, Result, would
+from mclu_shell.results import Result, changed, would
 
 if TYPE_CHECKING:
     from mclu_shell.errors import MCluError
@@ -37,11 +35,8 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """A line per guest."""
     faults: list[MCluError] = []
     found = find_guests(context.cloud, args.guests, active=True, faults=faults)
-    done = "reset" if args.hard else "told to reboot"
     for outcome in each(found, lambda one: lifecycle.reboot(*one, hard=args.hard)):
-        node, guest = outcome.item
-        data = partial(Changed, node.name, guest.name, done)
-        yield outcome.error or Entry(f"{node.name}:{guest.name}", done, tone="good", data=data)
+        yield changed(outcome, "good")
     yield from faults
 
 

@@ -10,7 +10,6 @@ with --force it is then stopped, like pulling its plug.
 import argparse
 import threading
 from collections.abc import Iterator
-from functools import partial
 from typing import TYPE_CHECKING
 
 from mclu_shell import kinds
@@ -19,8 +18,7 @@ from mclu_shell.cloud.guests import find_guests
 from mclu_shell.cloud.parallel import each, gather
 from mclu_shell.cloud.planned import Planned
 from mclu_shell.command import Context, Group, Parser
-from mclu_shell.records.done import Changed
-from mclu_shell.results import Entry, Result, would
+from mclu_shell.results import Result, changed, would
 from mclu_shell.units import format_duration
 
 if TYPE_CHECKING:
@@ -53,13 +51,7 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
         context.notify("waiting for the guest to shut down" if len(found) == 1 else "waiting for guests to shut down")
         waiting = each(found, lambda one: lifecycle.shutdown(*one, args.timeout, force=args.force, stop=stop))
         for outcome in waiting:
-            node, guest = outcome.item
-            if outcome.error is not None:
-                yield outcome.error
-                continue
-            done = outcome.unwrap()
-            data = partial(Changed, node.name, guest.name, done)
-            yield Entry(f"{node.name}:{guest.name}", done, tone="quiet", data=data)
+            yield changed(outcome, "quiet")
     finally:
         stop.set()
     yield from faults

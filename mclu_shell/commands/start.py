@@ -8,7 +8,6 @@ A wildcard means those that are shut off among the guests that match it; a pause
 
 import argparse
 from collections.abc import Iterator
-from functools import partial
 from typing import TYPE_CHECKING
 
 from mclu_shell import kinds
@@ -17,8 +16,7 @@ from mclu_shell.cloud.guests import find_guests
 from mclu_shell.cloud.parallel import each, gather
 from mclu_shell.cloud.planned import Planned
 from mclu_shell.command import Context, Group, Parser
-from mclu_shell.records.done import Changed
-from mclu_shell.results import Entry, Result, would
+from mclu_shell.results import Result, changed, would
 
 if TYPE_CHECKING:
     from mclu_shell.errors import MCluError
@@ -37,13 +35,7 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     faults: list[MCluError] = []
     found = find_guests(context.cloud, args.guests, active=False, faults=faults)
     for outcome in each(found, lambda one: lifecycle.start(*one)):
-        node, guest = outcome.item
-        if outcome.error is not None:
-            yield outcome.error
-            continue
-        done = outcome.unwrap()
-        data = partial(Changed, node.name, guest.name, done)
-        yield Entry(f"{node.name}:{guest.name}", done, tone="good", data=data)
+        yield changed(outcome, "good")
     yield from faults
 
 
