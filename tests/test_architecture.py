@@ -40,6 +40,7 @@ IMPORTERS = {
     "cmd2": "shell/*.py",
     "prompt_toolkit": "shell/*.py",
     "rich": "render.py",
+    "re2": "cloud/expression.py",
 }
 
 

@@ -3,6 +3,8 @@
 import codecs
 import re
 
+from mclu_shell.cloud.expression import Expression
+
 # In characters. Of a line that goes on for ever, only the end is looked at.
 _LONGEST_LINE = 16 << 10
 _ENDS_OF_LINES = re.compile(r"[\r\n]+")
@@ -16,20 +18,20 @@ _CONTROLS = re.compile(
 class ConsoleText:
     """A console's text so far; a line counts before it has ended, because a prompt never does."""
 
-    def __init__(self, pattern: re.Pattern[str]) -> None:
-        self._pattern = pattern
+    def __init__(self, expression: Expression) -> None:
+        self._expression = expression
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._unfinished = ""
         # The last that is not empty.
         self.last_line = ""
 
     def feed(self, data: bytes) -> str | None:
-        """Read on; the first line in which the pattern is found, if there is one."""
+        """Read on; the first line in which the expression is found, if there is one."""
         *lines, rest = _ENDS_OF_LINES.split(self._unfinished + self._decoder.decode(data))
         self._unfinished = rest[-_LONGEST_LINE:]
         for line in (*lines, self._unfinished):
             text = _CONTROLS.sub("", line)
             self.last_line = text.strip() or self.last_line
-            if self._pattern.search(text):
+            if self._expression.is_in(text):
                 return text.strip()
         return None

@@ -1,6 +1,5 @@
 """Hearing what a guest writes on its console, without disturbing whoever has it."""
 
-import re
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -8,6 +7,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from mclu_shell.cloud.console import need_console, open_console
 from mclu_shell.cloud.consoletext import ConsoleText
 from mclu_shell.cloud.devices import fetch_domain
+from mclu_shell.cloud.expression import Expression
 from mclu_shell.cloud.node import Node
 from mclu_shell.cloud.seriallog import reading_log
 from mclu_shell.errors import Refused
@@ -21,11 +21,11 @@ class Ear:
     Then it rings the bell. `is_from_start` says whether it has heard all since the guest was started.
     """
 
-    def __init__(self, pattern: re.Pattern[str], chunks: Iterable[bytes], bell: threading.Event) -> None:
+    def __init__(self, expression: Expression, chunks: Iterable[bytes], bell: threading.Event) -> None:
         self.found: str | None = None
         self.is_from_start = False
         self._done = threading.Event()
-        self._text = ConsoleText(pattern)
+        self._text = ConsoleText(expression)
         self._bell = bell
         threading.Thread(target=self._listen, args=(chunks,), daemon=True).start()
 
@@ -49,17 +49,17 @@ class Ear:
 
 
 @contextmanager
-def listening(node: Node, name: str, pattern: re.Pattern[str], bell: threading.Event) -> Iterator[Ear]:
+def listening(node: Node, name: str, expression: Expression, bell: threading.Event) -> Iterator[Ear]:
     """Hear a running guest's console: from its log, or, where none is kept, by having the console meanwhile."""
     need_console(node, name)
     with reading_log(node, fetch_domain(node, name, "consoles")) as chunks:
         if chunks is not None:
-            ear = Ear(pattern, chunks, bell)
+            ear = Ear(expression, chunks, bell)
             ear.is_from_start = True
             yield ear
             return
     with _having_console(node, name) as chunks:
-        yield Ear(pattern, chunks, bell)
+        yield Ear(expression, chunks, bell)
 
 
 @contextmanager

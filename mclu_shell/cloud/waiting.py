@@ -1,6 +1,5 @@
 """Waiting until guests are as they should be: libvirt's events have us look, and a look now and then, who is there."""
 
-import re
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mclu_shell.cloud.consolewait import Ear, listening
+from mclu_shell.cloud.expression import Expression
 from mclu_shell.cloud.guest import Guest, GuestEvent, is_active_state
 from mclu_shell.cloud.guests import find_guest, find_guests, parse_guest
 from mclu_shell.cloud.node import Node
@@ -46,7 +46,7 @@ class Wanted:
     """What a guest is to come to: running, off, ip, ssh, or console with what it is to write there."""
 
     state: str
-    pattern: re.Pattern[str] | None = None
+    expression: Expression | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +117,9 @@ def _wait(node: Node, guest: Guest, wanted: Wanted, patience: Patience) -> Seen:
     with patience.bell() as bell:
         watch = partial(_watch, node, guest, patience, bell)
         seen = watch(_off if wanted.state == "off" else _running)
-        if wanted.pattern is not None:
-            with listening(node, guest.name, wanted.pattern, bell) as ear:
-                seen = watch(partial(_heard, ear, wanted.pattern.pattern))
+        if wanted.expression is not None:
+            with listening(node, guest.name, wanted.expression, bell) as ear:
+                seen = watch(partial(_heard, ear, wanted.expression.text))
         elif wanted.state in _SOUGHT:
             seen = watch(_SOUGHT[wanted.state], _FIRST_LOOK_S)
     return seen
@@ -192,7 +192,7 @@ def _ended(node: Node, guest: Guest, state: str | None, before: str = "") -> MCl
     return MCluError(f"{guest.name} {how}{before}", place=node.name)
 
 
-def _heard(ear: Ear, pattern: str, node: Node, guest: Guest) -> Seen:
+def _heard(ear: Ear, expression: str, node: Node, guest: Guest) -> Seen:
     # Also one whose guest has been started again by now may have heard what it should.
     state = _fetch_state(node, guest) if ear.found is None else "running"
     has_stopped = state is None or not is_active_state(state)
@@ -202,11 +202,11 @@ def _heard(ear: Ear, pattern: str, node: Node, guest: Guest) -> Seen:
         return Seen(f"console: {ear.found}", is_reached=True, said=ear.found)
     said = f"its last line there is '{ear.last_line}'" if ear.last_line else "nothing is written there"
     if has_stopped:
-        raise _ended(node, guest, state, f", and did not write '{pattern}' on its console; {said}")
+        raise _ended(node, guest, state, f", and did not write '{expression}' on its console; {said}")
     if ear.is_done():
         raise MCluError(f"the console of {guest.name} cannot be read any more", place=node.name)
     kept = "" if ear.is_from_start else " (what it wrote before that is not kept)"
-    return Seen(f"has not written '{pattern}' on its console{kept}", remedy=said)
+    return Seen(f"has not written '{expression}' on its console{kept}", remedy=said)
 
 
 def _need_active(node: Node, guest: Guest, before: str) -> None:

@@ -2,13 +2,15 @@
 
 NAME… is followed by what is waited for. Nodes: 'on', which can be left out (libvirt answers there), or 'off'. Guests:
 'running', 'off', 'ip' (it has an address), 'ssh' (an sshd answers there, seen from its node), 'console' and a
-regular expression, for a line on its serial console since it was started, or since mclu has told it to reboot.
+regular expression, for a line on its serial console since it was started, or since mclu has told it to reboot. It is
+of RE2's kind, which has no backreferences and does not look around, and so never takes long.
 Wildcards mean what is there now, and all of it has to get there. What cannot come any more ends the waiting at once:
 a guest that has gone, or that stops before it has written that; a node that goes off with its guests.
 
   wait node 'ham*' --timeout 10m
   wait guest web db running
   wait guest web console 'login:'
+  wait --timeout 1m guest web console -- '-sh'
 """
 
 import argparse
@@ -107,7 +109,7 @@ def _wait_for_guests(context: Context, goal: Goal, timeout_s: float) -> Iterator
     faults: list[MCluError] = []
     patience = Patience(timeout_s)
     waiting = find_awaited(context.cloud, goal.names, faults)
-    wanted = Wanted(goal.state, goal.pattern)
+    wanted = Wanted(goal.state, goal.expression)
     try:
         context.notify(goal.progress([one.name for one in waiting]))
         for outcome in each(list(waiting), lambda one: wait_for_guest(context.cloud, one, wanted, patience)):

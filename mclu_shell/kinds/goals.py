@@ -1,12 +1,14 @@
 """What `wait` is told to wait for: names, and at the end of the line what all that they mean is to come to."""
 
 import argparse
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mclu_shell.kinds import GUEST, NODE, Candidate, Kind, Spot
+
+if TYPE_CHECKING:
+    from mclu_shell.cloud.expression import Expression
 
 _NODE_STATES = ("on", "off")
 _GUEST_STATES = ("running", "off", "ip", "ssh")
@@ -28,10 +30,10 @@ class Goal:
 
     names: tuple[str, ...]
     state: str
-    pattern: re.Pattern[str] | None = None
+    expression: "Expression | None" = None
 
     def __str__(self) -> str:
-        return f"to write '{self.pattern.pattern}' on the console" if self.pattern else _WORDS[self.state]
+        return f"to write '{self.expression.text}' on the console" if self.expression else _WORDS[self.state]
 
     def progress(self, names: Sequence[str]) -> str:
         """What is said while those named are not there yet; nothing when all are."""
@@ -62,23 +64,22 @@ def _of_nodes(words: Sequence[str]) -> Goal:
 def _of_guests(words: Sequence[str]) -> Goal:
     *names, last = words
     if len(names) > 1 and names[-1] == _CONSOLE:
-        return Goal(tuple(map(GUEST, names[:-1])), _CONSOLE, _regex(last))
+        return Goal(tuple(map(GUEST, names[:-1])), _CONSOLE, _expression(last))
     if names and last == _CONSOLE:
-        raise ValueError("after 'console' comes a regular expression")
+        raise ValueError("after 'console' comes a regular expression, with '--' right before it if it begins with '-'")
     if not names or last not in _GUEST_STATES:
         raise ValueError("the last word has to be running, off, ip, ssh, or console and REGEX")
     return Goal(tuple(map(GUEST, names)), last)
 
 
-def _regex(text: str) -> re.Pattern[str]:
-    try:
-        pattern = re.compile(text)
-    except re.error as error:
-        where = "" if error.pos is None else f" at character {error.pos + 1}"
-        raise ValueError(f"bad regular expression '{text}': {error.msg}{where}") from None
-    if pattern.search(""):
+def _expression(text: str) -> "Expression":
+    # What only this goal needs: Tab and all other lines do without it.
+    from mclu_shell.cloud.expression import Expression
+
+    expression = Expression(text)
+    if expression.is_in(""):
         raise ValueError(f"the regular expression '{text}' is found also where nothing is written")
-    return pattern
+    return expression
 
 
 def _candidates(spot: Spot) -> Iterable[Candidate]:

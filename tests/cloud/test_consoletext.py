@@ -1,10 +1,12 @@
 """What a guest has written: lines, also unfinished ones, without what only a terminal obeys."""
 
-import re
+import subprocess
+import sys
 
 import pytest
 
 from mclu_shell.cloud.consoletext import ConsoleText
+from mclu_shell.cloud.expression import Expression
 
 
 @pytest.mark.parametrize(
@@ -29,13 +31,27 @@ from mclu_shell.cloud.consoletext import ConsoleText
     ],
 )
 def test_a_line_is_found_in_whatever_pieces_it_comes(pattern: str, pieces: list[bytes], found: str | None) -> None:
-    text = ConsoleText(re.compile(pattern))
+    text = ConsoleText(Expression(pattern))
     answers = [text.feed(piece) for piece in pieces]
     assert next((answer for answer in answers if answer is not None), None) == found
 
 
 def test_the_last_line_is_the_last_with_anything_in_it() -> None:
-    text = ConsoleText(re.compile("never"))
+    text = ConsoleText(Expression("never"))
     for piece in (b"one\r\ntwo\r\n", b"\x1b[0m", b"\r\n"):
         text.feed(piece)
     assert text.last_line == "two"
+
+
+_SEARCH = """
+from mclu_shell.cloud.consoletext import ConsoleText
+from mclu_shell.cloud.expression import Expression
+
+print([ConsoleText(Expression(text)).feed(b"a" * 16000 + b"b") for text in ("(a+)+$", "(a|aa)+c", "(a*)*(a*)*c")])
+"""
+
+
+def test_no_expression_takes_long() -> None:
+    # In a process of its own, which can be ended: a search by Python's own re would not come to an end.
+    done = subprocess.run([sys.executable, "-c", _SEARCH], capture_output=True, text=True, timeout=20, check=True)
+    assert done.stdout == "[None, None, None]\n"
