@@ -197,15 +197,15 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise UsageError, with near misses for an unknown option."""
-        if "arguments are required" in message and (unknown := self._unknown_option()):
+        if "arguments are required" in message and (unknown := self._unknown_options()):
             # argparse has taken it for an option, and misses what it was meant to be.
-            message = f"unrecognized arguments: {unknown}"
+            message = f"unrecognized arguments: {unknown[0]}"
         raise UsageError(f"{self.prog}: {message}", remedy=self._remedy(message))
 
-    def _unknown_option(self) -> str:
+    def _unknown_options(self) -> list[str]:
         known = {name for action in self.arguments for name in action.option_strings}
         given = self._words[: self._words.index("--")] if "--" in self._words else self._words
-        return next((word for word in given if word.startswith("-") and word.partition("=")[0] not in known), "")
+        return [word for word in given if word.startswith("-") and word.partition("=")[0] not in known]
 
     def _remedy(self, message: str) -> str:
         unknown, _, option = message.partition("unrecognized arguments: ")
@@ -217,6 +217,11 @@ class Parser(argparse.ArgumentParser):
     def parse(self, words: list[str]) -> argparse.Namespace:
         """The arguments of a line, or UsageError."""
         self._words = words
+        blank = [word for word in self._unknown_options() if " " in word]
+        # argparse would take it for an argument: to it, what has a blank is no option. What a script is given may be
+        # anything.
+        if blank and all(action.nargs != argparse.REMAINDER for action in self.arguments):
+            self.error(f"unrecognized arguments: {blank[0]}")
         return self.parse_args(self._with_left_out_values(words))
 
     def _with_left_out_values(self, words: list[str]) -> list[str]:
