@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -61,6 +62,22 @@ def gather(items: Iterable[Item], ask: Callable[[Item], Value]) -> list[Outcome[
     asked = list(items)
     found = {id(outcome.item): outcome for outcome in each(asked, ask)}
     return [found[id(item)] for item in asked]
+
+
+def in_time(work: Callable[[], Value], deadline: float) -> Value:
+    """What work comes to, on a thread of its own; TimeoutError at `deadline` (of `time.monotonic`).
+
+    As with `each` it must end by itself: nobody waits for it then.
+    """
+    results: SimpleQueue[Outcome[None, Value] | BaseException] = SimpleQueue()
+    threading.Thread(target=_ask_one, args=(None, lambda _nothing: work(), results), daemon=True).start()
+    try:
+        result = results.get(timeout=max(0.0, deadline - time.monotonic()))
+    except Empty:
+        raise TimeoutError from None
+    if isinstance(result, BaseException):
+        raise result
+    return result.unwrap()
 
 
 def _ask_one(

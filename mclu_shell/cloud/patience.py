@@ -5,6 +5,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+# What is being asked when the limit comes: its answer says more than that there was none.
+LAST_ANSWER_S = 1.0
+
 
 class Patience:
     """A limit that several threads share, and the way to end all their waiting at once."""
@@ -19,6 +22,11 @@ class Patience:
     def is_over(self) -> bool:
         """Whether the limit is reached, or nobody waits any more."""
         return self._is_ended or time.monotonic() >= self._deadline
+
+    @property
+    def last_moment(self) -> float:
+        """When (of `time.monotonic`) nobody waits any longer for the answer to what was asked before the limit."""
+        return self._deadline + LAST_ANSWER_S
 
     def end(self) -> None:
         """Have nobody wait any more."""

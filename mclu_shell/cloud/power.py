@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from mclu_shell.cloud.guest import Guest
 from mclu_shell.cloud.node import Node
-from mclu_shell.cloud.parallel import Outcome, each
+from mclu_shell.cloud.parallel import Outcome, each, in_time
+from mclu_shell.cloud.patience import LAST_ANSWER_S
 from mclu_shell.errors import (
     Busy,
     LibvirtDown,
@@ -38,7 +39,7 @@ def wait_until_on(node: Node, timeout_s: float, stop: threading.Event, *, wakes:
     """Wait until libvirt answers, with `wakes` waking the node again now and then; NodeFault tells why it did not."""
     deadline = time.monotonic() + timeout_s
     wake_again = time.monotonic() + _WAKE_AGAIN_S
-    while (fault := _not_on(node)) is not None:
+    while (fault := _not_on(node, deadline)) is not None:
         if time.monotonic() >= deadline:
             told = f"not up after {format_duration(timeout_s)}: {fault.fact}"
             raise NodeFault(told, place=node.name, remedy="" if isinstance(fault, NodeOff) else fault.remedy)
@@ -50,20 +51,22 @@ def wait_until_on(node: Node, timeout_s: float, stop: threading.Event, *, wakes:
             return
 
 
-def _not_on(node: Node) -> NodeFault | None:
+def _not_on(node: Node, deadline: float) -> NodeFault | None:
     """None once libvirt answers, else what a node that is starting shows; other faults are raised."""
     try:
         # That a node has just answered is not enough: it may be going down.
-        node.fetch(lambda hypervisor: hypervisor.ping())
+        in_time(lambda: node.fetch(lambda hypervisor: hypervisor.ping()), deadline + LAST_ANSWER_S)
     except STARTING as fault:
         return fault
+    except TimeoutError:
+        return NodeFault("no answer", place=node.name)
     return None
 
 
 def wait_until_off(node: Node, timeout_s: float, stop: threading.Event) -> None:
     """Wait until nothing answers at a node's address; NodeFault if something still does."""
     deadline = time.monotonic() + timeout_s
-    while not isinstance(fault := _not_on(node), NodeOff):
+    while not isinstance(fault := _not_on(node, deadline), NodeOff):
         if time.monotonic() >= deadline:
             how = f": {fault.fact}" if fault else ""
             raise NodeFault(f"not off after {format_duration(timeout_s)}{how}", place=node.name)

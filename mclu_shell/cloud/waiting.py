@@ -1,29 +1,26 @@
 """Waiting until guests are as they should be: libvirt's events have us look, and a look now and then, who is there."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from mclu_shell.cloud.awaited import Awaited, seek
 from mclu_shell.cloud.consolewait import Ear, listening
 from mclu_shell.cloud.expression import Expression
 from mclu_shell.cloud.guest import Guest, GuestEvent, is_active_state
-from mclu_shell.cloud.guests import find_guest, find_guests, parse_guest
 from mclu_shell.cloud.node import Node
+from mclu_shell.cloud.parallel import in_time
 from mclu_shell.cloud.patience import Patience
 from mclu_shell.cloud.sshbanner import fetch_banner
-from mclu_shell.cloud.state import Phase
 from mclu_shell.errors import (
     Busy,
     LibvirtDown,
     LinkLost,
     MCluError,
-    NodeFault,
     NodeOff,
-    NotFound,
     SSHFault,
-    SSHRefused,
     Unreachable,
 )
 from mclu_shell.units import format_duration
@@ -35,7 +32,6 @@ if TYPE_CHECKING:
 _LOOK_S = 2.0
 # Where no event tells, what is waited for is looked for again after so long, then after twice that, up to the above.
 _FIRST_LOOK_S = 0.25
-_SEEK_S = 0.5
 # What a guest wrote last may be under way still when libvirt calls it shut off.
 _LAST_WORDS_S = 1.0
 _RUNS = ("running", "idle")
@@ -63,59 +59,50 @@ class Seen:
     said: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Awaited:
-    """A guest that is meant; `found` is None as long as the node that may have it is not there."""
-
-    name: str
-    found: tuple[Node, Guest] | None = None
-
-
 _Look = Callable[[Node, Guest], Seen]
 
 
-def find_awaited(cloud: "Cloud", patterns: Sequence[str], faults: list[MCluError]) -> list[Awaited]:
-    """The guests that are meant, each once, as `find_guests` does it; also those whose nodes may still be coming up.
+@dataclass(slots=True)
+class _Memory:
+    """What the last look at a guest has shown of what is waited for; None before one has."""
 
-    Wildcards mean what is there now.
-    """
-    awaited: dict[str, Awaited] = {}
-    for pattern in patterns:
-        try:
-            found = find_guests(cloud, [pattern], faults=faults)
-        except MCluError as error:
-            if not _may_come(cloud, pattern, error):
-                raise
-            awaited[pattern] = Awaited(pattern)
-        else:
-            for node, guest in found:
-                name = f"{node.name}:{guest.name}"
-                awaited[name] = Awaited(name, (node, guest))
-    return list(awaited.values())
-
-
-def _may_come(cloud: "Cloud", name: str, error: MCluError) -> bool:
-    """Whether a guest may be found later: on the node that was named, or on one that was just woken."""
-    parsed = parse_guest(name)
-    if parsed.is_wildcard or isinstance(error, SSHRefused):
-        return False
-    nodes = cloud.match([parsed.host]) if parsed.host else cloud.nodes
-    is_awaited = any(node.asked.for_waking() and node.view.state.phase != Phase.ON for node in nodes)
-    return isinstance(error, NodeFault) or (isinstance(error, NotFound) and is_awaited)
+    seen: Seen | None = None
 
 
 def wait_for_guest(cloud: "Cloud", awaited: Awaited, wanted: Wanted, patience: Patience) -> tuple[Guest, Seen]:
     """Wait until a guest is as wanted: which one that is, and what was seen then; MCluError why it is not."""
-    node, guest = awaited.found or _find(cloud, awaited.name, patience)
+    memory = _Memory()
     try:
-        return guest, _wait(node, guest, wanted, patience)
+        return in_time(lambda: _find_and_wait(cloud, awaited, wanted, patience, memory), patience.last_moment)
+    except TimeoutError:
+        raise _unanswered(awaited, patience, memory) from None
+
+
+def _find_and_wait(
+    cloud: "Cloud", awaited: Awaited, wanted: Wanted, patience: Patience, memory: _Memory
+) -> tuple[Guest, Seen]:
+    node, guest = awaited.found or seek(cloud, awaited.name, patience)
+    try:
+        return guest, _wait(node, guest, wanted, patience, memory)
     except (NodeOff, LinkLost, SSHFault, Unreachable) as fault:
         raise fault.retold(fact=f"{fault.fact}, while {guest.name} was waited for") from fault
 
 
-def _wait(node: Node, guest: Guest, wanted: Wanted, patience: Patience) -> Seen:
+def _unanswered(awaited: Awaited, patience: Patience, memory: _Memory) -> MCluError:
+    """What there is to say when the limit comes, and a look at the guest is still under way."""
+    after = f"after {format_duration(patience.timeout_s)}"
+    if awaited.found is None:
+        return MCluError(f"no answer {after}, as {awaited.name} was looked for")
+    node, guest = awaited.found
+    if memory.seen is None:
+        return MCluError(f"no answer about {guest.name} {after}", place=node.name)
+    told = f"{guest.name} {memory.seen.words} {after}, as last seen: no answer since"
+    return MCluError(told, place=node.name, remedy=memory.seen.remedy)
+
+
+def _wait(node: Node, guest: Guest, wanted: Wanted, patience: Patience, memory: _Memory) -> Seen:
     with patience.bell() as bell:
-        watch = partial(_watch, node, guest, patience, bell)
+        watch = partial(_watch, node, guest, patience, bell, memory)
         seen = watch(_off if wanted.state == "off" else _running)
         if wanted.expression is not None:
             with listening(node, guest.name, wanted.expression, bell) as ear:
@@ -125,22 +112,14 @@ def _wait(node: Node, guest: Guest, wanted: Wanted, patience: Patience) -> Seen:
     return seen
 
 
-def _find(cloud: "Cloud", name: str, patience: Patience) -> tuple[Node, Guest]:
-    with patience.bell() as bell:
-        while True:
-            try:
-                return find_guest(cloud, name)
-            except MCluError as error:
-                if not _may_come(cloud, name, error):
-                    raise
-                if patience.is_over:
-                    told = f"{error.fact}, and {name} was waited for {format_duration(patience.timeout_s)}"
-                    raise error.retold(fact=told) from error
-            patience.doze(bell, _SEEK_S)
-
-
 def _watch(
-    node: Node, guest: Guest, patience: Patience, bell: threading.Event, look: _Look, pause_s: float = _LOOK_S
+    node: Node,
+    guest: Guest,
+    patience: Patience,
+    bell: threading.Event,
+    memory: _Memory,
+    look: _Look,
+    pause_s: float = _LOOK_S,
 ) -> Seen:
     """Look at a guest whenever something happens to it, until it is as wanted; what was seen then."""
 
@@ -152,6 +131,7 @@ def _watch(
         while True:
             bell.clear()
             seen = _try(look, node, guest)
+            memory.seen = None if seen.is_reached else seen
             if seen.is_reached:
                 return seen
             if patience.is_over:

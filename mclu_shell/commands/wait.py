@@ -103,8 +103,9 @@ def _wait_for_nodes(context: Context, goal: Goal, timeout_s: float) -> Iterator[
 
 def _wait_for_guests(context: Context, goal: Goal, timeout_s: float) -> Iterator[Result]:
     # What it needs takes some milliseconds to import, and nodes are waited for without it.
+    from mclu_shell.cloud.awaited import find_awaited
     from mclu_shell.cloud.patience import Patience
-    from mclu_shell.cloud.waiting import Wanted, find_awaited, wait_for_guest
+    from mclu_shell.cloud.waiting import Wanted, wait_for_guest
 
     faults: list[MCluError] = []
     patience = Patience(timeout_s)

@@ -3,6 +3,7 @@
 import contextlib
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -149,6 +150,14 @@ def test_a_node_is_waited_for_until_it_is_on_and_until_it_is_off(cloud: RealLab)
         assert waiting.wait(15) == 0
 
 
+def test_a_node_that_hangs_puts_off_no_limit(cloud: RealLab) -> None:
+    cloud.freeze("ham0")
+    told = mclu(cloud, "wait", "node", "ham0", "off", "--timeout", "1")
+    assert (told.status, told.err) == (1, "mclu: ham0: not off after 1 s: no answer\n")
+    # Each look would have taken 4 s.
+    assert told.seconds < 3.5
+
+
 def test_a_node_that_only_a_person_can_mend_is_not_waited_for(cloud: RealLab) -> None:
     cloud.forget("ham0")
     mclu(cloud, "wait", "node", "ham0").complains("ham0", "host key")
@@ -166,6 +175,33 @@ def test_a_node_that_dies_is_named_and_holds_no_other_back(cloud: RealLab) -> No
         virsh(cloud, "ham0", "destroy", "web")
         out, err = waiting.communicate(timeout=15)
     assert (waiting.returncode, out, err) == (1, "ham0:web gone\n", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "asked", "told"),
+    [
+        ("running", "state", "web is still paused"),
+        ("ip", "interfaceAddresses", "web has no address that is known"),
+        ("ssh", "interfaceAddresses", "web has no address that is known"),
+        ("console never", "state", "web has not written 'never' on its console"),
+    ],
+)
+def test_a_node_that_freezes_puts_off_no_limit(web: EchoGuest, words: str, asked: str, told: str) -> None:
+    if words == "running":
+        web.virsh("suspend")
+    looks = 2 if words.startswith("console") else 1
+    started_at = time.monotonic()
+    with started(web.lab, "-v", "wait", "--timeout", "3", "guest", "web", *words.split()) as waiting:
+        assert waiting.stderr
+        for line in waiting.stderr:
+            # The look that was seen to end is the last.
+            looks -= f"ham0: libvirt {asked}: " in line
+            if f"ham0: libvirt {asked}: " in line and looks == 0:
+                web.lab.freeze("ham0")
+        assert waiting.wait(15) == 1
+        took_s = time.monotonic() - started_at
+    assert line.startswith(f"mclu: ham0: {told} after 3 s, as last seen: no answer since"), line
+    assert took_s < 5.5
 
 
 def events(lab: RealLab, node: str) -> str:
