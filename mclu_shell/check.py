@@ -1,7 +1,7 @@
 """What is wrong with a script, found without running it."""
 
 import argparse
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from mclu_shell.command import Command
 from mclu_shell.errors import MCluError, UsageError
@@ -24,23 +24,29 @@ class Check:
         # What is wrong with one is told once, however often it is run.
         self._checked: list[Script] = []
 
-    def find_problems(self, script: Script, lines: Sequence[Line]) -> Iterator[MCluError]:
-        """An error, with its place, for each line that is wrong."""
-        for line in lines:
+    def find_problems(
+        self, script: Script, parts: Iterable[Line | UsageError], used_by: str = ""
+    ) -> Iterator[MCluError]:
+        """An error, with its place, for each line that is wrong; `used_by` is the place of the line that runs it."""
+        for part in parts:
+            if isinstance(part, UsageError):
+                # What it was given may be what is wrong.
+                yield _told_at(used_by, part) if used_by else part
+                continue
+            place = f"{script.name}:{part.number}"
             try:
-                yield from self._find_in(line)
+                yield from self._find_in(part, place)
             except MCluError as error:
-                told = f"{error.place}: {error.fact}" if error.place else error.fact
-                yield error.retold(place=f"{script.name}:{line.number}", fact=told)
+                yield _told_at(place, error)
 
-    def _find_in(self, line: Line) -> Iterator[MCluError]:
+    def _find_in(self, line: Line, place: str) -> Iterator[MCluError]:
         if line.shell:
             return
         command, args = self._prepare(line)
         if command.script is not None:
-            yield from self._find_nested(command.script(args))
+            yield from self._find_nested(command.script(args), place)
 
-    def _find_nested(self, script: Script) -> Iterator[MCluError]:
+    def _find_nested(self, script: Script, used_by: str) -> Iterator[MCluError]:
         if not script.place:
             raise UsageError(f"{script.name} cannot be checked first and then run within a script: it is no file")
         if script.place in self._above:
@@ -49,7 +55,10 @@ class Check:
             raise UsageError(f"{script.name} would run within {len(self._above)} others", remedy=f"at most {_DEEPEST}")
         if script not in self._checked:
             self._checked.append(script)
-            lines = script.lines()
             self._above.append(script.place)
-            yield from self.find_problems(script, lines)
+            yield from self.find_problems(script, script.parts(), used_by)
             self._above.pop()
+
+
+def _told_at(place: str, error: MCluError) -> MCluError:
+    return error.retold(place=place, fact=f"{error.place}: {error.fact}" if error.place else error.fact)

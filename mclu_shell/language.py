@@ -6,7 +6,7 @@ variable holds is never split, nor read as anything but text.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from mclu_shell.errors import UsageError
@@ -64,7 +64,17 @@ class Unfinished(UsageError):
 
 def parse(text: str, name: str = "", variables: Variables = _NOTHING) -> list[Line]:
     """The commands of a text, in order; UsageError says what is wrong and on which line (of the file `name`)."""
-    return _Reader(text, name, variables).read()
+    lines = []
+    for part in parts(text, name, variables):
+        if isinstance(part, UsageError):
+            raise part
+        lines.append(part)
+    return lines
+
+
+def parts(text: str, name: str = "", variables: Variables = _NOTHING) -> Iterator[Line | UsageError]:
+    """The commands of a text, in order, and in the place of each that cannot be read what is wrong with it."""
+    return _Reader(text, name, variables).parts()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +110,30 @@ class _Reader:
         # How many lines had ended where it was last asked for.
         self._counted = (0, 0)
 
-    def read(self) -> list[Line]:
-        lines = []
+    def parts(self) -> Iterator[Line | UsageError]:
         while self._skip_to_command():
-            lines.append(self._command())
-        return lines
+            start, number = self.at, self._number()
+            try:
+                yield self._command()
+            except UsageError as fault:
+                yield fault
+                self.at, self._counted = start, (start, number - 1)
+                endless = self._skip_command()
+                if endless is not None and str(endless) != str(fault):
+                    yield endless
+
+    def _skip_command(self) -> Unfinished | None:
+        """Past a command that cannot be read; past everything, and what is wrong, if nobody knows where it ends."""
+        variables, self.variables = self.variables, None
+        try:
+            while self._skip_blanks() and self._peek() not in "\n;":
+                self._piece()
+        except Unfinished as fault:
+            self.at = len(self.text)
+            return fault
+        finally:
+            self.variables = variables
+        return None
 
     def tail(self) -> Tail | None:
         words: list[str] = []

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mclu_shell.errors import UsageError
-from mclu_shell.language import Line, Variables, parse
+from mclu_shell.language import Line, Variables, parts
 
 _NAMED = re.compile(r"([A-Za-z_]\w*)=(.*)", re.ASCII | re.DOTALL)
 
@@ -24,9 +24,9 @@ class Script:
     variables: Variables
     place: str = ""
 
-    def lines(self) -> list[Line]:
-        """Its commands; UsageError with file and line."""
-        return parse(self.text, self.name, self.variables)
+    def parts(self) -> list[Line | UsageError]:
+        """Its commands, and in the place of each that cannot be read what is wrong, with file and line."""
+        return list(parts(self.text, self.name, self.variables))
 
 
 def read_script(name: str, words: Sequence[str] = ()) -> Script:

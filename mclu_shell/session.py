@@ -127,21 +127,22 @@ class Session:
     def run_script(self, script: Script) -> int:
         """Run a script: all of it is read and checked before its first command runs."""
         with self._caught("") as status:
-            lines = script.lines()
-            problems = self._problems(script, lines)
+            parts = script.parts()
+            problems = self._problems(script, parts)
+            lines = [part for part in parts if isinstance(part, Line)]
             status.append(self._tell_all(problems) if problems else self._run_checked(script, lines))
         return status[-1]
 
     def check_script(self, script: Script) -> int:
         """Tell what is wrong with a script, and run nothing of it; 0 if it can be run."""
         with self._caught("") as status:
-            status.append(self._tell_all(self._problems(script, script.lines())))
+            status.append(self._tell_all(self._problems(script, script.parts())))
         return status[-1]
 
-    def _problems(self, script: Script, lines: Sequence[Line]) -> list[MCluError]:
+    def _problems(self, script: Script, parts: Sequence[Line | UsageError]) -> list[MCluError]:
         """All that is wrong with a script and those that it runs."""
         check = Check(self._prepare, [*self._scripts, script.place])
-        return list(check.find_problems(script, lines))
+        return list(check.find_problems(script, parts))
 
     def _tell_all(self, problems: Sequence[MCluError]) -> int:
         """Tell problems, as one answer; the worst status of them."""

@@ -219,6 +219,34 @@ class TestRun:
         answer = files.run(f"run {inner}\nrun {inner} ham1")
         assert answer.err == "mclu: x.mclu:1: inner.mclu:1: $1 is not set\n"
 
+    def test_all_that_is_wrong_is_told_in_the_order_of_its_lines(self, files: Files) -> None:
+        inner = files.write("inner.mclu", "lst\nstatus $1")
+        answer = files.run(
+            f"on ham1\nlst\nstatus $1; on\nstatus |\nrun {inner}\nstatus ${{x\nstatus --x='$2'\nstatus '"
+        )
+        assert (answer.status, files.demo.on) == (2, ["ham0"])
+        assert [line.removeprefix("mclu: ").partition(";")[0] for line in answer.err.splitlines()] == [
+            "x.mclu:2: unknown command 'lst'",
+            "x.mclu:3: $1 is not set",
+            "x.mclu:3: on: the following arguments are required: NODE",
+            "x.mclu:4: nothing after '|'",
+            "inner.mclu:1: unknown command 'lst'",
+            "x.mclu:5: inner.mclu:2: $1 is not set",
+            "x.mclu:6: no closing }",
+            "x.mclu:7: status: unrecognized arguments: --x=$2",
+            "x.mclu:8: no closing '",
+        ]
+
+    def test_behind_a_quotation_without_an_end_nothing_is_read(self, files: Files) -> None:
+        answer = files.run("status $1 'a\nlst\nlst '")
+        assert answer.err == "mclu: x.mclu:1: $1 is not set\n"
+        answer = files.run("status $1 'a\nlst\nlst")
+        assert answer.err == "mclu: x.mclu:1: $1 is not set\nmclu: x.mclu:1: no closing '\n"
+
+    def test_what_a_script_is_given_may_look_like_an_option(self, files: Files) -> None:
+        inner = files.write("inner.mclu", '!echo "$1"')
+        assert files.run(f"run {inner} '-x y'").err == ""
+
     def test_ones_that_are_nested_too_deep_are_told(self, files: Files) -> None:
         for number in range(100):
             files.write(f"{number}.mclu", f"run {files.directory}/{number + 1}.mclu")
