@@ -274,10 +274,23 @@ def refuse(*_given: object, **_options: object) -> None:
         ("shutdown web; wait guest web running; reboot web", 0),
         ("shutdown web; wait guest web ip; start web", 1),
         ("wait guest 'ham0:*' off; off ham0", 0),
+        ("wait node ham0; shutdown web; wait guest web off; wait guest web off", 0),
     ],
 )
 def test_what_was_waited_for_has_happened(dry: InProcess, lines: str, status: int) -> None:
     assert dry(lines).status == status
+
+
+def test_what_is_so_already_would_not_be_waited_for(dry: InProcess) -> None:
+    answer = dry("wait node ham0 ham1; wait node ham2 off; wait guest web running; shutdown web; wait guest web off")
+    assert answer.out.splitlines() == [
+        "would not wait for ham0: on already",
+        "would wait for ham1: at most 5 min, until libvirt answers there",
+        "would not wait for ham2: off already",
+        "would not wait for ham0:web: running already",
+        "would shut down ham0:web: ask it to, wait at most 2 min",
+        "would not wait for ham0:web: shut off already",
+    ]
 
 
 def test_guests_that_would_have_been_made_are_told_in_their_order(dry: InProcess) -> None:
@@ -469,9 +482,10 @@ def test_what_would_be_waited_for_is_told_and_not_waited_for(dry: InProcess) -> 
     )
     assert (answer.status, answer.err) == (0, "")
     lines = [line.partition(" ")[2] for line in answer.out.splitlines()]
-    assert lines[1:3] == [
+    assert lines[1:4] == [
+        "would not wait for ham0: on already",
         "would wait for ham1: at most 5 min, until libvirt answers there",
         "would wait for ham0:web: to write 'x y' on the console, at most 90 s",
     ]
     # It would be off by then.
-    assert len(lines) == 4
+    assert lines[5:] == ["would not wait for ham1: off already"]

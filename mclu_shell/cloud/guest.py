@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+# In virsh's words; `idle` is Xen's.
+RUNS = ("running", "idle")
+
 
 @dataclass(frozen=True, slots=True)
 class Guest:

@@ -46,6 +46,13 @@ def disk_files(xml: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(filter(None, paths)))
 
 
+def needed_disks(xml: str) -> tuple[str, ...]:
+    """The files and devices that are a guest's disks, but for those without which it may start (startupPolicy)."""
+    sources = ET.fromstring(xml).findall("./devices/disk/source")
+    needed = [source for source in sources if source.get("startupPolicy") != "optional"]
+    return tuple(path for source in needed if (path := source.get("file") or source.get("dev")))
+
+
 def volumes(xml: str) -> tuple[tuple[str, str], ...]:
     """The storage pools and volumes in them that a guest's disks are."""
     sources = ET.fromstring(xml).findall(".//disk//source[@pool]")

@@ -45,7 +45,9 @@ def _wait(rehearsal: Rehearsal, nodes: Sequence[Node], faults: _Faults, timeout_
             yield fault
             continue
         rehearsal.switches(node, on=True)
-        if fault is not None:
+        if fault is None:
+            yield Planned("not wait for", node.name, how="on already")
+        else:
             how = f"at most {format_duration(timeout_s)}, until libvirt answers there"
             yield Planned("wait for", node.name, how=how)
 
@@ -57,7 +59,9 @@ def rehearse_wait(rehearsal: Rehearsal, nodes: Sequence[Node], timeout_s: float,
         yield from _wait(rehearsal, nodes, faults, timeout_s)
         return
     for node in nodes:
-        if not isinstance(faults[node.name], NodeOff):
+        if isinstance(faults[node.name], NodeOff):
+            yield Planned("not wait for", node.name, how="off already")
+        else:
             yield Planned("wait for", node.name, how=f"at most {format_duration(timeout_s)}, until it is off")
 
 

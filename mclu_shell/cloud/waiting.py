@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mclu_shell.cloud.awaited import Awaited, seek
 from mclu_shell.cloud.consolewait import Ear, listening
 from mclu_shell.cloud.expression import Expression
-from mclu_shell.cloud.guest import Guest, GuestEvent, is_active_state
+from mclu_shell.cloud.guest import RUNS, Guest, GuestEvent, is_active_state
 from mclu_shell.cloud.node import Node
 from mclu_shell.cloud.parallel import in_time
 from mclu_shell.cloud.patience import Patience
@@ -34,7 +34,6 @@ _LOOK_S = 2.0
 _FIRST_LOOK_S = 0.25
 # What a guest wrote last may be under way still when libvirt calls it shut off.
 _LAST_WORDS_S = 1.0
-_RUNS = ("running", "idle")
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +156,7 @@ def _running(node: Node, guest: Guest) -> Seen:
     state = _fetch_state(node, guest)
     if state is None or state == "crashed":
         raise _ended(node, guest, state)
-    return Seen(state, is_reached=True) if state in _RUNS else Seen(f"is still {state}")
+    return Seen(state, is_reached=True) if state in RUNS else Seen(f"is still {state}")
 
 
 def _off(node: Node, guest: Guest) -> Seen:

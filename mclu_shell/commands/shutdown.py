@@ -59,13 +59,14 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
 
 def rehearse(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """A line per guest that would be asked."""
+    # Only a dry run needs it.
+    from mclu_shell.cloud.rehearserun import rehearse_shutdown
+
     faults: list[MCluError] = []
     found = find_guests(context.rehearsal, args.guests, active=True, faults=faults)
     otherwise = ", and then stop it by force" if args.force else ""
-    for outcome in gather(found, lambda one: lifecycle.need_hearing(*one, force=args.force)):
+    for outcome in gather(found, lambda one: rehearse_shutdown(context.rehearsal, *one, force=args.force)):
         node, guest = outcome.item
-        if outcome.error is None:
-            context.rehearsal.becomes(guest, "shut off")
         how = f"ask it to, wait at most {format_duration(args.timeout)}{otherwise}"
         yield would(outcome.error or Planned("shut down", node.name, guest.name, how))
     yield from faults

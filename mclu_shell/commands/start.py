@@ -41,11 +41,12 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
 
 def rehearse(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """A line per guest that would be started."""
+    # Only a dry run needs it.
+    from mclu_shell.cloud.rehearserun import rehearse_start
+
     faults: list[MCluError] = []
     found = find_guests(context.rehearsal, args.guests, active=False, faults=faults)
-    for outcome in gather(found, lambda one: lifecycle.how_to_start(*one)):
+    for outcome in gather(found, lambda one: rehearse_start(context.rehearsal, *one)):
         node, guest = outcome.item
-        if outcome.error is None:
-            context.rehearsal.becomes(guest, "running")
         yield would(outcome.error or Planned(outcome.unwrap(), node.name, guest.name))
     yield from faults

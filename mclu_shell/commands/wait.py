@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from mclu_shell import kinds
 from mclu_shell.cloud.guests import find_guests
 from mclu_shell.cloud.node import Node
-from mclu_shell.cloud.parallel import each
+from mclu_shell.cloud.parallel import each, gather
 from mclu_shell.cloud.planned import Planned
 from mclu_shell.cloud.power import wait_for_nodes, wait_until_off, wait_until_on
 from mclu_shell.command import Context, Group, Parser
@@ -71,8 +71,9 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
 
 def rehearse(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """A line for each node or guest that would be waited for."""
-    # Only a dry run needs it.
+    # Only a dry run needs them.
     from mclu_shell.cloud.rehearsepower import rehearse_wait
+    from mclu_shell.cloud.rehearserun import rehearse_waiting
 
     rehearsal, goal = context.rehearsal, args.goal
     if args.what == "node":
@@ -81,11 +82,17 @@ def rehearse(context: Context, args: argparse.Namespace) -> Iterator[Result]:
         return
     rehearsal.lets_time_pass()
     faults: list[MCluError] = []
-    for node, guest in find_guests(rehearsal, goal.names, faults=faults):
-        if guest.is_active == (goal.state == "off"):
-            rehearsal.becomes(guest, "shut off" if guest.is_active else "running")
-        yield would(Planned("wait for", node.name, guest.name, f"{goal}, at most {format_duration(args.timeout)}"))
+    found = find_guests(rehearsal, goal.names, faults=faults)
+    for outcome in gather(found, lambda one: rehearse_waiting(rehearsal, *one, goal.state)):
+        node, guest = outcome.item
+        yield would(outcome.error or _waiting(node, guest, goal, args.timeout, outcome.unwrap()))
     yield from faults
+
+
+def _waiting(node: Node, guest: "Guest", goal: Goal, timeout_s: float, already: str) -> Planned:
+    if already:
+        return Planned("not wait for", node.name, guest.name, f"{already} already")
+    return Planned("wait for", node.name, guest.name, f"{goal}, at most {format_duration(timeout_s)}")
 
 
 def _wait_for_nodes(context: Context, goal: Goal, timeout_s: float) -> Iterator[Result]:

@@ -174,6 +174,31 @@ def test_the_errors_are_those_of_a_real_run(lab: RealLab, tmp_path: Path, words:
     assert told.out in ("", "would leave ham1: on\n")
 
 
+@pytest.mark.parametrize(
+    ("line", "spoil", "fact"),
+    [
+        ("start cold", f"rm {IMAGES}/cold.qcow2", "No such file or directory"),
+        ("start 'ham0:*'", f"rm {IMAGES}/cold.qcow2", "No such file or directory"),
+        ("shutdown --force --timeout 1 theirs; start ham1:theirs", "", "no such guest 'theirs'"),
+    ],
+)
+def test_what_would_not_start_is_told(lab: RealLab, line: str, spoil: str, fact: str) -> None:
+    run_guest(lab, "ham1", "theirs")
+    sh(lab, "ham0", spoil or "true")
+    told = dry(lab, "-c", line)
+    done = mclu(lab, "-c", line)
+    assert (told.status, done.status) == (1, 1)
+    assert fact in told.err, told
+    assert fact in done.err, done
+
+
+def test_a_disk_without_which_a_guest_may_start_is_not_missed(lab: RealLab) -> None:
+    source = "<source file='/nosuch' startupPolicy='optional'/>"
+    disc = f"<disk type='file' device='cdrom'>{source}<target dev='sdx' bus='sata'/></disk>"
+    sh(lab, "ham0", f'echo "{disc}" >/tmp/disc.xml; virsh -q attach-device --config cold /tmp/disc.xml')
+    assert changes(lab, "start cold") == "would start ham0:cold\n"
+
+
 def test_a_boot_that_goes_on_is_found_and_not_disturbed(lab: RealLab, tmp_path: Path) -> None:
     template(tmp_path / "templates", "waiting", WAIT + "\n" + BUILD)
     with started(lab, "boot", "waiting", "new") as boot:

@@ -14,7 +14,7 @@ import libvirt
 from mclu_shell.cloud.addresses import first_known
 from mclu_shell.cloud.consolestream import ConsoleStream
 from mclu_shell.cloud.guest import Guest, GuestEvent, NodeInfo, NodeReport
-from mclu_shell.cloud.hypervisor.domain import VERBS, interfaces
+from mclu_shell.cloud.hypervisor.domain import VERBS, interfaces, need_disks
 from mclu_shell.errors import LibvirtFault, LinkLost, NotFound, Refused
 
 if TYPE_CHECKING:
@@ -216,6 +216,16 @@ class Hypervisor:
         """A guest's state in virsh's words; None if there is no such guest."""
         with self._call("state"):
             return self._of(name, lambda domain: _STATES[domain.state()[0]])
+
+    def is_persistent(self, name: str) -> bool:
+        """Whether there is a guest that is kept when it stops."""
+        with self._call("isPersistent"):
+            return bool(self._of(name, lambda domain: domain.isPersistent()))
+
+    def need_disks(self, name: str) -> None:
+        """Raise libvirt's own error if a file is not there that a guest's disk is, without which it does not start."""
+        with self._call("blockInfo"):
+            self._of(name, need_disks)
 
     def fetch_running(self, name: str) -> str | None:
         """A guest's XML as it runs now, with the ports and devices that it got; None if it does not run."""

@@ -48,6 +48,19 @@ VERBS: MappingProxyType[str, Callable[[Any], object]] = MappingProxyType(
 )
 
 
+def need_disks(domain: Any) -> None:
+    """Have libvirt look at the files of a guest's disks; the test: driver has none."""
+    # Only a dry run needs it.
+    from mclu_shell.cloud.guestfiles import needed_disks
+
+    for disk in needed_disks(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)):
+        try:
+            domain.blockInfo(disk)
+        except libvirt.libvirtError as error:
+            if error.get_error_code() != libvirt.VIR_ERR_NO_SUPPORT:
+                raise
+
+
 def interfaces(domain: Any, source: int) -> dict[str, Any]:
     """What a source of addresses knows of a guest; nothing if there is no such network, or no agent."""
     with contextlib.suppress(libvirt.libvirtError):
