@@ -4,9 +4,8 @@ import contextlib
 import json
 import socket
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mclu_shell.config import Config
 
@@ -18,8 +17,7 @@ HERE = b"1"
 _PATIENCE_S = 0.3
 
 
-@dataclass(frozen=True, slots=True)
-class Shared:
+class Shared(NamedTuple):
     """What an open shell has of a node: the socket that leads to its libvirt, and the one on which it answers."""
 
     libvirt: Path

@@ -3,9 +3,8 @@
 import re
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mclu_shell.cloud.consolewait import Ear, listening
 from mclu_shell.cloud.guest import Guest, GuestEvent, is_active_state
@@ -41,16 +40,14 @@ _LAST_WORDS_S = 1.0
 _RUNS = ("running", "idle")
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(NamedTuple):
     """What a guest is to come to: running, off, ip, ssh, or console with what it is to write there."""
 
     state: str
     pattern: re.Pattern[str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """What a look at a guest has shown, in words that can follow its name; whether that is what is waited for.
 
     `said` is what has been heard of it: the line on its console, or what its sshd says first.
@@ -63,8 +60,7 @@ class Seen:
     said: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Awaited:
+class Awaited(NamedTuple):
     """A guest that is meant; `found` is None as long as the node that may have it is not there."""
 
     name: str

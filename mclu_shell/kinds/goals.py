@@ -3,8 +3,7 @@
 import argparse
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from mclu_shell.kinds import GUEST, NODE, Candidate, Kind, Spot
 
@@ -22,8 +21,7 @@ _WORDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Goal:
+class Goal(NamedTuple):
     """The names as typed, and the state; where that is `console`, with what is to be written there."""
 
     names: tuple[str, ...]

@@ -6,7 +6,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -94,12 +93,12 @@ class TestSeveralProcesses:
         file = tmp_path / "x.json"
         info = NodeInfo(8, 32 << 30, 16 << 30)
         save(seen("ham0", 1.0, self.WEB, self.DB, info=info), file)
-        new = replace(self.WEB, name="new", uuid="u3")
+        new = self.WEB._replace(name="new", uuid="u3")
         save(seen("ham0", 2.0, new, half=True), file)
         (view,) = load(file)
         # What was running is not any more.
         assert (view.guests, view.info) == ((new, self.DB), info)
-        started = replace(self.DB, state="running")
+        started = self.DB._replace(state="running")
         save(seen("ham0", 3.0, started, half=True), file)
         assert load(file)[0].guests == (started,)
 
