@@ -63,6 +63,7 @@ def test_where_nothing_is_known_nothing_is_written(tmp_path: Path) -> None:
         '{"format": 2, "nodes": [{"name": "x"}]}',
         '{"format": 2, "nodes": [{"name": "x", "seen_at": 1, "info": null, "guests": [{"node": "x", "name": "y"}]}]}',
         '{"format": 2, "nodes": [{"name": "x", "seen_at": 1, "info": null, "guests": [["x", "y", []]]}]}',
+        '{"format": 2, "nodes": [{"name": "x", "seen_at": 1, "info": null, "guests": ["abcdefg"]}]}',
     ],
 )
 def test_what_is_no_snapshot_is_not_believed(tmp_path: Path, text: str) -> None:
