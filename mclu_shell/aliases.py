@@ -3,7 +3,6 @@
 import os
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 
 from mclu_shell import language
 from mclu_shell.language import Line
@@ -20,7 +19,7 @@ def expand(line: Line, aliases: Mapping[str, str], used: frozenset[str] = frozen
         return
     *first, last = language.parse(aliases[name])
     for part in (*first, _continued(last, line)):
-        part = replace(part, number=line.number, may_fail=part.may_fail or line.may_fail)
+        part = part._replace(number=line.number, may_fail=part.may_fail or line.may_fail)
         yield from expand(part, aliases, used | {name})
 
 
@@ -30,9 +29,9 @@ def _continued(last: Line, line: Line) -> Line:
     if not program:
         words = (*last.words, *line.words[1:])
         wanted = line if line.pipe or line.output else last
-        return replace(last, words=words, pipe=wanted.pipe, output=wanted.output, append=wanted.append)
+        return last._replace(words=words, pipe=wanted.pipe, output=wanted.output, append=wanted.append)
     program = " ".join([program, *map(shlex.quote, line.words[1:]), *_onward(line)])
-    return replace(last, shell=program) if last.shell else replace(last, pipe=program)
+    return last._replace(shell=program) if last.shell else last._replace(pipe=program)
 
 
 def _onward(line: Line) -> Iterable[str]:

@@ -2,10 +2,9 @@
 
 import argparse
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
 
 from mclu_shell.errors import UsageError, near
 from mclu_shell.language import Line
@@ -38,16 +37,14 @@ class Group(StrEnum):
     MORE = "More"
 
 
-@dataclass(frozen=True, slots=True)
-class Ran:
+class Ran(NamedTuple):
     """A command that was run at the prompt, and why it is not to be run again; empty where it has done what it says."""
 
     line: Line
     why_not: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Prompt:
+class Prompt(NamedTuple):
     """What the interactive shell alone has, for the commands that are about it."""
 
     # What was entered, the oldest line first.
@@ -60,8 +57,7 @@ class Prompt:
     ran: Callable[[], Sequence[Ran]]
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(NamedTuple):
     """What a command may use; the cloud is opened on first use, so that `help` needs no configuration."""
 
     open_cloud: Callable[[], "Cloud"]
@@ -93,8 +89,7 @@ class Context:
             raise UsageError(f"{what}: what a guest writes is not JSON", remedy="leave out -o json")
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(NamedTuple):
     """A command: its module's docstring is its help; `run` yields results and errors as they come."""
 
     name: str

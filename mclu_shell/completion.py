@@ -4,9 +4,9 @@ import argparse
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from types import MappingProxyType
+from typing import NamedTuple
 
 from mclu_shell import commands, language
 from mclu_shell.aliases import expand
@@ -23,8 +23,7 @@ _PLAIN = re.compile(r"[\w@%+=:,./~-]+")
 _NO_ALIASES: Mapping[str, str] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Completions:
+class Completions(NamedTuple):
     """What may replace the text from `start` to the cursor, quoted where it has to be."""
 
     start: int
@@ -56,13 +55,13 @@ def complete_words(words: Sequence[str], word: str, snapshot: Snapshot) -> Seque
 
 
 def _found(end: language.Tail, spot: Spot) -> Sequence[Candidate]:
-    found = list(_candidates(end, spot)) or list(_candidates(end, replace(spot, any_case=True)))
+    found = list(_candidates(end, spot)) or list(_candidates(end, spot._replace(any_case=True)))
     return shortened(found, lambda candidate: candidate.text)
 
 
 def _quoted(found: Candidate) -> Candidate:
     text = found.text if _PLAIN.fullmatch(found.text) else shlex.quote(found.text)
-    return replace(found, text=text, shown=found.shown or found.text)
+    return found._replace(text=text, shown=found.shown or found.text)
 
 
 def _candidates(end: language.Tail, spot: Spot) -> Iterable[Candidate]:
@@ -93,15 +92,15 @@ def _value(given: "_Given", spot: Spot) -> Iterator[Candidate]:
     name, _, value = spot.word.partition("=")
     action = given.options.get(name)
     if action is not None and action.nargs != 0:
-        for found in _of_argument(action, given, replace(spot, word=value)):
-            yield replace(found, text=f"{name}={found.text}", shown=found.shown or found.text)
+        for found in _of_argument(action, given, spot._replace(word=value)):
+            yield found._replace(text=f"{name}={found.text}", shown=found.shown or found.text)
 
 
 def _of_argument(action: argparse.Action, given: "_Given", spot: Spot) -> Iterable[Candidate]:
     if not isinstance(action.type, Kind):
         return ()
     options = {dest: values[-1] for dest, values in given.values.items() if values}
-    return _of(action.type, replace(spot, given=tuple(given.values.get(action.dest, ())), options=options))
+    return _of(action.type, spot._replace(given=tuple(given.values.get(action.dest, ())), options=options))
 
 
 def _of(kind: Kind, spot: Spot) -> Iterable[Candidate]:

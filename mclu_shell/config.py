@@ -3,8 +3,8 @@
 import os
 import re
 import shlex
-from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from mclu_shell.errors import ConfigError, near
 from mclu_shell.units import parse_duration
@@ -16,8 +16,7 @@ _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@\\-]*")
 _URI = re.compile(r"[a-z]+://[^?#]*")
 
 
-@dataclass(frozen=True, slots=True)
-class NodeConfig:
+class NodeConfig(NamedTuple):
     """One node as mclu.conf describes it; what is None is for the user's own SSH configuration to say."""
 
     name: str
@@ -35,8 +34,7 @@ class NodeConfig:
     answer_timeout: float = 4.0
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(NamedTuple):
     """The nodes, in the order of the file, which is the order of every answer."""
 
     path: Path
@@ -132,10 +130,10 @@ def _node(words: list[str], defaults: NodeConfig, place: str) -> NodeConfig:
         raise ConfigError(
             f"bad node name {name!r}", place=place, remedy="letters, digits, '.', '_' and '-', at most 63"
         )
-    return _with_settings(replace(defaults, name=name), words[1:], place)
+    return _with_settings(defaults._replace(name=name), words[1:], place)
 
 
-_KEYS = [field.name for field in fields(NodeConfig) if field.name != "name"]
+_KEYS = [name for name in NodeConfig._fields if name != "name"]
 
 
 def _with_settings(node: NodeConfig, words: list[str], place: str) -> NodeConfig:
@@ -147,7 +145,7 @@ def _with_settings(node: NodeConfig, words: list[str], place: str) -> NodeConfig
             remedy = near(key, _KEYS) or f"known: {', '.join(_KEYS)}"
             raise ConfigError(f"unknown key {key!r}", place=place, remedy=remedy)
         # The keys are the record's fields, and _value gives each its own type.
-        node = replace(node, **{key: _value(key, value, place)})  # type: ignore[arg-type]
+        node = node._replace(**{key: _value(key, value, place)})  # type: ignore[arg-type]
     return node
 
 

@@ -1,8 +1,7 @@
 """What can go wrong, as a user reads it: place, fact, remedy, and the exit status that follows."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 
 class MCluError(Exception):
@@ -110,8 +109,7 @@ class NoAnswer(MCluError):
     """What was said does not answer the question: it is asked again, with this as what would."""
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """What a person has to be asked; `answer` takes what was said, and returns whether that may help, or NoAnswer."""
 
     text: str

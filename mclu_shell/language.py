@@ -7,7 +7,8 @@ variable holds is never split, nor read as anything but text.
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import NamedTuple
 
 from mclu_shell.errors import UsageError
 
@@ -21,12 +22,11 @@ _VARIABLE = re.compile(r"[0-9@#]|\{(?P<braced>[^}\n]*)\}|(?P<bare>[A-Za-z_]\w*)|
 _ALL_ARGUMENTS = re.compile(rf"""(\$@|"\$@")(?=[{_ENDS_WORD}]|\Z)""")
 
 
-@dataclass(frozen=True, slots=True)
-class Variables:
+class Variables(NamedTuple):
     """What a script was given: its arguments, and those that were given by name."""
 
     arguments: tuple[str, ...] = ()
-    named: Mapping[str, str] = field(default_factory=dict)
+    named: Mapping[str, str] = MappingProxyType({})
 
     def value(self, name: str) -> str | None:
         """The value of `1`, `#` or a name; None if it is not set."""
@@ -40,8 +40,7 @@ class Variables:
 _NOTHING = Variables()
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One command: its words, where its output goes, and the line (from 1) on which it begins.
 
     `shell` is a whole line for the user's own shell (`!…`); then there are no words. `variables` are for that, and for
@@ -77,8 +76,7 @@ def parts(text: str, name: str = "", variables: Variables = _NOTHING) -> Iterato
     return _Reader(text, name, variables).parts()
 
 
-@dataclass(frozen=True, slots=True)
-class Tail:
+class Tail(NamedTuple):
     """The command that a text ends in: its words so far, and the word at the end, which begins at `start`.
 
     With `is_output` that is the file after `>`.
@@ -253,10 +251,10 @@ class _Reader:
             raise self._fail(f"no command before {self._peek()!r}" if self._peek() in ("|", ">") else "$@ is empty")
         line = Line(tuple(words), number, may_fail=may_fail)
         if self._peek() == "|":
-            return replace(line, pipe=self._pipe(), variables=variables)
+            return line._replace(pipe=self._pipe(), variables=variables)
         if self._peek() == ">":
             append, output = self._redirection()
-            return replace(line, output=output, append=append)
+            return line._replace(output=output, append=append)
         return line
 
     def _pipe(self) -> str:

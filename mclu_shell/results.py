@@ -1,9 +1,8 @@
 """What a command yields: what a renderer shows to a person, with the record of it (`data`) that it gives a program."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from mclu_shell.errors import MCluError
 from mclu_shell.script import Script
@@ -20,16 +19,14 @@ if TYPE_CHECKING:
 Data: TypeAlias = Callable[[], "Record"]
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(NamedTuple):
     """Words for the user, as they stand (one or more lines, no newline at the end)."""
 
     text: str
     data: Data | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One thing and its state, with details beneath it; `tone` is good, bad, quiet or plain."""
 
     name: str
@@ -39,8 +36,7 @@ class Entry:
     data: Data | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One line of a table: its cells, and the tone of the line."""
 
     cells: tuple[str, ...]
@@ -48,21 +44,18 @@ class Row:
     data: Data | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(NamedTuple):
     """Rows whose cells are aligned in columns; `data` where all of it is one thing."""
 
     rows: tuple[Row, ...]
     data: Data | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Quit:
+class Quit(NamedTuple):
     """Nothing more is to be run."""
 
 
-@dataclass(frozen=True, slots=True)
-class Handover:
+class Handover(NamedTuple):
     """Something that has the terminal while it runs, such as a guest's console; the session runs it."""
 
     what: str

@@ -3,8 +3,8 @@
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from mclu_shell.errors import UsageError
 from mclu_shell.language import Line, Variables, parts
@@ -12,8 +12,7 @@ from mclu_shell.language import Line, Variables, parts
 _NAMED = re.compile(r"([A-Za-z_]\w*)=(.*)", re.ASCII | re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class Script:
+class Script(NamedTuple):
     """A script's text, what it is called in messages, what it was given, and its place.
 
     That is empty for what can be read only once: standard input, or a pipe.

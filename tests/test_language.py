@@ -1,6 +1,5 @@
 import shlex
 import subprocess
-from dataclasses import replace
 
 import pytest
 from hypothesis import assume, given, settings
@@ -70,7 +69,7 @@ def is_unfinished(text: str) -> bool:
 @given(st.lists(LINE, max_size=4))
 def test_several_lines_are_what_each_is_by_itself(lines: list[str]) -> None:
     try:
-        wanted = [replace(one, number=number) for number, line in enumerate(lines, 1) for one in parse(line)]
+        wanted = [one._replace(number=number) for number, line in enumerate(lines, 1) for one in parse(line)]
     except UsageError:
         fault("\n".join(lines))
     else:

@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,7 +22,7 @@ def test_so_does_what_was_typed(text: str) -> None:
     except UsageError:
         return
     for line in lines:
-        assert parse(written(line)) == [replace(line, number=1)]
+        assert parse(written(line)) == [line._replace(number=1)]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """Asking nodes again that need an answer from a person first: about their host key, for a passphrase or a password."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import TypeVar
 
 from mclu_shell.cloud.node import Node
@@ -32,7 +31,7 @@ def with_answers(
     why: dict[str, str] = {}
     while (wanted := _next(found.values(), asked)) is not None:
         asked[wanted.text] = asked.get(wanted.text, 0) + 1
-        said = asker(replace(wanted, text=why.get(wanted.text, "") + wanted.text))
+        said = asker(wanted._replace(text=why.get(wanted.text, "") + wanted.text))
         why[wanted.text] = "That was wrong.\n"
         try:
             is_right = said is not None and wanted.answer(said)

@@ -1,8 +1,7 @@
 """Which guests are waited for: those that are found, and those whose nodes may still be coming up."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mclu_shell.cloud.guest import Guest
 from mclu_shell.cloud.guests import find_guest, find_guests, parse_guest
@@ -18,8 +17,7 @@ if TYPE_CHECKING:
 _SEEK_S = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class Awaited:
+class Awaited(NamedTuple):
     """A guest that is meant; `found` is None as long as the node that may have it is not there."""
 
     name: str

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from mclu_shell.cloud.bootplan import DEFINE_TIMEOUT_S, BootPlan, BootRequest, NotAsked, plan_boot, survey
 from mclu_shell.cloud.build import building
@@ -17,8 +18,7 @@ from mclu_shell.cloud.undo import all_or_nothing
 from mclu_shell.errors import NodeFault
 
 
-@dataclass(frozen=True, slots=True)
-class Booted:
+class Booted(NamedTuple):
     """A guest that runs: where, what its build noted for the user, and which nodes were not asked for its name."""
 
     node: Node

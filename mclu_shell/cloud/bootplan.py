@@ -4,8 +4,7 @@ import secrets
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 from xml.etree import ElementTree as ET
 
 from mclu_shell.cloud.cloud import Cloud
@@ -32,8 +31,7 @@ _MOST_DEFAULT_VCPUS = 4
 _LARGEST_DISK_BYTES = 64 << 40
 
 
-@dataclass(frozen=True, slots=True)
-class BootRequest:
+class BootRequest(NamedTuple):
     """What the user asked for; None where a default is to be found. `host` is empty where any node will do.
 
     `opens` is what has to be there to be opened once the guest runs: console, viewer, or both.
@@ -48,8 +46,7 @@ class BootRequest:
     opens: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Survey:
+class Survey(NamedTuple):
     """What a boot finds before it holds the name: the memory that is needed, who may have the guest, who answers."""
 
     memory_bytes: int
@@ -64,8 +61,7 @@ class Survey:
         return list(answering(self.answers, self.needed))
 
 
-@dataclass(frozen=True, slots=True)
-class BootPlan:
+class BootPlan(NamedTuple):
     """What is to be made on which node; `unasked` are the nodes that could not say whether they have the name."""
 
     node: Node

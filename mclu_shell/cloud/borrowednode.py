@@ -76,5 +76,8 @@ class BorrowedNode(Node):
 
 def _debug(message: str, *values: object) -> None:
     # It takes some milliseconds to import: whoever wants to be told has done so.
-    if logging := sys.modules.get("logging"):
+    if "logging" in sys.modules:
+        # Another thread may be importing it at this moment.
+        import logging
+
         logging.getLogger(__name__).debug(message, *values)

@@ -9,8 +9,8 @@ import secrets
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from mclu_shell.cloud.buildscript import BUILD, LOOK
 from mclu_shell.cloud.domainxml import GuestSpec
@@ -26,8 +26,7 @@ _LONGEST_SHOWN = 500
 _CLEAN_UP_S = 15.0
 
 
-@dataclass(frozen=True, slots=True)
-class Built:
+class Built(NamedTuple):
     """What a build made on a node: the disk and the files beside it; and what it noted for the user.
 
     `is_logged` says whether the guest's log can be where it should.

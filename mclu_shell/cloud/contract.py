@@ -3,8 +3,8 @@
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from mclu_shell.cloud import template as its
 from mclu_shell.cloud.domainxml import GuestSpec, with_metadata
@@ -15,8 +15,7 @@ from mclu_shell.units import format_size
 _NO_PARAMETER = "no-such-parameter"
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """A rule and what was found; it holds, or not, or the template leaves out (None) what the rule is about."""
 
     rule: str

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from shlex import quote
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mclu_shell.cloud.diskfiles import DiskFiles, find_built_on, look_at_files
 from mclu_shell.cloud.guest import Guest
@@ -34,8 +33,7 @@ _LOOK_TIMEOUT_S = 30.0
 _NOT_OURS = "not made by mclu"
 
 
-@dataclass(frozen=True, slots=True)
-class Remains:
+class Remains(NamedTuple):
     """What destroying a guest takes away, with sizes in bytes, and what it leaves, with the reason.
 
     Of its `logs`, of which libvirt keeps others beside them, it is not an error if they cannot be deleted.
@@ -51,8 +49,7 @@ class Remains:
         return sum(size for _, size in self.delete)
 
 
-@dataclass(frozen=True, slots=True)
-class Gone:
+class Gone(NamedTuple):
     """What is there, and would be gone before: guests by UUID, and files. Only in a dry run there is such."""
 
     guests: frozenset[str] = frozenset()
@@ -62,8 +59,7 @@ class Gone:
 _NOTHING_GONE = Gone()
 
 
-@dataclass(frozen=True, slots=True)
-class Elsewhere:
+class Elsewhere(NamedTuple):
     """What other nodes have, by node and UUID, and the faults of those that could not be asked.
 
     What is off has no say.
@@ -138,7 +134,7 @@ def find_remains(
     reasons = {**_unconfirmed(made, confirmed), **files.obstacles, **(dict.fromkeys(made, twin) if twin else {})}
     shared = {path for other in definitions.values() for path in _paths(other)}
     logs = tuple(log for log in own_logs(own.xmls[0]) if log not in shared)
-    return replace(_judge(own, files, reasons, uses), logs=logs)
+    return _judge(own, files, reasons, uses)._replace(logs=logs)
 
 
 def _unconfirmed(made: Sequence[str], confirmed: Remains | None) -> dict[str, str]:
@@ -283,7 +279,7 @@ def destroy(node: Node, guest: Guest, elsewhere: Elsewhere, confirmed: Remains |
     _delete(node, guest, [file for file, _ in remains.delete])
     if not remove_logs(node, remains.logs):
         kept = tuple((log, "only root may delete it") for log in remains.logs)
-        remains = replace(remains, leave=remains.leave + kept)
+        remains = remains._replace(leave=remains.leave + kept)
     with suppress(NotFound):  # A guest without a persistent definition has gone by being stopped.
         node.change_guest(guest.name, "undefine", guest.uuid)
     return remains

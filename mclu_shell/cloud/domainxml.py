@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import NamedTuple
 from xml.etree import ElementTree as ET
 
 from mclu_shell.errors import TemplateError, UsageError
@@ -20,8 +21,7 @@ _ROOT_PORTS = 14
 _DEVICES = {"ide": "hda", "virtio": "vda", "scsi": "sda", "sata": "sda"}
 
 
-@dataclass(frozen=True, slots=True)
-class Machine:
+class Machine(NamedTuple):
     """A type of machine that a node can emulate: its full name, and what it has room for."""
 
     name: str
@@ -29,8 +29,7 @@ class Machine:
     most_vcpus: int
 
 
-@dataclass(frozen=True, slots=True)
-class Capabilities:
+class Capabilities(NamedTuple):
     """What a node's libvirt can do for a guest (virConnectGetDomainCapabilities)."""
 
     virt_type: str

@@ -1,13 +1,12 @@
 """Records of what libvirt says: a guest, and a node's resources. Never live libvirt handles."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 # In virsh's words; `idle` is Xen's.
 RUNS = ("running", "idle")
 
 
-@dataclass(frozen=True, slots=True)
-class Guest:
+class Guest(NamedTuple):
     """A guest on a node. `state` is virsh's word for it; memory is what it may use at most."""
 
     node: str
@@ -29,8 +28,7 @@ def is_active_state(state: str) -> bool:
     return state not in ("shut off", "crashed", "no state")
 
 
-@dataclass(frozen=True, slots=True)
-class NodeInfo:
+class NodeInfo(NamedTuple):
     """What a node has: physical CPUs, memory in all, and memory that could be given away now."""
 
     pcpus: int
@@ -38,8 +36,7 @@ class NodeInfo:
     available_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class NodeReport:
+class NodeReport(NamedTuple):
     """A node's resources and all its guests, asked for in one go."""
 
     info: NodeInfo
@@ -66,8 +63,7 @@ class NodeReport:
         return max(0, min(self.info.available_bytes, self.info.memory_bytes - self.used_bytes))
 
 
-@dataclass(frozen=True, slots=True)
-class GuestEvent:
+class GuestEvent(NamedTuple):
     """Something that has happened to a guest: its new state, or None where that has to be asked for."""
 
     uuid: str

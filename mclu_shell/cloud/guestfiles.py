@@ -2,14 +2,13 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 from xml.etree import ElementTree as ET
 
 from mclu_shell.cloud.domainxml import FILE, GUEST, LOG
 
 
-@dataclass(frozen=True, slots=True)
-class Definition:
+class Definition(NamedTuple):
     """A guest as libvirt has it: its persistent XML, then those of what runs or is saved, and of its snapshots.
 
     `volumes` are the paths of those of its disks that it names by storage pool and volume.

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mclu_shell.cloud.guest import Guest
 from mclu_shell.cloud.notknown import NotKnown
@@ -21,8 +21,7 @@ _NEW_NAME = re.compile(r"[A-Za-z0-9._-]{1,63}")
 _NOT_IN_NAME = ".qcow2"
 
 
-@dataclass(frozen=True, slots=True)
-class GuestPattern:
+class GuestPattern(NamedTuple):
     """`[HOST:]GUEST` as a user names it; either part may have wildcards, and an empty host means all nodes."""
 
     host: str

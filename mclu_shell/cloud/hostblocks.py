@@ -8,8 +8,8 @@ import glob
 import os
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 _SYSTEM = Path("/etc/ssh/ssh_config")
 # Conditions that are not about the name alone, and values that hold it: then each node is asked for by itself.
@@ -17,8 +17,7 @@ _TELLS_APART = ("match", "canonicalizehostname", "canonicaldomains")
 _MOST_DEPTH = 16
 
 
-@dataclass(frozen=True, slots=True)
-class HostBlocks:
+class HostBlocks(NamedTuple):
     """The patterns of all Host lines that ssh would read; `simple` if nothing else depends on the name."""
 
     patterns: tuple[tuple[str, ...], ...]

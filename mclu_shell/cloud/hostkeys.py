@@ -4,13 +4,12 @@ import base64
 import fnmatch
 import hashlib
 import hmac
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class KnownKey:
+class KnownKey(NamedTuple):
     """One line of a known_hosts file."""
 
     place: str

@@ -3,7 +3,6 @@
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 from mclu_shell.cloud.guest import Guest, GuestEvent, NodeReport, is_active_state
 from mclu_shell.cloud.state import NodeState, NodeView, Phase
@@ -28,26 +27,26 @@ class NodeMemory:
         """The node stands like this now."""
         with self._lock:
             if (phase, why) != (self.view.state.phase, self.view.state.why):
-                self._become(replace(self.view, state=NodeState(phase, time.monotonic(), why)))
+                self._become(self.view._replace(state=NodeState(phase, time.monotonic(), why)))
 
     def recall(self, view: NodeView) -> None:
         """Take over what an earlier process knew, unless more is known by now; the state is not known from that."""
         with self._lock:
             if self.view.seen_at is None:
-                self._become(replace(view, state=self.view.state))
+                self._become(view._replace(state=self.view.state))
 
     def reported(self, report: NodeReport, since: int) -> None:
         """It has said what it has; `since` is the count of `events` before it was asked."""
         with self._lock:
             guests = self._newest(report.guests, None, since)
-            self._become(replace(self.view, guests=guests, info=report.info, seen_at=time.time(), half=None))
+            self._become(self.view._replace(guests=guests, info=report.info, seen_at=time.time(), half=None))
 
     def listed(self, guests: tuple[Guest, ...], active: bool | None, since: int) -> None:
         """It has listed its guests: the running ones, the others, or (None) all; of the rest, what was known stays."""
         with self._lock:
             is_half = active is not None and (self.view.seen_at is None or self.view.half == active)
             guests, half = self._newest(guests, active, since), active if is_half else None
-            self._become(replace(self.view, guests=guests, seen_at=time.time(), half=half))
+            self._become(self.view._replace(guests=guests, seen_at=time.time(), half=half))
 
     def _newest(self, answer: tuple[Guest, ...], active: bool | None, since: int) -> tuple[Guest, ...]:
         """The guests of an answer, and those that it says nothing of; an event after the question is newer."""
@@ -73,7 +72,7 @@ class NodeMemory:
             self.events += 1
             if event.state is not None:
                 self._told[event.uuid] = (self.events, event.state)
-                self._become(replace(self.view, guests=tuple(map(self._as_told, self.view.guests))))
+                self._become(self.view._replace(guests=tuple(map(self._as_told, self.view.guests))))
 
     def _become(self, view: NodeView) -> None:
         before, self.view = self.view, view
@@ -82,14 +81,14 @@ class NodeMemory:
 
 
 def _after(guest: Guest, state: str) -> Guest:
-    return replace(guest, state=state, addresses=guest.addresses if is_active_state(state) else ())
+    return guest._replace(state=state, addresses=guest.addresses if is_active_state(state) else ())
 
 
 def _with_address(guest: Guest, known: Guest | None) -> Guest:
     """An address is asked for now and then, and stays what it was in between."""
     if known is None or guest.addresses or not guest.is_active:
         return guest
-    return replace(guest, addresses=known.addresses)
+    return guest._replace(addresses=known.addresses)
 
 
 def _differ(one: NodeView, other: NodeView) -> bool:

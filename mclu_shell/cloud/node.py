@@ -1,7 +1,6 @@
 """One machine of the cloud: its way, its libvirt, and what was last known of it."""
 
 import math
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -11,12 +10,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 from mclu_shell.cloud.access import Access
 from mclu_shell.cloud.asked import Asked
-from mclu_shell.cloud.deadline import Deadline
+from mclu_shell.cloud.connection import Connection
 from mclu_shell.cloud.guest import Guest, GuestEvent, NodeReport
 from mclu_shell.cloud.memory import NodeMemory
-from mclu_shell.cloud.state import NodeView, Phase, phase_of
+from mclu_shell.cloud.state import NodeView, Phase
 from mclu_shell.config import NodeConfig
-from mclu_shell.errors import Busy, LibvirtDown, LibvirtFault, LinkLost, MCluError, NodeFault, NodeOff, Unreachable
+from mclu_shell.errors import LinkLost, MCluError, NodeFault, NodeOff, Unreachable
 from mclu_shell.units import format_duration
 
 if TYPE_CHECKING:
@@ -55,15 +54,11 @@ class Node:
     def __init__(self, config: NodeConfig, access: Access) -> None:
         self.config = config
         self._access = access
-        self._hypervisor: Hypervisor | None = None
-        self._lock = threading.Lock()
-        self._answered_at = -math.inf
         self._reported_at = -math.inf
-        self._is_closed = False
-        self._is_live = False
         # In a dry run nothing may be changed: whatever tries to is a defect, and changes nothing all the same.
         self.is_spared = False
         self.memory = NodeMemory(config.name)
+        self._connection = Connection(config, access, self.memory, self._told)
         self.asked = Asked()
         # Set when something has happened that a look at the node would tell more of.
         self.attention = threading.Event()
@@ -87,12 +82,12 @@ class Node:
     @property
     def is_connected(self) -> bool:
         """Whether there is a connection to its libvirt, as far as is known."""
-        return self._hypervisor is not None
+        return self._connection.is_open
 
     @property
     def silent_s(self) -> float:
         """How long nothing has been heard of it: neither an answer, nor a ping of libvirtd's."""
-        return time.monotonic() - max(self._answered_at, self._access.heard_at)
+        return self._connection.silent_s
 
     @property
     def is_outdated(self) -> bool:
@@ -128,7 +123,7 @@ class Node:
 
     def keep_live(self) -> None:
         """From the next question on, have libvirt tell what happens to guests, and when it is lost."""
-        self._is_live = True
+        self._connection.is_live = True
 
     @contextmanager
     def heard_by(self, listener: Callable[[GuestEvent | None], None]) -> Iterator[None]:
@@ -145,16 +140,16 @@ class Node:
 
     def look(self) -> None:
         """Ask a node that is kept live what guests it has, and connect to it first if need be; NodeFault as `fetch`."""
-        with self._turn(time.monotonic() + _TURN_S), self._noted():
+        with self._connection.turn(time.monotonic() + _TURN_S):
             if self.view.state.phase == Phase.UNSEEN:
                 self.memory.note(Phase.CONNECTING)
-            if self._hypervisor is None or self.is_outdated:
-                deadline = self._deadline() if self.is_connected else time.monotonic() + _PATIENT_S
+            if not self.is_connected or self.is_outdated:
+                deadline = self._connection.deadline() if self.is_connected else time.monotonic() + _PATIENT_S
                 self._reported_at = time.monotonic()
-                self._ask(self._report, deadline)
+                self._connection.ask(self._report, deadline)
             else:
                 # This tells in one round trip that the way and libvirtd are as they should be.
-                self._ask(self._guests, self._deadline(), trusting=True)
+                self._connection.ask(self._guests, self._connection.deadline(), trusting=True)
 
     def fetch(self, question: Callable[["Hypervisor"], T], timeout_s: float = 0.0, *, trusting: bool = False) -> T:
         """Ask libvirt something that changes nothing, within the node's deadline; NodeFault says why not.
@@ -166,32 +161,23 @@ class Node:
         Where the connection dies meanwhile it is asked once more: what the node is now, a new connection tells.
         """
         again_until = time.monotonic() + max(self.config.answer_timeout, timeout_s)
-        deadline = max(self._deadline(), time.monotonic() + timeout_s)
-        with self._turn(time.monotonic() + _TURN_S if trusting else deadline), self._noted():
+        deadline = max(self._connection.deadline(), time.monotonic() + timeout_s)
+        with self._connection.turn(time.monotonic() + _TURN_S if trusting else deadline):
             try:
-                return self._ask(question, deadline, trusting=trusting)
+                return self._connection.ask(question, deadline, trusting=trusting)
             except LinkLost:
-                if self._is_closed:
+                if self._connection.is_closed:
                     raise
-                self._drop()
-                return self._ask(question, max(again_until, time.monotonic() + _LAST_TRY_S))
+                self._connection.drop()
+                return self._connection.ask(question, max(again_until, time.monotonic() + _LAST_TRY_S))
 
     def change(self, action: Callable[["Hypervisor"], T], timeout_s: float = _CHANGE_TIMEOUT_S) -> T:
         """Have libvirt change something: like `fetch`, but never twice, and with more time."""
         self._need_leave()
         deadline = time.monotonic() + timeout_s
-        with self._turn(deadline), self._noted():
-            self._look_after(deadline)
-            return self._ask(action, deadline)
-
-    def _look_after(self, deadline: float) -> None:
-        """Have a connection that works: what changes something is tried once only."""
-        if self._hypervisor is not None:
-            try:
-                self._ask(lambda hypervisor: hypervisor.ping(), min(deadline, self._deadline()))
-            except LinkLost:
-                # libvirtd may have been started anew.
-                self._drop()
+        with self._connection.turn(deadline):
+            self._connection.look_after(deadline)
+            return self._connection.ask(action, deadline)
 
     def change_guest(self, name: str, verb: str, uuid: str) -> None:
         """Do one of `Hypervisor.change`'s verbs to the guest of this UUID; NotFound if it is not there."""
@@ -232,104 +218,12 @@ class Node:
         """Whether the way that is open still leads there; if not, all that goes over it ends."""
         return self._access.carries(self.config.answer_timeout)
 
-    def _deadline(self) -> float:
-        timeout_s = self.config.answer_timeout
-        if self.is_connected:
-            timeout_s = min(timeout_s, _KEPT_ANSWER_S)
-        return time.monotonic() + min(timeout_s, self._access.patience_s)
-
-    @contextmanager
-    def _turn(self, deadline: float) -> Iterator[None]:
-        """Have the node to ourselves; what asks it already may take longer than we can wait."""
-        if not self._lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
-            raise Busy(self.name, "still busy with something else" if self.is_connected else "still connecting")
-        try:
-            yield
-        finally:
-            self._lock.release()
-
-    def _ask(self, question: Callable[["Hypervisor"], T], deadline: float, *, trusting: bool = False) -> T:
-        """Ask over the connection that is there, if the way still leads to the node, or over a new one."""
-        is_fresh = trusting or time.monotonic() - self._answered_at < _FRESH_S
-        if self._hypervisor is not None and not is_fresh and not self._access.answers(self.config.connect_timeout):
-            self._drop()
-            deadline = max(deadline, self._deadline() - self.config.connect_timeout)
-        with self._limited(deadline):
-            if self._hypervisor is None:
-                self._hypervisor = self._opened(deadline)
-            if self._is_live and not self._hypervisor.is_subscribed:
-                self._hypervisor.subscribe(self._happened, self._lost)
-            answer = question(self._hypervisor)
-        self._answered_at = time.monotonic()
-        return answer
-
-    def _opened(self, deadline: float) -> "Hypervisor":
-        try:
-            uri = self._access.open(min(deadline, time.monotonic() + self.config.answer_timeout))
-        except OSError as error:
-            # There are too many open files, say. It may pass.
-            why = os.strerror(error.errno or 0).lower()
-            raise NodeFault(f"cannot be connected to from here: {why}", place=self.name) from error
-        if self._is_closed:
-            # Meanwhile: what has been opened would be left behind.
-            self._access.close()
-            raise LinkLost("the connection was given up", place=self.name)
-        # libvirt-python takes 30 ms to import: meanwhile the other nodes' connections are under way.
-        from mclu_shell.cloud.hypervisor import Hypervisor
-
-        return Hypervisor(self.name, uri)
-
-    def _happened(self, event: GuestEvent) -> None:
-        self.memory.happened(event)
-        self._tell(event)
-
-    def _lost(self) -> None:
-        self._tell(None)
-
-    def _tell(self, event: GuestEvent | None) -> None:
+    def _told(self, event: GuestEvent | None) -> None:
+        if event is not None:
+            self.memory.happened(event)
         self.attention.set()
         for listener in tuple(self._listeners):
             listener(event)
-
-    @contextmanager
-    def _limited(self, deadline: float) -> Iterator[None]:
-        """End libvirt's calls at the deadline, and then say what it was that did not answer."""
-        with Deadline(deadline, self._access.cut) as watched:
-            try:
-                yield
-            except (LinkLost, LibvirtFault) as error:
-                if not watched.is_late:
-                    raise
-                watched.leave()
-                if self._access.answers(self.config.connect_timeout):
-                    raise LibvirtDown(
-                        "libvirtd not answering",
-                        place=self.name,
-                        remedy="on the node: systemctl restart libvirtd",
-                    ) from error
-                raise LinkLost("the connection was lost", place=self.name) from error
-
-    @contextmanager
-    def _noted(self) -> Iterator[None]:
-        """Remember how the node stands after a question, and keep no connection that failed."""
-        try:
-            yield
-        except NodeFault as fault:
-            if self._hypervisor is not None and type(fault) is LibvirtFault:
-                # libvirt has answered: what it refuses says nothing against the connection, which others may be using.
-                self.memory.note(Phase.ON)
-                raise
-            self._drop()
-            self.memory.note(phase_of(fault), fault.fact)
-            raise
-        self.memory.note(Phase.ON)
-
-    def _drop(self) -> None:
-        # The way first: closing libvirt's end would wait for an answer over it.
-        self._access.release(self.config.connect_timeout)
-        hypervisor, self._hypervisor = self._hypervisor, None
-        if hypervisor is not None:
-            hypervisor.close()
 
     def packet(self) -> "MagicPacket":
         """What `wake` would send; NodeFault if it can send nothing."""
@@ -351,7 +245,7 @@ class Node:
         """Switch it off cleanly and wait until it is down; NodeFault if it is not in time."""
         self._need_leave()
         deadline = time.monotonic() + timeout_s
-        with self._lock, self._noted():
+        with self._connection.turn():
             if stop.is_set():
                 # The user has taken it back while the guests were being looked at.
                 return
@@ -368,7 +262,7 @@ class Node:
                 if stop.wait(_POLL_S):
                     return
             self._access.close()
-            self._drop()
+            self._connection.drop()
         self.memory.note(Phase.OFF, NodeOff(self.name).fact)
 
     def _is_off(self) -> bool:
@@ -381,11 +275,4 @@ class Node:
 
     def close(self) -> None:
         """Give up the connection at once and for good; a question that is under way fails."""
-        self._is_closed = True
-        self._access.close()
-        # libvirt would free what a call in another thread still uses: that thread drops it when its call has failed.
-        if self._lock.acquire(blocking=False):
-            try:
-                self._drop()
-            finally:
-                self._lock.release()
+        self._connection.close()

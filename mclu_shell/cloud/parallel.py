@@ -4,9 +4,8 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from mclu_shell.errors import MCluError
 
@@ -17,8 +16,7 @@ Result = TypeVar("Result")
 _LOOK_FOR_SIGNALS_S = 0.2
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome(Generic[Item, Value]):
+class Outcome(NamedTuple, Generic[Item, Value]):
     """What came of one item: a value or an error, never both."""
 
     item: Item

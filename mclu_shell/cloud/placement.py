@@ -1,14 +1,13 @@
 """Where a new guest goes: the first node, in configuration order, that has room for it. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from mclu_shell.errors import MCluError, Refused
 from mclu_shell.units import format_size
 
 
-@dataclass(frozen=True, slots=True)
-class Room:
+class Room(NamedTuple):
     """What a node could give a new guest: memory in bytes."""
 
     node: str

@@ -1,12 +1,11 @@
 """What a dry run tells: a frozen record of each thing that would be done."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from mclu_shell.units import format_size
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
+class Planned(NamedTuple):
     """What a line would do: `verb` as one says it, to which node or guest, and how, in words.
 
     Programs have `path` (the file that would be written), `memory_bytes`, `vcpus`, `size_bytes` (of a new guest and its

@@ -4,15 +4,13 @@ import subprocess
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 # In bytes. Nothing that is meant to be read is longer, nor is the path of a file.
 _LONGEST_LINE = 16 << 10
 
 
-@dataclass(frozen=True, slots=True)
-class Completed:
+class Completed(NamedTuple):
     """What a command did; `status` is -1 when the connection ended before it did."""
 
     status: int

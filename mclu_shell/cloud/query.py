@@ -7,9 +7,8 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from mclu_shell.errors import TemplateError
 
@@ -21,8 +20,7 @@ class Hangs(TemplateError):
     """A template did not come to an end in time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """How a template ended (an exit status, or minus a signal), what it printed, and its last words on stderr."""
 
     status: int

@@ -11,12 +11,11 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from mclu_shell.cloud.guest import NodeInfo
-from mclu_shell.cloud.spoken import guests_as_json, guests_from_json
+from mclu_shell.cloud.spoken import guests_from_json
 from mclu_shell.cloud.state import NodeState, NodeView, Phase, Snapshot
 from mclu_shell.config import Config
 
@@ -88,8 +87,8 @@ def _text(seen: Sequence[NodeView], kept: Sequence[NodeView]) -> str:
         {
             "name": view.name,
             "seen_at": view.seen_at,
-            "info": view.info and asdict(view.info),
-            "guests": guests_as_json(view.guests),
+            "info": view.info and view.info._asdict(),
+            "guests": view.guests,
         }
         for view in views.values()
     ]
@@ -103,7 +102,7 @@ def _newer(view: NodeView, kept: NodeView) -> NodeView:
     there = {guest.uuid for guest in view.guests}
     unsaid = [guest for guest in kept.guests if view.half == (not guest.is_active) and guest.uuid not in there]
     guests = tuple(sorted((*view.guests, *unsaid), key=lambda guest: guest.name)) if unsaid else view.guests
-    return replace(view, guests=guests, info=view.info or kept.info)
+    return view._replace(guests=guests, info=view.info or kept.info)
 
 
 def _replace(file: Path, text: str) -> None:

@@ -1,7 +1,7 @@
 """The cloud as a dry run has it: as the nodes really are, but for what its lines so far would have changed."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from mclu_shell.cloud.cloud import Cloud
@@ -30,7 +30,7 @@ class _Changes:
     def applied(self, there: Iterable[Guest]) -> tuple[Guest, ...]:
         """The guests that would be there, by name."""
         kept = [guest for guest in there if guest.uuid not in self.gone]
-        changed = [replace(guest, state=self.states.get(guest.uuid, guest.state)) for guest in kept]
+        changed = [guest._replace(state=self.states.get(guest.uuid, guest.state)) for guest in kept]
         return tuple(sorted((*changed, *self.made.values()), key=lambda guest: guest.name))
 
 
@@ -88,7 +88,7 @@ class Rehearsal(Cloud):
         running = {guest.uuid for guest in guests if guest.is_active}
         back = sum(guest.memory_bytes for guest in report.running if guest.uuid not in running)
         available = min(report.info.memory_bytes, report.info.available_bytes + back)
-        return NodeReport(replace(report.info, available_bytes=available), guests)
+        return NodeReport(report.info._replace(available_bytes=available), guests)
 
     def is_made(self, guest: Guest) -> bool:
         """Whether a guest is none that is there, but one that would have been made."""
@@ -116,7 +116,7 @@ class Rehearsal(Cloud):
         """A guest would be in another state, in virsh's words."""
         changes = self._changes[guest.node]
         if self.is_made(guest):
-            changes.made[guest.uuid] = replace(guest, state=state)
+            changes.made[guest.uuid] = guest._replace(state=state)
         else:
             changes.states[guest.uuid] = state
 

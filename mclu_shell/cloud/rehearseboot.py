@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from mclu_shell.cloud.bootplan import (
     BootPlan,
@@ -28,8 +28,7 @@ from mclu_shell.units import format_size
 _ACCELERATED = {"kvm": ("with KVM if it works there",), "qemu": ("without KVM",)}
 
 
-@dataclass(frozen=True, slots=True)
-class RehearsedBoot:
+class RehearsedBoot(NamedTuple):
     """What would be done, where, and which nodes would not have been asked for the name."""
 
     planned: Planned

@@ -1,7 +1,6 @@
 """What destroying guests would take away, and what it would leave, remembered for the lines after it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 
 from mclu_shell.cloud.destroy import Elsewhere, Gone, Remains, ask_elsewhere, find_remains, need_all_asked
 from mclu_shell.cloud.guest import Guest
@@ -39,7 +38,7 @@ def _without_gone(rehearsal: Rehearsal, elsewhere: Elsewhere) -> Elsewhere:
         gone = rehearsal.gone(node)
         return {uuid: definition for uuid, definition in there.items() if uuid not in gone}
 
-    return replace(elsewhere, guests=tuple((node, left(node, there)) for node, there in elsewhere.guests))
+    return elsewhere._replace(guests=tuple((node, left(node, there)) for node, there in elsewhere.guests))
 
 
 def _remains(rehearsal: Rehearsal, node: Node, guest: Guest, elsewhere: Elsewhere, *, is_asked: bool) -> Remains | None:

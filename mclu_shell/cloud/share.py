@@ -17,7 +17,7 @@ from typing import Any
 from mclu_shell.cloud.listening import connections
 from mclu_shell.cloud.node import Node
 from mclu_shell.cloud.shared import ASK, HERE, TOLD
-from mclu_shell.cloud.spoken import guests_as_json, report_as_json
+from mclu_shell.cloud.spoken import report_as_json
 from mclu_shell.config import Config
 from mclu_shell.errors import MCluError
 
@@ -73,4 +73,4 @@ def _ask(node: Node, asked: dict[str, Any]) -> Any:
     """
     if asked["question"] == "report":
         return report_as_json(node.fetch_report(trusting=True))
-    return guests_as_json(node.fetch_guests(active=asked["active"], addresses=asked["addresses"], trusting=True))
+    return node.fetch_guests(active=asked["active"], addresses=asked["addresses"], trusting=True)

@@ -4,9 +4,8 @@ import contextlib
 import json
 import socket
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mclu_shell.config import Config
 
@@ -18,8 +17,7 @@ HERE = b"1"
 _PATIENCE_S = 0.3
 
 
-@dataclass(frozen=True, slots=True)
-class Shared:
+class Shared(NamedTuple):
     """What an open shell has of a node: the socket that leads to its libvirt, and the one on which it answers."""
 
     libvirt: Path
@@ -42,23 +40,23 @@ def find_shared(config: Config, directories: Iterable[Path]) -> dict[str, Shared
 
 
 def _is_alive(path: Path) -> bool:
-    with _connected(path, _PATIENCE_S):
-        return True
+    with _connected(path, _PATIENCE_S) as connection:
+        return connection.recv(len(HERE)) == HERE
 
 
 def ask_shell(path: Path, question: dict[str, Any], timeout_s: float) -> Any:
     """Have a shell ask its node, and wait that long; OSError or ValueError where it has no answer."""
     with _connected(path, timeout_s) as connection, connection.makefile("rb") as answer:
         connection.sendall(json.dumps(question).encode() + b"\n")
+        if answer.read(len(HERE)) != HERE:
+            raise ConnectionResetError
         return json.loads(answer.read())
 
 
 @contextlib.contextmanager
 def _connected(path: Path, timeout_s: float) -> Iterator[socket.socket]:
-    """A connection to a shell that has said that it is there; OSError where none does so in time."""
+    """A connection to a shell, of which each step has that long; OSError where there is none."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout_s)
         connection.connect(str(path))
-        if connection.recv(len(HERE)) != HERE:
-            raise ConnectionResetError
         yield connection

@@ -1,7 +1,6 @@
 """The cloud of `mclu --demo`: simulated nodes on libvirt's own test: driver, in this process alone."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -23,7 +22,7 @@ def _demo_node(node: NodeConfig, directory: Path, *, is_on: bool) -> Node:
     images = directory / node.name
     images.mkdir()
     # What runs here on behalf of the node must not reach this machine's own libvirt.
-    node = replace(node, images=str(images), uri="")
+    node = node._replace(images=str(images), uri="")
     return Node(node, SimulatedAccess(node, is_on=is_on))
 
 

@@ -1,30 +1,21 @@
 """Records of guests and nodes as JSON's values, and back: for what is kept on disk, and for other processes."""
 
-from dataclasses import asdict, fields
-from operator import attrgetter
 from typing import Any
 
 from mclu_shell.cloud.guest import Guest, NodeInfo, NodeReport
-
-# The values of a record without their names: of 10,000 guests that takes a third of the time to write and to read.
-_values = attrgetter(*(field.name for field in fields(Guest)))
-
-
-def guests_as_json(guests: tuple[Guest, ...]) -> list[tuple[Any, ...]]:
-    """Guests, in their order."""
-    return list(map(_values, guests))
 
 
 def guests_from_json(said: list[list[Any]]) -> tuple[Guest, ...]:
     """Guests again; KeyError, TypeError or ValueError where it is something else, as with all that is read here."""
     if not all(isinstance(guest, list) for guest in said):
         raise TypeError("no guests")
-    return tuple(Guest(*(*values, tuple(addresses))) for *values, addresses in said)
+    # Ten thousand of them are read with a third less time than by `*values, addresses`.
+    return tuple([Guest(a, b, c, d, e, f, tuple(addresses)) for a, b, c, d, e, f, addresses in said])
 
 
 def report_as_json(report: NodeReport) -> dict[str, Any]:
     """A node's resources and guests."""
-    return {"info": asdict(report.info), "guests": guests_as_json(report.guests)}
+    return {"info": report.info._asdict(), "guests": report.guests}
 
 
 def report_from_json(said: dict[str, Any]) -> NodeReport:

@@ -10,9 +10,8 @@ import subprocess
 import threading
 import time
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mclu_shell.cloud.hostblocks import HostBlocks, read_host_blocks
 from mclu_shell.config import NodeConfig
@@ -28,8 +27,7 @@ _FRESH_S = 5.0
 _SSH_TIMEOUT_S = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """Where and how to log in (ssh_config(5))."""
 
     node: str
@@ -114,7 +112,7 @@ def _for_node(target: Target, node: NodeConfig) -> Target:
     options = ["-o", f"HostName={node.address}"] if node.address else []
     options += ["-p", str(node.port)] if node.port else []
     options += ["-i", node.identity] if node.identity else []
-    return replace(target, node=node.name, host=host, options=tuple(options))
+    return target._replace(node=node.name, host=host, options=tuple(options))
 
 
 def _ask_ssh(node: NodeConfig) -> Target:
@@ -185,8 +183,7 @@ def _target(node: NodeConfig, answer: str) -> Target:
         jump=one("proxyjump").removeprefix("none"),
     )
     known_hosts = shlex.split(one("userknownhostsfile")) + shlex.split(one("globalknownhostsfile"))
-    return replace(
-        plain,
+    return plain._replace(
         identities=plain.paths(said.get("identityfile", [])),
         known_hosts=plain.paths(known_hosts),
     )

@@ -2,8 +2,8 @@
 
 import math
 import time
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from mclu_shell.cloud.guest import Guest, NodeInfo, NodeReport
 from mclu_shell.errors import LinkLost, NodeFault, NodeOff
@@ -20,8 +20,7 @@ class Phase(StrEnum):
     LOST = "link lost"
 
 
-@dataclass(frozen=True, slots=True)
-class NodeState:
+class NodeState(NamedTuple):
     """A node's phase, why, and since when (seconds of `time.monotonic`)."""
 
     phase: Phase
@@ -36,8 +35,7 @@ def phase_of(fault: NodeFault) -> Phase:
     return Phase.LOST if isinstance(fault, LinkLost) else Phase.FAULTY
 
 
-@dataclass(frozen=True, slots=True)
-class NodeView:
+class NodeView(NamedTuple):
     """A node as last seen, with its guests, by name, as last listed.
 
     `seen_at` (of `time.time`) is when the guests were last known to be these; None if they never were. `half` tells of
@@ -67,8 +65,7 @@ class NodeView:
         return math.inf if self.seen_at is None else time.time() - self.seen_at
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """All nodes as last seen, in configuration order."""
 
     nodes: tuple[NodeView, ...]

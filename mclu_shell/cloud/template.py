@@ -4,9 +4,9 @@ import os
 import re
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from mclu_shell.cloud import query
 from mclu_shell.errors import NotFound, TemplateError, near
@@ -22,8 +22,7 @@ _BASE_IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+-]{0,127}")
 _KERNEL_ARGUMENTS = re.compile(r"[!-~]+( [!-~]+)*")
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
+class Template(NamedTuple):
     """What a template reports of itself; None where it does not know the parameter."""
 
     name: str

@@ -1,7 +1,6 @@
 """A guest's screen, as its node offers it, on a port of this machine."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mclu_shell.cloud.devices import fetch_devices
 from mclu_shell.cloud.forward import Address, PortForward
@@ -16,8 +15,7 @@ if TYPE_CHECKING:
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
 
 
-@dataclass(frozen=True, slots=True)
-class Screen:
+class Screen(NamedTuple):
     """Where a guest's screen is to be had on its node, and by which protocol: vnc or spice."""
 
     node: Node

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mclu_shell.cloud.awaited import Awaited, seek
 from mclu_shell.cloud.consolewait import Ear, listening
@@ -36,16 +36,14 @@ _FIRST_LOOK_S = 0.25
 _LAST_WORDS_S = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(NamedTuple):
     """What a guest is to come to: running, off, ip, ssh, or console with what it is to write there."""
 
     state: str
     expression: Expression | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """What a look at a guest has shown, in words that can follow its name; whether that is what is waited for.
 
     `said` is what has been heard of it: the line on its console, or what its sshd says first.

@@ -1,7 +1,7 @@
 """Wake-on-LAN: the magic packet that switches a node on."""
 
 import socket
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from mclu_shell.config import NodeConfig
 from mclu_shell.errors import NodeFault
@@ -9,8 +9,7 @@ from mclu_shell.errors import NodeFault
 _PORT = 9
 
 
-@dataclass(frozen=True, slots=True)
-class MagicPacket:
+class MagicPacket(NamedTuple):
     """For which MAC it is, and where it is broadcast."""
 
     mac: str

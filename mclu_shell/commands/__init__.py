@@ -1,12 +1,11 @@
 """All commands: one module each, named as it is typed; found here by looking, so none is listed by hand."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
-from pkgutil import iter_modules
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from mclu_shell.command import Command, Group
 from mclu_shell.errors import UsageError, near
@@ -18,11 +17,12 @@ _SAME = {"exit": "quit", "?": "help"}
 @cache
 def command_names() -> list[str]:
     """The names of all commands, without importing one."""
-    return sorted(module.name.replace("_", "-") for module in iter_modules(__path__))
+    # pkgutil would look, too, but takes 7 ms to import.
+    files = (file for path in __path__ for file in Path(path).iterdir())
+    return sorted(file.stem.replace("_", "-") for file in files if file.suffix == ".py" and file.stem != "__init__")
 
 
-@dataclass(frozen=True, slots=True)
-class Outline:
+class Outline(NamedTuple):
     """What a command is for, in one line, and whether it is about what the interactive shell alone has."""
 
     summary: str

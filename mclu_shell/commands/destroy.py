@@ -12,23 +12,25 @@ Where another node has a guest of the same UUID, as after a migration on shared 
 import argparse
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
 
 from mclu_shell import kinds
-from mclu_shell.cloud.destroy import Elsewhere, Remains, ask_elsewhere, destroy, find_remains
 from mclu_shell.cloud.guest import Guest
 from mclu_shell.cloud.guests import find_guests, has_wildcard
 from mclu_shell.cloud.node import Node
 from mclu_shell.cloud.parallel import Outcome, each, gather
 from mclu_shell.command import Context, Group, Parser
 from mclu_shell.errors import MCluError, NodeFault, Refused
-from mclu_shell.records.destroyed import destroyed_record
 from mclu_shell.render import printable
 from mclu_shell.results import Entry, Result, Text, would
 from mclu_shell.units import format_size
 
+if TYPE_CHECKING:
+    from mclu_shell.cloud.destroy import Elsewhere, Remains
+
 GROUP = Group.MAKE
 LINES = ("destroyed",)
-_Doomed = Outcome[tuple[Node, Guest], Remains]
+_Doomed: TypeAlias = "Outcome[tuple[Node, Guest], Remains]"
 
 
 def add_arguments(parser: Parser) -> None:
@@ -75,6 +77,9 @@ def _ask_and_destroy(
     found: Sequence[tuple[Node, Guest]],
     faults: Sequence[MCluError],
 ) -> Iterator[Result]:
+    # Here and below: completion needs the arguments alone, and what destroys would take it 15 ms to import.
+    from mclu_shell.cloud.destroy import ask_elsewhere, find_remains
+
     elsewhere = ask_elsewhere(context.cloud, [guest for _, guest in found])
     outcomes = gather(found, lambda one: find_remains(*one, elsewhere))
     yield from (outcome.error for outcome in outcomes if outcome.error)
@@ -86,8 +91,10 @@ def _ask_and_destroy(
 
 
 def _destroy(
-    context: Context, doomed: Sequence[tuple[Node, Guest, Remains | None]], faults: Sequence[MCluError]
+    context: Context, doomed: Sequence[tuple[Node, Guest, "Remains | None"]], faults: Sequence[MCluError]
 ) -> Iterator[Result]:
+    from mclu_shell.cloud.destroy import ask_elsewhere, destroy
+
     # Also if they were asked before: while the user thought it over, a guest may have been migrated.
     elsewhere = ask_elsewhere(context.cloud, [guest for _, guest, _ in doomed])
     for outcome in each(doomed, lambda one: destroy(one[0], one[1], elsewhere, one[2])):
@@ -97,14 +104,16 @@ def _destroy(
     yield from (fault for fault in elsewhere.faults if fault.place not in told)
 
 
-def _destroyed(node: Node, guest: Guest, remains: Remains) -> Entry:
+def _destroyed(node: Node, guest: Guest, remains: "Remains") -> Entry:
+    from mclu_shell.records.destroyed import destroyed_record
+
     kept = tuple(f"kept: {file} ({why})" for file, why in remains.leave)
     return Entry(
         f"{node.name}:{guest.name}", "destroyed", kept, tone="quiet", data=partial(destroyed_record, guest, remains)
     )
 
 
-def _question(doomed: Sequence[_Doomed], elsewhere: Elsewhere) -> str:
+def _question(doomed: Sequence[_Doomed], elsewhere: "Elsewhere") -> str:
     lines = []
     for outcome in doomed:
         (node, guest), remains = outcome.item, outcome.unwrap()

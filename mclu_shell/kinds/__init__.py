@@ -3,7 +3,6 @@
 import argparse
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,12 @@ from mclu_shell.kinds.candidates import Spot as Spot
 from mclu_shell.units import format_duration, parse_duration, parse_size
 
 
-@dataclass(frozen=True, slots=True)
 class Kind:
     """A kind of argument; given to argparse as `type`, so that parsing and completion cannot disagree."""
 
-    parse: Callable[[str], Any]
-    candidates: Finder
+    def __init__(self, parse: Callable[[str], Any], candidates: Finder) -> None:
+        self.parse = parse
+        self.candidates = candidates
 
     def __call__(self, text: str) -> Any:
         """The value of a word; argparse reports the reason if it is none."""

@@ -6,10 +6,10 @@ No node is asked and no template run; only directories of this machine are read,
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cache
 from itertools import chain
-from typing import TYPE_CHECKING, TypeVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from mclu_shell.units import format_age, format_size, parse_size
 
@@ -25,8 +25,7 @@ _MOST_SHOWN = 100
 _LEAST_MEMORY = "16M"
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """Something that could stand here, and a few words about it."""
 
     text: str
@@ -37,8 +36,7 @@ class Candidate:
     is_whole: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Spot:
+class Spot(NamedTuple):
     """Where something is to be completed: what is known, the word so far, and what the line has besides.
 
     `given` are the values that the same argument has already; `options` those of the line's options, by their `dest`.
@@ -47,10 +45,10 @@ class Spot:
     snapshot: "Snapshot"
     word: str = ""
     given: tuple[str, ...] = ()
-    options: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = MappingProxyType({})
     any_case: bool = False
     # What names of the prompt stand for.
-    aliases: Mapping[str, str] = field(default_factory=dict)
+    aliases: Mapping[str, str] = MappingProxyType({})
 
     def fits(self, text: str) -> bool:
         """Whether a text begins with the word, and would be new on the line."""
@@ -154,12 +152,11 @@ def any_guest(_guest: "Guest") -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
-class _Names:
+class _Names(NamedTuple):
     """Of a node's guests: how many are of a sort, and the names of those that can do without the node's."""
 
     guests: tuple["Guest", ...] = ()
-    count: int = 0
+    number: int = 0
     alone: tuple[str, ...] = ()
 
 
@@ -193,7 +190,7 @@ def _guests_of_a_node(spot: Spot, there: Sequence["NodeView"], wanted: _Wanted) 
 def _nodes_with_guests(spot: Spot, there: Sequence["NodeView"], wanted: _Wanted) -> Iterator[Candidate]:
     """`HOST:` of those that have such guests, if there is a choice."""
     for node in there if len(spot.snapshot.nodes) > 1 else ():
-        if spot.fits(f"{node.name}:") and (count := _names_of(node, wanted).count):
+        if spot.fits(f"{node.name}:") and (count := _names_of(node, wanted).number):
             about = f"{node.state.phase}, {count} {'guest' if count == 1 else 'guests'}"
             yield Candidate(f"{node.name}:", about, is_whole=False)
 

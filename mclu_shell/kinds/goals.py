@@ -2,8 +2,7 @@
 
 import argparse
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mclu_shell.kinds import GUEST, NODE, Candidate, Kind, Spot
 
@@ -24,8 +23,7 @@ _WORDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Goal:
+class Goal(NamedTuple):
     """The names as typed, and the state; where that is `console`, with what is to be written there."""
 
     names: tuple[str, ...]

@@ -3,9 +3,9 @@
 import os
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import NamedTuple
 
 from mclu_shell.errors import MCluError, UsageError
 from mclu_shell.results import Text
@@ -14,8 +14,7 @@ from mclu_shell.results import Text
 _PATIENCE_S = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Shell:
+class _Shell(NamedTuple):
     """Where a shell's completions are, and what is still missing for them to be found, if anything is."""
 
     file: Callable[[], Path]

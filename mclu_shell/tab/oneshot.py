@@ -3,7 +3,6 @@
 import argparse
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
 
 from mclu_shell import commands
 from mclu_shell.cloud.state import NodeState, NodeView, Phase, Snapshot
@@ -16,15 +15,15 @@ from mclu_shell.kinds.candidates import files, shortened
 _NOTHING = Snapshot(())
 
 
-@dataclass
 class _Given:
     """mclu's own options, by their `dest`, and what stands behind them."""
 
-    values: dict[str, str] = field(default_factory=dict)
-    # The option whose value the next word is.
-    waiting: argparse.Action | None = None
-    takes_options: bool = True
-    rest: tuple[str, ...] = ()
+    def __init__(self) -> None:
+        self.values: dict[str, str] = {}
+        # The option whose value the next word is.
+        self.waiting: argparse.Action | None = None
+        self.takes_options = True
+        self.rest: tuple[str, ...] = ()
 
 
 def complete_oneshot(words: Sequence[str], word: str, options: Sequence[argparse.Action]) -> Sequence[Candidate]:
@@ -33,7 +32,7 @@ def complete_oneshot(words: Sequence[str], word: str, options: Sequence[argparse
     if given.rest and not _is_script(given):
         return complete_words(given.rest, word, _snapshot(given))
     spot = Spot(_NOTHING, word)
-    found = _found(given, spot, options) or _found(given, replace(spot, any_case=True), options)
+    found = _found(given, spot, options) or _found(given, spot._replace(any_case=True), options)
     return shortened(found, lambda one: one.text)
 
 
@@ -95,8 +94,8 @@ def _options(given: _Given, spot: Spot, options: Sequence[argparse.Action]) -> I
     name, equals, value = spot.word.partition("=")
     for action in options:
         if equals and name in action.option_strings:
-            for found in _values(action, given, replace(spot, word=value)):
-                yield replace(found, text=f"{name}={found.text}", shown=found.shown or found.text)
+            for found in _values(action, given, spot._replace(word=value)):
+                yield found._replace(text=f"{name}={found.text}", shown=found.shown or found.text)
         elif not equals and action.option_strings and (action.dest not in given.values or action.dest == "lines"):
             yield Candidate(action.option_strings[-1], action.help or "")
 
@@ -108,7 +107,7 @@ def _values(action: argparse.Action, given: _Given, spot: Spot) -> Iterable[Cand
     if action.dest == "lines":
         line = complete(spot.word, _snapshot(given))
         begun = spot.word[: line.start]
-        return [replace(one, text=begun + one.text, shown=one.shown or one.text) for one in line.candidates]
+        return [one._replace(text=begun + one.text, shown=one.shown or one.text) for one in line.candidates]
     return files(spot) if action.metavar == "FILE" else ()
 
 

@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import pytest
 
 from mclu_shell.cloud.alerts import Alerts
@@ -21,7 +19,7 @@ class History:
         """Let the node stand like this, with these guests; what is told."""
         state = NodeState(phase, 0.0, why) if phase else self.view.state
         there = tuple(Guest("ham0", name, name, state.replace("_", " "), 1, 1) for name, state in guests.items())
-        before, self.view = self.view, replace(self.view, state=state, guests=there)
+        before, self.view = self.view, self.view._replace(state=state, guests=there)
         self.told.clear()
         self._alerts.changed(before, self.view)
         return list(self.told)

@@ -77,7 +77,7 @@ def test_its_serial_console_is_logged_and_the_log_is_its_own() -> None:
 
 def test_with_kvm_it_gets_the_nodes_own_cpu_and_without_all_that_qemu_has() -> None:
     modes = [
-        [cpu.get("mode") for cpu in built(node=replace(NODE, virt_type=kind)).findall("cpu")]
+        [cpu.get("mode") for cpu in built(node=NODE._replace(virt_type=kind)).findall("cpu")]
         for kind in ("kvm", "qemu")
     ]
     assert modes == [["host-passthrough"], ["maximum"]]

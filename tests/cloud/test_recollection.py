@@ -6,7 +6,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -64,6 +63,7 @@ def test_where_nothing_is_known_nothing_is_written(tmp_path: Path) -> None:
         '{"format": 2, "nodes": [{"name": "x"}]}',
         '{"format": 2, "nodes": [{"name": "x", "seen_at": 1, "info": null, "guests": [{"node": "x", "name": "y"}]}]}',
         '{"format": 2, "nodes": [{"name": "x", "seen_at": 1, "info": null, "guests": [["x", "y", []]]}]}',
+        '{"format": 2, "nodes": [{"name": "x", "seen_at": 1, "info": null, "guests": ["abcdefg"]}]}',
     ],
 )
 def test_what_is_no_snapshot_is_not_believed(tmp_path: Path, text: str) -> None:
@@ -94,12 +94,12 @@ class TestSeveralProcesses:
         file = tmp_path / "x.json"
         info = NodeInfo(8, 32 << 30, 16 << 30)
         save(seen("ham0", 1.0, self.WEB, self.DB, info=info), file)
-        new = replace(self.WEB, name="new", uuid="u3")
+        new = self.WEB._replace(name="new", uuid="u3")
         save(seen("ham0", 2.0, new, half=True), file)
         (view,) = load(file)
         # What was running is not any more.
         assert (view.guests, view.info) == ((new, self.DB), info)
-        started = replace(self.DB, state="running")
+        started = self.DB._replace(state="running")
         save(seen("ham0", 3.0, started, half=True), file)
         assert load(file)[0].guests == (started,)
 

@@ -206,7 +206,8 @@ def _answer_one(listener: socket.socket, answer: bytes) -> None:
         connection.sendall(answer)
 
 
-@pytest.mark.parametrize("answer", [b"", b"[]", b"null", b'{"info": {}, "guests": []}', b'{"info": {"a": 1}}', b"\xff"])
+@pytest.mark.parametrize("answer", [b"", b"[]", b"null", b'{"info": {}, "guests": []}', b'{"info": {"a": 1}}', b"\xff",
+     b'{"info": {"pcpus": 1, "memory_bytes": 2, "available_bytes": 3}, "guests": ["abcdefg"]}'])  # fmt: skip
 def test_a_shell_whose_answer_is_none_of_ours_is_not_believed(short_directory: Path, node: Node, answer: bytes) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(short_directory / "ask.sock"))

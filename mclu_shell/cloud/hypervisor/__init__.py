@@ -5,7 +5,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -146,7 +145,7 @@ class Hypervisor:
             guests = [self._guest(domain, stats) for domain, stats in found]
         if addresses:
             known = self._fetch_addresses([domain for domain, _ in found])
-            guests = [replace(guest, addresses=known.get(guest.uuid, ())) for guest in guests]
+            guests = [guest._replace(addresses=known.get(guest.uuid, ())) for guest in guests]
         return tuple(sorted(guests, key=lambda guest: guest.name))
 
     def fetch_capabilities(self, *, kvm: bool) -> "Capabilities":
