@@ -240,7 +240,7 @@ class _Reader:
         if self._peek() == "!":
             # The user's shell has its own `;` and quotes, so it gets the whole line as it stands.
             self.at += 1
-            shell = self._take_until("\n").strip()
+            shell = _trimmed(self._take_until("\n"))
             if not shell:
                 raise self._fail("nothing after '!'")
             return Line(number=number, shell=shell, may_fail=may_fail, variables=variables)
@@ -265,7 +265,7 @@ class _Reader:
         while self._peek() and self._peek() not in "\n;":
             self._piece()
         self.variables = variables
-        command = self.text[start : self.at].strip()
+        command = _trimmed(self.text[start : self.at])
         if not command:
             raise self._fail("nothing after '|'")
         return command
@@ -353,3 +353,10 @@ class _Reader:
             raise self._fail(f"no closing {quote}", Unfinished)
         self.at += 1
         return "".join(pieces)
+
+
+def _trimmed(program: str) -> str:
+    """Without the blanks around it; but one behind a backslash belongs to it."""
+    text = program.strip()
+    is_escaped = (len(text) - len(text.rstrip("\\"))) % 2
+    return program.lstrip()[: len(text) + is_escaped]

@@ -116,6 +116,14 @@ def test_the_end_of_the_text_needs_no_newline() -> None:
     assert words("a\nb") == words("a\nb\n") == words("a\r\nb\r\n") == [("a",), ("b",)]
 
 
+@pytest.mark.parametrize(
+    ("typed", "program"), [("cut -d\\ ", "cut -d\\ "), (" a\\  \t", "a\\ "), ("a\\\\  ", "a\\\\"), (" a b ", "a b")]
+)
+def test_a_blank_at_the_end_of_a_program_is_its_own_if_it_is_escaped(typed: str, program: str) -> None:
+    assert [line.pipe for line in parse(f"list |{typed}")] == [program]
+    assert [line.shell for line in parse(f"!{typed}")] == [program]
+
+
 def test_what_follows_a_pipe_belongs_to_the_users_shell_up_to_the_next_command() -> None:
     assert parse("list | grep 'a;b' | sort >x; status") == [
         Line(("list",), pipe="grep 'a;b' | sort >x"),

@@ -18,8 +18,9 @@ _SAME = {"exit": "quit", "?": "help"}
 def command_names() -> list[str]:
     """The names of all commands, without importing one."""
     # pkgutil would look, too, but takes 7 ms to import.
-    files = (file for path in __path__ for file in Path(path).iterdir())
-    return sorted(file.stem.replace("_", "-") for file in files if file.suffix == ".py" and file.stem != "__init__")
+    found = [file.stem for path in __path__ for file in Path(path).iterdir() if file.suffix == ".py"]
+    # What an editor leaves beside a module is none.
+    return sorted(name.replace("_", "-") for name in found if name.isidentifier() and name != "__init__")
 
 
 class Outline(NamedTuple):
