@@ -7,16 +7,19 @@ answer at once, the node is asked as any other.
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from mclu_shell.cloud.borrowed import BorrowedAccess
 from mclu_shell.cloud.guest import Guest, NodeReport
 from mclu_shell.cloud.node import Node
-from mclu_shell.cloud.shared import ask_shell
+from mclu_shell.cloud.parallel import first
+from mclu_shell.cloud.shared import Inquiry
 from mclu_shell.cloud.spoken import guests_from_json, report_from_json
 from mclu_shell.cloud.state import Phase
 from mclu_shell.config import NodeConfig
+from mclu_shell.errors import LinkLost
 
 T = TypeVar("T")
 
@@ -37,9 +40,8 @@ class BorrowedNode(Node):
     def fetch_report(self, *, trusting: bool = False) -> NodeReport:
         """Its resources and all its guests."""
         since = self.memory.events
-        report = self._have_asked({"question": "report"}, report_from_json)
-        if report is None:
-            return super().fetch_report(trusting=trusting)
+        ask_it = partial(super().fetch_report, trusting=trusting)
+        report = self._have_asked({"question": "report"}, report_from_json, ask_it)
         self.memory.reported(report, since)
         return report
 
@@ -49,29 +51,44 @@ class BorrowedNode(Node):
         """Its guests: running, not running, or (None) all; their addresses, where known, cost some calls more."""
         since = self.memory.events
         question = {"question": "guests", "active": active, "addresses": addresses}
-        guests = self._have_asked(question, guests_from_json)
-        if guests is None:
-            return super().fetch_guests(active=active, addresses=addresses, trusting=trusting)
+        ask_it = partial(super().fetch_guests, active=active, addresses=addresses, trusting=trusting)
+        guests = self._have_asked(question, guests_from_json, ask_it)
         self.memory.listed(guests, active, since)
         return guests
 
-    def _have_asked(self, question: dict[str, Any], read: Callable[[Any], T]) -> T | None:
-        """What the shell has been answered; None where it has no answer in time, or not one of ours."""
+    def _have_asked(self, question: dict[str, Any], read: Callable[[Any], T], ask_it: Callable[[], T]) -> T:
+        """What the shell is answered; where it has no answer, or not one of ours, what the node itself says."""
         if not self._borrowed.is_good:
-            return None
+            return ask_it()
+        inquiry = Inquiry(self._shell, {"node": self.name, **question})
         started = time.perf_counter()
         try:
-            answer = read(ask_shell(self._shell, {"node": self.name, **question}, self._borrowed.patience_s))
+            answer = self._read(inquiry, read, self._borrowed.patience_s)
         except TimeoutError:
-            # It would be no quicker over the shell's socket.
+            # The node may be slow, or the shell: it would be no quicker over the shell's socket, but a way of our own
+            # may take longer still.
             self._borrowed.cut()
-            return None
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
+            return first((partial(self._read_late, inquiry, read), ask_it))
+        except LinkLost:
+            return ask_it()
         finally:
             _debug("%s: shell %s: %.1f ms", self.name, question["question"], (time.perf_counter() - started) * 1000)
         self.memory.note(Phase.ON)
         return answer
+
+    def _read_late(self, inquiry: Inquiry, read: Callable[[Any], T]) -> T:
+        try:
+            return self._read(inquiry, read, self.config.answer_timeout)
+        except TimeoutError as error:
+            raise LinkLost("the open shell does not answer", place=self.name) from error
+
+    def _read(self, inquiry: Inquiry, read: Callable[[Any], T], timeout_s: float) -> T:
+        try:
+            return read(inquiry.answer(timeout_s))
+        except TimeoutError:
+            raise
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise LinkLost("the open shell has no answer", place=self.name) from error
 
 
 def _debug(message: str, *values: object) -> None:

@@ -129,6 +129,7 @@ class Connection:
     @contextmanager
     def _limited(self, deadline: float) -> Iterator[None]:
         """End libvirt's calls at the deadline, and then say what it was that did not answer."""
+        began = time.monotonic()
         with Deadline(deadline, self._access.cut) as watched:
             try:
                 yield
@@ -137,12 +138,16 @@ class Connection:
                     raise
                 watched.leave()
                 if self._access.answers(self._node.connect_timeout):
-                    raise LibvirtDown(
-                        "libvirtd not answering",
-                        place=self._node.name,
-                        remedy="on the node: systemctl restart libvirtd",
-                    ) from error
+                    raise self._late(is_heard=self._access.heard_at > began) from error
                 raise LinkLost("the connection was lost", place=self._node.name) from error
+
+    def _late(self, *, is_heard: bool) -> LibvirtDown:
+        if is_heard:
+            # The line may be bad: some of the calls have been answered.
+            told, remedy = "libvirtd answers too slowly", "answer_timeout= in mclu.conf has it waited for longer"
+        else:
+            told, remedy = "libvirtd not answering", "on the node: systemctl restart libvirtd"
+        return LibvirtDown(told, place=self._node.name, remedy=remedy)
 
     def look_after(self, deadline: float) -> None:
         """Drop one that does not work: what changes something is tried once only."""

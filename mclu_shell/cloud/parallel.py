@@ -3,7 +3,7 @@
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from queue import Empty, SimpleQueue
 from typing import Generic, NamedTuple, TypeVar
 
@@ -60,6 +60,16 @@ def gather(items: Iterable[Item], ask: Callable[[Item], Value]) -> list[Outcome[
     asked = list(items)
     found = {id(outcome.item): outcome for outcome in each(asked, ask)}
     return [found[id(item)] for item in asked]
+
+
+def first(works: Sequence[Callable[[], Value]]) -> Value:
+    """What that of several comes to, all begun at once, that succeeds first; the last one's error if none does."""
+    outcomes: dict[Callable[[], Value], Outcome[Callable[[], Value], Value]] = {}
+    for outcome in each(works, lambda work: work()):
+        if outcome.error is None:
+            return outcome.unwrap()
+        outcomes[outcome.item] = outcome
+    return outcomes[works[-1]].unwrap()
 
 
 def in_time(work: Callable[[], Value], deadline: float) -> Value:

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ HERE = b"1"
 # A shell that is there says so in less than a millisecond, unless everything on this machine takes longer. Then ways of
 # our own would take still more.
 _PATIENCE_S = 0.3
+_CHUNK = 1 << 16
 
 
 class Shared(NamedTuple):
@@ -44,19 +45,38 @@ def _is_alive(path: Path) -> bool:
         return connection.recv(len(HERE)) == HERE
 
 
-def ask_shell(path: Path, question: dict[str, Any], timeout_s: float) -> Any:
-    """Have a shell ask its node, and wait that long; OSError or ValueError where it has no answer."""
-    with _connected(path, timeout_s) as connection, connection.makefile("rb") as answer:
-        connection.sendall(json.dumps(question).encode() + b"\n")
-        if answer.read(len(HERE)) != HERE:
+class Inquiry:
+    """A question for a shell at a socket, which has its node asked."""
+
+    def __init__(self, path: Path, question: dict[str, Any]) -> None:
+        self._path = path
+        self._question = question
+        self._connection: socket.socket | None = None
+        self._said = b""
+
+    def answer(self, timeout_s: float) -> Any:
+        """Ask, and wait that long; OSError or ValueError where there is no answer.
+
+        After a TimeoutError the same answer can be waited for again.
+        """
+        if self._connection is None:
+            self._connection = _connected(self._path, timeout_s)
+            self._connection.sendall(json.dumps(self._question).encode() + b"\n")
+        self._connection.settimeout(timeout_s)
+        while data := self._connection.recv(_CHUNK):
+            self._said += data
+        self._connection.close()
+        if not self._said.startswith(HERE):
             raise ConnectionResetError
-        return json.loads(answer.read())
+        return json.loads(self._said[len(HERE) :])
 
 
-@contextlib.contextmanager
-def _connected(path: Path, timeout_s: float) -> Iterator[socket.socket]:
-    """A connection to a shell, of which each step has that long; OSError where there is none."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(timeout_s)
+def _connected(path: Path, timeout_s: float) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(timeout_s)
+    try:
         connection.connect(str(path))
-        yield connection
+    except OSError:
+        connection.close()
+        raise
+    return connection

@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 
-from mclu_shell.cloud.parallel import Outcome, each, gather, in_time
+from mclu_shell.cloud.parallel import Outcome, each, first, gather, in_time
 from mclu_shell.errors import NodeFault, NodeOff
 
 
@@ -97,3 +97,28 @@ def test_what_goes_wrong_in_time_is_raised() -> None:
     for error in (NodeOff("ham0"), KeyError("a defect")):
         with pytest.raises(type(error)):
             in_time(partial(work, error), time.monotonic() + 10)
+
+
+def test_of_several_ways_the_first_that_succeeds_is_taken() -> None:
+    release = threading.Event()
+
+    def fails() -> str:
+        raise NodeOff("ham0")
+
+    assert first((lambda: "slow" if release.wait(10) else "", lambda: "quick")) == "quick"
+    release.set()
+    assert first((fails, lambda: "there")) == first((lambda: "there", fails)) == "there"
+
+
+def test_where_none_succeeds_the_error_is_the_last_ones() -> None:
+    def fails(error: NodeFault, *, after: threading.Event | None = None) -> None:
+        if after:
+            after.wait(10)
+        raise error
+
+    late = threading.Event()
+    with pytest.raises(NodeOff):
+        first((partial(fails, NodeFault("x", place="ham0")), partial(fails, NodeOff("ham0"))))
+    threading.Timer(0.05, late.set).start()
+    with pytest.raises(NodeOff):
+        first((partial(fails, NodeFault("x", place="ham0"), after=late), partial(fails, NodeOff("ham0"))))

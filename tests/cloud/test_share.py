@@ -17,12 +17,12 @@ from mclu_shell.cloud.node import Node
 from mclu_shell.cloud.parallel import gather
 from mclu_shell.cloud.rundir import RunDirectory
 from mclu_shell.cloud.share import Share
-from mclu_shell.cloud.shared import HERE, Shared, ask_shell, find_shared
+from mclu_shell.cloud.shared import HERE, Inquiry, Shared, find_shared
 from mclu_shell.cloud.simulated import demo_nodes
 from mclu_shell.cloud.spoken import report_as_json
 from mclu_shell.cloud.state import Phase
 from mclu_shell.config import demo_config, parse_config
-from mclu_shell.errors import NodeFault
+from mclu_shell.errors import LinkLost, NodeFault
 
 CONFIG = parse_config("[nodes]\nham0\nham1 user=me", Path("x.conf"))
 OTHER = parse_config("[nodes]\nham0\nham1 user=you", Path("x.conf"))
@@ -181,7 +181,7 @@ def test_a_node_that_the_shell_is_busy_with_is_not_waited_for(asking: Path, node
     work.start()
     assert begun.wait(5)
     with pytest.raises(ValueError, match="Expecting value"):
-        ask_shell(asking, {"node": node.name, "question": "report"}, 1)
+        Inquiry(asking, {"node": node.name, "question": "report"}).answer(1)
     done.set()
     work.join()
 
@@ -195,6 +195,27 @@ def test_a_shell_that_was_there_may_take_its_time_to_say_so_again(short_director
         timer = threading.Timer(0.5, lambda: _answer_one(listener, report))
         timer.start()
         assert borrowed(node, short_directory / "ask.sock").fetch_report().guests
+        timer.join()
+
+
+def test_a_slow_answer_is_better_than_a_fault(short_directory: Path, node: Node) -> None:
+    """On a bad line a login of our own may not be through in time, when the shell has long been answered."""
+
+    class Barred(Access):
+        def __getattribute__(self, name: str) -> object:
+            answered.wait(20)
+            raise LinkLost("a way of its own", place="ham0")
+
+    answered = threading.Event()
+    report = json.dumps(report_as_json(node.fetch_report())).encode()
+    listen(short_directory / "0.sock")
+    way = BorrowedAccess(node.config, short_directory / "0.sock", Barred)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(short_directory / "ask.sock"))
+        listener.listen()
+        timer = threading.Timer(1.5, lambda: (_answer_one(listener, report), answered.set()))
+        timer.start()
+        assert BorrowedNode(node.config, way, short_directory / "ask.sock").fetch_report().guests
         timer.join()
 
 
