@@ -5,7 +5,7 @@ import contextlib
 import fnmatch
 import importlib
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -16,11 +16,11 @@ from mclu_shell.cloud.guest import Guest, NodeReport
 from mclu_shell.cloud.memory import Listener
 from mclu_shell.cloud.node import Node
 from mclu_shell.cloud.ownways import OwnWays
-from mclu_shell.cloud.parallel import Outcome, gather
+from mclu_shell.cloud.parallel import Outcome, in_order
 from mclu_shell.cloud.rundir import RunDirectory
 from mclu_shell.cloud.state import NodeView, Snapshot
 from mclu_shell.config import Config, NodeConfig
-from mclu_shell.errors import NotFound, Question, near
+from mclu_shell.errors import NeedsAnswer, NotFound, Question, near
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.shared import Shared
@@ -63,15 +63,25 @@ class Cloud:
 
     def ask(self, question: Callable[[Node], Value], nodes: Sequence[Node] | None = None) -> list[Outcome[Node, Value]]:
         """Ask all nodes, or those given, in parallel; an outcome for each, in their order."""
+        return list(self.ask_in_order(question, nodes))
+
+    def ask_in_order(
+        self, question: Callable[[Node], Value], nodes: Sequence[Node] | None = None
+    ) -> Iterator[Outcome[Node, Value]]:
+        """The same, but each outcome as soon as it and those before it are there."""
         modules = {module for node in self.nodes for module in node.modules}
         if modules:
             later = () if self._remembered is None else ("mclu_shell.cloud.recollection",)
             threading.Thread(target=_import, args=((*modules, *later),), daemon=True).start()
-        outcomes = gather(self.nodes if nodes is None else nodes, question)
         # Only the main thread has the terminal: what goes on behind the prompt must not take it.
-        if self.asker is not None and threading.current_thread() is threading.main_thread():
-            return with_answers(outcomes, question, self.asker, self.nodes)
-        return outcomes
+        asker = self.asker if threading.current_thread() is threading.main_thread() else None
+        outcomes = in_order(self.nodes if nodes is None else nodes, question)
+        for outcome in outcomes:
+            if asker is not None and isinstance(outcome.error, NeedsAnswer):
+                # One answer may open the way to several nodes.
+                yield from with_answers([outcome, *outcomes], question, asker, self.nodes)
+                return
+            yield outcome
 
     def reach(self, nodes: Sequence[Node] | None = None) -> list[Outcome[Node, None]]:
         """Whether the libvirt of nodes answers; the error says why not."""

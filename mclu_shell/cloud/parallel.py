@@ -55,11 +55,21 @@ def _next(results: "SimpleQueue[Result]") -> Result:
             return results.get(timeout=_LOOK_FOR_SIGNALS_S)
 
 
+def in_order(items: Iterable[Item], ask: Callable[[Item], Value]) -> Iterator[Outcome[Item, Value]]:
+    """Ask all at once; each outcome as soon as it and those of the items before it are there."""
+    asked = list(items)
+    coming = each(asked, ask)
+    there: dict[int, Outcome[Item, Value]] = {}
+    for item in asked:
+        while id(item) not in there:
+            outcome = next(coming)
+            there[id(outcome.item)] = outcome
+        yield there[id(item)]
+
+
 def gather(items: Iterable[Item], ask: Callable[[Item], Value]) -> list[Outcome[Item, Value]]:
     """Ask all at once; the outcomes in the order of the items."""
-    asked = list(items)
-    found = {id(outcome.item): outcome for outcome in each(asked, ask)}
-    return [found[id(item)] for item in asked]
+    return list(in_order(items, ask))
 
 
 def first(works: Sequence[Callable[[], Value]]) -> Value:

@@ -36,9 +36,10 @@ def add_arguments(parser: Parser) -> None:
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """An entry per node, then the faults with what to do about them."""
     cloud = context.cloud
-    outcomes = cloud.ask(lambda node: node.fetch_report(), cloud.match(args.nodes) if args.nodes else None)
     faults = []
-    for outcome in outcomes:
+    nodes = cloud.match(args.nodes) if args.nodes else None
+    # What is there is not held back by a node further down that hangs.
+    for outcome in cloud.ask_in_order(lambda node: node.fetch_report(), nodes):
         name = outcome.item.name
         if isinstance(outcome.error, NodeOff):
             yield Entry(name, "off", tone="quiet", data=partial(_record, name, "off"))

@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 
-from mclu_shell.cloud.parallel import Outcome, each, first, gather, in_time
+from mclu_shell.cloud.parallel import Outcome, each, first, gather, in_order, in_time
 from mclu_shell.errors import NodeFault, NodeOff
 
 
@@ -97,6 +97,21 @@ def test_what_goes_wrong_in_time_is_raised() -> None:
     for error in (NodeOff("ham0"), KeyError("a defect")):
         with pytest.raises(type(error)):
             in_time(partial(work, error), time.monotonic() + 10)
+
+
+def test_outcomes_in_order_wait_only_for_those_before_them() -> None:
+    release, last = threading.Event(), threading.Event()
+
+    def ask(name: str) -> str:
+        if name == "c":
+            last.set()
+        return name if name != "b" or release.wait(10) else ""
+
+    outcomes = in_order(["a", "b", "c"], ask)
+    assert next(outcomes).item == "a"
+    assert last.wait(10)
+    release.set()
+    assert [outcome.item for outcome in outcomes] == ["b", "c"]
 
 
 def test_of_several_ways_the_first_that_succeeds_is_taken() -> None:

@@ -101,6 +101,15 @@ def test_one_clear_line_and_the_others_in_full(lab: RealLab, fault: str) -> None
     assert is_on(lab, "ham1", "ham2")
 
 
+def test_a_node_that_hangs_holds_back_no_answer_before_its_own(lab: RealLab) -> None:
+    lab.freeze("ham1")
+    with started(lab, "status") as status:
+        assert status.stdout is not None
+        assert status.stdout.readline() == "ham0 on\n"
+        assert status.poll() is None
+        assert "ham1 on, ssh: not answering\nham2 on\n" in status.stdout.read()
+
+
 def test_what_is_advised_for_host_keys_helps(lab: RealLab) -> None:
     lab.rekey("ham1")
     advised = re.search(r"(ssh-keygen -R \S+), then '(ssh \S+)'", mclu(lab, "status", "ham1").err)
