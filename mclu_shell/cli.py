@@ -120,6 +120,8 @@ def _leave(session: "Session | None") -> None:
     """Flush what is written and give up connections; what could not be written has been told by now."""
     if session is None:
         return
+    # A second Ctrl-C may have come in before it was through, and the terminal be without a cursor.
+    session.renderer.end_progress()
     try:
         sys.stdout.flush()
     except OSError:

@@ -69,7 +69,7 @@ class Renderer:
             self.err.write(self._painter(self.err)(printable(message, "\n"), "bad") + "\n")
             self.err.flush()
 
-    def interrupted(self) -> None:
+    def interrupted(self, place: str = "") -> None:  # noqa: ARG002
         """The user has interrupted what runs, and knows it."""
         self.end_progress()
 
@@ -91,9 +91,11 @@ class Renderer:
 
     def end_progress(self) -> None:
         """Take away what `progress` has shown."""
-        status, self._status = self._status, None
-        if status is not None:
-            status.stop()
+        if self._status is not None:
+            self._status.stop()
+            # An interrupt in the middle of that would leave the terminal without one.
+            self._status.console.show_cursor()
+            self._status = None
 
     def _painter(self, stream: TextIO) -> Callable[[str, str], str]:
         wanted = self.color == "always" or (self.color == "auto" and stream.isatty())

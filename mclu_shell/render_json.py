@@ -57,10 +57,10 @@ class JSONRenderer(Renderer):
         super().error(error, place)
         self._take_error(error, place)
 
-    def interrupted(self) -> None:
+    def interrupted(self, place: str = "") -> None:
         """Say that the answer is not whole."""
-        super().interrupted()
-        self._take_error(Interrupted("interrupted"))
+        super().interrupted(place)
+        self._take_error(Interrupted("interrupted"), place)
 
     def _take_error(self, error: MCluError, place: str = "") -> None:
         # Where it cannot be told, the exit status still tells.

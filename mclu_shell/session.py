@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TextIO
 from mclu_shell import commands, language
 from mclu_shell.check import Check
 from mclu_shell.command import Command, Context, HelpAsked, Prompt
-from mclu_shell.errors import Interrupted, MCluError, OutputError, Question, UsageError
+from mclu_shell.errors import Interrupted, MCluError, OutputError, Question, UsageError, typed
 from mclu_shell.language import Line
 from mclu_shell.render import Renderer
 from mclu_shell.results import Handover, Quit, Result
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 # What a program ended by SIGPIPE leaves: nobody reads what more there is to say, so nothing more is done.
 READER_GONE = 141
-# What a program ended by Ctrl-C or Ctrl-\ leaves, or a shell that tells of it.
+# What a program ended by Ctrl-C or Ctrl-\ leaves, or a shell that tells of it, by convention with 128 added.
 _INTERRUPTED = {status for number in (signal.SIGINT, signal.SIGQUIT) for status in (-number, 128 + number)}
 
 
@@ -224,7 +224,7 @@ class Session:
             renderer.error(error, place)
             status.append(error.status)
         except KeyboardInterrupt:
-            renderer.interrupted()
+            renderer.interrupted(place)
             status.append(INTERRUPTED)
         except _ReaderGone:
             if answer is not None:
@@ -274,7 +274,8 @@ class Session:
         if self.is_dry:
             return self._rehearse_line(line, place)
         if line.shell:
-            return _status_of(run_in_the_users_shell(line.shell, line.variables, self._out_of_programs))
+            code = run_in_the_users_shell(line.shell, line.variables, self._out_of_programs)
+            return self._status_of(line.shell, code, place)
         if line.pipe:
             return self._run_piped(line, place)
         if line.output:
@@ -290,7 +291,16 @@ class Session:
             except _ReaderGone:
                 # What the reader makes of it decides, whether or not it was quick enough to leave.
                 status = DONE
-        return status or _status_of(reader.returncode)
+        return status or self._status_of(line.pipe, reader.returncode, place)
+
+    def _status_of(self, program: str, code: int, place: str) -> int:
+        """Our status for that of a program of the user's shell; where a script ends with it, that is told."""
+        if code in _INTERRUPTED:
+            return INTERRUPTED
+        if code and place:
+            how = f"ended with status {code}" if code > 0 else f"was ended by signal {-code}"
+            self.renderer.error(MCluError(f"{typed(program)} {how}"), place)
+        return FAILED if code else DONE
 
     @property
     def _out_of_programs(self) -> TextIO | None:
@@ -366,11 +376,6 @@ def _noting(lines: Iterable[Line], begun: list[Line]) -> Iterator[Line]:
     for line in lines:
         begun.append(line)
         yield line
-
-
-def _status_of(code: int) -> int:
-    """Our status for a program's: by convention, a shell tells the signal that has ended it as 128 and its number."""
-    return INTERRUPTED if code in _INTERRUPTED else FAILED if code else DONE
 
 
 def _say_nothing(_words: str) -> None:

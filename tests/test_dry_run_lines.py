@@ -92,6 +92,16 @@ def test_what_is_so_already_would_not_be_waited_for(dry: InProcess) -> None:
     ]
 
 
+def test_after_waiting_for_it_a_node_is_off(dry: InProcess) -> None:
+    answer = dry("wait node ham0 off; wait node ham0")
+    assert [line.partition(":")[0] for line in answer.out.splitlines()] == ["would wait for ham0"] * 2
+
+
+def test_a_guest_of_a_node_that_is_off_is_waited_for_if_the_node_is_named(dry: InProcess) -> None:
+    answer = dry("wait guest ham1:new running --timeout 5")
+    assert (answer.status, answer.out) == (0, "would wait for ham1:new: to run, at most 5 s\n")
+
+
 def test_guests_that_would_have_been_made_are_told_in_their_order(dry: InProcess) -> None:
     answer = dry("boot mine a; boot mine z; destroy --yes '*'")
     assert [line.split(":")[1] for line in answer.out.splitlines()[2:]] == ["a", "db", "web", "z"]

@@ -191,6 +191,16 @@ class TestRun:
         assert out.read_text() == "one\nham1 off\nham2 off\ntwo\n0ne\nham1 0ff\nham2 0ff\ntw0\n"
         assert capfd.readouterr().out == "three\n"
 
+    def test_one_that_fails_is_named_with_its_line(self, files: Files) -> None:
+        for line, told in (
+            ("!exit 7", "'exit 7' ended with status 7"),
+            ("list | grep nothing", "'grep nothing' ended with status 1"),
+            ("!kill -9 $$", "'kill -9 $$' was ended by signal 9"),
+        ):
+            answer = files.run(f"{line}\nstatus")
+            assert (answer.status, answer.out, answer.err) == (1, "", f"mclu: x.mclu:1: {told}\n")
+            assert files.run(f"-{line}\nstatus ham1").out == "ham1 off\n"
+
     def test_standard_input_is_not_read_twice(self, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"on ham1")))
         answer = files.run("on ham2\nrun -")
@@ -261,7 +271,7 @@ class TestMayFail:
     def test_its_failure_is_told_and_stops_nothing(self, files: Files) -> None:
         answer = files.run("-on ham9\n- off ham0\n-!false\nstatus ham1")
         assert (answer.status, answer.out) == (0, "ham1 off\n")
-        assert [line.split(": ")[1] for line in answer.err.splitlines()] == ["x.mclu:1", "x.mclu:2"]
+        assert [line.split(": ")[1] for line in answer.err.splitlines()] == ["x.mclu:1", "x.mclu:2", "x.mclu:3"]
 
     def test_what_is_wrong_with_it_is_wrong_all_the_same(self, files: Files) -> None:
         assert files.run("on ham1\n-lst").status == 2

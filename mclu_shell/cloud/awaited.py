@@ -1,6 +1,6 @@
 """Which guests are waited for: those that are found, and those whose nodes may still be coming up."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from mclu_shell.cloud.guest import Guest
@@ -18,10 +18,11 @@ _SEEK_S = 0.5
 
 
 class Awaited(NamedTuple):
-    """A guest that is meant; `found` is None as long as the node that may have it is not there."""
+    """A guest that is meant; `found` is None as long as the node that may have it is not there: `fault` says why."""
 
     name: str
     found: tuple[Node, Guest] | None = None
+    fault: MCluError | None = None
 
 
 def find_awaited(cloud: "Cloud", patterns: Sequence[str], faults: list[MCluError]) -> list[Awaited]:
@@ -36,7 +37,7 @@ def find_awaited(cloud: "Cloud", patterns: Sequence[str], faults: list[MCluError
         except MCluError as error:
             if not _may_come(cloud, pattern, error):
                 raise
-            awaited[pattern] = Awaited(pattern)
+            awaited[pattern] = Awaited(pattern, fault=error)
         else:
             for node, guest in found:
                 name = f"{node.name}:{guest.name}"
@@ -54,8 +55,11 @@ def _may_come(cloud: "Cloud", name: str, error: MCluError) -> bool:
     return isinstance(error, NodeFault) or (isinstance(error, NotFound) and is_awaited)
 
 
-def seek(cloud: "Cloud", name: str, patience: Patience) -> tuple[Node, Guest]:
-    """The guest that a name means, as soon as its node is there; what is wrong if it is not in time."""
+def seek(cloud: "Cloud", name: str, patience: Patience, note: Callable[[MCluError], None]) -> tuple[Node, Guest]:
+    """The guest that a name means, as soon as its node is there; what is wrong if it is not in time.
+
+    `note` is called with what is wrong so far.
+    """
     with patience.bell() as bell:
         while True:
             try:
@@ -64,6 +68,11 @@ def seek(cloud: "Cloud", name: str, patience: Patience) -> tuple[Node, Guest]:
                 if not _may_come(cloud, name, error):
                     raise
                 if patience.is_over:
-                    told = f"{error.fact}, and {name} was waited for {format_duration(patience.timeout_s)}"
-                    raise error.retold(fact=told) from error
+                    raise not_found_in_time(error, name, patience) from error
+                note(error)
             patience.doze(bell, _SEEK_S)
+
+
+def not_found_in_time(error: MCluError, name: str, patience: Patience) -> MCluError:
+    """What is wrong where a guest has been looked for until the limit."""
+    return error.retold(fact=f"{error.fact}, and {name} was waited for {format_duration(patience.timeout_s)}")

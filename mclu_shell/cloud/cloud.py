@@ -16,7 +16,7 @@ from mclu_shell.cloud.guest import Guest, NodeReport
 from mclu_shell.cloud.memory import Listener
 from mclu_shell.cloud.node import Node
 from mclu_shell.cloud.ownways import OwnWays
-from mclu_shell.cloud.parallel import Outcome, in_order
+from mclu_shell.cloud.parallel import Outcome, gather, in_order
 from mclu_shell.cloud.rundir import RunDirectory
 from mclu_shell.cloud.state import NodeView, Snapshot
 from mclu_shell.config import Config, NodeConfig
@@ -115,8 +115,13 @@ class Cloud:
 
     def _remember(self, config: Config) -> None:
         """Keep what was heard of nodes, unless by an open shell: it keeps that itself."""
-        heard = tuple(node.view for node in self.nodes if node.modules and node.view.seen_at is not None)
-        if heard and not self._is_live:
+        if self._is_live:
+            return
+        asked = [node for node in self.nodes if node.modules]
+        # What was done there has changed what was heard before.
+        gather([node for node in asked if node.has_changed and node.is_connected], lambda node: node.fetch_guests())
+        heard = tuple(node.view for node in asked if node.view.seen_at is not None)
+        if heard:
             from mclu_shell.cloud.recollection import recollection_file, save
 
             save(Snapshot(heard), recollection_file(config))

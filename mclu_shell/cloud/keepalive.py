@@ -45,7 +45,8 @@ class Answering:
         """Some bytes that are no ping; empty at the end."""
         while True:
             data = self._far.recv(size)
-            self._ear.hear()
+            if data:
+                self._ear.hear()
             # It comes alone: nothing else is said while libvirtd has nothing to say.
             if data != PING:
                 return data

@@ -24,11 +24,22 @@ done"""
 
 def open_libvirt_socket(link: "Link", deadline: float) -> "tuple[str, Duplex]":
     """The path of the socket that answers, and a channel to it; NodeFault says why there is none."""
+    found = _answering(link, deadline)
+    if found is None:
+        fault = _why_not(link, deadline)
+        # Where somebody listens there all the same, libvirtd may have come up meanwhile.
+        found = _answering(link, deadline) if isinstance(fault, SSHRefused) else None
+        if found is None:
+            raise fault
+    return found
+
+
+def _answering(link: "Link", deadline: float) -> "tuple[str, Duplex] | None":
     for path in LIBVIRT_SOCKETS:
         channel = link.open_socket(path, _left(deadline))
         if channel is not None:
             return path, channel
-    raise _why_not(link, deadline)
+    return None
 
 
 def _left(deadline: float) -> float:

@@ -28,10 +28,6 @@ T = TypeVar("T")
 
 # What a second try still gets when the first has used up the node's time.
 _LAST_TRY_S = 1.0
-# What a node that is connected already may take to answer: it is waited for no longer than a person likes to.
-_KEPT_ANSWER_S = 2.0
-# A node that has just answered is not asked first whether it is there.
-_FRESH_S = 0.5
 # Starting a guest may mean restoring its memory from disk; deleting one, merging files.
 _CHANGE_TIMEOUT_S = 60.0
 _RUN_TIMEOUT_S = 30.0
@@ -57,6 +53,8 @@ class Node:
         self._reported_at = -math.inf
         # In a dry run nothing may be changed: whatever tries to is a defect, and changes nothing all the same.
         self.is_spared = False
+        # Whether it may have other guests by now than it was last heard to have.
+        self.has_changed = False
         self.memory = NodeMemory(config.name)
         self._connection = Connection(config, access, self.memory, self._told)
         self.asked = Asked()
@@ -177,6 +175,7 @@ class Node:
         deadline = time.monotonic() + timeout_s
         with self._connection.turn(deadline):
             self._connection.look_after(deadline)
+            self.has_changed = True
             return self._connection.ask(action, deadline)
 
     def change_guest(self, name: str, verb: str, uuid: str) -> None:

@@ -26,7 +26,7 @@ class Planned(NamedTuple):
     keep: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
-        what = f"{self.node}:{self.guest}" if self.guest else self.node or self.path
+        what = ":".join(filter(None, (self.node, self.guest))) or self.path
         head = " ".join(filter(None, ("would", self.verb, what)))
         delete = (f"would delete {file} ({format_size(size_bytes)})" for file, size_bytes in self.delete)
         keep = (f"would keep {file} ({why})" for file, why in self.keep)

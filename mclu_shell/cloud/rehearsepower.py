@@ -62,6 +62,7 @@ def rehearse_wait(rehearsal: Rehearsal, nodes: Sequence[Node], timeout_s: float,
         if isinstance(faults[node.name], NodeOff):
             yield Planned("not wait for", node.name, how="off already")
         else:
+            rehearsal.switches(node, on=False)
             yield Planned("wait for", node.name, how=f"at most {format_duration(timeout_s)}, until it is off")
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from mclu_shell.cloud.awaited import Awaited, seek
+from mclu_shell.cloud.awaited import Awaited, not_found_in_time, seek
 from mclu_shell.cloud.consolewait import Ear, listening
 from mclu_shell.cloud.expression import Expression
 from mclu_shell.cloud.guest import RUNS, Guest, GuestEvent, is_active_state
@@ -61,36 +61,43 @@ _Look = Callable[[Node, Guest], Seen]
 
 @dataclass(slots=True)
 class _Memory:
-    """What the last look at a guest has shown of what is waited for; None before one has."""
+    """What is known of what is waited for: what the last look at a guest has shown, or why there was none so far."""
 
+    found: tuple[Node, Guest] | None
     seen: Seen | None = None
+    fault: MCluError | None = None
 
 
 def wait_for_guest(cloud: "Cloud", awaited: Awaited, wanted: Wanted, patience: Patience) -> tuple[Guest, Seen]:
     """Wait until a guest is as wanted: which one that is, and what was seen then; MCluError why it is not."""
-    memory = _Memory()
+    memory = _Memory(awaited.found, fault=awaited.fault)
     try:
         return in_time(lambda: _find_and_wait(cloud, awaited, wanted, patience, memory), patience.last_moment)
     except TimeoutError:
-        raise _unanswered(awaited, patience, memory) from None
+        raise _unanswered(awaited.name, patience, memory) from None
 
 
 def _find_and_wait(
     cloud: "Cloud", awaited: Awaited, wanted: Wanted, patience: Patience, memory: _Memory
 ) -> tuple[Guest, Seen]:
-    node, guest = awaited.found or seek(cloud, awaited.name, patience)
+    def note(fault: MCluError) -> None:
+        memory.fault = fault
+
+    memory.found = node, guest = awaited.found or seek(cloud, awaited.name, patience, note)
     try:
         return guest, _wait(node, guest, wanted, patience, memory)
     except (NodeOff, LinkLost, SSHFault, Unreachable) as fault:
         raise fault.retold(fact=f"{fault.fact}, while {guest.name} was waited for") from fault
 
 
-def _unanswered(awaited: Awaited, patience: Patience, memory: _Memory) -> MCluError:
+def _unanswered(name: str, patience: Patience, memory: _Memory) -> MCluError:
     """What there is to say when the limit comes, and a look at the guest is still under way."""
     after = f"after {format_duration(patience.timeout_s)}"
-    if awaited.found is None:
-        return MCluError(f"no answer {after}, as {awaited.name} was looked for")
-    node, guest = awaited.found
+    if memory.found is None:
+        if memory.fault is not None:
+            return not_found_in_time(memory.fault, name, patience)
+        return MCluError(f"no answer {after}, as {name} was looked for")
+    node, guest = memory.found
     if memory.seen is None:
         return MCluError(f"no answer about {guest.name} {after}", place=node.name)
     told = f"{guest.name} {memory.seen.words} {after}, as last seen: no answer since"
@@ -102,11 +109,34 @@ def _wait(node: Node, guest: Guest, wanted: Wanted, patience: Patience, memory: 
         watch = partial(_watch, node, guest, patience, bell, memory)
         seen = watch(_off if wanted.state == "off" else _running)
         if wanted.expression is not None:
-            with listening(node, guest.name, wanted.expression, bell) as ear:
-                seen = watch(partial(_heard, ear, wanted.expression.text))
+            seen = _hear(node, guest, wanted.expression, patience, bell, watch)
         elif wanted.state in _SOUGHT:
             seen = watch(_SOUGHT[wanted.state], _FIRST_LOOK_S)
     return seen
+
+
+class _Deaf(Exception):
+    """A console is not heard any more, though its guest runs: the connection may have been lost."""
+
+
+def _hear(
+    node: Node,
+    guest: Guest,
+    expression: Expression,
+    patience: Patience,
+    bell: threading.Event,
+    watch: Callable[[_Look], Seen],
+) -> Seen:
+    """Listen to a guest's console, and again where that has ended."""
+    while True:
+        try:
+            with listening(node, guest.name, expression, bell) as ear:
+                return watch(partial(_heard, ear, expression.text))
+        except _Deaf:
+            if patience.is_over:
+                raise MCluError(f"the console of {guest.name} cannot be read any more", place=node.name) from None
+            bell.clear()
+            patience.doze(bell, _LOOK_S)
 
 
 def _watch(
@@ -181,7 +211,7 @@ def _heard(ear: Ear, expression: str, node: Node, guest: Guest) -> Seen:
     if has_stopped:
         raise _ended(node, guest, state, f", and did not write '{expression}' on its console; {said}")
     if ear.is_done():
-        raise MCluError(f"the console of {guest.name} cannot be read any more", place=node.name)
+        raise _Deaf
     kept = "" if ear.is_from_start else " (what it wrote before that is not kept)"
     return Seen(f"has not written '{expression}' on its console{kept}", remedy=said)
 

@@ -20,7 +20,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mclu_shell import kinds
-from mclu_shell.cloud.guests import find_guests
 from mclu_shell.cloud.node import Node
 from mclu_shell.cloud.parallel import each, gather
 from mclu_shell.cloud.planned import Planned
@@ -72,6 +71,7 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
 def rehearse(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """A line for each node or guest that would be waited for."""
     # Only a dry run needs them.
+    from mclu_shell.cloud.awaited import Awaited, find_awaited
     from mclu_shell.cloud.rehearsepower import rehearse_wait
     from mclu_shell.cloud.rehearserun import rehearse_waiting
 
@@ -82,17 +82,21 @@ def rehearse(context: Context, args: argparse.Namespace) -> Iterator[Result]:
         return
     rehearsal.lets_time_pass()
     faults: list[MCluError] = []
-    found = find_guests(rehearsal, goal.names, faults=faults)
-    for outcome in gather(found, lambda one: rehearse_waiting(rehearsal, *one, goal.state)):
-        node, guest = outcome.item
+    awaited = find_awaited(rehearsal, goal.names, faults)
+
+    def already(one: Awaited) -> str:
+        return rehearse_waiting(rehearsal, *one.found, goal.state) if one.found else ""
+
+    for outcome in gather(awaited, already):
+        node, _, guest = outcome.item.name.rpartition(":")
         yield would(outcome.error or _waiting(node, guest, goal, args.timeout, outcome.unwrap()))
     yield from faults
 
 
-def _waiting(node: Node, guest: "Guest", goal: Goal, timeout_s: float, already: str) -> Planned:
+def _waiting(node: str, guest: str, goal: Goal, timeout_s: float, already: str) -> Planned:
     if already:
-        return Planned("not wait for", node.name, guest.name, f"{already} already")
-    return Planned("wait for", node.name, guest.name, f"{goal}, at most {format_duration(timeout_s)}")
+        return Planned("not wait for", node, guest, f"{already} already")
+    return Planned("wait for", node, guest, f"{goal}, at most {format_duration(timeout_s)}")
 
 
 def _wait_for_nodes(context: Context, goal: Goal, timeout_s: float) -> Iterator[Result]:

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from tests.lab.booted import SHIPPED, make_ready, send, sh, states
+from tests.lab.booted import SHIPPED, clean, make_ready, send, sh, states
 from tests.lab.reallab import RealLab, environment
 from tests.lab.typed import at_once, describe_guest, mclu, python, run_guest, sockets, started, until, virsh
 
@@ -253,3 +253,21 @@ def test_a_node_that_dies_while_its_guest_shuts_down(lab: RealLab) -> None:
         out, err = command.communicate(timeout=30)
     assert (command.returncode, out) == (1, "ham0:db shut down\n")
     assert err == "mclu: ham1: is off; 'on ham1' wakes it\n"
+
+
+def test_what_was_done_is_known_to_tab_afterwards(lab: RealLab) -> None:
+    # Of a name that no other test has had on a node that is off now.
+    def completes(line: str) -> str:
+        return mclu(lab, "--complete", "bash", "9", ":", f"mclu {line}").out
+
+    clean(lab, "ham0")
+    virsh(lab, "ham0", "define", describe_guest(lab, "ham0", "tabbed"))
+    virsh(lab, "ham0", "start", "tabbed")
+    assert mclu(lab, "status").status == 0
+    assert "tabbed" in completes("shutdown tab")
+    assert mclu(lab, "shutdown", "--force", "--timeout", "1s", "tabbed").status == 0
+    assert ("tabbed" in completes("start tab"), completes("shutdown tab")) == (True, "\n")
+    assert mclu(lab, "start", "tabbed").status == 0
+    assert "tabbed" in completes("shutdown tab")
+    assert mclu(lab, "destroy", "--yes", "tabbed").status == 0
+    assert completes("destroy tab") == "\n"

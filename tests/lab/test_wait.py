@@ -11,7 +11,7 @@ from tests.lab.booted import send, sh
 from tests.lab.echoguest import EchoGuest, start_echo_guest
 from tests.lab.reallab import RealLab
 from tests.lab.terminal import typed
-from tests.lab.typed import end_guests, mclu, python, run_guest, started, until, virsh
+from tests.lab.typed import end_guests, logins, mclu, python, run_guest, started, until, virsh
 
 LOG = "/var/log/libvirt/qemu/web.serial"
 LOGGED = f"<serial type='pty'><log file='{LOG}' append='off'/><target port='0'/></serial>"
@@ -77,6 +77,23 @@ def test_what_was_written_before_a_reboot_does_not_count(web: EchoGuest) -> None
 def test_what_is_yet_to_come_is_waited_for(web: EchoGuest) -> None:
     with started(web.lab, "wait", "guest", "web", "console", "hello$") as waiting:
         until(lambda: readers(web.lab))
+        with typed(web.lab, "mclu", "console", "web") as console:
+            console.expect("Connected to ham0:web")
+            console.prompt()
+            console.type("hello")
+            console.expect("hello")
+            console.type("\x1d")
+            assert console.end() == 0
+        out, err = waiting.communicate(timeout=15)
+    assert (waiting.returncode, out, err) == (0, "ham0:web console: login: hello\n", "")
+
+
+def test_a_connection_that_is_lost_meanwhile_is_made_again(web: EchoGuest) -> None:
+    with started(web.lab, "wait", "guest", "web", "console", "hello$") as waiting:
+        until(lambda: readers(web.lab))
+        before = logins(web.lab, "ham0")
+        sh(web.lab, "ham0", "pkill -f '^sshd: roo[t]'")
+        until(lambda: logins(web.lab, "ham0") > before and readers(web.lab))
         with typed(web.lab, "mclu", "console", "web") as console:
             console.expect("Connected to ham0:web")
             console.prompt()
@@ -202,6 +219,16 @@ def test_a_node_that_freezes_puts_off_no_limit(web: EchoGuest, words: str, asked
         took_s = time.monotonic() - started_at
     assert line.startswith(f"mclu: ham0: {told} after 3 s, as last seen: no answer since"), line
     assert took_s < 5.5
+
+
+def test_libvirtd_that_hangs_from_the_start_is_named(cloud: RealLab) -> None:
+    cloud.freeze("ham0", libvirtd=True)
+    try:
+        told = mclu(cloud, "wait", "--timeout", "6", "guest", "ham0:web", "off")
+    finally:
+        cloud.thaw("ham0", libvirtd=True)
+    assert told.status == 1
+    told.complains("ham0", "libvirtd not answering, and ham0:web was waited for 6 s", "systemctl restart libvirtd")
 
 
 def events(lab: RealLab, node: str) -> str:
