@@ -207,7 +207,10 @@ class Parser(argparse.ArgumentParser):
         known = [name for action in self.arguments for name in action.option_strings]
         if not unknown and (name := option.partition(" ")[0].partition("=")[0]) in _OF_MCLU:
             return f"it stands before the command: 'mclu {name} …'"
-        return (near(option.split()[0], known) if option and not unknown else "") or f"see 'help {self.prog}'"
+        # With a blank it is text more likely than an option.
+        is_text = any(" " in word and word[:2] != "--" for word in self._unknown_options())
+        hint = "text that begins with '-' comes after '--'; " if option and is_text else ""
+        return (near(option.split()[0], known) if option and not unknown else "") or f"{hint}see 'help {self.prog}'"
 
     def parse(self, words: list[str]) -> argparse.Namespace:
         """The arguments of a line, or UsageError."""

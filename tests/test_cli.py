@@ -95,7 +95,10 @@ class TestOptions:
             ([""], "unknown command ''"),
             (["status", "--bogus"], "status: unrecognized arguments: --bogus"),
             (["status", "--bogus=a b"], "status: unrecognized arguments: --bogus=a b"),
-            (["status", "-", "-x y"], "status: unrecognized arguments: -x y"),
+            (
+                ["status", "-", "-x y"],
+                "status: unrecognized arguments: -x y; text that begins with '-' comes after '--'",
+            ),
             (["status", "--", "-x y"], "status: argument NODE: bad node name '-x y'"),
             (["nosuch.mclu"], "nosuch.mclu: cannot read: No such file or directory"),
             (["-f", "/nosuch", "status"], "/nosuch: no configuration"),
