@@ -247,8 +247,12 @@ class Prompt:
 
 
 def normal(answer: Answer) -> Answer:
-    """An answer without the place of its line, which only a script has, and one of several lines."""
-    err = re.sub(r"^mclu: (x\.mclu:\d+|line \d+)(: |$)", "mclu: ", answer.err, flags=re.MULTILINE)
+    """An answer without the place of its line, which only a script has, and one of several lines.
+
+    Nor does it have what is told for the place alone: that a program has failed, which has told so itself.
+    """
+    err = re.sub(r"^mclu: x\.mclu:\d+: '.*' ended with status \d+\n", "", answer.err, flags=re.MULTILINE)
+    err = re.sub(r"^mclu: (x\.mclu:\d+|line \d+)(: |$)", "mclu: ", err, flags=re.MULTILINE)
     return Answer(answer.status, answer.out, err)
 
 
