@@ -121,6 +121,8 @@ def _wait_for_guests(context: Context, goal: Goal, timeout_s: float) -> Iterator
     faults: list[MCluError] = []
     patience = Patience(timeout_s)
     waiting = find_awaited(context.cloud, goal.names, faults)
+    # Nobody should have to wait for that.
+    yield from faults
     wanted = Wanted(goal.state, goal.expression)
     try:
         context.notify(goal.progress([one.name for one in waiting]))
@@ -130,7 +132,6 @@ def _wait_for_guests(context: Context, goal: Goal, timeout_s: float) -> Iterator
             context.notify(goal.progress([one.name for one in waiting]))
     finally:
         patience.end()
-    yield from faults
 
 
 def _reached(goal: Goal, guest: "Guest", seen: "Seen") -> Entry:
