@@ -121,7 +121,9 @@ def _leave(session: "Session | None") -> None:
     if session is None:
         return
     # A second Ctrl-C may have come in before it was through, and the terminal be without a cursor.
-    session.renderer.end_progress()
+    # Nor may a terminal that has gone keep us from giving up connections.
+    with contextlib.suppress(OSError):
+        session.renderer.end_progress()
     try:
         sys.stdout.flush()
     except OSError:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TextIO
 from mclu_shell import commands, language
 from mclu_shell.check import Check
 from mclu_shell.command import Command, Context, HelpAsked, Prompt
-from mclu_shell.errors import Interrupted, MCluError, OutputError, Question, UsageError, typed
+from mclu_shell.errors import Interrupted, MCluError, OutputError, Question, UsageError
 from mclu_shell.language import Line
 from mclu_shell.render import Renderer
 from mclu_shell.results import Handover, Quit, Result
@@ -299,7 +299,7 @@ class Session:
             return INTERRUPTED
         if code and place:
             how = f"ended with status {code}" if code > 0 else f"was ended by signal {-code}"
-            self.renderer.error(MCluError(f"{typed(program)} {how}"), place)
+            self.renderer.error(MCluError(f"{program!r} {how}"), place)
         return FAILED if code else DONE
 
     @property

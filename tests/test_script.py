@@ -196,6 +196,7 @@ class TestRun:
             ("!exit 7", "'exit 7' ended with status 7"),
             ("list | grep nothing", "'grep nothing' ended with status 1"),
             ("!kill -9 $$", "'kill -9 $$' was ended by signal 9"),
+            ("!test 'a' = b", "\"test 'a' = b\" ended with status 1"),
         ):
             answer = files.run(f"{line}\nstatus")
             assert (answer.status, answer.out, answer.err) == (1, "", f"mclu: x.mclu:1: {told}\n")

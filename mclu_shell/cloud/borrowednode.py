@@ -40,21 +40,28 @@ class BorrowedNode(Node):
     def fetch_report(self, *, trusting: bool = False) -> NodeReport:
         """Its resources and all its guests."""
         since = self.memory.events
-        ask_it = partial(super().fetch_report, trusting=trusting)
-        report = self._have_asked({"question": "report"}, report_from_json, ask_it)
-        self.memory.reported(report, since)
-        return report
+
+        def read(said: Any) -> NodeReport:
+            report = report_from_json(said)
+            self.memory.reported(report, since)
+            return report
+
+        return self._have_asked({"question": "report"}, read, partial(super().fetch_report, trusting=trusting))
 
     def fetch_guests(
         self, *, active: bool | None = None, addresses: bool = False, trusting: bool = False
     ) -> tuple[Guest, ...]:
         """Its guests: running, not running, or (None) all; their addresses, where known, cost some calls more."""
         since = self.memory.events
+
+        def read(said: Any) -> tuple[Guest, ...]:
+            guests = guests_from_json(said)
+            self.memory.listed(guests, active, since)
+            return guests
+
         question = {"question": "guests", "active": active, "addresses": addresses}
         ask_it = partial(super().fetch_guests, active=active, addresses=addresses, trusting=trusting)
-        guests = self._have_asked(question, guests_from_json, ask_it)
-        self.memory.listed(guests, active, since)
-        return guests
+        return self._have_asked(question, read, ask_it)
 
     def _have_asked(self, question: dict[str, Any], read: Callable[[Any], T], ask_it: Callable[[], T]) -> T:
         """What the shell is answered; where it has no answer, or not one of ours, what the node itself says."""
@@ -63,7 +70,7 @@ class BorrowedNode(Node):
         inquiry = Inquiry(self._shell, {"node": self.name, **question})
         started = time.perf_counter()
         try:
-            answer = self._read(inquiry, read, self._borrowed.patience_s)
+            return self._read(inquiry, read, self._borrowed.patience_s)
         except TimeoutError:
             # The node may be slow, or the shell: it would be no quicker over the shell's socket, but a way of our own
             # may take longer still.
@@ -73,8 +80,6 @@ class BorrowedNode(Node):
             return ask_it()
         finally:
             _debug("%s: shell %s: %.1f ms", self.name, question["question"], (time.perf_counter() - started) * 1000)
-        self.memory.note(Phase.ON)
-        return answer
 
     def _read_late(self, inquiry: Inquiry, read: Callable[[Any], T]) -> T:
         try:
@@ -84,11 +89,13 @@ class BorrowedNode(Node):
 
     def _read(self, inquiry: Inquiry, read: Callable[[Any], T], timeout_s: float) -> T:
         try:
-            return read(inquiry.answer(timeout_s))
+            answer = read(inquiry.answer(timeout_s))
         except TimeoutError:
             raise
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise LinkLost("the open shell has no answer", place=self.name) from error
+        self.memory.note(Phase.ON)
+        return answer
 
 
 def _debug(message: str, *values: object) -> None:

@@ -12,14 +12,12 @@ import pytest
 
 from tests.lab.booted import clean, sh, states
 from tests.lab.reallab import RealLab
-from tests.lab.typed import describe_guest, left_behind, logins, mclu, python, run_guest, until, virsh
+from tests.lab.typed import CUT, describe_guest, left_behind, logins, mclu, python, run_guest, until, virsh
 from tests.shell.terminal import CTRL_C, CTRL_D, ENTER, TAB, Terminal
 
 Shells = Callable[[], Terminal]
 # A look at a node every 10 s, the time that a question may take, and an attempt to connect again.
 NOTICED_S = 25.0
-# Ends the SSH connections to a node, as a bad network does, and not its sshd.
-CUT = "pkill -f '^sshd: roo[t]'"
 
 
 @pytest.fixture

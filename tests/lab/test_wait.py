@@ -11,7 +11,7 @@ from tests.lab.booted import send, sh
 from tests.lab.echoguest import EchoGuest, start_echo_guest
 from tests.lab.reallab import RealLab
 from tests.lab.terminal import typed
-from tests.lab.typed import end_guests, logins, mclu, python, run_guest, started, until, virsh
+from tests.lab.typed import CUT, end_guests, logins, mclu, python, run_guest, started, until, virsh
 
 LOG = "/var/log/libvirt/qemu/web.serial"
 LOGGED = f"<serial type='pty'><log file='{LOG}' append='off'/><target port='0'/></serial>"
@@ -74,35 +74,32 @@ def test_what_was_written_before_a_reboot_does_not_count(web: EchoGuest) -> None
     assert mclu(web.lab, "wait", "guest", "web", "console", "login: ").status == 0
 
 
+def hears_hello(waiting: "subprocess.Popen[str]", web: EchoGuest) -> None:
+    """Have the guest say hello, for which it is waited."""
+    with typed(web.lab, "mclu", "console", "web") as console:
+        console.expect("Connected to ham0:web")
+        console.prompt()
+        console.type("hello")
+        console.expect("hello")
+        console.type("\x1d")
+        assert console.end() == 0
+    out, err = waiting.communicate(timeout=15)
+    assert (waiting.returncode, out, err) == (0, "ham0:web console: login: hello\n", "")
+
+
 def test_what_is_yet_to_come_is_waited_for(web: EchoGuest) -> None:
     with started(web.lab, "wait", "guest", "web", "console", "hello$") as waiting:
         until(lambda: readers(web.lab))
-        with typed(web.lab, "mclu", "console", "web") as console:
-            console.expect("Connected to ham0:web")
-            console.prompt()
-            console.type("hello")
-            console.expect("hello")
-            console.type("\x1d")
-            assert console.end() == 0
-        out, err = waiting.communicate(timeout=15)
-    assert (waiting.returncode, out, err) == (0, "ham0:web console: login: hello\n", "")
+        hears_hello(waiting, web)
 
 
 def test_a_connection_that_is_lost_meanwhile_is_made_again(web: EchoGuest) -> None:
     with started(web.lab, "wait", "guest", "web", "console", "hello$") as waiting:
         until(lambda: readers(web.lab))
         before = logins(web.lab, "ham0")
-        sh(web.lab, "ham0", "pkill -f '^sshd: roo[t]'")
+        sh(web.lab, "ham0", CUT)
         until(lambda: logins(web.lab, "ham0") > before and readers(web.lab))
-        with typed(web.lab, "mclu", "console", "web") as console:
-            console.expect("Connected to ham0:web")
-            console.prompt()
-            console.type("hello")
-            console.expect("hello")
-            console.type("\x1d")
-            assert console.end() == 0
-        out, err = waiting.communicate(timeout=15)
-    assert (waiting.returncode, out, err) == (0, "ham0:web console: login: hello\n", "")
+        hears_hello(waiting, web)
 
 
 def test_a_guest_that_stops_says_nothing_more(web: EchoGuest) -> None:
