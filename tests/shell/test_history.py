@@ -227,6 +227,12 @@ class TestPrompt:
 class TestScript:
     """`history --script`: a session as a script that runs."""
 
+    @pytest.fixture(autouse=True)
+    def elsewhere(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Type where what is written is in nobody's way, and is not taken for what the script writes."""
+        (tmp_path / "elsewhere").mkdir()
+        monkeypatch.chdir(tmp_path / "elsewhere")
+
     def script(self, shell: Terminal, tmp_path: Path, *words: str) -> list[str]:
         # The same line is typed more than once.
         shell.answer(" ".join(["history --script", *words, "> ~/x.mclu"]))
