@@ -7,6 +7,7 @@ from typing import ClassVar, NamedTuple
 class MCluError(Exception):
     """One clear line for the user; `status` is the exit status it leads to (spec: 1 failed, 2 usage)."""
 
+    code: ClassVar[str] = "failed"
     status: ClassVar[int] = 1
 
     def __init__(self, fact: str, *, place: str = "", remedy: str = "") -> None:
@@ -32,43 +33,58 @@ class MCluError(Exception):
 class UsageError(MCluError):
     """The line itself is wrong: syntax, unknown command, bad option or value."""
 
+    code = "usage"
     status = 2
 
 
 class ConfigError(MCluError):
     """The configuration is missing, unreadable or wrong; `place` is FILE:LINE."""
 
+    code = "config"
     status = 2
 
 
 class NotFound(MCluError):
     """What was named does not exist; the remedy lists near misses."""
 
+    code = "not-found"
+
 
 class Ambiguous(MCluError):
     """What was named can mean several things, and one is needed; the remedy says how to name it."""
+
+    code = "ambiguous"
 
 
 class Refused(MCluError):
     """What was asked would do harm, so nothing was done."""
 
+    code = "refused"
+
 
 class Interrupted(MCluError):
     """The user has interrupted what was under way; what became of it, if that is not as it was."""
 
+    code = "interrupted"
     status = 130
 
 
 class OutputError(MCluError):
     """The answer could not be written where it should go."""
 
+    code = "output"
+
 
 class TemplateError(MCluError):
     """A template does not keep its contract; `place` is the template's name."""
 
+    code = "template"
+
 
 class NodeFault(MCluError):
     """A node did not answer as it should; `place` is the node."""
+
+    code = "node-fault"
 
     # What is known of it all the same.
     power: ClassVar[str] = "on"
@@ -77,6 +93,7 @@ class NodeFault(MCluError):
 class NodeOff(NodeFault):
     """Nothing answers at the node's address: it is switched off, which is a normal state."""
 
+    code = "node-off"
     power = "off"
 
     def __init__(self, node: str) -> None:
@@ -86,27 +103,38 @@ class NodeOff(NodeFault):
 class Unreachable(NodeFault):
     """There is no way to the node, so nothing is known of it (no address, no route, no jump host)."""
 
+    code = "unreachable"
     power = "unknown"
 
 
 class SSHFault(NodeFault):
     """The node is there, but sshd does not let us in."""
 
+    code = "ssh-fault"
+
 
 class SSHRefused(SSHFault):
     """It will not be otherwise before a person has changed something: to try again and again is of no use."""
+
+    code = "ssh-refused"
 
 
 class HostKeyChanged(SSHRefused):
     """The node's host key is another than known_hosts has: somebody may be listening in."""
 
+    code = "host-key-changed"
+
 
 class SSHSilent(SSHFault):
     """The machine answers, but no sshd does: refused, or accepted and never greeted."""
 
+    code = "ssh-silent"
+
 
 class NoAnswer(MCluError):
     """What was said does not answer the question: it is asked again, with this as what would."""
+
+    code = "no-answer"
 
 
 class Question(NamedTuple):
@@ -120,6 +148,8 @@ class Question(NamedTuple):
 class NeedsAnswer(SSHRefused):
     """sshd would let us in if somebody answered a question: it is only asked at the prompt."""
 
+    code = "needs-answer"
+
     def __init__(self, fact: str, question: Question, *, place: str, remedy: str) -> None:
         super().__init__(fact, place=place, remedy=remedy)
         self.question = question
@@ -128,23 +158,32 @@ class NeedsAnswer(SSHRefused):
 class HostKeyUnknown(NeedsAnswer):
     """The node's host key is in no known_hosts file."""
 
+    code = "host-key-unknown"
+
 
 class LibvirtFault(NodeFault):
     """sshd lets us in, but libvirtd does not do what was asked of it."""
+
+    code = "libvirt-fault"
 
 
 class LibvirtDown(LibvirtFault):
     """libvirtd is not running, or does not answer."""
 
+    code = "libvirt-down"
+
 
 class LinkLost(NodeFault):
     """The connection ended in the middle of a question."""
 
+    code = "link-lost"
     power = "unknown"
 
 
 class Busy(NodeFault):
     """Something else is being asked of the node, and for too long."""
+
+    code = "busy"
 
     def __init__(self, node: str, fact: str) -> None:
         super().__init__(fact, place=node, remedy="try again in a moment")

@@ -60,6 +60,8 @@ class Line(NamedTuple):
 class Unfinished(UsageError):
     """The text ends inside a quotation or after a backslash: more may follow."""
 
+    code = "unfinished"
+
 
 def parse(text: str, name: str = "", variables: Variables = _NOTHING) -> list[Line]:
     """The commands of a text, in order; UsageError says what is wrong and on which line (of the file `name`)."""

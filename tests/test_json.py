@@ -10,7 +10,7 @@ import pytest
 from mclu_shell.command import Prompt
 from mclu_shell.commands import command_names, load_command
 from mclu_shell.errors import ConfigError, MCluError, NodeOff, SSHRefused, UsageError
-from mclu_shell.records.error import error_record, word_of
+from mclu_shell.records.error import error_record
 from mclu_shell.render_json import JSONRenderer
 from tests.answers import lines, plurals, promised, read, read_one, rehearsing
 from tests.asked import Strict, asked, plain, words_of
@@ -159,13 +159,14 @@ class TestErrors:
             record.error, record.place, record.fact, record.remedy, record.status, record.file, record.line
         ) == told  # fmt: skip
 
-    def test_each_kind_has_its_word(self) -> None:
+    def test_each_class_has_a_code_of_its_own(self) -> None:
         def kinds(kind: type[MCluError]) -> list[type[MCluError]]:
             return [kind, *(one for child in kind.__subclasses__() for one in kinds(child))]
 
-        words = [word_of(kind) for kind in kinds(MCluError)]
-        assert len(set(words)) == len(words)
-        assert all(word.replace("-", "").isalpha() and word.islower() for word in words)
+        assert all("code" in vars(kind) for kind in kinds(MCluError))
+        codes = [kind.code for kind in kinds(MCluError)]
+        assert len(set(codes)) == len(codes)
+        assert all(code.replace("-", "").isalpha() and code.islower() for code in codes)
 
     def test_those_of_nodes_stand_beside_what_the_others_say(
         self, clouds: Callable[..., InProcess], silent_port: int, closed_port: int

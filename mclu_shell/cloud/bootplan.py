@@ -80,6 +80,7 @@ class BootPlan(NamedTuple):
 class NotAsked(MCluError):
     """A node that is not off did not say whether it has a guest of the name: the user is to know, but got the guest."""
 
+    code = "not-asked"
     status = 0
 
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 class NotKnown(NodeFault):
     """What a node would have that is off now, and would be on: only a real run can tell; `guests` are all that can."""
 
+    code = "not-known"
     status = 0
     power = "off"
 

@@ -17,6 +17,8 @@ class Room(NamedTuple):
 class NoRoom(Refused):
     """No node has as much memory to give."""
 
+    code = "no-room"
+
 
 def choose(rooms: Sequence[Room], memory_bytes: int) -> Room:
     """The first with enough free memory; MCluError says what there is if none has."""

@@ -19,6 +19,8 @@ _LENGTH_LIMIT = 1 << 20
 class Hangs(TemplateError):
     """A template did not come to an end in time."""
 
+    code = "hangs"
+
 
 class Reply(NamedTuple):
     """How a template ended (an exit status, or minus a signal), what it printed, and its last words on stderr."""

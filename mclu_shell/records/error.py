@@ -1,13 +1,10 @@
 """What went wrong, for a program to decide by."""
 
-import re
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from mclu_shell.errors import ConfigError, Interrupted, MCluError, UsageError
 from mclu_shell.records import Record, position
-
-_WORD_BEGINS = re.compile("(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +28,4 @@ def error_record(error: MCluError, place: str = "") -> Error:
     file, line = position(place or (error.place if isinstance(error, UsageError | ConfigError | Interrupted) else ""))
     if file is None and isinstance(error, ConfigError):
         file = error.place
-    return Error(word_of(type(error)), error.place or None, error.fact, error.remedy or None, error.status, file, line)
-
-
-def word_of(kind: type[MCluError]) -> str:
-    """The word for a kind of error: `NodeOff` is node-off, `UsageError` usage."""
-    return "failed" if kind is MCluError else _WORD_BEGINS.sub("-", kind.__name__.removesuffix("Error")).lower()
+    return Error(error.code, error.place or None, error.fact, error.remedy or None, error.status, file, line)
