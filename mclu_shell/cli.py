@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, NoReturn
 
 from mclu_shell import __version__
 from mclu_shell.errors import MCluError, UsageError
-from mclu_shell.options import OptionParser
+from mclu_shell.global_options import OptionParser
 from mclu_shell.signals import ENDING, handled, is_put_off
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.cloud import Cloud
     from mclu_shell.config import Config
-    from mclu_shell.render import Renderer
+    from mclu_shell.output.text_renderer import Renderer
     from mclu_shell.session import Session
 
 _MOST_FILES = 16384
@@ -102,7 +102,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _complete(words: Sequence[str]) -> int:
     """Answer the user's own shell, where Tab was pressed; a hidden entry, which its completion calls."""
-    from mclu_shell.tab.answer import answer
+    from mclu_shell.shell_completion.protocol import answer
 
     sys.stdout.write(answer(words, _parser().arguments))
     return 0
@@ -148,10 +148,10 @@ def _session(options: argparse.Namespace) -> "Session":
 
 def _renderer(options: argparse.Namespace) -> "Renderer":
     if options.output == "json":
-        from mclu_shell.render_json import JSONRenderer
+        from mclu_shell.output.json_renderer import JSONRenderer
 
         return JSONRenderer(color=_color(options.color))
-    from mclu_shell.render import Renderer
+    from mclu_shell.output.text_renderer import Renderer
 
     return Renderer(color=_color(options.color))
 
@@ -178,7 +178,7 @@ def _cloud(options: argparse.Namespace) -> "Cloud":
     from mclu_shell.cloud.cloud import open_cloud
 
     if options.demo:
-        from mclu_shell.cloud.simulated import demo_nodes
+        from mclu_shell.cloud.transport.simulated import demo_nodes
 
         return open_cloud(_config(options), demo_nodes)
     cloud = open_cloud(_config(options), borrow=not options.is_shell)
@@ -189,8 +189,8 @@ def _cloud(options: argparse.Namespace) -> "Cloud":
 
 def _run(options: argparse.Namespace, session: "Session") -> int:
     if options.install_completion is not None:
-        from mclu_shell.render import Renderer
-        from mclu_shell.tab.install import install
+        from mclu_shell.output.text_renderer import Renderer
+        from mclu_shell.shell_completion.install import install
 
         # It is told to a person, also with `-o json`.
         Renderer().show(install(options.install_completion))
@@ -206,7 +206,7 @@ def _run(options: argparse.Namespace, session: "Session") -> int:
     first, *rest = options.words or ["-"]
     # No command has a slash in its name, and an executable script is called by its path, whatever its name.
     if options.check or first == "-" or first.endswith(".mclu") or "/" in first:
-        from mclu_shell.script import read_script
+        from mclu_shell.language.script import read_script
 
         script = read_script(first, rest)
         return session.check_script(script) if options.check else session.run_script(script)

@@ -7,13 +7,13 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
 
 from mclu_shell.errors import UsageError, near
-from mclu_shell.language import Line
-from mclu_shell.results import Result
-from mclu_shell.script import Script
+from mclu_shell.language.parser import Line
+from mclu_shell.language.script import Script
+from mclu_shell.output.results import Result
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.cloud import Cloud
-    from mclu_shell.cloud.rehearsal import Rehearsal
+    from mclu_shell.cloud.dryrun.cloud import Rehearsal
 
 # Longer lines are hard to read, however wide a terminal is.
 _WIDEST = 118

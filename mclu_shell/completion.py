@@ -8,14 +8,15 @@ from functools import cache, lru_cache
 from types import MappingProxyType
 from typing import NamedTuple
 
-from mclu_shell import commands, language
-from mclu_shell.aliases import expand
-from mclu_shell.cloud.state import Snapshot
+from mclu_shell import command_loader
+from mclu_shell.argtypes.completers import shortened
+from mclu_shell.argtypes.types import ALIAS, FILE, TIMEZONE, Candidate, Kind, Spot
+from mclu_shell.cloud.state.snapshot import Snapshot
 from mclu_shell.command import Parser
 from mclu_shell.errors import UsageError
-from mclu_shell.kinds import ALIAS, FILE, TIMEZONE, Candidate, Kind, Spot
-from mclu_shell.kinds.candidates import shortened
-from mclu_shell.language import Line
+from mclu_shell.language import parser as language
+from mclu_shell.language.aliases import expand
+from mclu_shell.language.parser import Line
 
 # What `language` reads as it stands, wherever in a line; `~` means the home directory also inside quotes.
 _PLAIN = re.compile(r"[\w@%+=:,./~-]+")
@@ -113,14 +114,14 @@ def _fitting(candidates: Iterable[Candidate], spot: Spot) -> list[Candidate]:
 
 @cache
 def _commands() -> tuple[Candidate, ...]:
-    return tuple(Candidate(name, commands.load_command(name).summary) for name in commands.command_names())
+    return tuple(Candidate(name, command_loader.load_command(name).summary) for name in command_loader.command_names())
 
 
 @lru_cache(maxsize=100)
 def _parser(name: str) -> Parser | None:
     # To know the commands, their directory is read: once is enough.
     try:
-        return commands.load_command(name).parser()
+        return command_loader.load_command(name).parser()
     except UsageError:
         return None
 

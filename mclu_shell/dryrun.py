@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
-from mclu_shell.cloud.planned import Planned
+from mclu_shell.cloud.dryrun.planned import Planned
 from mclu_shell.errors import OutputError
-from mclu_shell.language import Line
-from mclu_shell.records.planned import placed_record
-from mclu_shell.results import Handover, Result, Text, would
+from mclu_shell.language.parser import Line
+from mclu_shell.output.results import Handover, Result, Text, would
+from mclu_shell.output.schema.planned import placed_record
 
 
 def need_writable(name: str) -> None:

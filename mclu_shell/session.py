@@ -9,21 +9,22 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, TextIO
 
-from mclu_shell import commands, language
-from mclu_shell.check import Check
+from mclu_shell import command_loader
 from mclu_shell.command import Command, Context, HelpAsked, Prompt
 from mclu_shell.errors import Interrupted, MCluError, OutputError, Question, UsageError
-from mclu_shell.language import Line
-from mclu_shell.render import Renderer
-from mclu_shell.results import Handover, Quit, Result
-from mclu_shell.script import Script
-from mclu_shell.usershell import reading_in_the_users_shell, run_in_the_users_shell
+from mclu_shell.language import parser as language
+from mclu_shell.language.parser import Line
+from mclu_shell.language.script import Script
+from mclu_shell.output.results import Handover, Quit, Result
+from mclu_shell.output.text_renderer import Renderer
+from mclu_shell.script_check import Check
+from mclu_shell.subshell import reading_in_the_users_shell, run_in_the_users_shell
 
 if TYPE_CHECKING:
     import argparse
 
     from mclu_shell.cloud.cloud import Cloud
-    from mclu_shell.cloud.rehearsal import Rehearsal
+    from mclu_shell.cloud.dryrun.cloud import Rehearsal
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 # What a program ended by SIGPIPE leaves: nobody reads what more there is to say, so nothing more is done.
@@ -89,7 +90,7 @@ class Session:
         """The cloud as the lines of a dry run so far would have left it."""
         if self._rehearsal is None:
             # Only a dry run needs it.
-            from mclu_shell.cloud.rehearsal import Rehearsal
+            from mclu_shell.cloud.dryrun.cloud import Rehearsal
 
             self._rehearsal = Rehearsal(self.open_cloud())
         return self._rehearsal
@@ -239,11 +240,11 @@ class Session:
                 traceback.print_exc(file=renderer.err)
 
     def _prepare(self, line: Line) -> tuple[Command, "argparse.Namespace"]:
-        command = commands.load_command(line.words[0], self.prompt.aliases if self.prompt else ())
+        command = command_loader.load_command(line.words[0], self.prompt.aliases if self.prompt else ())
         try:
             args = command.parser().parse(list(line.words[1:]))
         except HelpAsked:
-            explaining = commands.load_command("help")
+            explaining = command_loader.load_command("help")
             return explaining, explaining.parser().parse([command.name])
         if command.needs_prompt and self.prompt is None:
             told = f"{command.name}: only the interactive shell has that"

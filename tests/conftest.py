@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from mclu_shell.cloud.cloud import Cloud, open_cloud
-from mclu_shell.cloud.simulated import demo_nodes
+from mclu_shell.cloud.transport.simulated import demo_nodes
 from mclu_shell.config import demo_config, parse_config
-from mclu_shell.language import Variables
-from mclu_shell.render import Renderer
-from mclu_shell.script import Script
+from mclu_shell.language.parser import Variables
+from mclu_shell.language.script import Script
+from mclu_shell.output.text_renderer import Renderer
 from mclu_shell.session import Session
 
 MCLU = Path(sys.executable).with_name("mclu")

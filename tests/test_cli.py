@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mclu_shell import __version__
-from mclu_shell.commands import load_command
+from mclu_shell.command_loader import load_command
 from mclu_shell.errors import UsageError
 from tests.conftest import MCLU, Answer
 

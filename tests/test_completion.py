@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mclu_shell import language
-from mclu_shell.cloud.guest import Guest, NodeInfo
-from mclu_shell.cloud.state import NodeState, NodeView, Phase, Snapshot
-from mclu_shell.commands import command_names
+from mclu_shell.cloud.state.guest import Guest, NodeInfo
+from mclu_shell.cloud.state.snapshot import NodeState, NodeView, Phase, Snapshot
+from mclu_shell.command_loader import command_names
 from mclu_shell.completion import complete, prepare
+from mclu_shell.language import parser as language
 
 GIB = 1 << 30
 

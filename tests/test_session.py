@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mclu_shell.cloud.cloud import Cloud
 from mclu_shell.errors import ConfigError
-from mclu_shell.render import Renderer
+from mclu_shell.output.text_renderer import Renderer
 from mclu_shell.session import READER_GONE, Session
 from tests.conftest import InProcess
 

@@ -4,8 +4,8 @@ import itertools
 from collections.abc import Callable
 from pathlib import Path
 
-from mclu_shell.cloud.access import forwarded_uri
-from mclu_shell.cloud.forward import Duplex, Forward
+from mclu_shell.cloud.transport.base import forwarded_uri
+from mclu_shell.cloud.transport.forward import Duplex, Forward
 
 _numbers = itertools.count()
 

@@ -10,20 +10,20 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from mclu_shell.cloud.access import Access
-from mclu_shell.cloud.answers import with_answers
-from mclu_shell.cloud.guest import Guest, NodeReport
-from mclu_shell.cloud.memory import Listener
-from mclu_shell.cloud.node import Node
+from mclu_shell.cloud.concurrency.fanout import Outcome, gather, in_order
+from mclu_shell.cloud.nodes.auth_prompts import with_answers
+from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.ownways import OwnWays
-from mclu_shell.cloud.parallel import Outcome, gather, in_order
-from mclu_shell.cloud.rundir import RunDirectory
-from mclu_shell.cloud.state import NodeView, Snapshot
+from mclu_shell.cloud.state.guest import Guest, NodeReport
+from mclu_shell.cloud.state.node_store import Listener
+from mclu_shell.cloud.state.snapshot import NodeView, Snapshot
+from mclu_shell.cloud.transport.base import Access
+from mclu_shell.cloud.transport.runtime_dir import RunDirectory
 from mclu_shell.config import Config, NodeConfig
 from mclu_shell.errors import NeedsAnswer, NotFound, Question, near
 
 if TYPE_CHECKING:
-    from mclu_shell.cloud.shared import Shared
+    from mclu_shell.cloud.sharing.client import Shared
 
 Value = TypeVar("Value")
 
@@ -71,7 +71,7 @@ class Cloud:
         """The same, but each outcome as soon as it and those before it are there."""
         modules = {module for node in self.nodes for module in node.modules}
         if modules:
-            later = () if self._remembered is None else ("mclu_shell.cloud.recollection",)
+            later = () if self._remembered is None else ("mclu_shell.cloud.state.disk_cache",)
             threading.Thread(target=_import, args=((*modules, *later),), daemon=True).start()
         # Only the main thread has the terminal: what goes on behind the prompt must not take it.
         asker = self.asker if threading.current_thread() is threading.main_thread() else None
@@ -104,7 +104,7 @@ class Cloud:
 
     def recall(self) -> None:
         """Take over what an earlier shell knew of the nodes."""
-        from mclu_shell.cloud.recollection import load, recollection_file
+        from mclu_shell.cloud.state.disk_cache import load, recollection_file
 
         if self._remembered is None:
             return
@@ -122,7 +122,7 @@ class Cloud:
         gather([node for node in asked if node.has_changed and node.is_connected], lambda node: node.fetch_guests())
         heard = tuple(node.view for node in asked if node.view.seen_at is not None)
         if heard:
-            from mclu_shell.cloud.recollection import recollection_file, save
+            from mclu_shell.cloud.state.disk_cache import recollection_file, save
 
             save(Snapshot(heard), recollection_file(config))
 
@@ -138,10 +138,10 @@ class Cloud:
 
     def _begin_to_live(self, changed: Callable[[], None], tell: Callable[[str], None]) -> None:
         self._is_live = True
-        from mclu_shell.cloud.alerts import Alerts
-        from mclu_shell.cloud.keeper import Keeper
-        from mclu_shell.cloud.recollection import Recorder, recollection_file
-        from mclu_shell.cloud.share import Share
+        from mclu_shell.cloud.nodes.supervisor import Keeper
+        from mclu_shell.cloud.sharing.server import Share
+        from mclu_shell.cloud.state.alerts import Alerts
+        from mclu_shell.cloud.state.disk_cache import Recorder, recollection_file
 
         listeners: list[Listener] = [Alerts({node.name: node.asked for node in self.nodes}, tell).changed]
         if self._remembered is not None:
@@ -230,8 +230,8 @@ def _make_own(ways: OwnWays, node: NodeConfig, directory: RunDirectory, number: 
 def _node(node: NodeConfig, make_own: Callable[[], Access], shared: "Shared | None") -> Node:
     if shared is None:
         return Node(node, make_own())
-    from mclu_shell.cloud.borrowed import BorrowedAccess
-    from mclu_shell.cloud.borrowednode import BorrowedNode
+    from mclu_shell.cloud.sharing.node import BorrowedNode
+    from mclu_shell.cloud.sharing.transport import BorrowedAccess
 
     return BorrowedNode(node, BorrowedAccess(node, shared.libvirt, make_own), shared.shell)
 
@@ -249,6 +249,6 @@ def _shared(config: Config, directory: RunDirectory) -> "dict[str, Shared]":
     if not (others := directory.others()):
         return {}
     # It takes some milliseconds to import, and mostly there is no other shell.
-    from mclu_shell.cloud.shared import find_shared
+    from mclu_shell.cloud.sharing.client import find_shared
 
     return find_shared(config, others)

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mclu_shell.cloud.access import Access
+from mclu_shell.cloud.transport.base import Access
 from mclu_shell.config import NodeConfig
 
 if TYPE_CHECKING:
-    from mclu_shell.cloud.sshconfig import SSHConfig
+    from mclu_shell.cloud.transport.openssh.config import SSHConfig
 
 
 class OwnWays:
@@ -19,11 +19,11 @@ class OwnWays:
     def make(self, node: NodeConfig, path: Path) -> Access:
         """The way that a node's configuration asks for; `path` is for its socket here."""
         if node.via == "local":
-            from mclu_shell.cloud.localaccess import LocalAccess
+            from mclu_shell.cloud.transport.local import LocalAccess
 
             return LocalAccess(node, path)
-        from mclu_shell.cloud.sshaccess import SSHAccess
-        from mclu_shell.cloud.sshconfig import SSHConfig
+        from mclu_shell.cloud.transport.openssh.config import SSHConfig
+        from mclu_shell.cloud.transport.remote import SSHAccess
 
         self._ssh_config = self._ssh_config or SSHConfig()
         return SSHAccess(node, path, self._ssh_config)

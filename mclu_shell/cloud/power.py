@@ -5,10 +5,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from mclu_shell.cloud.guest import Guest
-from mclu_shell.cloud.node import Node
-from mclu_shell.cloud.parallel import Outcome, each, in_time
-from mclu_shell.cloud.patience import LAST_ANSWER_S
+from mclu_shell.cloud.concurrency.cancel_scope import LAST_ANSWER_S
+from mclu_shell.cloud.concurrency.fanout import Outcome, each, in_time
+from mclu_shell.cloud.nodes.node import Node
+from mclu_shell.cloud.state.guest import Guest
 from mclu_shell.errors import (
     Busy,
     LibvirtDown,

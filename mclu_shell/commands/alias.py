@@ -15,11 +15,11 @@ import shlex
 from collections.abc import Iterator
 from functools import partial
 
-from mclu_shell import language
 from mclu_shell.command import Context, Group, Parser
 from mclu_shell.errors import NotFound, UsageError, near
-from mclu_shell.records.prompt import Alias
-from mclu_shell.results import Result, Text
+from mclu_shell.language import parser as language
+from mclu_shell.output.results import Result, Text
+from mclu_shell.output.schema.shell_state import Alias
 
 GROUP = Group.SHELL
 NEEDS_PROMPT = True

@@ -14,15 +14,15 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mclu_shell import kinds
-from mclu_shell.cloud.planned import Planned
+from mclu_shell.argtypes import types as kinds
+from mclu_shell.cloud.dryrun.planned import Planned
 from mclu_shell.command import Context, Group, Parser
-from mclu_shell.records.done import Booted
-from mclu_shell.results import Entry, Result, would
+from mclu_shell.output.results import Entry, Result, would
+from mclu_shell.output.schema.guest_changes import Booted
 
 if TYPE_CHECKING:
-    from mclu_shell.cloud.bootplan import BootRequest
-    from mclu_shell.cloud.template import Template
+    from mclu_shell.cloud.boot.plan import BootRequest
+    from mclu_shell.cloud.templates.template import Template
 
 GROUP = Group.MAKE
 LINES = ("booted",)
@@ -44,9 +44,9 @@ def add_arguments(parser: Parser) -> None:
 
 def _request(context: Context, args: argparse.Namespace) -> tuple["Template", "BootRequest"]:
     # Completion needs the arguments alone; what a boot needs would take it half of its time to import.
-    from mclu_shell.cloud.bootplan import BootRequest
-    from mclu_shell.cloud.template import find_template, read_template
-    from mclu_shell.handovers import need_viewer
+    from mclu_shell.attach import need_viewer
+    from mclu_shell.cloud.boot.plan import BootRequest
+    from mclu_shell.cloud.templates.template import find_template, read_template
 
     host, name = args.guest
     if args.console:
@@ -60,8 +60,8 @@ def _request(context: Context, args: argparse.Namespace) -> tuple["Template", "B
 
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """Where it runs, and what its build noted; then what was asked to be opened."""
-    from mclu_shell.cloud.boot import boot
-    from mclu_shell.handovers import console_of, viewer_of
+    from mclu_shell.attach import console_of, viewer_of
+    from mclu_shell.cloud.boot.boot import boot
 
     template, request = _request(context, args)
     booted = boot(context.cloud, template, request, context.notify)
@@ -78,7 +78,7 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
 def rehearse(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """Where it would run, and what would be opened then."""
     # Only a dry run needs it.
-    from mclu_shell.cloud.rehearseboot import rehearse_boot
+    from mclu_shell.cloud.dryrun.boot import rehearse_boot
 
     template, request = _request(context, args)
     rehearsed = rehearse_boot(context.rehearsal, template, request)

@@ -10,12 +10,12 @@ Where the input is no terminal, it is sent as it is, and the command ends with t
 import argparse
 from collections.abc import Iterator
 
-from mclu_shell import kinds
-from mclu_shell.cloud.guests import find_guest
-from mclu_shell.cloud.lifecycle import need_active
-from mclu_shell.cloud.planned import Planned
+from mclu_shell.argtypes import types as kinds
+from mclu_shell.cloud.dryrun.planned import Planned
+from mclu_shell.cloud.guests.find import find_guest
+from mclu_shell.cloud.guests.lifecycle import need_active
 from mclu_shell.command import Context, Group, Parser
-from mclu_shell.results import Result, would
+from mclu_shell.output.results import Result, would
 
 GROUP = Group.REACH
 LINES = ()
@@ -31,7 +31,7 @@ def add_arguments(parser: Parser) -> None:
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """The console takes the terminal."""
     # Completion needs the arguments alone, and would wait for this; so it is below.
-    from mclu_shell.handovers import console_of
+    from mclu_shell.attach import console_of
 
     context.need_text("console")
     node, guest = find_guest(context.cloud, args.guest)
@@ -40,7 +40,7 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
 
 def rehearse(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """Which console would take the terminal."""
-    from mclu_shell.cloud.console import need_console
+    from mclu_shell.cloud.console.session import need_console
     from mclu_shell.dryrun import need_writable
 
     context.need_text("console")

@@ -14,19 +14,19 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
-from mclu_shell import kinds
-from mclu_shell.cloud.guest import Guest
-from mclu_shell.cloud.guests import find_guests, has_wildcard
-from mclu_shell.cloud.node import Node
-from mclu_shell.cloud.parallel import Outcome, each, gather
+from mclu_shell.argtypes import types as kinds
+from mclu_shell.cloud.concurrency.fanout import Outcome, each, gather
+from mclu_shell.cloud.guests.find import find_guests, has_wildcard
+from mclu_shell.cloud.nodes.node import Node
+from mclu_shell.cloud.state.guest import Guest
 from mclu_shell.command import Context, Group, Parser
 from mclu_shell.errors import MCluError, NodeFault, Refused
-from mclu_shell.render import printable
-from mclu_shell.results import Entry, Result, Text, would
+from mclu_shell.output.results import Entry, Result, Text, would
+from mclu_shell.output.text_renderer import printable
 from mclu_shell.units import format_size
 
 if TYPE_CHECKING:
-    from mclu_shell.cloud.destroy import Elsewhere, Remains
+    from mclu_shell.cloud.guests.destroy import Elsewhere, Remains
 
 GROUP = Group.MAKE
 LINES = ("destroyed",)
@@ -54,7 +54,7 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
 def rehearse(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """A line per guest that would be destroyed, with the files that would go and stay."""
     # Only a dry run needs it.
-    from mclu_shell.cloud.rehearsedestroy import rehearse_destroy
+    from mclu_shell.cloud.dryrun.destroy import rehearse_destroy
 
     _need_yes(context, args)
     faults: list[MCluError] = []
@@ -78,7 +78,7 @@ def _ask_and_destroy(
     faults: Sequence[MCluError],
 ) -> Iterator[Result]:
     # Here and below: completion needs the arguments alone, and what destroys would take it 15 ms to import.
-    from mclu_shell.cloud.destroy import ask_elsewhere, find_remains
+    from mclu_shell.cloud.guests.destroy import ask_elsewhere, find_remains
 
     elsewhere = ask_elsewhere(context.cloud, [guest for _, guest in found])
     outcomes = gather(found, lambda one: find_remains(*one, elsewhere))
@@ -93,7 +93,7 @@ def _ask_and_destroy(
 def _destroy(
     context: Context, doomed: Sequence[tuple[Node, Guest, "Remains | None"]], faults: Sequence[MCluError]
 ) -> Iterator[Result]:
-    from mclu_shell.cloud.destroy import ask_elsewhere, destroy
+    from mclu_shell.cloud.guests.destroy import ask_elsewhere, destroy
 
     # Also if they were asked before: while the user thought it over, a guest may have been migrated.
     elsewhere = ask_elsewhere(context.cloud, [guest for _, guest, _ in doomed])
@@ -105,7 +105,7 @@ def _destroy(
 
 
 def _destroyed(node: Node, guest: Guest, remains: "Remains") -> Entry:
-    from mclu_shell.records.destroyed import destroyed_record
+    from mclu_shell.output.schema.destroyed import destroyed_record
 
     kept = tuple(f"kept: {file} ({why})" for file, why in remains.leave)
     return Entry(

@@ -11,17 +11,17 @@ from collections.abc import Iterator
 from functools import partial
 from shutil import get_terminal_size
 
-from mclu_shell import commands
+from mclu_shell import command_loader
+from mclu_shell.argtypes.types import Candidate, Kind
 from mclu_shell.command import Command, Context, Group, Parser, filled
-from mclu_shell.kinds import Candidate, Kind
-from mclu_shell.records.help import Argument, CommandRecord
-from mclu_shell.records.prompt import Alias
-from mclu_shell.results import Result, Row, Table, Text
+from mclu_shell.output.results import Result, Row, Table, Text
+from mclu_shell.output.schema.help import Argument, CommandRecord
+from mclu_shell.output.schema.shell_state import Alias
 
 GROUP = Group.SHELL
 DOCUMENT = ("commands", "aliases")
 
-_COMMAND = Kind(str, lambda _snapshot: [Candidate(name) for name in commands.command_names()])
+_COMMAND = Kind(str, lambda _snapshot: [Candidate(name) for name in command_loader.command_names()])
 _MORE = """
 'help COMMAND' explains one, with examples. Nodes and guests may be named with wildcards: off 'ham*'
 
@@ -41,13 +41,13 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     for name in args.commands:
         if name in aliases:
             yield Text(f"{name} is an alias of {aliases[name]!r}", data=partial(Alias, name, aliases[name]))
-        if name not in aliases or name in commands.command_names():
-            command = commands.load_command(name, aliases)
+        if name not in aliases or name in command_loader.command_names():
+            command = command_loader.load_command(name, aliases)
             yield Text(command.parser().format_help().rstrip(), data=partial(_record, command))
 
 
 def _overview() -> Iterator[Result]:
-    loaded = [commands.load_command(name) for name in commands.command_names()]
+    loaded = [command_loader.load_command(name) for name in command_loader.command_names()]
     width = max(len(command.name) for command in loaded)
     for group in Group:
         rows = tuple(_row(command, width) for command in loaded if command.group is group)

@@ -19,9 +19,9 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from mclu_shell.command import Context, Group, Parser, Ran
-from mclu_shell.records.prompt import Entered
-from mclu_shell.results import Result, Text
-from mclu_shell.written import written
+from mclu_shell.language.unparse import written
+from mclu_shell.output.results import Result, Text
+from mclu_shell.output.schema.shell_state import Entered
 
 GROUP = Group.SHELL
 NEEDS_PROMPT = True

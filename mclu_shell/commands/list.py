@@ -12,16 +12,16 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
-from mclu_shell.cloud.guest import Guest
-from mclu_shell.cloud.node import Node
-from mclu_shell.cloud.parallel import Outcome, gather
-from mclu_shell.cloud.state import NodeView
-from mclu_shell.cloud.template import Template, find_templates, recall_template, template_name
+from mclu_shell.cloud.concurrency.fanout import Outcome, gather
+from mclu_shell.cloud.nodes.node import Node
+from mclu_shell.cloud.state.guest import Guest
+from mclu_shell.cloud.state.snapshot import NodeView
+from mclu_shell.cloud.templates.template import Template, find_templates, recall_template, template_name
 from mclu_shell.command import Context, Group, Parser
 from mclu_shell.errors import MCluError, NodeOff
-from mclu_shell.records.guest import guest_record
-from mclu_shell.records.template import broken_template_record, template_record
-from mclu_shell.results import Result, Row, Table
+from mclu_shell.output.results import Result, Row, Table
+from mclu_shell.output.schema.guest import guest_record
+from mclu_shell.output.schema.template import broken_template_record, template_record
 from mclu_shell.units import format_age, format_size
 
 GROUP = Group.LOOK

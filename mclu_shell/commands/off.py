@@ -14,16 +14,16 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mclu_shell import kinds
+from mclu_shell.argtypes import types as kinds
 from mclu_shell.cloud.power import look_before_off, switch_off
 from mclu_shell.command import Context, Group, Parser
 from mclu_shell.errors import NodeOff
-from mclu_shell.records.power import Power
-from mclu_shell.results import Entry, Result, would
+from mclu_shell.output.results import Entry, Result, would
+from mclu_shell.output.schema.power import Power
 
 if TYPE_CHECKING:
-    from mclu_shell.cloud.node import Node
-    from mclu_shell.cloud.parallel import Outcome
+    from mclu_shell.cloud.concurrency.fanout import Outcome
+    from mclu_shell.cloud.nodes.node import Node
 
 GROUP = Group.NODES
 LINES = ("power",)
@@ -56,7 +56,7 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
 def rehearse(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """A line per node that would be switched off, or why none would be."""
     # Only a dry run needs it.
-    from mclu_shell.cloud.rehearsepower import rehearse_off
+    from mclu_shell.cloud.dryrun.power import rehearse_off
 
     rehearsal = context.rehearsal
     yield from map(would, rehearse_off(rehearsal, rehearsal.match(args.nodes)))

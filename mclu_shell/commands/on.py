@@ -12,13 +12,13 @@ import threading
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from mclu_shell import kinds
-from mclu_shell.cloud.node import Node
+from mclu_shell.argtypes import types as kinds
+from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.power import wait_for_nodes, wait_until_on
 from mclu_shell.command import Context, Group, Parser
 from mclu_shell.errors import NodeFault
-from mclu_shell.records.power import Power, Waking
-from mclu_shell.results import Entry, Result, Text, would
+from mclu_shell.output.results import Entry, Result, Text, would
+from mclu_shell.output.schema.power import Power, Waking
 from mclu_shell.units import format_duration
 
 GROUP = Group.NODES
@@ -58,7 +58,7 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
 def rehearse(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """A line per packet that would be sent; with --wait, one per node that would be waited for."""
     # Only a dry run needs it.
-    from mclu_shell.cloud.rehearsepower import rehearse_on
+    from mclu_shell.cloud.dryrun.power import rehearse_on
 
     rehearsal = context.rehearsal
     yield from map(would, rehearse_on(rehearsal, rehearsal.match(args.nodes), args.wait))

@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Iterator
 
 from mclu_shell.command import Context, Group, Parser
-from mclu_shell.results import Quit, Result
+from mclu_shell.output.results import Quit, Result
 
 GROUP = Group.SHELL
 LINES = ()

@@ -9,10 +9,10 @@ All of it is checked before its first command runs. Its arguments are $1 to $9, 
 import argparse
 from collections.abc import Iterator
 
-from mclu_shell import kinds
+from mclu_shell.argtypes import types as kinds
 from mclu_shell.command import Context, Group, Parser
-from mclu_shell.results import Result
-from mclu_shell.script import Script, read_script
+from mclu_shell.language.script import Script, read_script
+from mclu_shell.output.results import Result
 
 GROUP = Group.SHELL
 LINES = ()

@@ -11,10 +11,10 @@ import argparse
 from collections.abc import Iterator
 from functools import partial
 
+from mclu_shell.argtypes.types import word_kind
 from mclu_shell.command import Context, Group, Parser
-from mclu_shell.kinds import word_kind
-from mclu_shell.records.prompt import Setting
-from mclu_shell.results import Result, Text
+from mclu_shell.output.results import Result, Text
+from mclu_shell.output.schema.shell_state import Setting
 
 GROUP = Group.SHELL
 NEEDS_PROMPT = True

@@ -12,13 +12,13 @@ import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mclu_shell import kinds
-from mclu_shell.cloud import lifecycle
-from mclu_shell.cloud.guests import find_guests
-from mclu_shell.cloud.parallel import each, gather
-from mclu_shell.cloud.planned import Planned
+from mclu_shell.argtypes import types as kinds
+from mclu_shell.cloud.concurrency.fanout import each, gather
+from mclu_shell.cloud.dryrun.planned import Planned
+from mclu_shell.cloud.guests import lifecycle
+from mclu_shell.cloud.guests.find import find_guests
 from mclu_shell.command import Context, Group, Parser
-from mclu_shell.results import Result, changed, would
+from mclu_shell.output.results import Result, changed, would
 from mclu_shell.units import format_duration
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
 def rehearse(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """A line per guest that would be asked."""
     # Only a dry run needs it.
-    from mclu_shell.cloud.rehearserun import rehearse_shutdown
+    from mclu_shell.cloud.dryrun.lifecycle import rehearse_shutdown
 
     faults: list[MCluError] = []
     found = find_guests(context.rehearsal, args.guests, active=True, faults=faults)

@@ -10,13 +10,13 @@ import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mclu_shell import kinds
-from mclu_shell.cloud import lifecycle
-from mclu_shell.cloud.guests import find_guests
-from mclu_shell.cloud.parallel import each, gather
-from mclu_shell.cloud.planned import Planned
+from mclu_shell.argtypes import types as kinds
+from mclu_shell.cloud.concurrency.fanout import each, gather
+from mclu_shell.cloud.dryrun.planned import Planned
+from mclu_shell.cloud.guests import lifecycle
+from mclu_shell.cloud.guests.find import find_guests
 from mclu_shell.command import Context, Group, Parser
-from mclu_shell.results import Result, changed, would
+from mclu_shell.output.results import Result, changed, would
 
 if TYPE_CHECKING:
     from mclu_shell.errors import MCluError
@@ -42,7 +42,7 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
 def rehearse(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """A line per guest that would be started."""
     # Only a dry run needs it.
-    from mclu_shell.cloud.rehearserun import rehearse_start
+    from mclu_shell.cloud.dryrun.lifecycle import rehearse_start
 
     faults: list[MCluError] = []
     found = find_guests(context.rehearsal, args.guests, active=False, faults=faults)

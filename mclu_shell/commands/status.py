@@ -13,16 +13,16 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mclu_shell import kinds
-from mclu_shell.cloud.guest import NodeReport
-from mclu_shell.cloud.state import NodeView
+from mclu_shell.argtypes import types as kinds
+from mclu_shell.cloud.state.guest import NodeReport
+from mclu_shell.cloud.state.snapshot import NodeView
 from mclu_shell.command import Context, Group, Parser
 from mclu_shell.errors import NodeFault, NodeOff
-from mclu_shell.results import Entry, Result
+from mclu_shell.output.results import Entry, Result
 from mclu_shell.units import format_age, format_size
 
 if TYPE_CHECKING:
-    from mclu_shell.records import Record
+    from mclu_shell.output.schema.record import Record
 
 GROUP = Group.LOOK
 DOCUMENT = ("nodes",)
@@ -64,8 +64,8 @@ def _record(
     name: str, power: str, report: NodeReport | None = None, *, fault: str | None = None, seen_at: float | None = None
 ) -> "Record":
     # A person need not wait for what only programs want.
-    from mclu_shell.records import iso_time
-    from mclu_shell.records.node import NodeRecord
+    from mclu_shell.output.schema.node import NodeRecord
+    from mclu_shell.output.schema.record import iso_time
 
     if report is None:
         return NodeRecord(name, power, fault)

@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from mclu_shell import kinds
-from mclu_shell.cloud.contract import Finding, check_template
-from mclu_shell.cloud.template import SUFFIX, Template, find_template, read_template, template_name
+from mclu_shell.argtypes import types as kinds
+from mclu_shell.cloud.templates.check import Finding, check_template
+from mclu_shell.cloud.templates.template import SUFFIX, Template, find_template, read_template, template_name
 from mclu_shell.command import Context, Group, Parser
 from mclu_shell.errors import TemplateError
-from mclu_shell.records.template import Rule, template_record
-from mclu_shell.results import Result, Row, Table
+from mclu_shell.output.results import Result, Row, Table
+from mclu_shell.output.schema.template import Rule, template_record
 from mclu_shell.units import format_size
 
 GROUP = Group.MAKE

@@ -8,10 +8,10 @@ Those of ~/.config/mclu/mclurc are there again in the next shell.
 import argparse
 from collections.abc import Iterator
 
-from mclu_shell import kinds
+from mclu_shell.argtypes import types as kinds
 from mclu_shell.command import Context, Group, Parser
 from mclu_shell.errors import NotFound, near
-from mclu_shell.results import Result
+from mclu_shell.output.results import Result
 
 GROUP = Group.SHELL
 NEEDS_PROMPT = True

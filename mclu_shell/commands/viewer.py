@@ -10,13 +10,13 @@ that no other user can connect to. At the prompt you can go on meanwhile.
 import argparse
 from collections.abc import Iterator
 
-from mclu_shell import kinds
-from mclu_shell.cloud.guests import find_guest
-from mclu_shell.cloud.lifecycle import need_active
-from mclu_shell.cloud.planned import Planned
-from mclu_shell.cloud.viewer import find_screen
+from mclu_shell.argtypes import types as kinds
+from mclu_shell.cloud.console.screen import find_screen
+from mclu_shell.cloud.dryrun.planned import Planned
+from mclu_shell.cloud.guests.find import find_guest
+from mclu_shell.cloud.guests.lifecycle import need_active
 from mclu_shell.command import Context, Group, Parser
-from mclu_shell.results import Result, would
+from mclu_shell.output.results import Result, would
 
 GROUP = Group.REACH
 LINES = ("screen",)
@@ -31,7 +31,7 @@ def add_arguments(parser: Parser) -> None:
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """A viewer, or what one needs."""
     # Completion needs the arguments alone, and would wait for this; so it is below.
-    from mclu_shell.handovers import address_of, viewer_of
+    from mclu_shell.attach import address_of, viewer_of
 
     node, guest = find_guest(context.cloud, args.guest)
     if args.print:
@@ -42,7 +42,7 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
 
 def rehearse(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """Whose screen would be shown."""
-    from mclu_shell.handovers import viewer_for
+    from mclu_shell.attach import viewer_for
 
     node, guest = find_guest(context.rehearsal, args.guest)
     need_active(node, guest)

@@ -19,21 +19,21 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mclu_shell import kinds
-from mclu_shell.cloud.node import Node
-from mclu_shell.cloud.parallel import each, gather
-from mclu_shell.cloud.planned import Planned
+from mclu_shell.argtypes import types as kinds
+from mclu_shell.argtypes.wait_conditions import GOAL, Goal, ReadGoal
+from mclu_shell.cloud.concurrency.fanout import each, gather
+from mclu_shell.cloud.dryrun.planned import Planned
+from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.power import wait_for_nodes, wait_until_off, wait_until_on
 from mclu_shell.command import Context, Group, Parser
-from mclu_shell.kinds.goals import GOAL, Goal, ReadGoal
-from mclu_shell.records.done import Reached
-from mclu_shell.records.power import Power
-from mclu_shell.results import Entry, Result, would
+from mclu_shell.output.results import Entry, Result, would
+from mclu_shell.output.schema.guest_changes import Reached
+from mclu_shell.output.schema.power import Power
 from mclu_shell.units import format_duration
 
 if TYPE_CHECKING:
-    from mclu_shell.cloud.guest import Guest
-    from mclu_shell.cloud.waiting import Seen
+    from mclu_shell.cloud.guests.wait import Seen
+    from mclu_shell.cloud.state.guest import Guest
     from mclu_shell.errors import MCluError
 
 GROUP = Group.NODES
@@ -71,9 +71,9 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
 def rehearse(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """A line for each node or guest that would be waited for."""
     # Only a dry run needs them.
-    from mclu_shell.cloud.awaited import Awaited, find_awaited
-    from mclu_shell.cloud.rehearsepower import rehearse_wait
-    from mclu_shell.cloud.rehearserun import rehearse_waiting
+    from mclu_shell.cloud.dryrun.lifecycle import rehearse_waiting
+    from mclu_shell.cloud.dryrun.power import rehearse_wait
+    from mclu_shell.cloud.guests.wait_targets import Awaited, find_awaited
 
     rehearsal, goal = context.rehearsal, args.goal
     if args.what == "node":
@@ -114,9 +114,9 @@ def _wait_for_nodes(context: Context, goal: Goal, timeout_s: float) -> Iterator[
 
 def _wait_for_guests(context: Context, goal: Goal, timeout_s: float) -> Iterator[Result]:
     # What it needs takes some milliseconds to import, and nodes are waited for without it.
-    from mclu_shell.cloud.awaited import find_awaited
-    from mclu_shell.cloud.patience import Patience
-    from mclu_shell.cloud.waiting import Wanted, wait_for_guest
+    from mclu_shell.cloud.concurrency.cancel_scope import Patience
+    from mclu_shell.cloud.guests.wait import Wanted, wait_for_guest
+    from mclu_shell.cloud.guests.wait_targets import find_awaited
 
     faults: list[MCluError] = []
     patience = Patience(timeout_s)

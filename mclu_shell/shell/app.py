@@ -16,17 +16,17 @@ from prompt_toolkit.keys import Keys
 from prompt_toolkit.shortcuts import CompleteStyle
 
 from mclu_shell import __version__
-from mclu_shell.aliases import expand
 from mclu_shell.command import Prompt
 from mclu_shell.errors import MCluError, Question
-from mclu_shell.render import printable
+from mclu_shell.language.aliases import expand
+from mclu_shell.output.text_renderer import printable
 from mclu_shell.session import INTERRUPTED, Session
+from mclu_shell.shell.background import DEFAULTS, Live
 from mclu_shell.shell.completer import SnapshotCompleter
 from mclu_shell.shell.history import SharedHistory, history_path
-from mclu_shell.shell.live import DEFAULTS, Live
-from mclu_shell.shell.record import Record
+from mclu_shell.shell.session_log import Record
 from mclu_shell.shell.startup import run_startup
-from mclu_shell.shell.tty import PromptTerminal
+from mclu_shell.shell.terminal_modes import PromptTerminal
 from mclu_shell.signals import handled, is_put_off
 
 # As if it were the signal that has ended us.

@@ -7,7 +7,7 @@ from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 
 if TYPE_CHECKING:
-    from mclu_shell.cloud.state import Snapshot
+    from mclu_shell.cloud.state.snapshot import Snapshot
 
 
 class SnapshotCompleter(Completer):

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from mclu_shell.errors import UsageError
-from mclu_shell.script import read_script
+from mclu_shell.language.script import read_script
 from mclu_shell.session import Session
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator
 
-from mclu_shell.cloud.state import NodeView, Phase, Snapshot
+from mclu_shell.cloud.state.snapshot import NodeView, Phase, Snapshot
 
 # As many nodes that are in trouble are named, with the reason; of more only the number is told.
 _NAMED = 2

@@ -31,9 +31,9 @@ def _seconds(mclu: str, config: Path, line: str) -> float:
 
 def _crowd(directory: Path) -> Path:
     """Keep what would be known of 300 nodes and 10,200 guests; the configuration that has them."""
-    from mclu_shell.cloud.guest import Guest, NodeInfo
-    from mclu_shell.cloud.recollection import recollection_file, save
-    from mclu_shell.cloud.state import NodeState, NodeView, Phase, Snapshot
+    from mclu_shell.cloud.state.disk_cache import recollection_file, save
+    from mclu_shell.cloud.state.guest import Guest, NodeInfo
+    from mclu_shell.cloud.state.snapshot import NodeState, NodeView, Phase, Snapshot
     from mclu_shell.config import load_config
 
     def view(i: int) -> NodeView:

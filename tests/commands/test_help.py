@@ -2,9 +2,9 @@ import re
 
 import pytest
 
-from mclu_shell import language
 from mclu_shell.command import Group
-from mclu_shell.commands import Outline, command_names, load_command, outline
+from mclu_shell.command_loader import Outline, command_names, load_command, outline
+from mclu_shell.language import parser as language
 from tests.conftest import InProcess
 
 

@@ -84,7 +84,7 @@ def test_only_one_thing_can_be_asked_for(demo: InProcess, options: str) -> None:
 def test_a_template_that_hangs_is_waited_for_once(
     demo: InProcess, templates: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mclu_shell.cloud.query._TIME_LIMIT_S", 0.3)
+    monkeypatch.setattr("mclu_shell.cloud.templates.runner._TIME_LIMIT_S", 0.3)
     hanging = templates / "old.template"
     hanging.write_text(f"#!/bin/sh\necho x >>{tmp_path}/asked\nsleep 60\n")
     hanging.chmod(0o755)

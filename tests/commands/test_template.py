@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from mclu_shell.cloud.state import Snapshot
+from mclu_shell.cloud.state.snapshot import Snapshot
 from mclu_shell.completion import complete
 from tests.conftest import InProcess
 

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from mclu_shell.cloud.patience import Patience
+from mclu_shell.cloud.concurrency.cancel_scope import Patience
 from tests.conftest import Answer, InProcess
 
 LIMIT_S = 10.0

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import MCLU
-from tests.lab.reallab import OWN, RealLab, why_not
+from tests.lab.support.lab import OWN, RealLab, why_not
 from tests.shell.terminal import CTRL_C, CTRL_D, Terminal
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.reallab import RealLab
-from tests.lab.typed import Told, at_once, is_on, mclu, run_guest, until
+from tests.lab.support.cli import Told, at_once, is_on, mclu, run_guest, until
+from tests.lab.support.lab import RealLab
 
 ON = r"{} on\n  total: \d+pcpus \S+\n  free: \S+\n"
 JUMP = "Host ham1\n  ProxyJump ham0\n"

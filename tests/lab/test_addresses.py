@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.lab.booted import SHIPPED, clean
-from tests.lab.reallab import RealLab
-from tests.lab.terminal import ENTER, typed
-from tests.lab.typed import is_on, mclu, started, virsh
+from tests.lab.support.cli import is_on, mclu, started, virsh
+from tests.lab.support.guests import SHIPPED, clean
+from tests.lab.support.lab import RealLab
+from tests.lab.support.terminal import ENTER, typed
 
 LEAVE = "\x1d"
 # Without a `forward` of its own mode, libvirt would want a firewall.

@@ -8,8 +8,19 @@ from pathlib import Path
 import pytest
 
 from mclu_shell.units import format_size
-from tests.lab.reallab import RealLab
-from tests.lab.typed import at_once, describe_guest, end_guests, is_on, mclu, python, run_guest, started, until, virsh
+from tests.lab.support.cli import (
+    at_once,
+    describe_guest,
+    end_guests,
+    is_on,
+    mclu,
+    python,
+    run_guest,
+    started,
+    until,
+    virsh,
+)
+from tests.lab.support.lab import RealLab
 
 ON = r"{} on\n  total: \d+pcpus [\d.]+[GT]\n  free: [\d.]+[MGT]\n"
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.lab.echoguest import FLOOD, POWER_OFF, PROMPT, EchoGuest, start_echo_guest
-from tests.lab.reallab import RealLab, environment
-from tests.lab.terminal import CTRL_C, ENTER, Typed, typed
-from tests.lab.typed import end_guests, left_behind, mclu, run_guest, until, virsh
+from tests.lab.support.cli import end_guests, left_behind, mclu, run_guest, until, virsh
+from tests.lab.support.echo_guest import FLOOD, POWER_OFF, PROMPT, EchoGuest, start_echo_guest
+from tests.lab.support.lab import RealLab, environment
+from tests.lab.support.terminal import CTRL_C, ENTER, Typed, typed
 
 LEAVE = "\x1d"
 CONNECTED = "Connected to ham0:web; ^] leaves."

@@ -5,9 +5,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.booted import BUILD, IMAGES, SHIPPED, WAIT, make_ready, open_gate, sh, states, template, wait_for_gate
-from tests.lab.reallab import RealLab
-from tests.lab.typed import Told, left_behind, mclu, run_guest, started, virsh
+from tests.lab.support.cli import Told, left_behind, mclu, run_guest, started, virsh
+from tests.lab.support.guests import (
+    BUILD,
+    IMAGES,
+    SHIPPED,
+    WAIT,
+    make_ready,
+    open_gate,
+    sh,
+    states,
+    template,
+    wait_for_gate,
+)
+from tests.lab.support.lab import RealLab
 
 # All that a line could change, with the times of files and directories; logs aside, and what a login leaves.
 _EVERYTHING = f"""

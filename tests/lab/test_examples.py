@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.booted import SHIPPED, clean, states
-from tests.lab.reallab import REPOSITORY, RealLab
-from tests.lab.typed import describe_guest, is_on, mclu, run_guest, started, virsh
+from tests.lab.support.cli import describe_guest, is_on, mclu, run_guest, started, virsh
+from tests.lab.support.guests import SHIPPED, clean, states
+from tests.lab.support.lab import REPOSITORY, RealLab
 
 SCRIPTS = REPOSITORY / "scripts"
 SMOKE, MORNING, EVENING, LAB = (str(SCRIPTS / f"{name}.mclu") for name in ("smoke", "morning", "evening", "lab"))

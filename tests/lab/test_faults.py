@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.reallab import RealLab
-from tests.lab.typed import LIMIT_S, Told, at_once, is_on, logins, mclu, run_guest, started, until
+from tests.lab.support.cli import LIMIT_S, Told, at_once, is_on, logins, mclu, run_guest, started, until
+from tests.lab.support.lab import RealLab
 
 HAM0 = r"ham0 on\n  total: \d+pcpus \S+\n  used:  1guests 1vcpus 64.0M\n  free: \S+\n"
 HAM2 = r"ham2 on\n  total: \d+pcpus \S+\n  free: \S+\n"

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import MCLU
-from tests.lab.reallab import RealLab
-from tests.lab.typed import end_guests, is_on, left_behind, logins, run_guest
+from tests.lab.support.cli import end_guests, is_on, left_behind, logins, run_guest
+from tests.lab.support.lab import RealLab
 from tests.shell.terminal import CTRL_C, CTRL_D, ENTER, Terminal
 
 ON = r" on\n  total: \d+pcpus \S+\n  free: \S+\n"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.reallab import RealLab
-from tests.lab.typed import is_on, left_behind, mclu, sockets, started, until
+from tests.lab.support.cli import is_on, left_behind, mclu, sockets, started, until
+from tests.lab.support.lab import RealLab
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.answers import Object, read, read_one
 from tests.conftest import MCLU
-from tests.lab.booted import SHIPPED, clean
-from tests.lab.reallab import RealLab
-from tests.lab.typed import Told, mclu, run_guest, started
+from tests.json.schema_check import Object, read, read_one
+from tests.lab.support.cli import Told, mclu, run_guest, started
+from tests.lab.support.guests import SHIPPED, clean
+from tests.lab.support.lab import RealLab
 from tests.shell.terminal import ENTER, Terminal
 
 

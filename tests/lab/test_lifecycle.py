@@ -5,9 +5,9 @@ import subprocess
 
 import pytest
 
-from tests.lab.booted import SHIPPED, clean, make_ready, send, sh, states
-from tests.lab.reallab import RealLab, environment
-from tests.lab.typed import at_once, describe_guest, mclu, python, run_guest, sockets, started, until, virsh
+from tests.lab.support.cli import at_once, describe_guest, mclu, python, run_guest, sockets, started, until, virsh
+from tests.lab.support.guests import SHIPPED, clean, make_ready, send, sh, states
+from tests.lab.support.lab import RealLab, environment
 
 
 @pytest.fixture
@@ -191,8 +191,8 @@ STOPS = """
 import os, threading
 from pathlib import Path
 from mclu_shell.cloud.cloud import open_cloud
-from mclu_shell.cloud.guests import find_guest
-from mclu_shell.cloud.lifecycle import shutdown
+from mclu_shell.cloud.guests.find import find_guest
+from mclu_shell.cloud.guests.lifecycle import shutdown
 from mclu_shell.config import load_config
 from mclu_shell.errors import MCluError
 node, guest = find_guest(open_cloud(load_config(Path(os.environ["MCLU_CONFIG"]))), "db")

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.booted import clean, sh, states
-from tests.lab.reallab import RealLab
-from tests.lab.typed import CUT, describe_guest, left_behind, logins, mclu, python, run_guest, until, virsh
+from tests.lab.support.cli import CUT, describe_guest, left_behind, logins, mclu, python, run_guest, until, virsh
+from tests.lab.support.guests import clean, sh, states
+from tests.lab.support.lab import RealLab
 from tests.shell.terminal import CTRL_C, CTRL_D, ENTER, TAB, Terminal
 
 Shells = Callable[[], Terminal]
@@ -332,7 +332,7 @@ import json, os, subprocess, sys, threading, time
 from pathlib import Path
 from mclu_shell.cloud.cloud import open_cloud
 from mclu_shell.config import load_config
-from mclu_shell.cloud.state import Phase
+from mclu_shell.cloud.state.snapshot import Phase
 cloud = open_cloud(load_config(Path(os.environ["MCLU_CONFIG"])))
 changed = threading.Condition()
 def notify():

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.booted import BUILD, WAIT, make_ready, open_gate, sh, states, template, wait_for_gate
-from tests.lab.reallab import RealLab
-from tests.lab.typed import logins, mclu, started
+from tests.lab.support.cli import logins, mclu, started
+from tests.lab.support.guests import BUILD, WAIT, make_ready, open_gate, sh, states, template, wait_for_gate
+from tests.lab.support.lab import RealLab
 from tests.shell.terminal import CTRL_D, ENTER, Terminal
 
 RESTART = "read -r pid </run/libvirtd.pid; kill $pid; tail --pid=$pid -f /dev/null; libvirtd --daemon"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.reallab import RealLab
-from tests.lab.typed import mclu
+from tests.lab.support.cli import mclu
+from tests.lab.support.lab import RealLab
 from tests.shell.terminal import CTRL_C, CTRL_D, CTRL_L, ENTER, Terminal
 
 ON = r" on\n  total: \d+pcpus \S+\n  free: \S+\n"

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pexpect
 import pytest
 
-from tests.lab.reallab import REPOSITORY, Done, RealLab, environment
-from tests.lab.typed import mclu, until, virsh
+from tests.lab.support.cli import mclu, until, virsh
+from tests.lab.support.lab import REPOSITORY, Done, RealLab, environment
 
 IMAGES = "/var/lib/libvirt/images"
 # Runs what comes on standard input as mclu runs a template's build: in an empty directory, with nothing to read.

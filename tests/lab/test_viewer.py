@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import MCLU
-from tests.lab.echoguest import EchoGuest, start_echo_guest
-from tests.lab.reallab import Done, RealLab
-from tests.lab.terminal import CTRL_C, ENTER, typed
-from tests.lab.typed import end_guests, left_behind, until, virsh
+from tests.lab.support.cli import end_guests, left_behind, until, virsh
+from tests.lab.support.echo_guest import EchoGuest, start_echo_guest
+from tests.lab.support.lab import Done, RealLab
+from tests.lab.support.terminal import CTRL_C, ENTER, typed
 
 # Shakes hands, says of whom it is the screen, and stays until the screen goes.
 VIEWER = f"""#!{sys.executable}

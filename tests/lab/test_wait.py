@@ -7,17 +7,17 @@ import time
 
 import pytest
 
-from tests.lab.booted import send, sh
-from tests.lab.echoguest import EchoGuest, start_echo_guest
-from tests.lab.reallab import RealLab
-from tests.lab.terminal import typed
-from tests.lab.typed import CUT, end_guests, logins, mclu, python, run_guest, started, until, virsh
+from tests.lab.support.cli import CUT, end_guests, logins, mclu, python, run_guest, started, until, virsh
+from tests.lab.support.echo_guest import EchoGuest, start_echo_guest
+from tests.lab.support.guests import send, sh
+from tests.lab.support.lab import RealLab
+from tests.lab.support.terminal import typed
 
 LOG = "/var/log/libvirt/qemu/web.serial"
 LOGGED = f"<serial type='pty'><log file='{LOG}' append='off'/><target port='0'/></serial>"
 _BANNER = """
 from mclu_shell.cloud.cloud import open_cloud
-from mclu_shell.cloud.sshbanner import fetch_banner
+from mclu_shell.cloud.guests.ssh_banner import fetch_banner
 from mclu_shell.config import find_config, load_config
 
 node = open_cloud(load_config(find_config(None))).nodes[0]

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from mclu_shell import language
-from mclu_shell.aliases import expand
-from mclu_shell.language import Line
+from mclu_shell.language import parser as language
+from mclu_shell.language.aliases import expand
+from mclu_shell.language.parser import Line
 from tests.shell.terminal import CTRL_D, Terminal
 
 ALIASES = {

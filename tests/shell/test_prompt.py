@@ -10,7 +10,7 @@ from pathlib import Path
 import cmd2
 import pytest
 
-from mclu_shell.commands import command_names
+from mclu_shell.command_loader import command_names
 from tests.conftest import MCLU
 from tests.shell.terminal import CTRL_BACKSLASH, CTRL_C, CTRL_D, ENTER, TAB, Terminal
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from mclu_shell.cloud.guest import Guest, NodeInfo
-from mclu_shell.cloud.recollection import recollection_file, save
-from mclu_shell.cloud.state import NodeState, NodeView, Phase, Snapshot
+from mclu_shell.cloud.state.disk_cache import recollection_file, save
+from mclu_shell.cloud.state.guest import Guest, NodeInfo
+from mclu_shell.cloud.state.snapshot import NodeState, NodeView, Phase, Snapshot
 from mclu_shell.config import load_config
 from tests.conftest import MCLU, Answer
 from tests.shell.terminal import ENTER, TAB, Terminal

@@ -1,7 +1,7 @@
 import pytest
 
-from mclu_shell.cloud.guest import Guest
-from mclu_shell.cloud.state import NodeState, NodeView, Phase, Snapshot
+from mclu_shell.cloud.state.guest import Guest
+from mclu_shell.cloud.state.snapshot import NodeState, NodeView, Phase, Snapshot
 from mclu_shell.shell.toolbar import toolbar_text
 
 

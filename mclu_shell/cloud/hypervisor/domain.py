@@ -51,7 +51,7 @@ VERBS: MappingProxyType[str, Callable[[Any], object]] = MappingProxyType(
 def need_disks(domain: Any) -> None:
     """Have libvirt look at the files of a guest's disks; the test: driver has none."""
     # Only a dry run needs it.
-    from mclu_shell.cloud.guestfiles import needed_disks
+    from mclu_shell.cloud.hypervisor.domain_files import needed_disks
 
     for disk in needed_disks(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)):
         try:

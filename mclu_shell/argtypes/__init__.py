@@ -1,0 +1,1 @@
+"""Types of command arguments: parsing and completion."""

@@ -1,0 +1,1 @@
+"""New guests: plan, build on the node, define, start, roll back."""

@@ -1,0 +1,132 @@
+"""What runs on a node while a guest is built there, in shell: the build itself, and a look whether it could begin."""
+
+from mclu_shell.cloud.boot.name_lock import IS_HELD
+
+# The variables of its own must have none of the names that a build is told in its environment, such as `size`.
+# What the script says besides the build's output begins with a word that no build can know, and on a new line, as the
+# build need not have ended its last one.
+# flock needs a file; `-ef` tells whether the file that is locked is still the one of that name, because the
+# one who held it before removes it on leaving. Background jobs of sh get no input unless it is handed to them.
+# A plain `exec` that cannot open its file would end sh at once, without a word. All goes into one stream, because the
+# words of two would be mixed within a line.
+_HEAD = (
+    r"""
+exec 2>&1
+set -u
+umask 077
+word=$1 output=$2 interpreter=$3
+shift 3
+images=${output%/*} file=${output##*/}
+claim=$images/.mclu-${file%.*}.building
+# When the connection goes, sshd sends a hang-up, and nobody reads what is said: neither may end the cleaning up.
+trap : HUP PIPE
+say() { printf '\n%s %s\n' "$word" "$*"; }
+refuse() { say fault "$*"; exit 1; }
+refuse_directory() { refuse "cannot write to $images"; }
+refuse_rival() { refuse "somebody else is booting a guest of this name"; }
+need_programs() {
+    for program in flock setsid; do
+        command -v $program >/dev/null || refuse "there is no $program on this node: install util-linux"
+    done
+    [ -z "$interpreter" ] || command -v "$interpreter" >/dev/null ||
+        refuse "there is no $interpreter on this node, which the template is written for"
+}
+# None but those named, which are as good as gone.
+need_no_files() {
+    for file in "$output" "$output".*; do
+        [ -e "$file" ] || [ -L "$file" ] || continue
+        for gone; do [ "$gone" != "$file" ] || continue 2; done
+        remedy="if no guest needs it (a boot that was cut off may have left it), remove it there"
+        refuse "$file is there already; $remedy"
+    done
+}
+"""
+    + IS_HELD
+)
+
+# Makes a guest's disk.
+BUILD = (
+    _HEAD
+    + r"""
+length=$1 uuid=$2 uri=$3 log=$4
+build= work=
+leave() { [ -z "$work" ] || rm -rf -- "$work"; }
+trap leave EXIT
+# The template is read first, and all of it, even where there is no room for it: of one that ends with its input
+# unread, sshd may lose the last words. tee reads on when it cannot write.
+work=$(mktemp -d) || work=
+head -c "$length" | tee "${work:-/dev/null}/template" >/dev/null 2>&1
+[ -n "$work" ] || refuse "no temporary directory can be made"
+# Half a template must not be run: its sender may be gone, or the disk full.
+[ "$(stat -c %s "$work/template")" = "$length" ] || refuse "the template did not arrive whole in $work"
+need_programs
+command exec 8>>"$claim" || refuse_directory
+flock -n 8 && [ "$claim" -ef /proc/self/fd/8 ] || refuse_rival
+trap 'leave; rm -f -- "$claim"' EXIT
+# Of boots during which the node lost its power something is left. Only what is called `.mclu-` and locked by nobody
+# is removed: that a boot was cut off does not tell who has made the disk that is there by now, so a disk never is.
+sweep() {
+    find "$images" -maxdepth 1 -type f -mmin +1 \( -name '.mclu-*.booting' -o -name '.mclu-*.building' \) |
+        while read -r file; do
+            ( flock -n 9 && [ "$file" -ef /proc/self/fd/9 ] && rm -f -- "$file" ) 9<"$file"
+        done
+}
+sweep 2>/dev/null
+need_no_files
+# What the build has started and not waited for must not go on writing to what is removed. None of it was there before.
+discard() {
+    [ -z "$build" ] || kill -KILL -$build 2>/dev/null
+    rm -rf -- "$output" "$output".* 2>/dev/null
+}
+# A signal ends `wait` before its time.
+await() { while :; do wait "$1"; status=$?; kill -0 "$1" 2>/dev/null || return 0; done; }
+chmod 700 "$work/template"
+say started
+exec 3<&0
+cd "$work"
+setsid "$work/template" build </dev/null 3<&- 8>&- &
+build=$!
+( exec 8>&-
+  read -r answer <&3
+  echo "$answer" >"$work/answer"
+  [ "$answer" != keep ] || exit 0
+  # If it has ended already, there is nothing to wait for.
+  kill -TERM -$build 2>/dev/null || exit 0
+  sleep 5 &
+  trap 'kill $!; exit 0' TERM
+  wait $!
+  kill -KILL -$build 2>/dev/null ) &
+reader=$!
+give_up() { kill $reader 2>/dev/null; discard; say "$@"; exit 1; }
+await $build
+[ $status -eq 0 ] || give_up failed $status
+for file in "$output" "$output".*; do
+    # Only a file, or a link to wherever the disk is, can be deleted with the guest.
+    if [ -f "$file" ] || [ -L "$file" ]; then say file "$file"; elif [ -e "$file" ]; then give_up unfit "$file"; fi
+done
+# libvirt makes the directory for its own logs, but only after it has needed it for this one.
+if [ -n "$log" ]; then mkdir -p "${log%/*}" 2>/dev/null; [ ! -d "${log%/*}" ] || say logged; fi
+say ready
+await $reader
+if [ "$(cat "$work/answer" 2>/dev/null)" != keep ]; then
+    discard
+    # Whoever was killed in the moment after defining the guest cannot take that back any more.
+    [ -z "$uri" ] || timeout 10 virsh -q -c "$uri" undefine --nvram "$uuid" >/dev/null 2>&1
+    exit 1
+fi
+say kept
+"""
+)
+
+# Only looks whether that could begin; what is named besides would be gone by then.
+LOOK = (
+    _HEAD
+    + r"""
+[ -w "${TMPDIR:-/tmp}" ] || refuse "no temporary directory can be made"
+need_programs
+[ -w "$images" ] || refuse_directory
+! is_held "$claim" || refuse_rival
+need_no_files "$@"
+say ready
+"""
+)

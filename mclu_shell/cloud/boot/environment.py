@@ -1,0 +1,54 @@
+"""What a template is told in its environment: the other half of its contract."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mclu_shell.cloud.hypervisor.domain_xml import GuestSpec
+from mclu_shell.cloud.templates.template import Template
+
+if TYPE_CHECKING:
+    from mclu_shell.cloud.boot.plan import BootRequest
+
+
+def build_environment(template: Template, request: "BootRequest", guest: GuestSpec) -> dict[str, str]:
+    """What a build is told (the template contract)."""
+    told = {
+        "base_image": template.base_image,
+        "format": guest.disk_format,
+        "name": guest.name,
+        "output": guest.output,
+        "authorized_keys": _public_keys(),
+    }
+    if request.size_bytes is not None:
+        told["size"] = str(request.size_bytes)
+    if request.timezone is not None:
+        told["timezone"] = request.timezone
+    if os.environ.get("MCLU_MIRROR"):
+        told["MCLU_MIRROR"] = os.environ["MCLU_MIRROR"]
+    return told
+
+
+def xml_environment(template: Template, guest: GuestSpec) -> dict[str, str]:
+    """What a template's own XML is made from (the template contract)."""
+    return {
+        "name": guest.name,
+        "format": guest.disk_format,
+        "output": guest.output,
+        "memory_kb": str(guest.memory_bytes >> 10),
+        "vcpus": str(guest.vcpus),
+        "base_image": template.base_image,
+        "disk_bus": guest.disk_bus,
+        "network_model": guest.network_model,
+        "mac_addr": guest.mac,
+    }
+
+
+def _public_keys() -> str:
+    """The user's public SSH keys, a line each."""
+    keys = []
+    for file in sorted((Path.home() / ".ssh").glob("id_*.pub")):
+        with suppress(OSError, UnicodeDecodeError):
+            keys.append(file.read_text(encoding="utf-8").strip())
+    return "\n".join(key for key in keys if key)

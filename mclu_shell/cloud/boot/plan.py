@@ -1,0 +1,231 @@
+"""What a boot would make, and where: every check that comes before anything is made."""
+
+import secrets
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import NamedTuple, TypeVar
+from xml.etree import ElementTree as ET
+
+from mclu_shell.cloud.boot.environment import xml_environment
+from mclu_shell.cloud.boot.placement import Room, choose
+from mclu_shell.cloud.cloud import Cloud
+from mclu_shell.cloud.concurrency.fanout import Outcome
+from mclu_shell.cloud.console.log import log_path
+from mclu_shell.cloud.hypervisor.domain_xml import Capabilities, GuestSpec, domain_xml, with_metadata
+from mclu_shell.cloud.nodes.node import Node
+from mclu_shell.cloud.state.guest import Guest, NodeReport
+from mclu_shell.cloud.state.unknown import NotKnown
+from mclu_shell.cloud.templates.template import Template, custom_xml
+from mclu_shell.errors import LibvirtFault, MCluError, NodeFault, NodeOff, Refused, UsageError
+from mclu_shell.units import format_size
+
+Value = TypeVar("Value")
+
+# libvirt only writes a file for it; and Ctrl-C is not heard meanwhile.
+DEFINE_TIMEOUT_S = 10.0
+_FORMAT = "qcow2"
+_DEFAULT_MEMORY_BYTES = 1 << 30
+_MOST_DEFAULT_VCPUS = 4
+# Disks grow as they are filled, so one may be larger than what is free; but such a one is a slip of the finger.
+_LARGEST_DISK_BYTES = 64 << 40
+
+
+class BootRequest(NamedTuple):
+    """What the user asked for; None where a default is to be found. `host` is empty where any node will do.
+
+    `opens` is what has to be there to be opened once the guest runs: console, viewer, or both.
+    """
+
+    name: str
+    host: str = ""
+    memory_bytes: int | None = None
+    size_bytes: int | None = None
+    timezone: str | None = None
+    vcpus: int | None = None
+    opens: frozenset[str] = frozenset()
+
+
+class Survey(NamedTuple):
+    """What a boot finds before it holds the name: the memory that is needed, who may have the guest, who answers."""
+
+    memory_bytes: int
+    wanted: tuple[Node, ...]
+    answers: tuple[Outcome[Node, None], ...]
+    # The nodes of `wanted` that must answer: the one that was named.
+    needed: tuple[Node, ...]
+
+    @property
+    def there(self) -> list[Node]:
+        """The nodes that answer; the fault of one that is needed is raised, or that none does."""
+        return list(answering(self.answers, self.needed))
+
+
+class BootPlan(NamedTuple):
+    """What is to be made on which node; `unasked` are the nodes that could not say whether they have the name."""
+
+    node: Node
+    template: Template
+    request: BootRequest
+    guest: GuestSpec
+    capabilities: Capabilities
+    own_xml: str | None
+    unasked: tuple["NotAsked", ...]
+
+    def definition(self, guest: GuestSpec) -> str:
+        """The libvirt XML of the guest, as it is by now."""
+        return domain_xml(guest, self.capabilities) if self.own_xml is None else with_metadata(self.own_xml, guest)
+
+
+class NotAsked(MCluError):
+    """A node that is not off did not say whether it has a guest of the name: the user is to know, but got the guest."""
+
+    code = "not-asked"
+    status = 0
+
+
+def survey(cloud: Cloud, template: Template, request: BootRequest) -> Survey:
+    """Check what was asked for, and see which nodes answer. UsageError or NotFound."""
+    memory_bytes = _memory(template, request)
+    _check_size(template, request)
+    wanted = tuple(cloud.match([request.host]) if request.host else cloud.nodes)
+    answers = tuple(cloud.reach())
+    return Survey(memory_bytes, wanted, answers, wanted if request.host else ())
+
+
+def plan_boot(
+    cloud: Cloud, template: Template, request: BootRequest, found: Survey, has_kvm: Callable[[Node, str, str], bool]
+) -> BootPlan:
+    """Find a node with room where the name is free, and what is to be made there; nothing is made.
+
+    `has_kvm` tells whether KVM can be believed in. Refused, UsageError, TemplateError or NodeFault say why not.
+    """
+    listed = cloud.fetch_guests(found.there)
+    guests = answering(listed, found.needed)
+    need_free_name(request.name, guests)
+    wanted = [node for node in guests if node in found.wanted]
+    node, report = _find_room(cloud, wanted, found.needed, found.memory_bytes)
+    guest = _specify(node, report, template, request, found.memory_bytes)
+    capabilities = _capabilities(node, has_kvm)
+    own_xml = custom_xml(template, xml_environment(template, guest))
+    unasked = (*not_asked(request.name, found.answers), *not_asked(request.name, listed))
+    plan = BootPlan(node, template, request, guest, capabilities, own_xml, unasked)
+    # Said before anything is made, when it is the template's fault.
+    _need_devices(node, request, plan.definition(guest))
+    return plan
+
+
+def _memory(template: Template, request: BootRequest) -> int:
+    usual = template.recommended_memory_bytes or template.minimum_memory_bytes or _DEFAULT_MEMORY_BYTES
+    memory_bytes = request.memory_bytes or usual
+    least = template.minimum_memory_bytes or 1 << 20
+    if memory_bytes < least:
+        raise UsageError(
+            f"{format_size(memory_bytes)} of memory is too little: {template.name} needs {format_size(least)}"
+        )
+    return memory_bytes
+
+
+def _check_size(template: Template, request: BootRequest) -> None:
+    least = template.minimum_size_bytes or 1 << 20
+    if request.size_bytes is not None and request.size_bytes < least:
+        given = format_size(request.size_bytes)
+        raise UsageError(f"a disk of {given} is too small: {template.name} needs {format_size(least)}")
+    if request.size_bytes is not None and request.size_bytes > _LARGEST_DISK_BYTES:
+        given, most = format_size(request.size_bytes), format_size(_LARGEST_DISK_BYTES)
+        raise UsageError(f"a disk of {given} is too large: at most {most}")
+
+
+def answering(outcomes: Sequence[Outcome[Node, Value]], needed: Sequence[Node]) -> dict[Node, Value]:
+    """What the nodes that answer said; raises the fault of one that is needed, or that none does."""
+    faults = {outcome.item: outcome.error for outcome in outcomes if outcome.error is not None}
+    for node in needed:
+        if node in faults:
+            raise faults[node]
+    said = {outcome.item: outcome.unwrap() for outcome in outcomes if outcome.item not in faults}
+    if not said:
+        wrong = [fault for fault in faults.values() if not isinstance(fault, NodeOff)]
+        raise wrong[0] if wrong else MCluError("no node is on", remedy="'on NODE --wait' wakes one")
+    return said
+
+
+def need_free_name(name: str, guests: Mapping[Node, Sequence[Guest]]) -> None:
+    """Refused if a node has a guest of this name."""
+    for node, there in guests.items():
+        if any(guest.name == name for guest in there):
+            raise Refused(f"there is a guest {name!r} already", place=node.name)
+
+
+def not_asked(name: str, outcomes: Sequence[Outcome[Node, Value]]) -> Iterator[NotAsked]:
+    """Tell of each node that did not say whether it has a guest of a name."""
+    for outcome in outcomes:
+        if outcome.error is not None and not isinstance(outcome.error, NodeOff):
+            told = f"was not asked whether it has a guest {name!r}, too: {outcome.error.fact}"
+            if isinstance(outcome.error, NotKnown):
+                told = f"whether it has a guest {name!r}, too, is not known before it is up"
+            yield NotAsked(told, place=outcome.item.name)
+
+
+def _find_room(
+    cloud: Cloud, nodes: Sequence[Node], needed: Sequence[Node], memory_bytes: int
+) -> tuple[Node, NodeReport]:
+    """The first node with room, and what it has. The first is asked alone: mostly it has, and to ask all takes time."""
+    outcomes = cloud.fetch_reports(nodes[:1])
+    if not any(outcome.value and outcome.value.free_bytes >= memory_bytes for outcome in outcomes):
+        outcomes += cloud.fetch_reports(nodes[1:])
+    reports = answering(outcomes, needed)
+    place = choose([Room(node.name, report.free_bytes) for node, report in reports.items()], memory_bytes).node
+    return next((node, report) for node, report in reports.items() if node.name == place)
+
+
+def _specify(node: Node, report: NodeReport, template: Template, request: BootRequest, memory_bytes: int) -> GuestSpec:
+    return GuestSpec(
+        name=request.name,
+        uuid=str(uuid.uuid4()),
+        template=template.name,
+        memory_bytes=memory_bytes,
+        vcpus=request.vcpus or min(report.info.pcpus, _MOST_DEFAULT_VCPUS),
+        output=f"{node.config.images}/{request.name}.{_FORMAT}",
+        disk_format=_FORMAT,
+        disk_bus=template.disk_bus or "virtio",
+        network_model=template.network_model or "virtio",
+        mac="52:54:00:" + ":".join(f"{byte:02x}" for byte in secrets.token_bytes(3)),
+        network=_network(node),
+        kernel_arguments=template.kernel_arguments,
+        serial_log=log_path(node, request.name),
+    )
+
+
+def _network(node: Node) -> tuple[str, str]:
+    """What a guest's interface attaches to: kind and name, in libvirt's words."""
+    wanted = node.config.network
+    if wanted.startswith("bridge:"):
+        return "bridge", wanted.removeprefix("bridge:")
+    if wanted in node.fetch(lambda hypervisor: hypervisor.fetch_networks()):
+        return "network", wanted
+    if wanted == "default":
+        # A node without libvirt's network: QEMU's own, which needs nothing and reaches out, but not in.
+        return "user", ""
+    raise Refused(f"libvirt has no active network {wanted!r} there", place=node.name, remedy="network= in mclu.conf")
+
+
+def _capabilities(node: Node, has_kvm: Callable[[Node, str, str], bool]) -> Capabilities:
+    """What the node can do: with KVM if that really works there, else without."""
+    with suppress(LibvirtFault):
+        found = node.fetch(lambda hypervisor: hypervisor.fetch_capabilities(kvm=True), DEFINE_TIMEOUT_S)
+        if found.virt_type != "kvm" or has_kvm(node, found.emulator, found.arch):
+            return found
+    return node.fetch(lambda hypervisor: hypervisor.fetch_capabilities(kvm=False), DEFINE_TIMEOUT_S)
+
+
+def _need_devices(node: Node, request: BootRequest, definition: str) -> None:
+    """Raise if the guest would lack what is to be opened once it runs."""
+    domain = ET.fromstring(definition)
+    for what, devices in (("console", ("serial", "console")), ("viewer", ("graphics",))):
+        name = {"viewer": "screen"}.get(what, what)
+        if what not in request.opens:
+            continue
+        if domain.get("type") == "test":
+            raise NodeFault(f"is simulated: its guests have no {name}s", place=node.name)
+        if all(domain.find(f"./devices/{device}") is None for device in devices):
+            raise Refused(f"the guest would have no {name}", place=node.name, remedy=f"boot it without --{what}")

@@ -1,0 +1,1 @@
+"""The same call on many items at once, with deadlines and cancellation."""

@@ -1,0 +1,1 @@
+"""A running guest's serial console, console log and screen."""

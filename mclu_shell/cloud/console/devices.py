@@ -1,0 +1,42 @@
+"""The devices of a guest that runs, from its XML (libvirt's formatdomain.html)."""
+
+from typing import TYPE_CHECKING
+
+from mclu_shell.cloud.guests.find import to_type
+from mclu_shell.cloud.nodes.node import Node
+from mclu_shell.errors import MCluError, NodeFault, Refused
+
+if TYPE_CHECKING:
+    from xml.etree import ElementTree as ET
+
+
+def macs_of(xml: str) -> list[str]:
+    """The MAC addresses of a guest's interfaces."""
+    from xml.etree import ElementTree as ET
+
+    found = ET.fromstring(xml).findall("./devices/interface/mac")
+    return [mac.get("address", "").lower() for mac in found]
+
+
+def fetch_devices(node: Node, name: str, what: str) -> "ET.Element":
+    """A running guest's devices; raises if it does not run, or is simulated and so has no `what` (a plural)."""
+    devices = fetch_domain(node, name, what).find("devices")
+    if devices is None:
+        raise MCluError(f"{name} has no devices", place=node.name)
+    return devices
+
+
+def fetch_domain(node: Node, name: str, what: str) -> "ET.Element":
+    """A running guest's XML; raises as `fetch_devices` does."""
+    # 8 ms, and a one-shot that asks for something else does not need it.
+    from xml.etree import ElementTree as ET
+
+    xml = node.fetch(lambda hypervisor: hypervisor.fetch_running(name))
+    if xml is None:
+        raise Refused(
+            f"{name} is not running", place=node.name, remedy=f"{to_type('start', node.name, name)} starts it"
+        )
+    domain = ET.fromstring(xml)
+    if domain.get("type") == "test":
+        raise NodeFault(f"is simulated: its guests have no {what}", place=node.name)
+    return domain

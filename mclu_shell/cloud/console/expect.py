@@ -1,0 +1,73 @@
+"""Hearing what a guest writes on its console, without disturbing whoever has it."""
+
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+
+from mclu_shell.cloud.console.devices import fetch_domain
+from mclu_shell.cloud.console.log import reading_log
+from mclu_shell.cloud.console.regex import Expression
+from mclu_shell.cloud.console.session import need_console, open_console
+from mclu_shell.cloud.console.text import ConsoleText
+from mclu_shell.cloud.nodes.node import Node
+from mclu_shell.errors import Refused
+
+_CHUNK = 65536
+
+
+class Ear:
+    """Listens on a thread of its own until an expression is `found`, or there is nothing more to hear.
+
+    Then it rings the bell. `is_from_start` says whether it has heard all since the guest was started.
+    """
+
+    def __init__(self, expression: Expression, chunks: Iterable[bytes], bell: threading.Event) -> None:
+        self.found: str | None = None
+        self.is_from_start = False
+        self._done = threading.Event()
+        self._text = ConsoleText(expression)
+        self._bell = bell
+        threading.Thread(target=self._listen, args=(chunks,), daemon=True).start()
+
+    @property
+    def last_line(self) -> str:
+        """The last line heard that is not empty."""
+        return self._text.last_line
+
+    def is_done(self, timeout_s: float = 0.0) -> bool:
+        """Whether it listens no more, or not after this time."""
+        return self._done.wait(timeout_s)
+
+    def _listen(self, chunks: Iterable[bytes]) -> None:
+        with suppress(OSError):
+            for data in chunks:
+                self.found = self._text.feed(data)
+                if self.found is not None:
+                    break
+        self._done.set()
+        self._bell.set()
+
+
+@contextmanager
+def listening(node: Node, name: str, expression: Expression, bell: threading.Event) -> Iterator[Ear]:
+    """Hear a running guest's console: from its log, or, where none is kept, by having the console meanwhile."""
+    need_console(node, name)
+    with reading_log(node, fetch_domain(node, name, "consoles")) as chunks:
+        if chunks is not None:
+            ear = Ear(expression, chunks, bell)
+            ear.is_from_start = True
+            yield ear
+            return
+    with _having_console(node, name) as chunks:
+        yield Ear(expression, chunks, bell)
+
+
+@contextmanager
+def _having_console(node: Node, name: str) -> Iterator[Iterator[bytes]]:
+    with ExitStack() as stack:
+        try:
+            console = stack.enter_context(open_console(node, name))
+        except Refused as error:
+            told = f"somebody has the console of {name}, and no log of it is kept"
+            raise Refused(told, place=node.name, remedy="try again when it is free") from error
+        yield iter(lambda: console.socket.recv(_CHUNK), b"")

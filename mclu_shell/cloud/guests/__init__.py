@@ -1,0 +1,1 @@
+"""Operations on existing guests: find, start, shut down, reboot, destroy, wait."""

@@ -1,0 +1,1 @@
+"""One machine: transport, libvirt connection, cached state and supervisor."""

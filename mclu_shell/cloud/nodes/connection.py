@@ -1,0 +1,178 @@
+"""The connection to a node's libvirt: opened when it is first needed, kept, and given up when it fails."""
+
+import math
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+from mclu_shell.cloud.concurrency.deadline import Deadline
+from mclu_shell.cloud.state.guest import GuestEvent
+from mclu_shell.cloud.state.node_store import NodeMemory
+from mclu_shell.cloud.state.snapshot import Phase, phase_of
+from mclu_shell.cloud.transport.base import Access
+from mclu_shell.config import NodeConfig
+from mclu_shell.errors import Busy, LibvirtDown, LibvirtFault, LinkLost, NodeFault
+
+if TYPE_CHECKING:
+    from mclu_shell.cloud.hypervisor.client import Hypervisor
+
+T = TypeVar("T")
+
+# What a node that is connected already may take to answer: it is waited for no longer than a person likes to.
+_KEPT_ANSWER_S = 2.0
+# A node that has just answered is not asked first whether it is there.
+_FRESH_S = 0.5
+
+
+class Connection:
+    """A node's; its constructor does no I/O. Who uses it takes turns; `memory` notes how the node stands after each.
+
+    With `is_live`, `told` is called from the next question on with each event of a guest, and with None when it ends:
+    by the thread that all events come by.
+    """
+
+    def __init__(
+        self, node: NodeConfig, access: Access, memory: NodeMemory, told: Callable[[GuestEvent | None], None]
+    ) -> None:
+        self._node = node
+        self._access = access
+        self._memory = memory
+        self._told = told
+        self._hypervisor: Hypervisor | None = None
+        self._lock = threading.Lock()
+        self._answered_at = -math.inf
+        self.is_closed = False
+        self.is_live = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is there, as far as is known."""
+        return self._hypervisor is not None
+
+    @property
+    def silent_s(self) -> float:
+        """How long nothing has been heard: neither an answer, nor a ping of libvirtd's."""
+        return time.monotonic() - max(self._answered_at, self._access.heard_at)
+
+    def deadline(self) -> float:
+        """Until when an answer that is asked for now is waited for (of `time.monotonic`)."""
+        timeout_s = self._node.answer_timeout
+        if self.is_open:
+            timeout_s = min(timeout_s, _KEPT_ANSWER_S)
+        return time.monotonic() + min(timeout_s, self._access.patience_s)
+
+    @contextmanager
+    def turn(self, deadline: float = math.inf) -> Iterator[None]:
+        """Have it to oneself; Busy if what has it takes longer than until then. What failed in it is kept no longer."""
+        timeout_s = -1.0 if deadline == math.inf else max(0.0, deadline - time.monotonic())
+        if not self._lock.acquire(timeout=timeout_s):
+            raise Busy(self._node.name, "still busy with something else" if self.is_open else "still connecting")
+        try:
+            with self._noted():
+                yield
+        finally:
+            self._lock.release()
+
+    @contextmanager
+    def _noted(self) -> Iterator[None]:
+        try:
+            yield
+        except NodeFault as fault:
+            if self._hypervisor is not None and type(fault) is LibvirtFault:
+                # libvirt has answered: what it refuses says nothing against the connection, which others may be using.
+                self._memory.note(Phase.ON)
+                raise
+            self.drop()
+            self._memory.note(phase_of(fault), fault.fact)
+            raise
+        self._memory.note(Phase.ON)
+
+    # What follows is done within a turn.
+
+    def ask(self, question: Callable[["Hypervisor"], T], deadline: float, *, trusting: bool = False) -> T:
+        """Ask over the connection that is there, if the way still leads to the node, or over a new one.
+
+        With `trusting` the way is not asked first.
+        """
+        is_fresh = trusting or time.monotonic() - self._answered_at < _FRESH_S
+        if self._hypervisor is not None and not is_fresh and not self._access.answers(self._node.connect_timeout):
+            self.drop()
+            deadline = max(deadline, self.deadline() - self._node.connect_timeout)
+        with self._limited(deadline):
+            if self._hypervisor is None:
+                self._hypervisor = self._opened(deadline)
+            if self.is_live and not self._hypervisor.is_subscribed:
+                self._hypervisor.subscribe(self._told, lambda: self._told(None))
+            answer = question(self._hypervisor)
+        self._answered_at = time.monotonic()
+        return answer
+
+    def _opened(self, deadline: float) -> "Hypervisor":
+        try:
+            uri = self._access.open(min(deadline, time.monotonic() + self._node.answer_timeout))
+        except OSError as error:
+            # There are too many open files, say. It may pass.
+            why = os.strerror(error.errno or 0).lower()
+            raise NodeFault(f"cannot be connected to from here: {why}", place=self._node.name) from error
+        if self.is_closed:
+            # Meanwhile: what has been opened would be left behind.
+            self._access.close()
+            raise LinkLost("the connection was given up", place=self._node.name)
+        # libvirt-python takes 30 ms to import: meanwhile the other nodes' connections are under way.
+        from mclu_shell.cloud.hypervisor.client import Hypervisor
+
+        return Hypervisor(self._node.name, uri)
+
+    @contextmanager
+    def _limited(self, deadline: float) -> Iterator[None]:
+        """End libvirt's calls at the deadline, and then say what it was that did not answer."""
+        began = time.monotonic()
+        with Deadline(deadline, self._access.cut) as watched:
+            try:
+                yield
+            except (LinkLost, LibvirtFault) as error:
+                if not watched.is_late:
+                    raise
+                watched.leave()
+                if self._access.answers(self._node.connect_timeout):
+                    raise self._late(is_heard=self._access.heard_at > began) from error
+                raise LinkLost("the connection was lost", place=self._node.name) from error
+
+    def _late(self, *, is_heard: bool) -> LibvirtDown:
+        if is_heard:
+            # The line may be bad: some of the calls have been answered.
+            told, remedy = "libvirtd answers too slowly", "answer_timeout= in mclu.conf has it waited for longer"
+        else:
+            told, remedy = "libvirtd not answering", "on the node: systemctl restart libvirtd"
+        return LibvirtDown(told, place=self._node.name, remedy=remedy)
+
+    def look_after(self, deadline: float) -> None:
+        """Drop one that does not work: what changes something is tried once only."""
+        if self._hypervisor is not None:
+            try:
+                self.ask(lambda hypervisor: hypervisor.ping(), min(deadline, self.deadline()))
+            except LinkLost:
+                # libvirtd may have been started anew.
+                self.drop()
+
+    def drop(self) -> None:
+        """Give it up; the next question opens another."""
+        # The way first: closing libvirt's end would wait for an answer over it.
+        self._access.release(self._node.connect_timeout)
+        hypervisor, self._hypervisor = self._hypervisor, None
+        if hypervisor is not None:
+            hypervisor.close()
+
+    def close(self) -> None:
+        """Give it up at once and for good, whoever's turn it is; a question that is under way fails."""
+        self.is_closed = True
+        self._access.close()
+        # libvirt would free what a call in another thread still uses: that thread drops it when its call has failed.
+        if self._lock.acquire(blocking=False):
+            try:
+                self.drop()
+            finally:
+                self._lock.release()

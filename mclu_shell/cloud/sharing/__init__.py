@@ -1,0 +1,1 @@
+"""Connections of an open shell, shared with one-shot commands of the same user."""

@@ -1,0 +1,1 @@
+"""Cached knowledge of nodes and guests: records, snapshots, alerts."""

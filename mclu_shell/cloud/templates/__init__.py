@@ -1,0 +1,1 @@
+"""Template files: queries and checks."""

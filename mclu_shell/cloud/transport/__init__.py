@@ -1,0 +1,1 @@
+"""Connections to a machine: TCP, SSH, forwarded sockets, processes, Wake-on-LAN."""

@@ -1,0 +1,66 @@
+"""Where libvirt listens on a node, and why it cannot be reached there."""
+
+import time
+from typing import TYPE_CHECKING
+
+from mclu_shell.errors import LibvirtDown, LibvirtFault, LinkLost, NodeFault, SSHFault, SSHRefused
+
+if TYPE_CHECKING:
+    from mclu_shell.cloud.transport.forward import Duplex
+    from mclu_shell.cloud.transport.ssh.client import Link
+
+# libvirtd, then the split daemon for QEMU (libvirt's daemons.html).
+LIBVIRT_SOCKETS = ("/run/libvirt/libvirt-sock", "/run/libvirt/virtqemud-sock")
+# sshd answers alike whether nobody listens there or it is not allowed to connect. /proc/net/unix has who listens; the
+# path may stand there with /var in front.
+_WHY = """\
+for path do
+    if grep -q "[ /]${path#/}\\$" /proc/net/unix; then
+        if [ -w "$path" ]; then echo forbidden; else echo "denied $path"; fi
+        exit
+    fi
+done"""
+
+
+def open_libvirt_socket(link: "Link", deadline: float) -> "tuple[str, Duplex]":
+    """The path of the socket that answers, and a channel to it; NodeFault says why there is none."""
+    found = _answering(link, deadline)
+    if found is None:
+        fault = _why_not(link, deadline)
+        # Where somebody listens there all the same, libvirtd may have come up meanwhile.
+        found = _answering(link, deadline) if isinstance(fault, SSHRefused) else None
+        if found is None:
+            raise fault
+    return found
+
+
+def _answering(link: "Link", deadline: float) -> "tuple[str, Duplex] | None":
+    for path in LIBVIRT_SOCKETS:
+        channel = link.open_socket(path, _left(deadline))
+        if channel is not None:
+            return path, channel
+    return None
+
+
+def _left(deadline: float) -> float:
+    return max(0.1, deadline - time.monotonic())
+
+
+def _why_not(link: "Link", deadline: float) -> NodeFault:
+    node, user = link.target.node, link.target.user
+    try:
+        found = link.run(["sh", "-c", _WHY, "sh", *LIBVIRT_SOCKETS], _left(deadline)).out.split()
+    except (SSHFault, LinkLost):
+        # Where no command may be run, nothing more is known.
+        found = []
+    if found[:1] == ["forbidden"]:
+        # The latter forbids sockets, too (sshd's channel_connect_to_path).
+        remedy = (
+            "set 'AllowStreamLocalForwarding yes' and 'AllowTcpForwarding yes' in its sshd_config; "
+            "nor may authorized_keys restrict our key"
+        )
+        return SSHRefused("ssh: sshd forwards no sockets", place=node, remedy=remedy)
+    if found[:1] == ["denied"]:
+        remedy = f"on the node, as root: usermod -aG libvirt {user}"
+        return LibvirtFault(f"{user} has no permission for {found[-1]}", place=node, remedy=remedy)
+    return LibvirtDown("libvirtd not running", place=node, remedy="on the node: systemctl start libvirtd")

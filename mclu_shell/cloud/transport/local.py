@@ -1,0 +1,113 @@
+"""The way to this machine's own libvirt (`via=local`)."""
+
+import contextlib
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+
+from mclu_shell.cloud.branch import branch
+from mclu_shell.cloud.transport.base import Access, forwarded_uri
+from mclu_shell.cloud.transport.forward import Address, Duplex, Forward
+from mclu_shell.cloud.transport.libvirt_socket import LIBVIRT_SOCKETS
+from mclu_shell.cloud.transport.process import Completed, LocalProcess, Process, run_here
+from mclu_shell.cloud.transport.wake_on_lan import MagicPacket
+from mclu_shell.config import NodeConfig
+from mclu_shell.errors import LibvirtDown, LibvirtFault, NodeFault
+
+
+class LocalAccess(Access):
+    """This machine's own libvirt (`via=local`), through a forwarded socket, so that its calls can be cut too."""
+
+    def __init__(self, node: NodeConfig, socket_path: Path) -> None:
+        self.node = node
+        self._socket_path = socket_path
+        self._forward: Forward | None = None
+        self._remote_path = ""
+
+    def open(self, deadline: float) -> str:  # noqa: ARG002
+        """Find the daemon's socket and forward it; a URI that is not the system's is left to libvirt."""
+        if not self.node.uri.endswith("/system"):
+            return self.node.uri
+        self._remote_path = self._find_libvirt()
+        self._forward = Forward(self._socket_path, self._connect)
+        return forwarded_uri(self.node.uri, self._socket_path)
+
+    def _find_libvirt(self) -> str:
+        for path in LIBVIRT_SOCKETS:
+            with contextlib.suppress(FileNotFoundError, ConnectionRefusedError), self._connect(path):
+                return path
+        raise LibvirtDown("libvirtd not running", place=self.node.name, remedy="systemctl start libvirtd")
+
+    def _connect(self, path: str = "") -> socket.socket:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.connect(path or self._remote_path)
+        except PermissionError as error:
+            connection.close()
+            raise LibvirtFault(
+                f"no permission for {path or self._remote_path}",
+                place=self.node.name,
+                remedy="join the group 'libvirt'",
+            ) from error
+        except OSError:
+            connection.close()
+            raise
+        return connection
+
+    def answers(self, timeout_s: float) -> bool:  # noqa: ARG002
+        """This machine is here."""
+        return True
+
+    def cut(self) -> None:
+        """End what libvirt waits for."""
+        forward = self._forward
+        if forward is not None:
+            forward.cut()
+
+    def close(self) -> None:
+        """Remove the socket."""
+        forward, self._forward = self._forward, None
+        if forward is not None:
+            forward.close()
+
+    def is_off(self, timeout_s: float) -> bool:  # noqa: ARG002
+        """Never: we run on it."""
+        return False
+
+    def packet(self) -> MagicPacket:
+        """None."""
+        raise NodeFault("is this machine, which is on", place=self.node.name)
+
+    def wake(self) -> None:
+        """Nothing to do."""
+        self.packet()
+
+    def run(self, argv: Sequence[str], timeout_s: float) -> Completed:
+        """Run a command here."""
+        return run_here(argv, timeout_s)
+
+    def start(self, argv: Sequence[str]) -> Process:
+        """Start a command here."""
+        return LocalProcess(argv)
+
+    def branch(self) -> tuple[str, Forward | None]:
+        """One more forwarded socket, where there is one at all."""
+        if self._forward is None:
+            return self.node.uri, None
+        return branch(self.node.uri, self._socket_path, self._connect)
+
+    def connect(self, address: Address) -> Duplex:
+        """A socket or port of this machine."""
+        if isinstance(address, str):
+            return self._connect(address)
+        connection = socket.create_connection(address, self.node.answer_timeout)
+        connection.settimeout(None)
+        return connection
+
+    def need_power_off(self) -> None:
+        """Not ours to do: it would end this program, too."""
+        raise NodeFault("is this machine; mclu does not switch it off", place=self.node.name)
+
+    def power_off(self) -> None:
+        """Not ours to do."""
+        self.need_power_off()

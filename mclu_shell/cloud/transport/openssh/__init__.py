@@ -1,0 +1,1 @@
+"""OpenSSH's configuration and known_hosts files."""

@@ -1,0 +1,205 @@
+"""One authenticated SSH connection to a node: run a command there, reach a socket there."""
+
+import contextlib
+import logging
+import shlex
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import paramiko
+
+from mclu_shell.cloud.transport.openssh.config import Target
+from mclu_shell.cloud.transport.process import Completed, split_lines
+from mclu_shell.cloud.transport.ssh.login import authenticate, handshake
+from mclu_shell.errors import LinkLost, SSHFault, SSHRefused
+
+_log = logging.getLogger(__name__)
+
+_START_TIMEOUT_S = 10.0
+# After so long a silence of a running command, sshd is asked whether it is still there, and given as long to answer.
+_SILENT_S = 3.0
+# RFC 4254, section 5.1: SSH_OPEN_ADMINISTRATIVELY_PROHIBITED.
+_PROHIBITED = 1
+_STREAM_LOCAL = "direct-streamlocal@openssh.com"
+
+
+class RemoteProcess:
+    """A command on the node, over a channel of its own (RFC 4254, section 6)."""
+
+    def __init__(self, channel: paramiko.Channel, answers: Callable[[], bool]) -> None:
+        self._channel = channel
+        self._answers = answers
+        channel.settimeout(_SILENT_S)
+
+    def send(self, data: bytes) -> None:
+        """Write to its standard input."""
+        with contextlib.suppress(OSError):
+            self._channel.sendall(data)
+
+    def end_input(self) -> None:
+        """Close its standard input."""
+        with contextlib.suppress(OSError, EOFError):
+            self._channel.shutdown_write()
+
+    def lines(self) -> Iterator[str]:
+        """Its output, line by line."""
+        return split_lines(self.chunks())
+
+    def chunks(self) -> Iterator[bytes]:
+        """Its output as it comes."""
+        while True:
+            try:
+                data = self._channel.recv(65536)
+            except TimeoutError:
+                # It may have nothing to say, or be gone with its node: only asking sshd tells.
+                if self._answers():
+                    continue
+                return
+            if not data:
+                return
+            yield data
+
+    def wait(self, timeout_s: float) -> int:
+        """Its exit status; -1 if there is none in time."""
+        self._channel.status_event.wait(timeout_s)
+        return int(self._channel.exit_status) if self._channel.exit_status_ready() else -1
+
+    def close(self) -> None:
+        """Let go of it."""
+        self._channel.close()
+
+
+class _Transport(paramiko.Transport):
+    """paramiko's transport, and the channel to a unix socket that OpenSSH has (PROTOCOL, section 2.4)."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__(sock)
+        self._unix_path = ""
+        self._unix_lock = threading.Lock()
+
+    def open_unix_channel(self, path: str, timeout_s: float) -> paramiko.Channel:
+        """A channel to a unix socket on the node; paramiko.ChannelException if sshd cannot connect to it."""
+        with self._unix_lock:
+            self._unix_path = path
+            return self.open_channel(_STREAM_LOCAL, timeout=timeout_s)
+
+    def _send_user_message(self, data: paramiko.Message) -> None:
+        # open_channel has no way to add the fields that this kind of channel needs (string socket path,
+        # string reserved, uint32 reserved), and hands its message to this method alone.
+        if data.asbytes().startswith(paramiko.common.cMSG_CHANNEL_OPEN) and _STREAM_LOCAL.encode() in data.asbytes():
+            data.add_string(self._unix_path)
+            data.add_string("")
+            data.add_int(0)
+        super()._send_user_message(data)  # type: ignore[misc]
+
+
+class Link:
+    """An authenticated SSH connection over a socket that is already connected to sshd."""
+
+    def __init__(self, target: Target, sock: socket.socket, deadline: float) -> None:
+        """Shake hands, check the host key, log in, all before `deadline` (of `time.monotonic`)."""
+        self.target = target
+        started = time.perf_counter()
+        self._sock = sock
+        self._transport = _Transport(sock)
+        self._asking = threading.Lock()
+        try:
+            handshake(self._transport, target, deadline)
+            authenticate(self._transport, target, deadline)
+        except BaseException:
+            self._transport.close()
+            raise
+        # paramiko would look ten times a second whether it has been closed; `close` wakes it instead.
+        sock.settimeout(None)
+        _log.debug("%s: ssh login: %.1f ms", target.node, (time.perf_counter() - started) * 1000)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether neither side has ended the connection; a silent peer is not noticed, see `answers`."""
+        return bool(self._transport.is_active())
+
+    def answers(self, timeout_s: float) -> bool:
+        """Whether sshd answers a keep-alive in time; if not, the connection is closed."""
+        # paramiko tells the answers to two requests apart by nothing.
+        with self._asking:
+            timer = threading.Timer(timeout_s, self.close)
+            timer.daemon = True
+            timer.start()
+            try:
+                self._transport.global_request("keepalive@openssh.com", wait=True)
+            except (paramiko.SSHException, OSError, EOFError):
+                self.close()
+            finally:
+                timer.cancel()
+        return self.is_alive
+
+    def open_socket(self, path: str, timeout_s: float) -> paramiko.Channel | None:
+        """A channel to a unix socket on the node; None if nothing answers there."""
+        return self._channel(
+            lambda: self._transport.open_unix_channel(path, timeout_s),
+            SSHRefused(
+                "ssh: sshd forwards no sockets",
+                place=self.target.node,
+                remedy="set 'AllowStreamLocalForwarding yes' in its sshd_config",
+            ),
+        )
+
+    def open_port(self, address: tuple[str, int], timeout_s: float) -> paramiko.Channel | None:
+        """A channel to a host and port as the node sees them (RFC 4254, section 7.2); None if nothing answers there."""
+        return self._channel(
+            # The last address is that of whoever connects, which is nobody's business.
+            lambda: self._transport.open_channel("direct-tcpip", address, ("127.0.0.1", 0), timeout=timeout_s),
+            SSHRefused(
+                "ssh: sshd forwards no ports",
+                place=self.target.node,
+                remedy="set 'AllowTcpForwarding yes' in its sshd_config",
+            ),
+        )
+
+    def _channel(self, open_it: Callable[[], paramiko.Channel], prohibited: SSHRefused) -> paramiko.Channel | None:
+        try:
+            return open_it()
+        except paramiko.ChannelException as error:
+            if error.code == _PROHIBITED:
+                raise prohibited from error
+            return None
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            raise LinkLost("the connection was lost", place=self.target.node) from error
+
+    def run(self, argv: Sequence[str], timeout_s: float) -> Completed:
+        """Run a command on the node and wait for its end; no part of it is read by a shell."""
+        started = time.perf_counter()
+        command = shlex.join(argv)
+        try:
+            with self._transport.open_session(timeout=timeout_s) as channel:
+                channel.settimeout(timeout_s)
+                channel.exec_command(command)
+                channel.shutdown_write()
+                # No sshd of ours sends more than a few lines here; both streams fit their windows.
+                err = channel.makefile_stderr("rb").read()
+                out = channel.makefile("rb").read()
+                status = channel.recv_exit_status()
+        except TimeoutError as error:
+            raise SSHFault(f"{argv[0]!r} did not end in {timeout_s:g} s", place=self.target.node) from error
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            raise LinkLost("the connection was lost", place=self.target.node) from error
+        _log.debug("%s: %s: %.1f ms", self.target.node, command, (time.perf_counter() - started) * 1000)
+        return Completed(status, out.decode(errors="replace"), err.decode(errors="replace"))
+
+    def start(self, argv: Sequence[str]) -> RemoteProcess:
+        """Start a command on the node, both of its output streams in one."""
+        try:
+            channel = self._transport.open_session(timeout=_START_TIMEOUT_S)
+            channel.set_combine_stderr(True)
+            channel.exec_command(shlex.join(argv))
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            raise LinkLost("the connection was lost", place=self.target.node) from error
+        return RemoteProcess(channel, lambda: self.answers(_SILENT_S))
+
+    def close(self) -> None:
+        """End the connection; what waits on it ends at once."""
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)
+        self._transport.close()

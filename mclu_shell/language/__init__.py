@@ -1,0 +1,1 @@
+"""The command language: parser, aliases, scripts."""

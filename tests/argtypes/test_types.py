@@ -1,0 +1,96 @@
+import argparse
+from pathlib import Path
+
+import pytest
+
+from mclu_shell.argtypes import types as kinds
+from mclu_shell.cloud.state.guest import Guest
+from mclu_shell.cloud.state.snapshot import NodeState, NodeView, Phase, Snapshot
+
+SNAPSHOT = Snapshot(tuple(NodeView(phase.name.lower(), NodeState(phase, 0.0)) for phase in Phase))
+
+
+def offered(kind: kinds.Kind) -> list[str]:
+    return [candidate.text for candidate in kind.candidates(kinds.Spot(SNAPSHOT))]
+
+
+@pytest.mark.parametrize("text", ["ham0", "ham*", "*", "ham[0-3]", "ham[!1]", "?am0", "a.b_c-d"])
+def test_names_and_wildcards_of_nodes_are_taken_as_they_stand(text: str) -> None:
+    assert kinds.NODE(text) == text
+
+
+@pytest.mark.parametrize("text", ["", "-x", "a b", "a;b", "ham0:web", "../x", "$(x)", "a\nb", "hä", ".x", "!a"])
+def test_anything_else_is_no_name_of_a_node(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="bad node name"):
+        kinds.NODE(text)
+
+
+def test_any_node_is_offered_with_its_state() -> None:
+    assert offered(kinds.NODE) == ["unseen", "connecting", "on", "off", "faulty", "lost"]
+    assert {(found.text, found.about) for found in kinds.NODE.candidates(kinds.Spot(SNAPSHOT))} >= {
+        ("off", "off"),
+        ("lost", "link lost"),
+    }
+
+
+def test_only_nodes_that_may_be_off_are_offered_to_wake() -> None:
+    assert offered(kinds.NODE_TO_WAKE) == ["unseen", "connecting", "off", "lost"]
+
+
+def test_only_nodes_that_may_be_on_are_offered_to_switch_off() -> None:
+    assert offered(kinds.NODE_TO_SWITCH_OFF) == ["unseen", "connecting", "on", "faulty", "lost"]
+
+
+@pytest.mark.parametrize("text", ["web", "ham0:web", "ham*:web*", "web[0-9]", "my guest", "ham0:a:b", "wäb"])
+def test_names_and_wildcards_of_guests_are_taken_as_they_stand(text: str) -> None:
+    assert kinds.GUEST(text) == text
+
+
+@pytest.mark.parametrize("text", ["", "ham0:", ":web", "a b:web", "../x", "a\nb", "$(x):web"])
+def test_anything_else_is_no_name_of_a_guest(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match=r"bad (guest|node) name"):
+        kinds.GUEST(text)
+
+
+def test_guests_of_nodes_that_are_not_off_are_offered_with_state_node_and_memory() -> None:
+    def view(node: str, phase: Phase, **guests: str) -> NodeView:
+        there = (Guest(node, name, name, state, 2 << 30, 1) for name, state in guests.items())
+        return NodeView(node, NodeState(phase, 0.0), tuple(there))
+
+    snapshot = Snapshot(
+        (
+            view("ham0", Phase.ON, db="shut off", web="running"),
+            view("ham1", Phase.LOST, web="running"),
+            view("ham2", Phase.OFF, mail="running"),
+        )
+    )
+
+    def texts(kind: kinds.Kind, word: str = "") -> list[str]:
+        return [candidate.text for candidate in kind.candidates(kinds.Spot(snapshot, word))]
+
+    # A name that is on two nodes would be refused without its node.
+    assert texts(kinds.GUEST) == ["db", "ham0:", "ham1:"]
+    assert texts(kinds.GUEST, "ham0:") == ["ham0:db", "ham0:web"]
+    assert texts(kinds.RUNNING_GUEST) == ["ham0:", "ham1:"]
+    assert texts(kinds.RUNNING_GUEST, "ham1:") == ["ham1:web"]
+    assert texts(kinds.STOPPED_GUEST) == ["db", "ham0:"]
+    assert texts(kinds.GUEST, "ham2:") == []
+    # It can be started again where it was.
+    paused = Snapshot((view("ham0", Phase.ON, mail="paused", web="running"),))
+    assert [found.text for found in kinds.STOPPED_GUEST.candidates(kinds.Spot(paused))] == ["mail"]
+    assert next(iter(kinds.GUEST.candidates(kinds.Spot(snapshot)))).about == "shut off on ham0, 2.0G"
+
+
+def test_a_file_is_read_as_a_path() -> None:
+    assert kinds.FILE("a b/c") == Path("a b/c")
+
+
+def test_the_usual_times_are_offered_and_others_are_read_too() -> None:
+    kind = kinds.duration_kind(60, 300)
+    assert [(found.text, found.about) for found in kind.candidates(kinds.Spot(SNAPSHOT))] == [
+        ("60", "1 min"),
+        ("300", "5 min"),
+    ]
+    assert kind("2m") == 120
+    with pytest.raises(argparse.ArgumentTypeError, match="bad time"):
+        kind("soon")

@@ -1,0 +1,139 @@
+import threading
+import time
+from functools import partial
+
+import pytest
+
+from mclu_shell.cloud.concurrency.fanout import Outcome, each, first, gather, in_order, in_time
+from mclu_shell.errors import NodeFault, NodeOff
+
+
+def test_all_are_asked_at_once() -> None:
+    together = threading.Barrier(60, timeout=10)
+    outcomes = gather(range(60), lambda number: (together.wait(), number)[1])
+    assert [outcome.unwrap() for outcome in outcomes] == list(range(60))
+
+
+def test_outcomes_come_as_they_are_there_and_a_slow_one_holds_back_none() -> None:
+    release = threading.Event()
+    outcomes = each(["slow", "quick"], lambda name: release.wait(10) if name == "slow" else True)
+    assert next(outcomes).item == "quick"
+    release.set()
+    assert next(outcomes) == Outcome("slow", value=True)
+    with pytest.raises(StopIteration):
+        next(outcomes)
+
+
+def test_gathered_outcomes_are_in_the_order_of_the_items() -> None:
+    first_is_asked = threading.Event()
+
+    def ask(name: str) -> str:
+        if name == "a":
+            assert first_is_asked.wait(10)
+        first_is_asked.set()
+        return name
+
+    assert [outcome.item for outcome in gather(["a", "b", "a"[:1]], ask)] == ["a", "b", "a"]
+
+
+def test_an_error_is_the_outcome_of_its_item_alone() -> None:
+    def ask(name: str) -> str:
+        if name == "off":
+            raise NodeOff(name)
+        return name
+
+    good, bad = gather(["on", "off"], ask)
+    assert good == Outcome("on", value="on")
+    assert isinstance(bad.error, NodeOff)
+    assert bad.value is None
+    with pytest.raises(NodeFault, match="is off"):
+        bad.unwrap()
+
+
+def test_a_defect_surfaces_where_the_question_was_asked() -> None:
+    def ask(_name: str) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        gather(["a", "b"], ask)
+
+
+def test_nobody_asked_is_no_outcome() -> None:
+    assert gather([], str) == []
+    assert list(each([], str)) == []
+
+
+def test_what_is_still_under_way_does_not_keep_the_process() -> None:
+    release = threading.Event()
+    outcomes = each([1], lambda _item: release.wait(10))
+    asking = threading.Thread(target=lambda: next(outcomes), daemon=True)
+    asking.start()
+    assert all(thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread())
+    release.set()
+    asking.join(10)
+    assert not asking.is_alive()
+
+
+def test_work_that_takes_too_long_is_not_waited_for() -> None:
+    release, ended = threading.Event(), threading.Event()
+
+    def work() -> bool:
+        done = release.wait(10)
+        ended.set()
+        return done
+
+    with pytest.raises(TimeoutError):
+        in_time(work, time.monotonic() + 0.05)
+    # It goes on all the same, and nobody hears of it.
+    release.set()
+    assert ended.wait(10)
+    assert in_time(work, time.monotonic() + 10)
+
+
+def test_what_goes_wrong_in_time_is_raised() -> None:
+    def work(error: BaseException) -> None:
+        raise error
+
+    for error in (NodeOff("ham0"), KeyError("a defect")):
+        with pytest.raises(type(error)):
+            in_time(partial(work, error), time.monotonic() + 10)
+
+
+def test_outcomes_in_order_wait_only_for_those_before_them() -> None:
+    release, last = threading.Event(), threading.Event()
+
+    def ask(name: str) -> str:
+        if name == "c":
+            last.set()
+        return name if name != "b" or release.wait(10) else ""
+
+    outcomes = in_order(["a", "b", "c"], ask)
+    assert next(outcomes).item == "a"
+    assert last.wait(10)
+    release.set()
+    assert [outcome.item for outcome in outcomes] == ["b", "c"]
+
+
+def test_of_several_ways_the_first_that_succeeds_is_taken() -> None:
+    release = threading.Event()
+
+    def fails() -> str:
+        raise NodeOff("ham0")
+
+    assert first((lambda: "slow" if release.wait(10) else "", lambda: "quick")) == "quick"
+    release.set()
+    assert first((fails, lambda: "there")) == first((lambda: "there", fails)) == "there"
+
+
+def test_where_none_succeeds_the_error_is_the_last_ones() -> None:
+    def fails(error: NodeFault, *, after: threading.Event | None = None) -> None:
+        if after:
+            after.wait(10)
+        raise error
+
+    late = threading.Event()
+    with pytest.raises(NodeOff):
+        first((partial(fails, NodeFault("x", place="ham0")), partial(fails, NodeOff("ham0"))))
+    threading.Timer(0.05, late.set).start()
+    with pytest.raises(NodeOff):
+        first((partial(fails, NodeFault("x", place="ham0"), after=late), partial(fails, NodeOff("ham0"))))

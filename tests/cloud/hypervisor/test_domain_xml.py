@@ -1,0 +1,158 @@
+from dataclasses import replace
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from mclu_shell.cloud.hypervisor.domain_files import disk_files, own_files, own_logs
+from mclu_shell.cloud.hypervisor.domain_xml import (
+    Capabilities,
+    GuestSpec,
+    Machine,
+    domain_xml,
+    parse_capabilities,
+    with_metadata,
+)
+from mclu_shell.errors import TemplateError
+
+NODE = Capabilities(
+    virt_type="qemu",
+    emulator="/usr/bin/qemu-system-x86_64",
+    arch="x86_64",
+    machines={
+        "q35": Machine("pc-q35-7.2", frozenset({"virtio", "scsi", "sata"}), 288),
+        "pc": Machine("pc-i440fx-7.2", frozenset({"virtio", "scsi", "ide"}), 255),
+    },
+    cpu_modes=frozenset({"maximum", "host-passthrough"}),
+    video_models=frozenset({"vga", "cirrus"}),
+    graphics=frozenset({"vnc", "spice"}),
+)
+GUEST = GuestSpec(
+    name="web",
+    uuid="6f3a2f0e-0000-4000-8000-000000000001",
+    template="tiny",
+    memory_bytes=1 << 30,
+    vcpus=2,
+    output="/images/web.qcow2",
+    disk_format="qcow2",
+    disk_bus="virtio",
+    network_model="virtio",
+    mac="52:54:00:00:00:01",
+    network=("network", "default"),
+    files=("/images/web.qcow2", "/images/web.qcow2.seed"),
+)
+
+
+def built(guest: GuestSpec = GUEST, node: Capabilities = NODE) -> ET.Element:
+    return ET.fromstring(domain_xml(guest, node))
+
+
+def test_a_guest_gets_what_was_asked_for() -> None:
+    domain = built()
+    assert (domain.get("type"), domain.findtext("name"), domain.findtext("vcpu")) == ("qemu", "web", "2")
+    memory = domain.find("memory")
+    assert memory is not None
+    assert (memory.text, memory.get("unit")) == (str(1 << 20), "KiB")
+    assert [mac.get("address") for mac in domain.findall("./devices/interface/mac")] == ["52:54:00:00:00:01"]
+
+
+def test_it_is_reached_by_serial_console_agent_and_a_screen_for_its_node_alone() -> None:
+    domain = built()
+    assert domain.find("./devices/serial") is not None
+    channel = domain.find("./devices/channel/target")
+    assert channel is not None
+    assert channel.get("name") == "org.qemu.guest_agent.0"
+    assert [graphics.get("listen") for graphics in domain.findall("./devices/graphics")] == ["127.0.0.1"]
+
+
+def test_its_serial_console_is_logged_and_the_log_is_its_own() -> None:
+    xml = domain_xml(replace(GUEST, serial_log="/var/log/libvirt/qemu/web.serial"), NODE)
+    log = ET.fromstring(xml).find("./devices/serial/log")
+    assert log is not None
+    # What it wrote before it was started says nothing about this start.
+    assert log.attrib == {"file": "/var/log/libvirt/qemu/web.serial", "append": "off"}
+    assert own_logs(xml) == ("/var/log/libvirt/qemu/web.serial",)
+    assert "web.serial" not in "".join(own_files(xml))
+    assert (built().find("./devices/serial/log"), own_logs(domain_xml(GUEST, NODE))) == (None, ())
+
+
+def test_with_kvm_it_gets_the_nodes_own_cpu_and_without_all_that_qemu_has() -> None:
+    modes = [
+        [cpu.get("mode") for cpu in built(node=NODE._replace(virt_type=kind)).findall("cpu")]
+        for kind in ("kvm", "qemu")
+    ]
+    assert modes == [["host-passthrough"], ["maximum"]]
+
+
+@pytest.mark.parametrize(
+    ("disk_bus", "machine", "device", "bus"),
+    [("virtio", "pc-q35-7.2", "vda", "virtio"), ("virtio-scsi", "pc-q35-7.2", "sda", "scsi"),
+     ("ide", "pc-i440fx-7.2", "hda", "ide")],
+)  # fmt: skip
+def test_the_disk_is_on_the_bus_that_the_template_supports(disk_bus: str, machine: str, device: str, bus: str) -> None:
+    domain = built(replace(GUEST, disk_bus=disk_bus))
+    assert [kind.get("machine") for kind in domain.findall("./os/type")] == [machine]
+    target = domain.find("./devices/disk[@device='disk']/target")
+    assert target is not None
+    assert (target.get("dev"), target.get("bus")) == (device, bus)
+
+
+def test_devices_can_be_added_while_it_runs_where_the_machine_has_ports_for_them() -> None:
+    ports = "./devices/controller[@model='pcie-root-port']"
+    assert [len(built(replace(GUEST, disk_bus=bus)).findall(ports)) for bus in ("virtio", "ide")] == [14, 0]
+
+
+def test_a_kernel_is_booted_directly_only_if_the_template_knows_its_arguments() -> None:
+    assert built().findtext("./os/kernel") is None
+    domain = built(replace(GUEST, kernel_arguments="console=ttyS0"))
+    told = [domain.findtext(f"./os/{tag}") for tag in ("kernel", "initrd", "cmdline")]
+    assert told == ["/images/web.qcow2.kernel", "/images/web.qcow2.initrd", "console=ttyS0"]
+
+
+def test_a_seed_is_a_cd_rom() -> None:
+    assert disk_files(domain_xml(GUEST, NODE)) == GUEST.files
+    assert disk_files(domain_xml(replace(GUEST, files=GUEST.files[:1]), NODE)) == GUEST.files[:1]
+
+
+def test_mclu_finds_again_what_it_made() -> None:
+    assert own_files(domain_xml(GUEST, NODE)) == GUEST.files
+    assert own_files("<domain><name>other</name></domain>") == ()
+
+
+def test_nothing_that_a_name_holds_is_read_as_xml() -> None:
+    nasty = "<x>&'\""
+    assert own_files(domain_xml(replace(GUEST, files=(nasty,)), NODE)) == (nasty,)
+
+
+def test_a_templates_own_xml_gets_the_metadata_and_stays_as_it_is() -> None:
+    xml = with_metadata("<domain type='qemu'><name>web</name><odd/></domain>", GUEST)
+    assert own_files(xml) == GUEST.files
+    assert ET.fromstring(xml).find("odd") is not None
+
+
+@pytest.mark.parametrize(
+    ("xml", "told"),
+    [
+        ("<domain", "tiny: its xml is not XML"),
+        ("<network><name>web</name></network>", "tiny: its xml is a <network>, not a <domain>"),
+        ("<domain><name>db</name></domain>", "tiny: its xml names 'db', not 'web'"),
+    ],
+)
+def test_a_templates_own_xml_must_be_this_guests(xml: str, told: str) -> None:
+    with pytest.raises(TemplateError) as error:
+        with_metadata(xml, GUEST)
+    assert str(error.value).startswith(told)
+
+
+def test_capabilities_are_read_from_libvirts_answers() -> None:
+    answer = """<domainCapabilities><path>/bin/q</path><domain>kvm</domain><machine>{}</machine><arch>x86_64</arch>
+    <vcpu max='8'/><cpu><mode name='maximum' supported='yes'/><mode name='host-passthrough' supported='no'/></cpu>
+    <devices><disk supported='yes'><enum name='bus'><value>{}</value></enum></disk>
+    <graphics supported='yes'><enum name='type'><value>vnc</value></enum></graphics>
+    <video supported='yes'><enum name='modelType'><value>vga</value></enum></video></devices></domainCapabilities>"""
+    found = parse_capabilities([answer.format("pc-i440fx-9", "ide"), answer.format("pc-q35-9", "sata")])
+    assert (found.virt_type, found.emulator, found.arch) == ("kvm", "/bin/q", "x86_64")
+    assert found.machines == {
+        "pc": Machine("pc-i440fx-9", frozenset({"ide"}), 8),
+        "q35": Machine("pc-q35-9", frozenset({"sata"}), 8),
+    }
+    assert (found.cpu_modes, found.video_models, found.graphics) == ({"maximum"}, {"vga"}, {"vnc"})

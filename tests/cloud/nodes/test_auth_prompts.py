@@ -1,0 +1,118 @@
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from mclu_shell.cloud.concurrency.fanout import gather
+from mclu_shell.cloud.nodes.auth_prompts import with_answers
+from mclu_shell.cloud.nodes.node import Node
+from mclu_shell.cloud.state.snapshot import Phase
+from mclu_shell.config import NodeConfig
+from mclu_shell.errors import MCluError, NeedsAnswer, NoAnswer, NodeOff, Question
+
+if TYPE_CHECKING:
+    from mclu_shell.cloud.transport.base import Access
+
+
+@dataclass(frozen=True)
+class Door:
+    """What a node needs here: a name, and the word that opens it; the words are the same for some."""
+
+    name: str
+    lock: str = ""
+
+
+class House:
+    """Doors whose locks open once the right word was said."""
+
+    def __init__(self, *doors: Door, is_secret: bool = True) -> None:
+        self.doors = doors
+        self.open = {""}
+        self.is_secret = is_secret
+        self.asked: list[str] = []
+
+    def enter(self, door: Node) -> str:
+        lock = cast("Door", door).lock
+        if lock == "off":
+            raise NodeOff(door.name)
+        if lock not in self.open:
+
+            def answer(said: str) -> bool:
+                if lock == "lost":
+                    raise MCluError("no place for it")
+                if said == "?":
+                    raise NoAnswer("that is no word")
+                if said == lock:
+                    self.open.add(lock)
+                return said == lock
+
+            raise NeedsAnswer(
+                "locked", Question(f"word for {lock}: ", answer, self.is_secret), place=door.name, remedy=""
+            )
+        return f"in {door.name}"
+
+    def visit(self, person: Callable[[str], str | None], others: Sequence[Node] = ()) -> list[str]:
+        def asker(question: Question) -> str | None:
+            self.asked.append(question.text)
+            return person(question.text)
+
+        nodes = [cast("Node", door) for door in self.doors]
+        outcomes = with_answers(gather(nodes, self.enter), self.enter, asker, others)
+        return [outcome.value or str(outcome.error) for outcome in outcomes]
+
+
+def test_one_answer_may_open_several_and_the_others_are_as_they_were() -> None:
+    house = House(Door("a", "red"), Door("b"), Door("c", "red"), Door("d", "off"), Door("e", "blue"))
+    words = {"word for red: ": "red", "word for blue: ": "blue"}
+    assert house.visit(words.get) == ["in a", "in b", "in c", "d: is off; 'on d' wakes it", "in e"]
+    assert house.asked == ["word for red: ", "word for blue: "]
+
+
+def test_who_says_nothing_is_not_asked_again() -> None:
+    house = House(Door("a", "red"), Door("b", "red"), Door("c", "blue"))
+    assert house.visit(lambda text: None if "red" in text else "blue") == ["a: locked", "b: locked", "in c"]
+    assert house.asked == ["word for red: ", "word for blue: "]
+
+
+def test_a_secret_may_be_mistyped_twice() -> None:
+    said = iter(["rde", "erd", "red"])
+    assert House(Door("a", "red")).visit(lambda _text: next(said)) == ["in a"]
+    wrong = House(Door("a", "red"))
+    assert wrong.visit(lambda _text: "wrong") == ["a: locked"]
+    assert len(wrong.asked) == 3
+
+
+def test_a_question_that_is_asked_again_says_why() -> None:
+    said = iter(["rde", "red"])
+    house = House(Door("a", "red"))
+    assert house.visit(lambda _text: next(said)) == ["in a"]
+    assert house.asked == ["word for red: ", "That was wrong.\nword for red: "]
+    house = House(Door("a", "red"), is_secret=False)
+    said = iter(["?", "red"])
+    assert house.visit(lambda _text: next(said)) == ["in a"]
+    assert house.asked == ["word for red: ", "that is no word\nword for red: "]
+    house = House(Door("a", "red"), is_secret=False)
+    assert house.visit(lambda _text: "?") == ["a: locked"]
+    assert len(house.asked) == 3
+
+
+def test_what_was_answered_may_help_others_that_had_failed() -> None:
+    others = [Node(NodeConfig(f"n{i}"), cast("Access", None)) for i in range(3)]
+    others[0].memory.note(Phase.FAULTY, "ssh: permission denied")
+    others[1].memory.note(Phase.OFF)
+    house = House(Door("a", "red"))
+    house.visit(lambda _text: "wrong", others)
+    assert [node.attention.is_set() for node in others] == [False, False, False]
+    house.visit(lambda _text: "red", others)
+    assert [node.attention.is_set() for node in others] == [True, False, False]
+
+
+def test_what_is_no_secret_is_asked_once() -> None:
+    house = House(Door("a", "red"), is_secret=False)
+    assert house.visit(lambda _text: "no") == ["a: locked"]
+    assert len(house.asked) == 1
+
+
+def test_an_answer_that_cannot_be_kept_fails_those_it_was_for_alone() -> None:
+    house = House(Door("a", "lost"), Door("b"), Door("c", "red"), Door("d", "lost"))
+    assert house.visit(lambda _text: "red") == ["no place for it", "in b", "in c", "no place for it"]
+    assert house.asked == ["word for lost: ", "word for red: "]

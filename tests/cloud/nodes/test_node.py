@@ -1,0 +1,187 @@
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from mclu_shell.cloud.nodes.node import Node
+from mclu_shell.cloud.power import wait_until_on
+from mclu_shell.cloud.state.snapshot import Phase
+from mclu_shell.cloud.transport.local import LocalAccess
+from mclu_shell.cloud.transport.openssh.config import SSHConfig
+from mclu_shell.cloud.transport.remote import SSHAccess
+from mclu_shell.config import NodeConfig
+from mclu_shell.errors import LibvirtDown, LibvirtFault, NodeFault, NodeOff, SSHSilent
+
+LOCAL = NodeConfig("ham0", via="local", answer_timeout=0.3)
+
+
+@pytest.fixture
+def directory(short_directory: Path) -> Path:
+    return short_directory
+
+
+@pytest.fixture
+def frozen_daemon(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """A libvirtd that accepts connections and says nothing."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(str(directory / "daemon"))
+        listener.listen(50)
+        monkeypatch.setattr(
+            "mclu_shell.cloud.transport.local.LIBVIRT_SOCKETS", (f"{directory}/none", f"{directory}/daemon")
+        )
+        yield listener
+
+
+class SlowWay(LocalAccess):
+    """A way that is open only after the node's time is up."""
+
+    def open(self, deadline: float) -> str:
+        threading.Event().wait(max(0.0, deadline - time.monotonic()) + 0.1)
+        return super().open(deadline)
+
+
+def local_node(directory: Path, way: type[LocalAccess] = LocalAccess) -> Node:
+    return Node(LOCAL, way(LOCAL, directory / "near"))
+
+
+def ask_within(seconds: float, node: Node) -> NodeFault:
+    """Return the fault of a question that ends in time; a question that hangs fails the test and not its run."""
+    faults: list[NodeFault] = []
+
+    def ask() -> None:
+        try:
+            node.fetch_guests()
+        except NodeFault as fault:
+            faults.append(fault)
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(seconds)
+    assert faults, "the question did not end" if asking.is_alive() else "there was an answer"
+    return faults[0]
+
+
+def test_making_a_node_does_nothing(directory: Path) -> None:
+    node = local_node(directory)
+    assert list(directory.iterdir()) == []
+    assert (node.view.state.phase, node.view.guests) == (Phase.UNSEEN, ())
+
+
+@pytest.mark.usefixtures("frozen_daemon")
+def test_a_daemon_that_does_not_answer_is_told_at_the_deadline(directory: Path) -> None:
+    node = local_node(directory)
+    started = time.monotonic()
+    fault = ask_within(5, node)
+    assert isinstance(fault, LibvirtDown)
+    assert str(fault) == "ham0: libvirtd not answering; on the node: systemctl restart libvirtd"
+    assert time.monotonic() - started < 2
+    assert (node.view.state.phase, node.view.state.why) == (Phase.FAULTY, "libvirtd not answering")
+
+
+@pytest.mark.usefixtures("frozen_daemon")
+def test_a_way_that_opens_too_late_does_not_leave_the_question_without_an_end(directory: Path) -> None:
+    assert isinstance(ask_within(5, local_node(directory, SlowWay)), NodeFault)
+
+
+@pytest.mark.usefixtures("frozen_daemon")
+def test_questions_that_fail_leave_no_thread_and_no_descriptor(directory: Path) -> None:
+    node = local_node(directory)
+    ask_within(5, node)
+    threads, descriptors = threading.active_count(), open_files()
+    for _ in range(3):
+        ask_within(5, node)
+    node.close()
+    assert eventually(lambda: (threading.active_count(), open_files()) <= (threads, descriptors))
+    assert not (directory / "near").exists()
+
+
+def open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+
+
+def eventually(condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 5
+    while not condition() and time.monotonic() < deadline:
+        threading.Event().wait(0.005)
+    return condition()
+
+
+def test_closing_ends_a_question_that_is_under_way(frozen_daemon: socket.socket, directory: Path) -> None:
+    patient = NodeConfig("ham0", via="local", answer_timeout=30)
+    node = Node(patient, LocalAccess(patient, directory / "near"))
+    frozen_daemon.settimeout(5)
+    with ExitStack() as stack:
+
+        def close_when_it_is_under_way() -> None:
+            # The second connection is libvirt's: with the first the daemon was looked for.
+            for _ in range(2):
+                connection, _ = frozen_daemon.accept()
+                stack.enter_context(connection)
+            connection.recv(1)
+            node.close()
+
+        closing = threading.Thread(target=close_when_it_is_under_way, daemon=True)
+        closing.start()
+        assert isinstance(ask_within(10, node), NodeFault)
+        closing.join(5)
+
+
+def test_a_daemon_that_is_not_there_is_down(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = (f"{directory}/none", f"{directory}/neither")
+    monkeypatch.setattr("mclu_shell.cloud.transport.local.LIBVIRT_SOCKETS", paths)
+    fault = ask_within(5, local_node(directory))
+    assert isinstance(fault, LibvirtDown)
+    assert str(fault) == "ham0: libvirtd not running; systemctl start libvirtd"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may connect to any socket")
+def test_a_daemon_that_lets_us_not_in_says_so(frozen_daemon: socket.socket, directory: Path) -> None:
+    (directory / "daemon").chmod(0)
+    fault = ask_within(5, local_node(directory))
+    assert isinstance(fault, LibvirtFault)
+    assert "join the group 'libvirt'" in str(fault)
+
+
+def ssh_node(directory: Path, port: int) -> Node:
+    config = NodeConfig("ham0", address="127.0.0.1", port=port, connect_timeout=0.3, answer_timeout=1.0)
+    return Node(config, SSHAccess(config, directory / "near", SSHConfig()))
+
+
+def test_a_silent_machine_is_off(directory: Path, silent_port: int) -> None:
+    node = ssh_node(directory, silent_port)
+    assert isinstance(ask_within(5, node), NodeOff)
+    assert node.view.state.phase == Phase.OFF
+
+
+def test_a_machine_without_sshd_is_on(directory: Path, closed_port: int) -> None:
+    assert isinstance(ask_within(5, ssh_node(directory, closed_port)), SSHSilent)
+
+
+def test_a_machine_whose_sshd_never_greets_is_on_and_told_in_time(directory: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        started = time.monotonic()
+        fault = ask_within(10, ssh_node(directory, listener.getsockname()[1]))
+    assert isinstance(fault, SSHSilent)
+    assert fault.fact == "ssh: not answering"
+    assert time.monotonic() - started < 4
+
+
+def test_waiting_for_a_node_tells_what_it_last_showed(directory: Path, silent_port: int) -> None:
+    node = ssh_node(directory, silent_port)
+    with pytest.raises(NodeFault) as caught:
+        wait_until_on(node, 0.1, threading.Event())
+    assert str(caught.value) == "ham0: not up after 0.1 s: is off"
+
+
+def test_waiting_can_be_given_up(directory: Path, silent_port: int) -> None:
+    stop = threading.Event()
+    stop.set()
+    node = ssh_node(directory, silent_port)
+    started = time.monotonic()
+    wait_until_on(node, 60, stop)
+    assert time.monotonic() - started < 5

@@ -1,0 +1,275 @@
+import contextlib
+import json
+import logging
+import re
+import socket
+import stat
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mclu_shell.cloud.concurrency.fanout import gather
+from mclu_shell.cloud.nodes.node import Node
+from mclu_shell.cloud.sharing.client import HERE, Inquiry, Shared, find_shared
+from mclu_shell.cloud.sharing.node import BorrowedNode
+from mclu_shell.cloud.sharing.server import Share
+from mclu_shell.cloud.sharing.transport import BorrowedAccess, cut_connections
+from mclu_shell.cloud.state.json_codec import report_as_json
+from mclu_shell.cloud.state.snapshot import Phase
+from mclu_shell.cloud.transport.base import Access
+from mclu_shell.cloud.transport.runtime_dir import RunDirectory
+from mclu_shell.cloud.transport.simulated import demo_nodes
+from mclu_shell.config import demo_config, parse_config
+from mclu_shell.errors import LinkLost, NodeFault
+
+CONFIG = parse_config("[nodes]\nham0\nham1 user=me", Path("x.conf"))
+OTHER = parse_config("[nodes]\nham0\nham1 user=you", Path("x.conf"))
+
+
+@pytest.fixture
+def shell(monkeypatch: pytest.MonkeyPatch, short_directory: Path) -> Iterator[RunDirectory]:
+    """The run-time directory of a shell that shares its connections."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(short_directory))
+    directory = RunDirectory()
+    share = Share(CONFIG, directory.path, {"ham0": directory.path / "0.sock"}, [])
+    yield directory
+    share.close()
+    directory.remove()
+
+
+def listen(path: Path) -> None:
+    """Leave a socket there."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+    path.chmod(0o600)
+
+
+def test_a_one_shot_finds_the_sockets_of_a_shell(shell: RunDirectory) -> None:
+    listen(shell.path / "0.sock")
+    one_shot = RunDirectory()
+    assert find_shared(CONFIG, one_shot.others()) == {"ham0": Shared(shell.path / "0.sock", shell.path / "ask.sock")}
+    one_shot.remove()
+    for file in shell.path.iterdir():
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_of_several_shells_it_takes_what_each_has(shell: RunDirectory) -> None:
+    """Not every shell is connected to every node: it may be the other that was told a passphrase."""
+    other = RunDirectory()
+    share = Share(CONFIG, other.path, {name: other.path / f"{name}.sock" for name in ("ham0", "ham1")}, [])
+    listen(other.path / "ham1.sock")
+    here = {"ham1": Shared(other.path / "ham1.sock", other.path / "ask.sock")}
+    assert find_shared(CONFIG, [shell.path, other.path]) == here
+    listen(shell.path / "0.sock")
+    both = find_shared(CONFIG, [shell.path, other.path])
+    assert {name: shared.libvirt for name, shared in both.items()} == {
+        "ham0": shell.path / "0.sock",
+        "ham1": other.path / "ham1.sock",
+    }
+    share.close()
+    other.remove()
+
+
+def test_another_configuration_does_not(shell: RunDirectory) -> None:
+    listen(shell.path / "0.sock")
+    assert find_shared(OTHER, [shell.path]) == {}
+
+
+def test_nor_does_anybody_when_others_could_have_made_them(shell: RunDirectory) -> None:
+    shell.path.chmod(0o770)
+    one_shot = RunDirectory()
+    assert find_shared(CONFIG, one_shot.others()) == {}
+    one_shot.remove()
+
+
+def test_what_a_dead_shell_has_left_is_not_used(monkeypatch: pytest.MonkeyPatch, short_directory: Path) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(short_directory))
+    directory = RunDirectory()
+    Share(CONFIG, directory.path, {"ham0": directory.path / "0.sock"}, []).close()
+    assert find_shared(CONFIG, [directory.path]) == {}
+    (directory.path / "share.json").write_text("{")
+    assert find_shared(CONFIG, [directory.path]) == {}
+
+
+@pytest.mark.parametrize("told", ["[]", '"x"', "null", '{"nodes": %s}', '{"nodes": %s, "sockets": ["0.sock"]}'])
+def test_what_another_version_tells_is_not_used(shell: RunDirectory, told: str) -> None:
+    (shell.path / "share.json").write_text(told.replace("%s", json.dumps(repr(CONFIG.nodes))))
+    assert find_shared(CONFIG, [shell.path]) == {}
+
+
+# What a shell asks for others
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Node]:
+    """A simulated node that is on."""
+    node = demo_nodes(demo_config(), tmp_path)[0]
+    yield node
+    node.close()
+
+
+@pytest.fixture
+def asking(shell: RunDirectory, node: Node) -> Iterator[Path]:
+    """The socket of a shell that has this node."""
+    other = RunDirectory()
+    share = Share(CONFIG, other.path, {}, [node])
+    yield other.path / "ask.sock"
+    share.close()
+    other.remove()
+
+
+def borrowed(node: Node, shell: Path) -> BorrowedNode:
+    """The node as a one-shot has it, whose own way is barred."""
+
+    def make_own() -> Access:
+        raise AssertionError("a way of its own")
+
+    listen(shell.with_name("0.sock"))
+    return BorrowedNode(node.config, BorrowedAccess(node.config, shell.with_name("0.sock"), make_own), shell)
+
+
+def test_a_shell_asks_its_nodes_for_others(asking: Path, node: Node) -> None:
+    one_shot = borrowed(node, asking)
+    assert one_shot.fetch_report().guests == node.fetch_report().guests != ()
+    assert one_shot.fetch_guests(active=True) == node.fetch_guests(active=True)
+    assert one_shot.fetch_guests(active=False, addresses=True) == node.fetch_guests(active=False)
+    assert one_shot.view.guests == node.view.guests
+    assert (one_shot.view.state.phase, one_shot.modules) == (Phase.ON, ())
+    one_shot.close()
+
+
+@pytest.mark.parametrize(
+    "question",
+    [b"", b"\n", b"{\n", b"[]\n", b"\xff\n", b'{"node": "ham9", "question": "report"}\n', b"x" * 9000 + b"\n",
+     b"[" * 4000 + b"\n", b'{"node": [], "question": "report"}\n', b'{"node": "ham0"}\n',
+     b'{"node": "ham0", "question": "guests"}\n'],
+)  # fmt: skip
+def test_what_is_no_question_has_no_answer_and_harms_none(asking: Path, node: Node, question: bytes) -> None:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(5)
+        connection.connect(str(asking))
+        assert connection.recv(1) == b"1"
+        with contextlib.suppress(ConnectionError, BrokenPipeError):
+            connection.sendall(question)
+            connection.shutdown(socket.SHUT_WR)
+            assert connection.recv(100) == b""
+    assert borrowed(node, asking).fetch_report()
+
+
+def test_each_question_to_a_shell_is_told_with_its_time(
+    asking: Path, node: Node, caplog: pytest.LogCaptureFixture
+) -> None:
+    one_shot = borrowed(node, asking)
+    with caplog.at_level(logging.DEBUG):
+        one_shot.fetch_guests()
+    assert re.fullmatch(rf"{node.name}: shell guests: \d+\.\d ms", caplog.messages[-1])
+
+
+def test_questions_at_once_are_all_answered(asking: Path, node: Node) -> None:
+    """Whoever gets no answer has to import libvirt, which takes longer than all of these."""
+    one_shot = borrowed(node, asking)
+    outcomes = gather(range(40), lambda _: one_shot.fetch_report())
+    assert [outcome.error for outcome in outcomes] == [None] * 40
+
+
+def test_a_node_that_the_shell_is_busy_with_is_not_waited_for(asking: Path, node: Node) -> None:
+    done, begun = threading.Event(), threading.Event()
+    node.fetch_report()
+    work = threading.Thread(target=node.change, args=(lambda _: (begun.set(), done.wait(20)),))
+    work.start()
+    assert begun.wait(5)
+    with pytest.raises(ValueError, match="Expecting value"):
+        Inquiry(asking, {"node": node.name, "question": "report"}).answer(1)
+    done.set()
+    work.join()
+
+
+def test_a_shell_that_was_there_may_take_its_time_to_say_so_again(short_directory: Path, node: Node) -> None:
+    """Where much is going on, a login of our own would take still more."""
+    report = json.dumps(report_as_json(node.fetch_report())).encode()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(short_directory / "ask.sock"))
+        listener.listen()
+        timer = threading.Timer(0.5, lambda: _answer_one(listener, report))
+        timer.start()
+        assert borrowed(node, short_directory / "ask.sock").fetch_report().guests
+        timer.join()
+
+
+def test_a_slow_answer_is_better_than_a_fault(short_directory: Path, node: Node) -> None:
+    """On a bad line a login of our own may not be through in time, when the shell has long been answered."""
+
+    class Barred(Access):
+        def __getattribute__(self, name: str) -> object:
+            answered.wait(20)
+            raise LinkLost("a way of its own", place="ham0")
+
+    answered = threading.Event()
+    report = json.dumps(report_as_json(node.fetch_report())).encode()
+    listen(short_directory / "0.sock")
+    way = BorrowedAccess(node.config, short_directory / "0.sock", Barred)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(short_directory / "ask.sock"))
+        listener.listen()
+        timer = threading.Timer(1.5, lambda: (_answer_one(listener, report), answered.set()))
+        timer.start()
+        assert BorrowedNode(node.config, way, short_directory / "ask.sock").fetch_report().guests
+        timer.join()
+
+
+def _answer_one(listener: socket.socket, answer: bytes) -> None:
+    connection, _ = listener.accept()
+    with connection:
+        connection.sendall(HERE)
+        connection.recv(4096)
+        connection.sendall(answer)
+
+
+@pytest.mark.parametrize("answer", [b"", b"[]", b"null", b'{"info": {}, "guests": []}', b'{"info": {"a": 1}}', b"\xff",
+     b'{"info": {"pcpus": 1, "memory_bytes": 2, "available_bytes": 3}, "guests": ["abcdefg"]}'])  # fmt: skip
+def test_a_shell_whose_answer_is_none_of_ours_is_not_believed(short_directory: Path, node: Node, answer: bytes) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(short_directory / "ask.sock"))
+        listener.listen()
+        shell = threading.Thread(target=_answer_one, args=(listener, answer))
+        shell.start()
+        # libvirt is then asked, over the shell's socket.
+        with pytest.raises(NodeFault):
+            borrowed(node, short_directory / "ask.sock").fetch_report()
+        shell.join()
+
+
+def test_a_shell_that_is_silent_is_asked_once_only(short_directory: Path, node: Node) -> None:
+    """The way of our own then takes over, for good."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(short_directory / "ask.sock"))
+        listener.listen()
+        one_shot = borrowed(node, short_directory / "ask.sock")
+        for _ in range(2):
+            with pytest.raises(AssertionError, match="a way of its own"):
+                one_shot.fetch_report()
+        listener.settimeout(0)
+        listener.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+    assert "mclu_shell.cloud.hypervisor.client" in one_shot.modules
+
+
+def test_cutting_ends_the_connections_to_one_socket_alone(short_directory: Path) -> None:
+    paths = [short_directory / "a", short_directory / "b"]
+    listeners = [socket.socket(socket.AF_UNIX) for _ in paths]
+    for listener, path in zip(listeners, paths, strict=True):
+        listener.bind(str(path))
+        listener.listen()
+    ends = [socket.socket(socket.AF_UNIX) for _ in paths]
+    for end, path in zip(ends, paths, strict=True):
+        end.connect(str(path))
+        end.settimeout(0.2)
+    cut_connections(paths[0])
+    assert ends[0].recv(1) == b""
+    with pytest.raises(TimeoutError):
+        ends[1].recv(1)
+    for each in (*listeners, *ends):
+        each.close()

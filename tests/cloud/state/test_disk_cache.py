@@ -1,0 +1,166 @@
+import fcntl
+import os
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mclu_shell.cloud.state.disk_cache import Recorder, config_identity, load, recollection_file, save
+from mclu_shell.cloud.state.guest import Guest, NodeInfo
+from mclu_shell.cloud.state.snapshot import NodeState, NodeView, Phase, Snapshot
+from mclu_shell.config import Config, parse_config
+from tests.conftest import InProcess
+
+ROOT = Path(__file__).resolve().parents[3]
+
+GUESTS = (
+    Guest("ham0", "web", "u1", "running", 1 << 30, 2, ("10.0.0.9",)),
+    Guest("ham0", "wéird 'name'", "u2", "shut off", 1 << 29, 1),
+)
+SEEN = NodeView("ham0", NodeState(Phase.ON, 0.0), GUESTS, NodeInfo(8, 32 << 30, 16 << 30), 1234.5)
+NEVER = NodeView("ham1", NodeState(Phase.OFF, 0.0))
+
+
+def config(text: str, path: str = "x.conf") -> Config:
+    return parse_config(text, Path(path))
+
+
+def test_what_is_saved_is_what_is_read_without_its_state(tmp_path: Path) -> None:
+    file = tmp_path / "a/b/x.json"
+    save(Snapshot((SEEN, NEVER)), file)
+    (view,) = load(file)
+    assert (view.name, view.guests, view.info, view.seen_at) == ("ham0", GUESTS, SEEN.info, 1234.5)
+    assert view.state.phase == Phase.UNSEEN
+
+
+def test_it_is_for_its_owner_alone_and_swapped_as_a_whole(tmp_path: Path) -> None:
+    file = tmp_path / "mclu/x.json"
+    for _ in range(2):
+        save(Snapshot((SEEN,)), file)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_where_nothing_is_known_nothing_is_written(tmp_path: Path) -> None:
+    save(Snapshot((NEVER,)), tmp_path / "x.json")
+    assert list(tmp_path.glob("*.json")) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        '{"format": 99, "nodes": []}',
+        '{"format": 2}',
+        '{"format": 2, "nodes": [{"name": "x"}]}',
+        '{"format": 2, "nodes": [{"name": "x", "seen_at": 1, "info": null, "guests": [{"node": "x", "name": "y"}]}]}',
+        '{"format": 2, "nodes": [{"name": "x", "seen_at": 1, "info": null, "guests": [["x", "y", []]]}]}',
+        '{"format": 2, "nodes": [{"name": "x", "seen_at": 1, "info": null, "guests": ["abcdefg"]}]}',
+    ],
+)
+def test_what_is_no_snapshot_is_not_believed(tmp_path: Path, text: str) -> None:
+    (tmp_path / "x.json").write_text(text)
+    assert load(tmp_path / "x.json") == ()
+
+
+def seen(name: str, at: float, *guests: Guest, half: bool | None = None, info: NodeInfo | None = None) -> Snapshot:
+    return Snapshot((NodeView(name, NodeState(Phase.ON, 0.0), guests, info, at, half),))
+
+
+class TestSeveralProcesses:
+    WEB, DB = GUESTS
+
+    def test_what_others_keep_of_other_nodes_stays(self, tmp_path: Path) -> None:
+        file = tmp_path / "x.json"
+        save(seen("ham0", 1.0, self.WEB), file)
+        save(seen("ham1", 2.0, self.DB), file)
+        assert {view.name: view.guests for view in load(file)} == {"ham0": (self.WEB,), "ham1": (self.DB,)}
+
+    def test_an_older_answer_does_not_replace_a_newer_one(self, tmp_path: Path) -> None:
+        file = tmp_path / "x.json"
+        for at, guest in ((2.0, self.WEB), (1.0, self.DB)):
+            save(seen("ham0", at, guest), file)
+        assert [(view.seen_at, view.guests) for view in load(file)] == [(2.0, (self.WEB,))]
+
+    def test_who_knows_a_half_leaves_the_other(self, tmp_path: Path) -> None:
+        file = tmp_path / "x.json"
+        info = NodeInfo(8, 32 << 30, 16 << 30)
+        save(seen("ham0", 1.0, self.WEB, self.DB, info=info), file)
+        new = self.WEB._replace(name="new", uuid="u3")
+        save(seen("ham0", 2.0, new, half=True), file)
+        (view,) = load(file)
+        # What was running is not any more.
+        assert (view.guests, view.info) == ((new, self.DB), info)
+        started = self.DB._replace(state="running")
+        save(seen("ham0", 3.0, started, half=True), file)
+        assert load(file)[0].guests == (started,)
+
+    def test_those_who_save_at_once_lose_nothing(self, tmp_path: Path) -> None:
+        file = tmp_path / "x.json"
+        code = (
+            "import sys; from pathlib import Path\n"
+            "from tests.cloud.state.test_disk_cache import GUESTS, save, seen\n"
+            "for i in range(20): assert save(seen(sys.argv[1] + str(i), 1.0, *GUESTS), Path(sys.argv[2]))"
+        )
+        writers = [subprocess.Popen([sys.executable, "-c", code, name, file], cwd=ROOT) for name in ("a", "b", "c")]
+        assert [writer.wait(60) for writer in writers] == [0, 0, 0]
+        assert {view.name for view in load(file)} == {f"{name}{i}" for name in "abc" for i in range(20)}
+
+    def test_one_that_stands_still_holds_nobody_back(self, tmp_path: Path) -> None:
+        file = tmp_path / "x.json"
+        directory = os.open(tmp_path, os.O_RDONLY)
+        fcntl.flock(directory, fcntl.LOCK_EX)
+        assert not save(seen("ham0", 1.0, self.WEB), file)
+        os.close(directory)
+        assert save(seen("ham0", 1.0, self.WEB), file)
+        assert load(file)
+
+
+def test_one_shots_keep_what_they_hear(clouds: Callable[..., InProcess], tmp_path: Path) -> None:
+    parsed = config("[nodes]\nham0 via=local uri=test:///default")
+    for line in ("status", "list --active"):
+        cloud = clouds("[nodes]\nham0 via=local uri=test:///default")
+        assert cloud(line).status == 0
+        cloud.session.close()
+        (view,) = load(recollection_file(parsed))
+        assert ([guest.name for guest in view.guests], view.info is None) == (["test"], False)
+    assert recollection_file(parsed).is_relative_to(tmp_path)
+
+
+def test_a_directory_that_cannot_be_written_to_disturbs_nobody(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    save(Snapshot((SEEN,)), tmp_path / "file/x.json")
+    assert load(tmp_path / "file/x.json") == ()
+
+
+def test_each_configuration_has_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    one, same = config("[nodes]\nham0 user=a"), config("# the same\n[nodes]\nham0 user=a", "y.conf")
+    other = config("[nodes]\nham0 user=b")
+    assert config_identity(one) == config_identity(same) != config_identity(other)
+    assert recollection_file(one).parent == tmp_path / "mclu"
+
+
+def test_changes_are_saved_soon_and_at_the_end(tmp_path: Path) -> None:
+    file = tmp_path / "x.json"
+    recorder = Recorder(lambda: Snapshot((SEEN,)), file)
+    recorder.changed()
+    deadline = time.monotonic() + 10
+    while not file.exists():
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.05)
+    file.unlink()
+    recorder.close()
+    assert not file.exists()
+    last = Recorder(lambda: Snapshot((SEEN,)), file)
+    last.changed()
+    last.close()
+    assert file.exists()

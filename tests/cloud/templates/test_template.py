@@ -1,0 +1,329 @@
+import os
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mclu_shell.cloud.templates.template import (
+    custom_xml,
+    find_template,
+    find_templates,
+    read_template,
+    recall_template,
+    template_directories,
+    template_name,
+)
+from mclu_shell.errors import NotFound, TemplateError
+
+Write = Callable[..., Path]
+
+GOOD = {
+    "probe": "echo hello",
+    "base-image": "echo fedora-40",
+    "minimum-memory": "echo 1G",
+    "recommended-memory": "echo 2G",
+    "minimum-size": "echo 10G",
+}
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Writes a template that answers parameters with shell commands; what it does not know is exit status 2."""
+
+    def make(name: str = "x", directory: Path = tmp_path, **answers: str) -> Path:
+        known = GOOD | {parameter.replace("_", "-"): command for parameter, command in answers.items()}
+        cases = "".join(f"{parameter}) {command};;\n" for parameter, command in known.items() if command)
+        directory.mkdir(exist_ok=True)
+        path = directory / f"{name}.template"
+        path.write_text(f'#!/bin/sh\ncase "$1" in\n{cases}*) exit 2;;\nesac\n')
+        path.chmod(0o755)
+        return path
+
+    return make
+
+
+def fault(path: Path) -> str:
+    with pytest.raises(TemplateError) as caught:
+        read_template(path)
+    assert caught.value.place == template_name(path)
+    return caught.value.fact
+
+
+def test_it_reports_what_it_builds_and_what_that_needs(write: Write) -> None:
+    template = read_template(write())
+    assert (template.name, template.base_image) == ("x", "fedora-40")
+    needs = template.minimum_memory_bytes, template.recommended_memory_bytes, template.minimum_size_bytes
+    assert needs == (1 << 30, 2 << 30, 10 << 30)
+
+
+def test_what_it_may_leave_out_is_unknown(write: Write) -> None:
+    template = read_template(write(minimum_memory="", recommended_memory="", minimum_size=""))
+    needs = template.minimum_memory_bytes, template.recommended_memory_bytes, template.minimum_size_bytes
+    assert needs == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("answers", "told"),
+    [
+        ({"probe": ""}, "its 'probe' does not say hello"),
+        ({"probe": "echo hi"}, "its 'probe' does not say hello"),
+        ({"probe": "printf hello"}, "its 'probe' does not say hello"),
+        ({"probe": "echo hello; exit 1"}, "probe: exit status 1"),
+        ({"probe": "kill -9 $$"}, "probe: killed by SIGKILL"),
+        ({"base_image": ""}, "it does not know 'base-image'"),
+        ({"base_image": ":"}, "base-image: not the name of an image: ''"),
+        ({"base_image": "echo a; echo b"}, "base-image: not the name of an image: 'a\\nb'"),
+        ({"base_image": "printf 'a\\033[31m'"}, "base-image: not the name of an image: 'a\\x1b[31m'"),
+        ({"base_image": "echo no image >&2; exit 3"}, "base-image: exit status 3 ('no image')"),
+        ({"minimum_memory": "echo lots"}, "minimum-memory: not a size, such as 512M or 4G: 'lots'"),
+        ({"minimum_size": "echo"}, "minimum-size: not a size, such as 512M or 4G: ''"),
+        ({"recommended_memory": "echo 0"}, "recommended-memory: not a size"),
+        ({"recommended_memory": "printf '\\377'"}, "recommended-memory: not a size"),
+        ({"minimum_memory": "yes 9 | head -c 9999 | tr -d '\\n'"}, "minimum-memory: not a size"),
+        ({"disk_bus": "echo floppy"}, "disk-bus: not one of ide, virtio, virtio-scsi: 'floppy'"),
+        ({"network_model": "echo none"}, "network-model: not one of e1000, virtio: 'none'"),
+    ],
+)
+def test_how_it_breaks_its_contract_is_told(write: Write, answers: dict[str, str], told: str) -> None:
+    assert fault(write(**answers)).startswith(told)
+
+
+def test_one_that_is_not_executable_says_how_to_make_it_so(write: Write) -> None:
+    path = write()
+    path.chmod(0o644)
+    with pytest.raises(TemplateError) as caught:
+        read_template(path)
+    assert str(caught.value) == f"x: it is not executable; chmod +x {path}"
+
+
+def test_one_that_is_no_program_says_why(tmp_path: Path) -> None:
+    path = tmp_path / "x.template"
+    path.write_text("#!/nosuch/interpreter\n")
+    path.chmod(0o755)
+    assert fault(path) == "its first line names /nosuch/interpreter, which cannot be run here"
+    path.write_text("no program\n")
+    assert fault(path) == "it is no script: its first line does not begin with #!"
+
+
+@pytest.mark.parametrize("hang", ["sleep 60", "sleep 60; :", "sleep 60 & wait", "sleep 60 & echo hello"])
+def test_one_that_hangs_is_not_awaited_nor_is_what_it_started(
+    write: Write, monkeypatch: pytest.MonkeyPatch, hang: str
+) -> None:
+    monkeypatch.setattr("mclu_shell.cloud.templates.runner._TIME_LIMIT_S", 0.3)
+    started = time.monotonic()
+    assert fault(write(probe=hang)) == "probe: no answer in 0.3 s"
+    assert time.monotonic() - started < 5
+
+
+def test_what_it_leaves_running_ends_with_its_answer(write: Write, tmp_path: Path) -> None:
+    alive = tmp_path / "alive"
+    os.mkfifo(alive)
+    # Whoever reads a FIFO gets its end when the last one who could write to it is gone.
+    reader = os.open(alive, os.O_RDONLY | os.O_NONBLOCK)
+    read_template(write(probe=f"exec 3>{alive}; sleep 60 >/dev/null 2>&1 & echo hello"))
+    assert select.select([reader], [], [], 10)[0]
+    assert os.read(reader, 1) == b""
+    os.close(reader)
+
+
+@pytest.mark.parametrize("stream", ["1", "2"])
+def test_one_whose_answer_has_no_end_is_not_kept_in_memory(write: Write, stream: str) -> None:
+    assert fault(write(probe=f"yes >&{stream}")) == "probe: its answer has no end"
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "$(reboot)",
+        "`reboot`",
+        "a;reboot",
+        "a b",
+        "a'b",
+        'a"b',
+        "<a/>",
+        "a&b",
+        "../a",
+        "/dev/sda",
+        "-a",
+        "a\\nb",
+        "ä",
+        "a|b",
+    ],
+)
+def test_a_base_image_that_is_more_than_a_name_is_refused(write: Write, tmp_path: Path, image: str) -> None:
+    (tmp_path / "answer").write_text(image + "\n")
+    assert fault(write(base_image=f"cat {tmp_path}/answer")).startswith("base-image: not the name of an image: ")
+
+
+@pytest.mark.parametrize("image", ["fedora-42", "ubuntu-24.04", "opensuse-leap-15.6", "a", "x:y+z_1"])
+def test_an_image_may_be_called_as_virt_builder_calls_images(write: Write, image: str) -> None:
+    assert read_template(write(base_image=f"echo {image}")).base_image == image
+
+
+def test_what_its_guest_is_to_have_is_reported(write: Write) -> None:
+    template = read_template(write(disk_bus="echo ide", network_model="echo e1000", kernel_arguments="echo a=1 b"))
+    assert (template.disk_bus, template.network_model, template.kernel_arguments) == ("ide", "e1000", "a=1 b")
+    template = read_template(write())
+    assert (template.disk_bus, template.network_model, template.kernel_arguments) == (None, None, None)
+
+
+@pytest.mark.parametrize("arguments", ["echo", "echo a; echo b", "printf 'a\\033b'", "echo ' a'"])
+def test_kernel_arguments_that_are_no_line_of_words_are_refused(write: Write, arguments: str) -> None:
+    assert fault(write(kernel_arguments=arguments)).startswith("kernel-arguments: not one line of words: ")
+
+
+def test_its_own_xml_is_made_from_what_it_is_told(write: Write) -> None:
+    template = read_template(write(xml='echo "<domain>$name $memory_kb</domain>"'))
+    assert custom_xml(template, {"name": "web", "memory_kb": "1024"}) == "<domain>web 1024</domain>\n"
+    assert custom_xml(read_template(write("y")), {"name": "web"}) is None
+
+
+def test_its_complaint_is_told_so_that_it_cannot_harm_the_terminal(write: Write) -> None:
+    told = fault(write(base_image="printf 'one\\nt\\033[31mwo\\n' >&2; exit 1"))
+    assert told == "base-image: exit status 1 ('t\\x1b[31mwo')"
+
+
+def test_a_file_that_is_no_file_says_so(tmp_path: Path) -> None:
+    (tmp_path / "x.template").mkdir()
+    assert fault(tmp_path / "x.template") == "it is not a file"
+    (tmp_path / "y.template").symlink_to("nowhere")
+    assert fault(tmp_path / "y.template") == "it cannot be read: No such file or directory"
+
+
+@pytest.mark.parametrize("name", ["a b", "a;b", "-a", "a'b", "ä", "a" * 65])
+def test_a_name_that_cannot_be_typed_as_it_stands_is_a_fault(write: Write, name: str) -> None:
+    assert fault(write(name)).startswith("a bad name for a template")
+
+
+def test_a_name_that_could_harm_the_terminal_is_shown_harmlessly(write: Write) -> None:
+    assert template_name(write("a\x1b[31m")) == "a\\x1b[31m"
+
+
+def test_it_is_asked_again_only_when_the_file_has_changed(write: Write, tmp_path: Path) -> None:
+    count = f"echo x >>{tmp_path}/asked; echo hello"
+    for _ in range(3):
+        path = write(probe=count)
+        os.utime(path, ns=(1, 1))
+        read_template(path)
+    assert (tmp_path / "asked").read_text() == "x\n"
+    os.utime(path, ns=(2, 2))
+    read_template(path)
+    assert (tmp_path / "asked").read_text() == "x\nx\n"
+    path.chmod(0o600)
+    assert fault(path) == "it is not executable"
+
+
+def test_a_fault_is_not_remembered(write: Write, tmp_path: Path) -> None:
+    path = write(probe=f"cat {tmp_path}/later")
+    assert fault(path).startswith("probe: exit status 1")
+    (tmp_path / "later").write_text("hello\n")
+    assert read_template(path).base_image == "fedora-40"
+
+
+def test_one_that_was_waited_for_in_vain_is_only_waited_for_again_where_it_is_needed(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mclu_shell.cloud.templates.runner._TIME_LIMIT_S", 0.3)
+    asked = tmp_path / "asked"
+    hang = f"echo x >>{asked}; sleep 60"
+    path = write(probe=hang)
+
+    def recalled() -> str:
+        with pytest.raises(TemplateError) as caught:
+            recall_template(path)
+        return str(caught.value)
+
+    assert [recalled(), recalled()] == ["x: probe: no answer in 0.3 s"] * 2
+    assert asked.read_text() == "x\n"
+    # Whoever boots it wants to know how it is now.
+    assert fault(path) == "probe: no answer in 0.3 s"
+    assert asked.read_text() == "x\nx\n"
+    write(probe=f"{hang}; :")
+    recalled()
+    assert asked.read_text() == "x\nx\nx\n"
+    write()
+    assert recall_template(path).base_image == "fedora-40"
+
+
+def test_its_answers_do_not_depend_on_where_mclu_was_started(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "image").write_text("fedora-1")
+    monkeypatch.chdir(tmp_path)
+    path = write(base_image="cat image")
+    assert fault(path.relative_to(tmp_path)).startswith("base-image: exit status 1")
+
+
+def test_it_cannot_read_what_the_user_types(write: Write) -> None:
+    assert read_template(write(base_image="echo read-$(cat)")).base_image == "read-"
+
+
+class TestWhereTheyAreFound:
+    def test_one_is_found_by_its_name(self, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("MCLU_PATH", str(tmp_path))
+        path = write("x")
+        assert find_template("x") == path
+        write("debian")
+        with pytest.raises(NotFound, match="no such template 'debain'; did you mean 'debian'"):
+            find_template("debain")
+        with pytest.raises(NotFound, match=f"there are debian, x in {tmp_path}"):
+            find_template("quite-another")
+
+    def test_hidden_files_are_none(self, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("MCLU_PATH", str(tmp_path))
+        write(".#x")
+        assert find_templates() == []
+
+    def test_the_earlier_directory_wins_and_names_are_in_order(
+        self, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first, second = tmp_path / "first", tmp_path / "second"
+        kept = [write("b", first), write("a", second)]
+        write("b", second)
+        (first / "readme.txt").touch()
+        monkeypatch.setenv("MCLU_PATH", f"{first}:/nosuch:{second}")
+        assert find_templates() == [kept[1], kept[0]]
+        assert [template_name(path) for path in find_templates()] == ["a", "b"]
+
+    def test_a_directory_may_be_at_home(self, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("MCLU_PATH", "~/mine")
+        written = write("b", tmp_path / "mine")
+        assert find_templates() == [written]
+
+    def test_without_the_variable_they_are_those_that_came_with_mclu(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("MCLU_PATH")
+        (directory,) = template_directories()
+        assert directory.is_dir()
+
+    @pytest.mark.slow
+    def test_those_that_came_with_mclu_are_installed_with_it(self, tmp_path: Path) -> None:
+        repository = Path(__file__).parents[3]
+        pip = [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            # Without this, pip takes mclu out of the environment that the tests run in.
+            "--ignore-installed",
+            "--prefix",
+            str(tmp_path),
+            str(repository),
+        ]
+        subprocess.run(pip, check=True, stdin=subprocess.DEVNULL, timeout=300)
+        (package,) = tmp_path.glob("lib/python*/site-packages")
+        ask = (
+            "from mclu_shell.cloud.templates.template import *; "
+            "print(*[read_template(path).path for path in find_templates()])"
+        )
+        surroundings = {**os.environ, "PYTHONPATH": str(package), "MCLU_PATH": ""}
+        told = subprocess.run(
+            [sys.executable, "-c", ask], env=surroundings, cwd="/", capture_output=True, text=True, check=True
+        )
+        expected = sorted(path.stem for path in repository.glob("templates/*.template"))
+        assert told.stdout.split() == [f"{tmp_path}/share/mclu/templates/{name}.template" for name in expected]

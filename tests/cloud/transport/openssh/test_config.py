@@ -1,0 +1,219 @@
+import getpass
+import os
+import shlex
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from queue import SimpleQueue
+
+import pytest
+
+from mclu_shell.cloud.concurrency.fanout import gather
+from mclu_shell.cloud.transport.openssh.config import SSHConfig, Target, _target
+from mclu_shell.config import NodeConfig
+from mclu_shell.errors import Unreachable
+
+HAM0 = NodeConfig("ham0")
+
+# What `ssh -G` of OpenSSH 9.2 says where nothing is configured, shortened.
+ANSWER = """\
+host ham0
+user op
+hostname ham0
+port 22
+identitiesonly no
+identityfile ~/.ssh/id_rsa
+identityfile ~/.ssh/id_ed25519
+globalknownhostsfile /etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2
+userknownhostsfile /home/op/.ssh/known_hosts /home/op/.ssh/known_hosts2
+"""
+
+
+def resolve(node: NodeConfig) -> Target:
+    return SSHConfig().resolve(node)
+
+
+def read(*more: str, node: NodeConfig = HAM0) -> Target:
+    """Return the target of an answer; a line given here stands before those that it replaces."""
+    keys = {line.split()[0] for line in more}
+    kept = [line for line in ANSWER.splitlines() if line.split()[0] not in keys]
+    return _target(node, "\n".join([*more, *kept]) + "\n")
+
+
+class TestRealSSH:
+    def test_the_name_alone_is_enough(self) -> None:
+        target = resolve(HAM0)
+        assert (target.node, target.host) == ("ham0", "ham0")
+        assert target.port == 22
+        assert target.identities
+        assert any(path.name == "known_hosts" for path in target.known_hosts)
+        assert target.login == f"'ssh {target.user}@ham0'"
+
+    def test_mclu_conf_decides_where_it_says_something(self) -> None:
+        target = resolve(NodeConfig("ham0", address="10.0.0.7", user="op", port=2222))
+        assert (target.host, target.user, target.port) == ("10.0.0.7", "op", 2222)
+        assert target.login == "'ssh -o HostName=10.0.0.7 -p 2222 op@ham0'"
+
+    @pytest.mark.parametrize("name", ["/keys/one", "/my keys/one", "/keys/a#b", "/keys/a'b", '/keys/a"b', "/keys/a\\b"])
+    def test_an_identity_is_the_only_one_whatever_its_name(self, name: str) -> None:
+        target = resolve(NodeConfig("ham0", identity=name))
+        assert (target.identities, target.identities_only) == ((Path(name),), True)
+
+    def test_an_identity_may_be_at_home(self, tmp_path: Path) -> None:
+        assert resolve(NodeConfig("ham0", identity="~/key")).identities == (tmp_path / "key",)
+
+    @pytest.mark.parametrize("address", ["::1", "fe80::1%eth0"])
+    def test_an_ipv6_address_may_have_a_scope(self, address: str) -> None:
+        assert resolve(NodeConfig("ham0", address=address)).host == address
+
+    def test_a_machine_without_ssh_says_so(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.setenv("PATH", str(tmp_path))
+        with pytest.raises(Unreachable) as caught:
+            resolve(HAM0)
+        assert str(caught.value) == "ham0: ssh is not installed here; install the OpenSSH client"
+
+    def test_what_ssh_refuses_is_told_in_its_words(self, program: Callable[[str], Path]) -> None:
+        program("echo '/etc/ssh/ssh_config line 3: Bad configuration' >&2; echo 'giving up' >&2; exit 255")
+        with pytest.raises(Unreachable) as caught:
+            resolve(HAM0)
+        assert str(caught.value).startswith(
+            "ham0: ssh: /etc/ssh/ssh_config line 3: Bad configuration; see what 'ssh -G"
+        )
+
+    def test_nodes_that_ssh_cannot_tell_apart_share_one_answer(self, program: Callable[[str], Path]) -> None:
+        count = program('echo x >>$0.count; exec {ssh} "$@"').with_name("ssh.count")
+        config = SSHConfig()
+        asked = [
+            NodeConfig("ham0"),
+            NodeConfig("ham1", address="10.0.0.7"),
+            NodeConfig("ham2"),
+            NodeConfig("x", user="u"),
+        ]
+        targets = [outcome.unwrap() for outcome in gather(asked, config.resolve)]
+        assert [(target.node, target.host) for target in targets] == [
+            ("ham0", "ham0"), ("ham1", "10.0.0.7"), ("ham2", "ham2"), ("x", "x"),
+        ]  # fmt: skip
+        # One for ham0 and ham2, one where the address is given, one for the other user.
+        assert len(count.read_text().splitlines()) == 3
+
+    @pytest.mark.parametrize(
+        ("script", "told"),
+        [("exit 1", "ssh: ssh -G failed"), ("echo port x", "defect"), (None, "ssh cannot be run: Permission denied")],
+    )
+    def test_none_of_them_waits_for_an_answer_that_never_comes(
+        self, program: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, script: str | None, told: str
+    ) -> None:
+        ssh = program(script or "")
+        if script is None:
+            ssh.chmod(0o644)
+            monkeypatch.setenv("PATH", str(ssh.parent))
+        config = SSHConfig()
+        nodes = [NodeConfig("ham0"), NodeConfig("ham1")]
+        failed: SimpleQueue[str] = SimpleQueue()
+        for node in nodes:
+            threading.Thread(target=note_failure, args=(config, node, failed), daemon=True).start()
+        found = {failed.get(timeout=10) for _ in nodes}
+        assert found == {f"{node.name}: {told}" for node in nodes} if told != "defect" else found == {"defect"}
+
+
+def note_failure(config: SSHConfig, node: NodeConfig, failed: "SimpleQueue[str]") -> None:
+    try:
+        config.resolve(node)
+    except Unreachable as fault:
+        failed.put(f"{fault.place}: {fault.fact}")
+    except ValueError:
+        failed.put("defect")
+
+
+@pytest.fixture
+def program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], Path]:
+    """Puts a shell script before the real ssh."""
+    real = shutil.which("ssh")
+
+    def make(script: str) -> Path:
+        directory = tmp_path / "bin"
+        directory.mkdir()
+        ssh = directory / "ssh"
+        ssh.write_text("#!/bin/sh\n" + script.replace("{ssh}", str(real)) + "\n")
+        ssh.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{directory}:{os.environ['PATH']}")
+        return ssh
+
+    return make
+
+
+class TestWhatSSHSays:
+    def test_known_hosts_are_the_users_then_the_systems(self) -> None:
+        names = [str(path) for path in read().known_hosts]
+        assert names[0] == "/home/op/.ssh/known_hosts"
+        assert names[-1] == "/etc/ssh/ssh_known_hosts2"
+
+    def test_home_is_expanded(self, tmp_path: Path) -> None:
+        target = read("userknownhostsfile ~/a %d/b", "identityfile ~/%h", "identityfile %d/k")
+        assert target.known_hosts[:2] == (tmp_path / "a", tmp_path / "b")
+        assert target.identities == (tmp_path / "ham0", tmp_path / "k")
+
+    @pytest.mark.parametrize(
+        ("token", "value"),
+        [
+            ("%h", "10.0.0.7"),
+            ("%n", "ham0"),
+            ("%p", "2222"),
+            ("%r", "op"),
+            ("%%", "%"),
+            ("%%h", "%h"),
+            ("%u", getpass.getuser()),
+            ("%i", str(os.getuid())),
+            ("%k", "the-alias"),
+            ("%x", "%x"),
+        ],
+    )
+    def test_percent_tokens(self, token: str, value: str) -> None:
+        target = read("hostname 10.0.0.7", "port 2222", "hostkeyalias the-alias", f"identityfile /k/{token}")
+        assert target.identities == (Path(f"/k/{value}"),)
+
+    def test_what_a_value_holds_is_not_expanded_again(self) -> None:
+        assert read("user %h", "identityfile /k/%r").identities == (Path("/k/%h"),)
+
+    def test_a_host_key_alias(self) -> None:
+        assert read().host_key_name == ""
+        assert read("hostkeyalias ham").host_key_name == "ham"
+
+    def test_the_agent_is_that_of_the_environment_or_another_one_or_none(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        assert read().agent == ""
+        monkeypatch.setenv("SSH_AUTH_SOCK", "/run/agent")
+        monkeypatch.setenv("OTHER", "/run/other")
+        assert read().agent == "/run/agent"
+        assert read("identityagent SSH_AUTH_SOCK").agent == "/run/agent"
+        assert read("identityagent none").agent == ""
+        assert read("identityagent ~/agent").agent == str(tmp_path / "agent")
+        assert read("identityagent $OTHER").agent == "/run/other"
+
+
+class TestProxy:
+    def test_there_is_none_unless_ssh_says_so(self) -> None:
+        assert read().proxy == ""
+        assert read("proxycommand none", "proxyjump none").proxy == ""
+
+    def test_a_command_has_its_tokens_expanded(self) -> None:
+        target = read("proxycommand nc -X 5 %h %p %%", "hostname 10.0.0.7", "port 2222")
+        assert target.proxy == "exec nc -X 5 10.0.0.7 2222 %"
+
+    def test_a_jump_is_made_by_ssh_itself(self) -> None:
+        target = read("proxyjump op@gate:2200", "hostname fe80::7")
+        words = shlex.split(target.proxy)
+        assert words[:2] == ["exec", "ssh"]
+        assert words[words.index("-W") + 1] == "[fe80::7]:22"
+        assert words[-2:] == ["--", "ssh://op@gate:2200"]
+        assert "-J" not in words
+
+    def test_several_jumps_are_made_one_after_another(self) -> None:
+        words = shlex.split(read("proxyjump a,b:22,ssh://c").proxy)
+        assert words[words.index("-J") + 1] == "a,b:22"
+        assert words[-1] == "ssh://c"
+
+    def test_nothing_in_a_jump_reaches_the_shell(self) -> None:
+        assert shlex.split(read("proxyjump $(reboot);x").proxy)[-1] == "ssh://$(reboot);x"

@@ -1,0 +1,176 @@
+import os
+import socket
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from mclu_shell.cloud.transport.dial import NO_SSHD, dial
+from mclu_shell.cloud.transport.openssh.config import Target
+from mclu_shell.errors import NodeOff, SSHSilent, Unreachable
+
+# What ssh says when the jump host has let it in.
+AT_GATE = "Authenticated to gate ([10.0.0.1]:22)."
+
+
+def target(host: str = "127.0.0.1", port: int = 22, *, proxy: str = "") -> Target:
+    return Target(
+        node="ham0", host=host, port=port, user="root", identities=(), identities_only=False, agent="",
+        known_hosts=(), host_key_name="", proxy_command=proxy, jump="",
+    )  # fmt: skip
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+
+
+class TestDirect:
+    def test_it_connects_and_speaks(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            ours = dial(target(port=listener.getsockname()[1]), 5)
+            theirs, _ = listener.accept()
+        with ours, theirs:
+            theirs.sendall(b"SSH-2.0-x\r\n")
+            assert ours.recv(100) == b"SSH-2.0-x\r\n"
+            assert ours.gettimeout() is None
+            assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            # A machine that loses its power says nothing: the kernel notices within some seconds.
+            assert ours.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            times = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+            idle, interval, count = (ours.getsockopt(socket.IPPROTO_TCP, time) for time in times)
+            assert idle + interval * count <= 15
+
+    def test_what_it_receives_is_acknowledged_at_once(self) -> None:
+        """sshd sends nothing small before the last is acknowledged; the kernel would wait 40 ms for company."""
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            ours = dial(target(port=listener.getsockname()[1]), 5)
+            theirs, _ = listener.accept()
+        with ours, theirs:
+            theirs.sendall(b"a question")
+            ours.recv(100)
+            # From here on the kernel would take the two for talking in turns.
+            ours.sendall(b"an answer")
+            assert not ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK)
+            theirs.sendall(b"a question")
+            ours.recv(100)
+            assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK)
+
+    def test_a_refusal_means_that_the_machine_is_on(self, closed_port: int) -> None:
+        with pytest.raises(SSHSilent) as caught:
+            dial(target(port=closed_port), 5)
+        assert caught.value.power == "on"
+        told = f"ham0: ssh: connection refused on port {closed_port}; {NO_SSHD}"
+        assert str(caught.value) == told
+
+    def test_silence_means_that_it_is_off_and_is_not_awaited_for_longer_than_told(self, silent_port: int) -> None:
+        started = time.monotonic()
+        with pytest.raises(NodeOff) as caught:
+            dial(target(port=silent_port), 0.3)
+        assert 0.3 <= time.monotonic() - started < 2
+        assert str(caught.value) == "ham0: is off; 'on ham0' wakes it"
+
+    def test_one_lost_packet_does_not_make_a_node_look_off(self) -> None:
+        """A full queue drops the first packet; then there is room, long before the kernel would send it again."""
+        with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+            waiting = [socket.socket() for _ in range(2)]
+            for one in waiting:
+                one.setblocking(False)
+                one.connect_ex(listener.getsockname())
+
+            def make_room() -> None:
+                for _ in waiting:
+                    listener.accept()[0].close()
+
+            makes_room = threading.Timer(0.1, make_room)
+            makes_room.start()
+            try:
+                dial(target(port=listener.getsockname()[1]), 0.8).close()
+            finally:
+                makes_room.join()
+                for one in waiting:
+                    one.close()
+
+    @pytest.mark.parametrize("host", ["a..b", "x" * 64, "fe80::1%nosuch"])
+    def test_a_name_without_an_address_says_nothing_about_the_machine(self, host: str) -> None:
+        with pytest.raises(Unreachable) as caught:
+            dial(target(host), 5)
+        assert caught.value.power == "unknown"
+        assert str(caught.value).startswith(f"ham0: no address for {host!r} (")
+        assert "set address= in mclu.conf" in caught.value.remedy
+
+    def test_nothing_stays_open_whatever_happens(self, closed_port: int, silent_port: int) -> None:
+        before = descriptors()
+        for port, fault in ((closed_port, SSHSilent), (silent_port, NodeOff)):
+            with pytest.raises(fault):
+                dial(target(port=port), 0.1)
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            dial(target(port=listener.getsockname()[1]), 5).close()
+        assert descriptors() == before
+
+
+class TestThroughACommand:
+    def test_its_standard_streams_carry_the_connection(self) -> None:
+        with dial(target(proxy="/bin/sh -c 'echo SSH-2.0-x; exec cat'"), 5) as ours:
+            ours.sendall(b"hello\n")
+            data = b""
+            while not data.endswith(b"hello\n"):
+                data += ours.recv(100)
+        assert data == b"SSH-2.0-x\nhello\n"
+
+    @pytest.mark.parametrize(
+        ("said", "fault", "told"),
+        [
+            (
+                "gate: Permission denied (publickey).",
+                Unreachable,
+                "no way through ProxyCommand: gate: Permission denied (",
+            ),
+            (
+                "ssh: connect to host gate port 22: No route to host",
+                Unreachable,
+                "no way through ProxyCommand: ssh: conn",
+            ),
+            (f"{AT_GATE}\\nchannel 0: open failed: connect failed: No route to host", NodeOff, "is off"),
+            (
+                f"{AT_GATE}\\nchannel 0: open failed: connect failed: Connection refused",
+                SSHSilent,
+                "ssh: connection ref",
+            ),
+            (f"{AT_GATE}\\nchannel 0: open failed: administratively prohibited", Unreachable, "no way through"),
+            (f"{AT_GATE}\\nchannel 0: open confirm rwindow 0", SSHSilent, "ssh: not answering"),
+        ],
+    )
+    def test_only_what_the_jump_host_itself_could_not_reach_is_off(
+        self, said: str, fault: type[Exception], told: str
+    ) -> None:
+        with pytest.raises(fault) as caught:
+            dial(target(proxy=f"/bin/sh -c \"printf '{said}' >&2; exit 1\""), 5)
+        assert str(caught.value).startswith(f"ham0: {told}")
+
+    def test_its_end_is_not_left_behind(self) -> None:
+        before = descriptors()
+        with pytest.raises(Unreachable):
+            dial(target(proxy="false"), 5)
+        assert descriptors() == before
+
+    def test_a_command_that_says_nothing_is_ended_with_all_that_it_started(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setattr("mclu_shell.cloud.transport.dial._PROXY_TIMEOUT_S", 0.3)
+        note = tmp_path / "pid"
+        with pytest.raises(Unreachable):
+            dial(target(proxy=f"/bin/sh -c 'sleep 60 & echo $! > {note}; wait'"), 5)
+        assert wait_until_gone(int(note.read_text()))
+
+
+def wait_until_gone(pid: int) -> bool:
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        try:
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
+        except OSError:
+            return True
+        threading.Event().wait(0.01)
+    return False

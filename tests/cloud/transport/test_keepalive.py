@@ -1,0 +1,36 @@
+import socket
+import threading
+import time
+
+from mclu_shell.cloud.transport.keepalive import PING, PONG, Answering, Ear
+
+
+def test_pings_are_answered_and_not_carried_on() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.settimeout(5)
+        ear = Ear()
+        way = Answering(ours, ear)
+        theirs.sendall(PING)
+        theirs.settimeout(5)
+        received: list[bytes] = []
+        reading = threading.Thread(target=lambda: received.append(way.recv(100)))
+        reading.start()
+        assert theirs.recv(100) == PONG
+        assert time.monotonic() - ear.heard_at < 5
+        theirs.sendall(b"an answer")
+        reading.join(5)
+        assert received == [b"an answer"]
+
+
+def test_what_only_holds_a_ping_is_carried_on() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(PING + b"more")
+        assert Answering(ours, Ear()).recv(100) == PING + b"more"
+
+
+def test_they_are_as_libvirt_has_them() -> None:
+    """As was seen on the wire."""
+    assert PING == b"\0\0\0\34keep\0\0\0\1\0\0\0\1\0\0\0\2\0\0\0\0\0\0\0\0"
+    assert PONG == b"\0\0\0\34keep\0\0\0\1\0\0\0\2\0\0\0\2\0\0\0\0\0\0\0\0"

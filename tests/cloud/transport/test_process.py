@@ -1,0 +1,72 @@
+import sys
+import time
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mclu_shell.cloud.transport.process import LocalProcess, run_here, split_lines
+
+
+def lines(chunks: Iterable[bytes]) -> list[str]:
+    return list(split_lines(iter(chunks)))
+
+
+@pytest.mark.parametrize(
+    ("chunks", "expected"),
+    [
+        ([b"one\ntw", b"o\n"], ["one", "two"]),
+        ([b"no end"], ["no end"]),
+        ([b"a\r\nb\r", b"\nc"], ["a", "b", "c"]),
+        ([b"10%\r20%\rdone\n"], ["10%", "20%", "done"]),
+        ([b"\n\n"], ["", ""]),
+        ([b"\xc3", b"\xbc \xff\n"], ["ü �"]),
+        ([], []),
+    ],
+)
+def test_lines(chunks: list[bytes], expected: list[str]) -> None:
+    assert lines(chunks) == expected
+
+
+@given(st.lists(st.sampled_from([b"a", b"bc", b"\n", b"\r", b"\r\n", b"\xc3\xbc"])), st.integers(1, 3))
+def test_lines_are_the_same_however_they_come(words: list[bytes], size: int) -> None:
+    text = b"".join(words)
+    assert lines(text[i : i + size] for i in range(0, len(text), size)) == lines([text] if text else [])
+
+
+def test_a_line_without_an_end_costs_no_more_than_others_and_only_its_beginning_is_kept() -> None:
+    started = time.process_time()
+    found = lines([b"begin", *[b"x" * 4096] * 16384, b"\nnext\n" + b"y" * (1 << 20) + b"\rlast"])
+    # Its square would take a minute.
+    assert time.process_time() - started < 3
+    assert [line[:6] for line in found] == ["beginx", "next", "yyyyyy", "last"]
+    assert max(map(len, found)) == 16 << 10
+
+
+def test_output_is_read_while_the_command_runs_and_its_input_is_its_life_line() -> None:
+    process = LocalProcess(["sh", "-c", "echo ready; echo complaint >&2; cat; echo end; exit 3"])
+    said = process.lines()
+    assert [next(said), next(said)] == ["ready", "complaint"]
+    process.send(b"word\n")
+    assert next(said) == "word"
+    assert process.wait(0) == -1
+    process.end_input()
+    assert (list(said), process.wait(10)) == (["end"], 3)
+    process.close()
+
+
+def test_a_command_that_has_ended_can_be_written_to() -> None:
+    process = LocalProcess(["true"])
+    assert process.wait(10) == 0
+    process.send(b"x" * 1_000_000)
+    process.end_input()
+    assert list(process.lines()) == []
+
+
+def test_run_here() -> None:
+    done = run_here(["sh", "-c", 'echo "$1"; echo no >&2; exit 4', "sh", "$(id); 'x'"], 10)
+    assert (done.status, done.out, done.err) == (4, "$(id); 'x'\n", "no\n")
+    done = run_here([sys.executable, "-c", "import signal; signal.pause()"], 0.5)
+    assert (done.status, done.out) == (-1, "")
+    assert "did not end in 0.5 s" in done.err

@@ -1,0 +1,265 @@
+"""Dry runs on the simulated nodes: what is told, that nothing is changed, and that a real run does just that."""
+
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mclu_shell.command import Context
+from mclu_shell.command_loader import command_names, load_command
+from tests.conftest import Answer, InProcess
+from tests.dry_run.dry_runs import dry, everything, mine, told
+from tests.shell.terminal import Terminal
+
+__all__ = ["dry", "mine"]
+
+
+# One line at least of each command. What a script or a program would do is in the tests' own directory.
+LINES = (
+    "boot mine new",
+    "boot mine ham0:new --memory 512M --size 2G --vcpus 2",
+    "boot mine ham1:new",
+    "destroy web",
+    "destroy --yes '*'",
+    "destroy '*'",
+    "start web",
+    "shutdown web",
+    "shutdown --force '*'",
+    "reboot web",
+    "reboot --hard '*'",
+    "on ham1",
+    "on '*' --wait",
+    "wait node ham1",
+    "wait node ham0 off",
+    "wait guest web off",
+    "wait guest web console x",
+    "off ham1",
+    "off '*'",
+    "console web --log log",
+    "viewer web",
+    "viewer --print web",
+    "!touch made",
+    "list | tee made",
+    "status > kept",
+    "boot mine new >> kept",
+    "list",
+    "status",
+    "help",
+    "template show mine",
+    "run nosuch.mclu",
+    "alias",
+    "unalias x",
+    "history",
+    "set alerts off",
+    "quit",
+)
+
+
+def test_the_lines_here_are_of_all_commands() -> None:
+    assert set(command_names()) <= {line.split()[0] for line in LINES}
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_nothing_is_changed(dry: InProcess, tmp_path: Path, line: str) -> None:
+    before = everything(dry.cloud, tmp_path)
+    dry(line)
+    dry.script(f"-{line}\n-{line}")
+    assert everything(dry.cloud, tmp_path) == before
+
+
+@pytest.mark.parametrize("line", ["boot mine new", "destroy web", "shutdown web", "reboot web", "on ham1"])
+def test_what_would_change_a_node_without_having_said_so_is_stopped(dry: InProcess, line: str) -> None:
+    """As a command might that is written later, and has no `rehearse`."""
+    before = everything(dry.cloud)
+    dry("status")
+    name, *words = line.split()
+    command = load_command(name)
+    with pytest.raises(AssertionError, match="a dry run was about to change ham"):
+        list(command.run(Context(lambda: dry.cloud, lambda _words: None), command.parser().parse(words)))
+    assert everything(dry.cloud) == before
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "boot mine web",
+        "boot mine ham1:new",
+        "boot mine ham9:new",
+        "boot mine new --memory 999G",
+        "boot mine new --memory 32M",
+        "boot mine new --size 1",
+        "boot nosuch new",
+        "boot mine 'a b'",
+        "boot mine new --console",
+        "boot mine new; boot mine new",
+        "boot mine a --memory 15G; boot mine b --memory 15G",
+        "destroy '*'",
+        "destroy nosuch",
+        "destroy web; reboot web",
+        "destroy ham1:web",
+        "off ham0",
+        "off ham9",
+        "off ham1; boot mine ham1:new",
+        "start web",
+        "shutdown web; shutdown web",
+        "shutdown web; reboot web",
+        "shutdown web; console web",
+        "shutdown '*'; reboot '*'",
+        "reboot nosuch",
+        "console web",
+        "viewer --print web",
+        "on ham9",
+        "status > nosuch/file",
+        "status > .",
+        "sttus > kept",
+        "run nosuch.mclu",
+        "alias x=y",
+    ],
+)
+def test_the_errors_are_those_of_a_real_run(clouds: Callable[..., InProcess], lines: str) -> None:
+    real, dry = clouds(), clouds(is_dry=True)
+    happened, planned = told(real(lines)), told(dry(lines))
+    assert happened[0] in (1, 2)
+    assert (planned[0], planned[2]) == (happened[0], happened[2])
+
+
+@pytest.mark.parametrize(("images", "fact"), [("gone", "cannot write to"), ("taken", "is there already")])
+def test_what_a_build_could_not_begin_with_is_found(clouds: Callable[..., InProcess], images: str, fact: str) -> None:
+    answers = []
+    for is_dry in (False, True):
+        cloud = clouds(is_dry=is_dry)
+        directory = Path(cloud.cloud.nodes[0].config.images)
+        if images == "gone":
+            directory.rmdir()
+        else:
+            (directory / "new.qcow2").touch()
+        answers.append(told(cloud("boot mine new")))
+    assert answers[0] == answers[1]
+    assert fact in answers[0][2]
+
+
+def test_a_real_run_does_what_was_said(clouds: Callable[..., InProcess]) -> None:
+    real, dry = clouds(), clouds(is_dry=True)
+    lines = "boot mine new --memory 512M --vcpus 3; shutdown web db; start web; reboot new; destroy db; on ham1 --wait"
+    said = told(dry(lines))[1].splitlines()
+    assert said[:3] == [
+        "would boot ham0:new: mine, 512.0M, 3vcpus, disk …/ham0/new.qcow2",
+        "would shut down ham0:db: ask it to, wait at most 2 min",
+        "would shut down ham0:web: ask it to, wait at most 2 min",
+    ]
+    assert said[3:] == [
+        "would start ham0:web",
+        "would reboot ham0:new",
+        "would destroy ham0:db: shut off, 0 bytes on disk",
+        "would wake ham1: a magic packet for 74:d4:35:51:ab:87 to 255.255.255.255 port 9",
+        "would wait for ham1: at most 5 min, until libvirt answers there",
+    ]
+    assert real(lines).status == 0
+    assert real("list --active").out == "ham0:new  running  512.0M  3vcpus\nham0:web  running  2.0G    2vcpus\n"
+    assert (Path(real.cloud.nodes[0].config.images) / "new.qcow2").exists()
+    assert real.on == ["ham0", "ham1"]
+
+
+# What leaves mclu
+
+
+def test_no_file_is_written_and_no_program_run(dry: InProcess, tmp_path: Path) -> None:
+    answer = dry.script("!touch made\nstatus ham1 > kept\nstatus ham1 >> new\nstatus ham1 | tee made")
+    assert answer.out.splitlines() == [
+        "x.mclu:1: would run in your shell: touch made",
+        "ham1 off",
+        "x.mclu:2: would write this to kept",
+        "ham1 off",
+        "x.mclu:3: would append this to new",
+        "ham1 off",
+        "x.mclu:4: would hand this to your shell: tee made",
+    ]
+    assert (tmp_path / "kept").read_text() == "kept\n"
+    assert sorted(file.name for file in tmp_path.iterdir() if file.is_file()) == ["kept", "mine.template"]
+
+
+def test_no_packet_is_sent(clouds: Callable[..., InProcess]) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
+        try:
+            listener.bind(("127.0.0.1", 9))
+        except PermissionError:
+            pytest.skip("only root may listen where magic packets are sent")
+        listener.setblocking(False)
+        config = "[nodes]\nham0\nham1 mac=74:d4:35:51:ab:87 broadcast=127.0.0.1 address=127.0.0.1 port=1"
+        answer = clouds(config, is_dry=True)("on '*'")
+        with pytest.raises(BlockingIOError):
+            listener.recv(1000)
+    assert answer.status == 1
+    assert "would wake ham1: a magic packet for 74:d4:35:51:ab:87 to 127.0.0.1 port 9" in answer.out
+    assert answer.err == "mclu: ham0: no mac= in mclu.conf, so it cannot be woken\n"
+
+
+def test_a_node_is_on_also_if_it_does_not_let_us_in(clouds: Callable[..., InProcess], closed_port: int) -> None:
+    way = f"broadcast=127.0.0.1 address=127.0.0.1 port={closed_port}"
+    answer = clouds(f"[nodes]\nham0 mac=74:d4:35:51:ab:86 {way}", is_dry=True)("on ham0")
+    assert answer.out == "would wake ham0: a magic packet for 74:d4:35:51:ab:86 to 127.0.0.1 port 9, though it is on\n"
+
+
+@pytest.mark.parametrize("where", ["127.0.0.1:x", "240.0.0.1"])
+def test_a_packet_that_could_not_be_sent_is_told(clouds: Callable[..., InProcess], where: str) -> None:
+    config = f"[nodes]\nham0 mac=74:d4:35:51:ab:86 broadcast={where} address=127.0.0.1 port=1"
+    happened, planned = clouds(config)("on ham0"), clouds(config, is_dry=True)("on ham0")
+    # Whether there is a route to the last of them depends on the machine.
+    assert (planned.status, planned.err) == (happened.status, happened.err)
+
+
+def test_this_machine_is_neither_woken_nor_switched_off(clouds: Callable[..., InProcess]) -> None:
+    config = "[nodes]\nhere via=local uri=test:///default mac=74:d4:35:51:ab:86"
+    assert clouds(config, is_dry=True)("on here").err == "mclu: here: is this machine, which is on\n"
+    answer = clouds(config, is_dry=True)("shutdown test; off here")
+    assert answer.err == "mclu: here: is this machine; mclu does not switch it off\n"
+
+
+# The doors
+
+
+def test_a_real_run_loads_nothing_of_it() -> None:
+    code = (
+        "import sys; from mclu_shell.cli import main\n"
+        "from mclu_shell.command_loader import command_names, load_command\n"
+        "for name in command_names(): load_command(name)\n"
+        "main(['--demo', '-c', 'shutdown web; destroy web; off ham0']); print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    *answers, modules = done.stdout.splitlines()
+    assert answers == ["ham0:web shut down", "ham0:web destroyed"]
+    assert [name for name in modules.split() if re.search(r"rehears|dryrun|records\.planned", name)] == []
+
+
+@pytest.mark.parametrize("option", ["-n", "--dry-run"])
+def test_a_one_shot_lines_and_scripts(mclu: Callable[..., Answer], tmp_path: Path, option: str) -> None:
+    script = tmp_path / "a.mclu"
+    script.write_text("shutdown web\nstart $1\n")
+    assert mclu("--demo", option, "reboot", "web").out == "would reboot ham0:web\n"
+    assert mclu("--demo", option, "-c", "shutdown web; start web").out.splitlines()[1] == "would start ham0:web"
+    assert mclu("--demo", option, script, "web").out.splitlines()[1] == f"{script}:2: would start ham0:web"
+    assert mclu("--demo", option, "-", given="reboot web").out == "stdin:1: would reboot ham0:web\n"
+    assert mclu("--demo", option, "-c", f"run {script} web").out.splitlines()[1] == f"{script}:2: would start ham0:web"
+    assert mclu("--demo", option, "--check", script, "web").out == ""
+
+
+def test_an_interactive_shell_says_that_it_is_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    shell = Terminal("--demo", "-n")
+    try:
+        shell.read_until(lambda screen: screen.rstrip().endswith("mclu (dry run)>"))
+        assert "A dry run:" in shell.screen
+        shell.type("boot mine new; destroy new\r")
+        shell.read_until(
+            lambda screen: "would destroy ham0:new: with what its boot would have made, if you say yes" in screen
+        )
+        shell.type("destroy web\r")
+        shell.read_until(lambda screen: "would destroy ham0:web: running, 0 bytes on disk, if you say yes" in screen)
+        shell.type("list --active\r")
+        shell.read_until(lambda screen: "ham0:web  running" in screen)
+    finally:
+        shell.close()

@@ -1,0 +1,105 @@
+"""Answers of -o json, read as a program reads them, and held against what docs/json.md promises."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import fields
+from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
+from types import NoneType, UnionType
+from typing import Any, get_args, get_origin, get_type_hints
+
+from mclu_shell.command_loader import command_names, load_command
+from mclu_shell.output.schema import record as records
+from mclu_shell.output.schema.record import Record, Time
+
+Object = dict[str, Any]
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+
+
+def read(out: str) -> list[Object]:
+    """Return the objects of an output, each of which has to be as it is documented."""
+    assert not out or out.endswith("\n")
+    assert out.isascii()
+    answers = [json.loads(line) for line in out.splitlines()]
+    for answer in answers:
+        check(answer)
+    return answers
+
+
+def read_one(out: str) -> Object:
+    """Return the one object that there has to be."""
+    (answer,) = read(out)
+    return answer
+
+
+def check(answer: Object) -> None:
+    """Assert that an object is a line or a document that is documented."""
+    kind, rest = next(iter(answer)), {key: value for key, value in answer.items() if key != "kind"}
+    assert kind == "kind"
+    if answer["kind"] in lines():
+        check_record(rest, lines()[answer["kind"]])
+        return
+    command = None if answer["kind"] == "errors" else load_command(answer["kind"])
+    assert command is None or command.document is not None
+    keys = (*(command.document if command and command.document else ()), "errors")
+    assert tuple(rest) == keys
+    for key in keys:
+        for one in rest[key]:
+            check_record(one, plurals()[key])
+
+
+def check_record(value: object, record: type[Record]) -> None:
+    """Assert that a value has the keys of a record, and of their types."""
+    assert isinstance(value, dict)
+    assert list(value) == [field.name for field in fields(record)], record  # type: ignore[arg-type]
+    for name, hint in get_type_hints(record).items():
+        if name in value:
+            assert fits(value[name], hint), f"{record.__name__}.{name}: {value[name]!r}"
+
+
+def fits(value: object, hint: Any) -> bool:
+    """Return whether a value of JSON is one of a type."""
+    if isinstance(hint, UnionType) or NoneType in get_args(hint):
+        return any(fits(value, one) for one in get_args(hint))
+    if get_origin(hint) is tuple:
+        return isinstance(value, list) and all(fits(one, get_args(hint)[0]) for one in value)
+    if hint is Time:
+        return isinstance(value, str) and bool(TIME.fullmatch(value))
+    if isinstance(hint, type) and issubclass(hint, Record):
+        check_record(value, hint)
+        return True
+    # In Python, true is an integer.
+    return type(value) is hint
+
+
+@cache
+def lines() -> dict[str, type[Record]]:
+    """Return the records that come as lines, by their kind."""
+    return {record.KIND: record for record in _records() if record.KIND}
+
+
+@cache
+def plurals() -> dict[str, type[Record]]:
+    """Return the records that stand in documents, by the key that holds them."""
+    return {record.PLURAL: record for record in _records() if record.PLURAL}
+
+
+def _records() -> Iterator[type[Record]]:
+    for found in iter_modules(records.__path__):
+        module = import_module(f"{records.__name__}.{found.name}")
+        for value in vars(module).values():
+            if isinstance(value, type) and issubclass(value, Record) and value.__module__ == module.__name__:
+                yield value
+
+
+def promised() -> set[tuple[str, str]]:
+    """Return each command with each kind of record that its module says it answers with."""
+    loaded = [load_command(name) for name in command_names()]
+    return {(command.name, kind) for command in loaded for kind in (*(command.document or ()), *command.lines)}
+
+
+def rehearsing() -> set[str]:
+    """Return the commands that tell a program what they would do."""
+    return {name for name in command_names() if load_command(name).rehearse and load_command(name).lines}

@@ -1,0 +1,135 @@
+"""boot on real nodes: what it makes."""
+
+import re
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from tests.lab.boot.fixtures import OWN_XML, complains, lab, templates
+from tests.lab.support.cli import at_once, describe_guest, mclu, run_guest, virsh
+from tests.lab.support.guests import (
+    BUILD,
+    IMAGES,
+    sh,
+    states,
+    template,
+    traces,
+    uuid,
+)
+from tests.lab.support.lab import RealLab
+
+__all__ = ["lab", "templates"]
+
+
+def test_what_was_asked_for_and_what_the_node_can(lab: RealLab) -> None:
+    options = "--memory 160M --size 2G --timezone Asia/Kolkata --vcpus 1"
+    told = mclu(lab, "boot", "tiny", "web", *options.split())
+    assert (told.status, told.out, told.err) == (0, "ham0:web running\n", "")
+    about = dict(line.split(":", 1) for line in virsh(lab, "ham0", "dominfo", "web").splitlines() if ":" in line)
+    wanted = {"Persistent": "yes", "State": "running", "CPU(s)": "1", "Max memory": f"{160 << 10} KiB"}
+    assert {key: about[key].strip() for key in wanted} == wanted
+    files = sh(lab, "ham0", f"echo {IMAGES}/*").split()
+    assert '"virtual-size": 2147483648' in sh(lab, "ham0", f"qemu-img info -U --output=json {IMAGES}/web.qcow2")
+    assert "etc/localtime" in sh(lab, "ham0", f"gzip -dc {IMAGES}/web.qcow2.initrd | busybox cpio -t 2>/dev/null")
+    domain = ET.fromstring(virsh(lab, "ham0", "dumpxml", "--inactive", "web"))
+    note = domain.find("./metadata/{urn:mclu:1}guest")
+    assert note is not None
+    assert [(child.tag.partition("}")[2], child.text) for child in note if "created" not in child.tag] == [
+        ("template", "tiny"),
+        *(("file", file) for file in files),
+        ("log", "/var/log/libvirt/qemu/web.serial"),
+    ]
+    can = ET.fromstring(virsh(lab, "ham0", "domcapabilities", "--virttype", domain.get("type", ""), "--machine", "q35"))
+    assert domain.findtext("./devices/emulator") == can.findtext("path")
+    assert domain.find("./os/type[@machine='" + can.findtext("machine", "") + "']") is not None
+    graphics = domain.find("./devices/graphics")
+    assert graphics is not None
+    assert graphics.get("listen") == "127.0.0.1"
+    assert domain.find("./devices/channel/target[@name='org.qemu.guest_agent.0']") is not None
+    assert domain.find("./devices/serial[@type='pty']/target[@type='isa-serial']") is not None
+    assert domain.find("./devices/disk/target[@bus='virtio']") is not None
+    assert domain.find("./devices/interface/model[@type='virtio']") is not None
+    assert sh(lab, "ham0", f"ls -A /tmp; ls -A {IMAGES}/*") == "\n".join(files) + "\n"
+
+
+def test_defaults(lab: RealLab) -> None:
+    told = mclu(lab, "boot", "quick", "web")
+    assert (told.status, told.out) == (0, "ham0:web running\n"), told
+    about = virsh(lab, "ham0", "dominfo", "web")
+    cpus = re.search(r"^CPU\(s\): +(\d+)", virsh(lab, "ham0", "nodeinfo"), re.MULTILINE)
+    assert cpus
+    assert re.search(rf"^CPU\(s\): +{min(4, int(cpus[1]))}$", about, re.MULTILINE)
+    assert re.search(rf"^Max memory: +{32 << 10} KiB$", about, re.MULTILINE)
+
+
+def test_the_first_node_that_has_room(lab: RealLab) -> None:
+    total = re.search(r"^total *: *(\d+) KiB", virsh(lab, "ham0", "nodememstats"), re.MULTILINE)
+    assert total
+    # It may use all but one gigabyte, and does not.
+    run_guest(lab, "ham0", "big", memory_mib=(int(total[1]) >> 10) - 1024)
+    assert mclu(lab, "boot", "quick", "web", "--memory", "1.5G").out == "ham1:web running\n"
+    complains(mclu(lab, "boot", "quick", "ham0:db", "--memory", "1.5G"), "ham0: 1.5G of memory wanted, ")
+    assert mclu(lab, "boot", "quick", "db").out == "ham0:db running\n"
+
+
+def test_buses_that_a_template_asks_for(lab: RealLab, templates: Path) -> None:
+    seed = f'{BUILD}; truncate -s 64K "$output.seed"'
+    template(templates, "old", build=seed, disk_bus="echo ide", network_model="echo e1000")
+    template(templates, "scsi", build=seed, disk_bus="echo virtio-scsi")
+    old, scsi = at_once(lab, "boot old ham0:old", "boot scsi ham1:scsi")
+    assert (old.out, scsi.out) == ("ham0:old running\n", "ham1:scsi running\n"), (old, scsi)
+    assert _buses_and_models(lab, "ham0", "old") == ["ide", "ide", "e1000"]
+    assert _buses_and_models(lab, "ham1", "scsi") == ["scsi", "sata", "virtio"]
+
+
+def test_disks_can_be_added_while_it_runs(lab: RealLab) -> None:
+    assert mclu(lab, "boot", "quick", "web").out == "ham0:web running\n"
+    for letter in "bcdef":
+        disk = f"/tmp/more-{letter}.img"
+        sh(lab, "ham0", f"truncate -s 1M {disk}; virsh -q attach-disk web {disk} vd{letter}")
+
+
+def _buses_and_models(lab: RealLab, node: str, name: str) -> list[str | None]:
+    devices = ET.fromstring(virsh(lab, node, "dumpxml", name))
+    buses = [target.get("bus") for target in devices.findall("./devices/disk/target")]
+    return buses + [model.get("type") for model in devices.findall("./devices/interface/model")]
+
+
+# A template's own XML
+
+
+def test_a_guest_by_its_own_xml(lab: RealLab, templates: Path) -> None:
+    virsh(lab, "ham0", "define", describe_guest(lab, "ham0", "model"))
+    # As if copied from another guest of mclu's, with all that tells them apart.
+    model = uuid(lab, "ham0", "model")
+    note = f"<m:guest xmlns:m='urn:mclu:1' uuid='{model}'><m:file>/tmp/model.xml</m:file></m:guest>"
+    more = f"<uuid>{model}</uuid><title>odd</title><metadata>{note}</metadata>"
+    template(templates, "odd", xml=OWN_XML.format(more=more, device="<watchdog model='i6300esb'/>"))
+    assert mclu(lab, "boot", "odd", "web", "--memory", "48M", "--vcpus", "1").out == "ham0:web running\n"
+    xml = virsh(lab, "ham0", "dumpxml", "web")
+    assert "<title>odd</title>" in xml
+    assert "<watchdog " in xml
+    assert re.findall("<mclu:file>(.*)</mclu:file>", xml) == [f"{IMAGES}/web.qcow2"]
+    assert mclu(lab, "destroy", "web").out == "ham0:web destroyed\n"
+    assert sh(lab, "ham0", "ls /tmp").split() == ["model.xml"]
+    assert states(lab, "ham0") == {"model": "shut off"}
+
+
+@pytest.mark.parametrize(
+    ("xml", "complaint"),
+    [
+        ("echo '<domain'", "bad: its xml is not XML (unclosed token: line 1, column 0)"),
+        ("echo '<network/>'", "bad: its xml is a <network>, not a <domain>"),
+        ("called=model\n" + OWN_XML.format(more="", device=""), "bad: its xml names 'model', not 'web'"),
+        ("echo broken >&2; exit 1", "bad: xml: exit status 1 ('broken')"),
+    ],
+)
+def test_xml_that_is_none_is_told_before_anything_is_made(
+    lab: RealLab, templates: Path, xml: str, complaint: str
+) -> None:
+    template(templates, "bad", build="touch /tmp/built", xml=xml)
+    virsh(lab, "ham0", "define", describe_guest(lab, "ham0", "model"))
+    before = traces(lab, "ham0")
+    complains(mclu(lab, "boot", "bad", "web"), complaint)
+    assert traces(lab, "ham0") == before

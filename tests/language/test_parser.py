@@ -1,0 +1,256 @@
+import shlex
+import subprocess
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from mclu_shell.errors import UsageError
+from mclu_shell.language.parser import Line, Unfinished, parse, tail
+
+# Texts that are likely to hit the grammar, beside any text at all.
+TEXTS = st.text() | st.text(alphabet="ab \t\r\n;|>!#'\"\\$-=", max_size=30)
+
+
+def words(text: str) -> list[tuple[str, ...]]:
+    return [line.words for line in parse(text)]
+
+
+def fault(text: str) -> str:
+    with pytest.raises(UsageError) as caught:
+        parse(text)
+    return str(caught.value)
+
+
+@given(st.lists(st.text(), min_size=1))
+def test_any_words_that_are_quoted_read_back_as_themselves(given_words: list[str]) -> None:
+    # Before the first, it is not of the word.
+    assume(not given_words[0].startswith("-"))
+    assert parse(shlex.join(given_words)) == [Line(tuple(given_words))]
+
+
+@given(TEXTS)
+def test_any_text_is_commands_or_a_usage_error(text: str) -> None:
+    try:
+        lines = parse(text)
+    except UsageError:
+        return
+    for line in lines:
+        assert bool(line.words) != bool(line.shell)
+        assert 1 <= line.number <= text.count("\n") + 1
+
+
+# What dash reads as words (POSIX 2.2), without expansions, which mclu does not have.
+@settings(max_examples=150, deadline=None)
+@given(st.text(alphabet="ab '\"\\#\t", max_size=14))
+def test_quoting_is_that_of_the_posix_shell(text: str) -> None:
+    assume((len(text) - len(text.rstrip("\\"))) % 2 == 0)
+    shell = subprocess.run(["sh", "-c", f"printf '%s\\0' x {text}"], capture_output=True, check=False, encoding="utf-8")
+    if shell.returncode:
+        fault(f"x {text}")
+    else:
+        assert words(f"x {text}") == [tuple(shell.stdout.split("\0")[:-1])]
+
+
+# Neither holds what goes on in the next line: a backslash, or an open quotation.
+LINE = st.text(alphabet="abc '\"#|>!-$", max_size=12).filter(lambda text: not is_unfinished(text))
+
+
+def is_unfinished(text: str) -> bool:
+    try:
+        parse(text)
+    except Unfinished:
+        return True
+    except UsageError:
+        pass
+    return False
+
+
+@given(st.lists(LINE, max_size=4))
+def test_several_lines_are_what_each_is_by_itself(lines: list[str]) -> None:
+    try:
+        wanted = [one._replace(number=number) for number, line in enumerate(lines, 1) for one in parse(line)]
+    except UsageError:
+        fault("\n".join(lines))
+    else:
+        assert parse("\n".join(lines)) == wanted
+
+
+@given(TEXTS)
+def test_a_comment_and_blanks_behind_it_change_nothing(text: str) -> None:
+    try:
+        lines = parse(text)
+    except UsageError:
+        return
+    # Behind a `!` or a `|` they are the user's own shell's.
+    if not lines or not (lines[-1].shell or lines[-1].pipe):
+        assert parse(f"{text} \t# 'x; y") == lines
+    assert parse(f"{text}\n # 'x; y\n;\n") == lines
+
+
+def test_semicolons_and_newlines_separate_commands() -> None:
+    assert words("status; list\non ham1;;\n ; off ham1") == [("status",), ("list",), ("on", "ham1"), ("off", "ham1")]
+    assert words("") == words(" ; \n\t\r\n;") == []
+
+
+def test_quoted_separators_are_text() -> None:
+    assert words("a ';' \"|\" \\> 'x\ny'") == [("a", ";", "|", ">", "x\ny")]
+
+
+def test_a_comment_begins_only_where_a_word_could() -> None:
+    assert words("a#b # c; d\n#e\nf '#g'") == [("a#b",), ("f", "#g")]
+
+
+def test_a_command_knows_the_line_on_which_it_begins() -> None:
+    text = "#!/usr/bin/env mclu\n\na 'x\ny'\nb \\\n c; d\n"
+    assert [(line.words[0], line.number) for line in parse(text)] == [("a", 3), ("b", 5), ("d", 6)]
+
+
+def test_a_backslash_joins_lines() -> None:
+    assert words("on \\\nham1 ha\\\nm2\nlist\n") == [("on", "ham1", "ham2"), ("list",)]
+    assert words('on "ham\\\n1"') == [("on", "ham1")]
+    assert words("on 'ham\\\n1'") == [("on", "ham\\\n1")]
+
+
+def test_the_end_of_the_text_needs_no_newline() -> None:
+    assert words("a\nb") == words("a\nb\n") == words("a\r\nb\r\n") == [("a",), ("b",)]
+
+
+@pytest.mark.parametrize(
+    ("typed", "program"), [("cut -d\\ ", "cut -d\\ "), (" a\\  \t", "a\\ "), ("a\\\\  ", "a\\\\"), (" a b ", "a b")]
+)
+def test_a_blank_at_the_end_of_a_program_is_its_own_if_it_is_escaped(typed: str, program: str) -> None:
+    assert [line.pipe for line in parse(f"list |{typed}")] == [program]
+    assert [line.shell for line in parse(f"!{typed}")] == [program]
+
+
+def test_what_follows_a_pipe_belongs_to_the_users_shell_up_to_the_next_command() -> None:
+    assert parse("list | grep 'a;b' | sort >x; status") == [
+        Line(("list",), pipe="grep 'a;b' | sort >x"),
+        Line(("status",)),
+    ]
+
+
+def test_a_line_for_the_users_shell_is_taken_whole() -> None:
+    assert parse("!echo 'a; b' | c > d # e\nlist") == [Line(shell="echo 'a; b' | c > d # e"), Line(("list",), 2)]
+    assert words("a !b") == [("a", "!b")]
+
+
+def test_the_answer_can_go_to_a_file() -> None:
+    assert parse("list > x; list >>'a b';list>y") == [
+        Line(("list",), output="x"),
+        Line(("list",), output="a b", append=True),
+        Line(("list",), output="y"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a 'b", "no closing '"),
+        ('a "b', 'no closing "'),
+        ('a\n\nb "c', 'line 3: no closing "'),
+        ("a\\", "nothing after the last '\\'"),
+        ("!", "nothing after '!'"),
+        ("| x", "no command before '|'"),
+        ("a; > x", "no command before '>'"),
+        ("a |", "nothing after '|'"),
+        ("a | ; b", "nothing after '|'"),
+        ("a | 'b", "no closing '"),
+        ("a >", "no file after '>'"),
+        ("a > ''", "the name of the file after '>' is empty"),
+        ("a > > b", "no file after '>'"),
+        ("a >>> b", "no file after '>'"),
+        ("a > b c", "only one file can follow '>', then ';': 'c'"),
+        ("a > b | c", "only one file can follow '>', then ';': '|'"),
+        ("$@", "$@ is empty"),
+        ('a; -"$@"', "$@ is empty"),
+    ],
+)
+def test_what_is_wrong_is_told(text: str, told: str) -> None:
+    assert fault(text) == told
+
+
+@pytest.mark.parametrize("text", ["a 'b", 'a "b', "a \\", "a | b 'c"])
+def test_a_text_that_more_may_follow_is_told_apart(text: str) -> None:
+    with pytest.raises(Unfinished):
+        parse(text)
+
+
+class TestTail:
+    @given(TEXTS)
+    def test_any_text_ends_in_something(self, text: str) -> None:
+        end = tail(text)
+        if end is not None:
+            assert 0 <= end.start <= len(text)
+            assert end.word or end.start == len(text) or text[end.start] in "'\"\\"
+
+    # A `-` before the first word is a mark, not of the word.
+    @given(st.lists(st.text(), min_size=1).filter(lambda words: not words[0].startswith("-")))
+    def test_the_last_word_is_what_is_being_typed(self, given_words: list[str]) -> None:
+        text = shlex.join(given_words)
+        end = tail(text)
+        assert end is not None
+        assert ([*end.words, end.word], text[end.start :]) == (given_words, shlex.quote(given_words[-1]))
+        after = tail(text + " ")
+        assert after is not None
+        assert (list(after.words), after.word, after.start) == (given_words, "", len(text) + 1)
+
+    @pytest.mark.parametrize(
+        ("text", "typed", "word"),
+        [
+            ("", [], ""),
+            ("sta", [], "sta"),
+            ("on ", ["on"], ""),
+            ("status; on ha", ["on"], "ha"),
+            ("status;", [], ""),
+            ("on a#b;", [], ""),
+            ("on 'ham", ["on"], "ham"),
+            ('on "ham', ["on"], "ham"),
+            ("on ham\\", ["on"], "ham"),
+            ("on ha'm", ["on"], "ham"),
+            ("on 'ham'\"1 ", ["on"], "ham1 "),
+            ("on 'it\"s", ["on"], 'it"s'),
+            ('on "a\\"b', ["on"], 'a"b'),
+            ("list | grep 'a;b'; sta", [], "sta"),
+            ("list > x; on ha", ["on"], "ha"),
+            ("list > x # y\non ha", ["on"], "ha"),
+            ("!a; b\nsta", [], "sta"),
+            ("# x\nsta", [], "sta"),
+            ("on 'a#b' ", ["on", "a#b"], ""),
+        ],
+    )
+    def test_it_is_the_command_at_the_end(self, text: str, typed: list[str], word: str) -> None:
+        end = tail(text)
+        assert end is not None
+        assert (list(end.words), end.word) == (typed, word)
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            *(
+                "# sta",
+                "status # ha",
+                "status # a b ",
+                "!l",
+                "! ",
+                "!a; b",
+                "list | gr",
+                "list | 'gr",
+                "list | gr; # x",
+            ),
+            *("> x", "list > x ", "list > x y", "list > x > y", "list > x | y", "list > # x"),
+        ],
+    )
+    def test_where_no_word_of_ours_can_stand_there_is_none(self, text: str) -> None:
+        assert tail(text) is None
+
+    @pytest.mark.parametrize(
+        ("text", "word"),
+        [("list >", ""), ("list > ", ""), ("list >>a", "a"), ("a; list > 'b c", "b c"), ("list > x; list > y", "y")],
+    )
+    def test_behind_a_redirection_it_is_the_file(self, text: str, word: str) -> None:
+        end = tail(text)
+        assert end is not None
+        assert (end.words, end.word, end.is_output) == (("list",), word, True)
+        assert text[end.start :].lstrip("'") == word

@@ -1,0 +1,297 @@
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mclu_shell.language.script import read_script
+from tests.conftest import Answer, InProcess
+
+
+def test_it_runs_line_by_line(demo: InProcess) -> None:
+    answer = demo.script("#!/usr/bin/env mclu\n\nstatus ham1 # one\non ham2\nstatus ham2\n")
+    assert answer.status == 0
+    assert answer.out == "ham1 off\nWaking up 74:d4:35:51:ab:88...\nham2 on\n  total: 8pcpus 30.9G\n  free: 30.9G\n"
+
+
+@pytest.mark.parametrize(
+    ("last", "told"),
+    [
+        ("lst", "mclu: x.mclu:3: unknown command 'lst'; did you mean 'list'?\n"),
+        ("status --bogus", "mclu: x.mclu:3: status: unrecognized arguments: --bogus; see 'help status'\n"),
+        ("on 'a;b'", "mclu: x.mclu:3: on: argument NODE: bad node name 'a;b'; see 'help on'\n"),
+        ("status 'ham", "mclu: x.mclu:3: no closing '\n"),
+        ("status >", "mclu: x.mclu:3: no file after '>'\n"),
+        ("lst > /nosuch/x", "mclu: x.mclu:3: unknown command 'lst'; did you mean 'list'?\n"),
+        ("lst | cat", "mclu: x.mclu:3: unknown command 'lst'; did you mean 'list'?\n"),
+        ("''", "mclu: x.mclu:3: unknown command ''; see 'help'\n"),
+    ],
+)
+def test_an_error_on_line_3_means_that_nothing_was_done(demo: InProcess, last: str, told: str) -> None:
+    answer = demo.script(f"on ham1\nstatus\n{last}\n")
+    assert (answer.status, answer.out, answer.err) == (2, "", told)
+    assert demo.on == ["ham0"]
+
+
+def test_a_script_of_one_line_tells_its_line_too(demo: InProcess) -> None:
+    assert demo.script("status 'a").err == "mclu: x.mclu:1: no closing '\n"
+
+
+def test_all_that_is_wrong_is_told_at_once(demo: InProcess) -> None:
+    answer = demo.script("lst\nstatus\non\n")
+    assert answer.status == 2
+    assert [line.split(": ")[1] for line in answer.err.splitlines()] == ["x.mclu:1", "x.mclu:3"]
+
+
+def test_it_stops_at_the_first_failure_with_its_line_and_status(demo: InProcess) -> None:
+    answer = demo.script("status ham1\non ham9\nstatus ham2\n")
+    assert (answer.status, answer.out) == (1, "ham1 off\n")
+    assert answer.err == "mclu: x.mclu:2: no such node 'ham9'; did you mean 'ham3' or 'ham2' or 'ham1'?\n"
+
+
+def test_errors_that_a_command_yields_have_their_line_too(demo: InProcess) -> None:
+    assert demo.script("\noff ham0").err == "mclu: x.mclu:2: ham0: not switched off: guests running: db, web\n"
+
+
+def test_keep_going_does_the_rest_and_reports_1(clouds: Callable[..., InProcess]) -> None:
+    answer = clouds(keep_going=True).script("on ham9\nstatus ham2\noff ham0\nstatus ham3\n")
+    assert (answer.status, answer.out) == (1, "ham2 off\nham3 off\n")
+    assert [line.split(": ")[1] for line in answer.err.splitlines()] == ["x.mclu:1", "x.mclu:3"]
+
+
+def test_keep_going_still_checks_the_whole_first(clouds: Callable[..., InProcess]) -> None:
+    cloud = clouds(keep_going=True)
+    assert cloud.script("on ham1\nlst").status == 2
+    assert cloud.on == ["ham0"]
+
+
+@pytest.mark.parametrize("last", ["", "\n"])
+def test_a_missing_end_of_the_last_line_does_not_matter(demo: InProcess, last: str) -> None:
+    answer = demo.script("# x\nstatus ham1\nstatus \\\n  ham2\n\nstatus ham3" + last)
+    assert (answer.status, answer.out) == (0, "ham1 off\nham2 off\nham3 off\n")
+
+
+def test_a_joined_line_is_told_by_its_first(demo: InProcess) -> None:
+    assert demo.script("\non \\\n  ham9\n").err.startswith("mclu: x.mclu:2: no such node")
+
+
+def test_help_among_the_arguments_is_an_answer_and_no_fault(demo: InProcess) -> None:
+    answer = demo.script("off --help\n")
+    assert answer.status == 0
+    assert answer.out.startswith("usage: off")
+
+
+def test_quit_ends_it(demo: InProcess) -> None:
+    answer = demo.script("status ham1\nexit\nstatus ham2\n")
+    assert (answer.status, answer.out) == (0, "ham1 off\n")
+
+
+def test_an_empty_script_does_nothing(demo: InProcess) -> None:
+    answer = demo.script("\n# nothing\n")
+    assert (answer.status, answer.out, answer.err) == (0, "", "")
+
+
+class Files:
+    """Scripts in a directory of their own, run by name."""
+
+    def __init__(self, demo: InProcess, directory: Path) -> None:
+        self.demo, self.directory = demo, directory
+
+    def write(self, name: str, text: str) -> str:
+        (self.directory / name).write_text(text)
+        return str(self.directory / name)
+
+    def run(self, text: str, *words: str, check: bool = False) -> Answer:
+        script = read_script(self.write("x.mclu", text), words)
+        session = self.demo.session
+        status = session.check_script(script) if check else session.run_script(script)
+        answer = self.demo.told(status)
+        return replace(answer, err=answer.err.replace(f"{self.directory}/", ""))
+
+
+@pytest.fixture
+def files(demo: InProcess, tmp_path: Path) -> Files:
+    return Files(demo, tmp_path)
+
+
+class TestArguments:
+    def test_they_are_words_of_their_own_whatever_is_in_them(self, files: Files) -> None:
+        answer = files.run('status $1 "$2"\nstatus ${WHICH}\nstatus ham$3', "ham1", "ham2", "WHICH=ham3", "1")
+        assert (answer.status, answer.out) == (0, "ham1 off\nham2 off\nham3 off\nham1 off\n")
+        answer = files.run("status $1", "ham1; on ham2")
+        assert (answer.status, answer.err.splitlines()[0][:29]) == (2, "mclu: x.mclu:1: status: argum")
+        assert files.demo.on == ["ham0"]
+
+    def test_all_of_them(self, files: Files) -> None:
+        assert files.run("status $@", "ham1", "ham2").out == "ham1 off\nham2 off\n"
+        assert files.run('status "$@" ham3', "ham1").out == "ham1 off\nham3 off\n"
+        assert files.run("status ham$#", "a", "b", "NAME=c").out == "ham2 off\n"
+
+    @pytest.mark.parametrize(
+        ("text", "told"),
+        [
+            ("status $1", "$1 is not set"),
+            ('status "ham${2}"', "${2} is not set"),
+            ("status ${NAME}", "${NAME} is not set"),
+            ("status $NAME", "$NAME: write ${NAME} for a variable, or '$NAME' for these letters"),
+            ("status ${NAME", "no closing }"),
+            ("status ham$@", "$@ stands for several words, so it has to be a word of its own"),
+        ],
+    )
+    def test_one_that_is_not_set_means_that_nothing_was_done(self, files: Files, text: str, told: str) -> None:
+        answer = files.run(f"on ham1\n{text}\n")
+        assert (answer.status, answer.out, answer.err) == (2, "", f"mclu: x.mclu:2: {told}\n")
+        assert files.demo.on == ["ham0"]
+
+    def test_what_is_quoted_or_begins_no_variable_is_itself(self, files: Files) -> None:
+        for word in ("'$1'", r"\$1", "'${NAME}'"):
+            assert "bad node name" in files.run(f"status {word}").err
+        assert "bad node name 'a$'" in files.run("status a$").err
+
+    def test_the_users_shell_has_them_too(self, files: Files, capfd: pytest.CaptureFixture[str]) -> None:
+        assert files.run('!echo "$2" $# ${NAME}\nstatus ham1 | sed s/off/$1/', "away", "a  b", "NAME=c").status == 0
+        assert capfd.readouterr().out == "a  b 2 c\nham1 away\n"
+
+
+class TestRun:
+    def test_a_script_runs_another_with_arguments_of_its_own(self, files: Files) -> None:
+        inner = files.write("inner.mclu", "status $1\nstatus ${NAME}\n")
+        answer = files.run(f"run {inner} ham2 NAME=$1\nstatus ham1", "ham3")
+        assert (answer.status, answer.out) == (0, "ham2 off\nham3 off\nham1 off\n")
+
+    def test_all_that_is_wrong_in_it_is_told_before_anything_runs(self, files: Files) -> None:
+        inner = files.write("inner.mclu", "status ham1\nlst\non\n")
+        answer = files.run(f"on ham1\nrun {inner}\nrun /nosuch.mclu\nrun {files.directory}")
+        assert (answer.status, answer.out, files.demo.on) == (2, "", ["ham0"])
+        assert [line.split(": ")[1:3] for line in answer.err.splitlines()] == [
+            ["inner.mclu:2", "unknown command 'lst'; did you mean 'list'?"],
+            ["inner.mclu:3", "on"],
+            ["x.mclu:3", "/nosuch.mclu"],
+            ["x.mclu:4", str(files.directory)],
+        ]
+
+    def test_its_failure_is_that_of_the_line(self, files: Files) -> None:
+        inner = files.write("inner.mclu", "status ham1\non ham9\nstatus ham2")
+        answer = files.run(f"run {inner}\nstatus ham3")
+        assert (answer.status, answer.out) == (1, "ham1 off\n")
+        assert answer.err.startswith("mclu: inner.mclu:2: no such node 'ham9'")
+
+    def test_its_answers_go_where_those_of_the_line_go(self, files: Files, capfd: pytest.CaptureFixture[str]) -> None:
+        inner = files.write("inner.mclu", "status ham1\nstatus ham2")
+        out = files.directory / "out"
+        assert files.run(f"run {inner} > {out}\nrun {inner} | sed s/off/away/\nstatus ham3").out == "ham3 off\n"
+        assert (out.read_text(), capfd.readouterr().out) == ("ham1 off\nham2 off\n", "ham1 away\nham2 away\n")
+
+    def test_so_do_those_of_programs_in_it(self, files: Files, capfd: pytest.CaptureFixture[str]) -> None:
+        inner = files.write("inner.mclu", "!echo one\nstatus ham1\nstatus ham2 | cat\n!echo two")
+        outer = files.write("outer.mclu", f"run {inner}\nrun {inner} | sed s/o/0/")
+        out = files.directory / "out"
+        assert files.run(f"run {outer} > {out}\n!echo three").status == 0
+        assert out.read_text() == "one\nham1 off\nham2 off\ntwo\n0ne\nham1 0ff\nham2 0ff\ntw0\n"
+        assert capfd.readouterr().out == "three\n"
+
+    def test_one_that_fails_is_named_with_its_line(self, files: Files) -> None:
+        for line, told in (
+            ("!exit 7", "'exit 7' ended with status 7"),
+            ("list | grep nothing", "'grep nothing' ended with status 1"),
+            ("!kill -9 $$", "'kill -9 $$' was ended by signal 9"),
+            ("!test 'a' = b", "\"test 'a' = b\" ended with status 1"),
+        ):
+            answer = files.run(f"{line}\nstatus")
+            assert (answer.status, answer.out, answer.err) == (1, "", f"mclu: x.mclu:1: {told}\n")
+            assert files.run(f"-{line}\nstatus ham1").out == "ham1 off\n"
+
+    def test_standard_input_is_not_read_twice(self, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"on ham1")))
+        answer = files.run("on ham2\nrun -")
+        assert (answer.status, files.demo.on) == (2, ["ham0"])
+        assert answer.err == (
+            "mclu: x.mclu:2: stdin cannot be checked first and then run within a script: it is no file\n"
+        )
+
+    def test_one_that_runs_itself_is_told(self, files: Files) -> None:
+        inner = files.write("inner.mclu", f"run {files.directory}/x.mclu")
+        answer = files.run(f"on ham1\nrun {inner}")
+        assert (answer.status, files.demo.on) == (2, ["ham0"])
+        assert answer.err == "mclu: inner.mclu:1: x.mclu would run itself without end\n"
+
+    def test_what_is_wrong_in_one_that_is_run_often_is_told_once(self, files: Files) -> None:
+        for number in range(30):
+            files.write(f"{number}.mclu", f"run {files.directory}/{number + 1}.mclu\n" * 2)
+        files.write("20.mclu", "status $#\nlst")
+        answer = files.run(f"run {files.directory}/0.mclu")
+        assert [line.split(": ")[1] for line in answer.err.splitlines()] == ["20.mclu:2"]
+        answer = files.run(f"run {files.directory}/20.mclu ham1\nrun {files.directory}/20.mclu ham2")
+        assert [line.split(": ")[1] for line in answer.err.splitlines()] == ["20.mclu:2", "20.mclu:2"]
+
+    def test_each_use_of_one_whose_lines_cannot_be_read_is_no_use_within_itself(self, files: Files) -> None:
+        inner = files.write("inner.mclu", "status $1")
+        answer = files.run(f"run {inner}\nrun {inner} ham1")
+        assert answer.err == "mclu: x.mclu:1: inner.mclu:1: $1 is not set\n"
+
+    def test_all_that_is_wrong_is_told_in_the_order_of_its_lines(self, files: Files) -> None:
+        inner = files.write("inner.mclu", "lst\nstatus $1")
+        answer = files.run(
+            f"on ham1\nlst\nstatus $1; on\nstatus |\nrun {inner}\nstatus ${{x\nstatus --x='$2'\nstatus '"
+        )
+        assert (answer.status, files.demo.on) == (2, ["ham0"])
+        assert [line.removeprefix("mclu: ").partition(";")[0] for line in answer.err.splitlines()] == [
+            "x.mclu:2: unknown command 'lst'",
+            "x.mclu:3: $1 is not set",
+            "x.mclu:3: on: the following arguments are required: NODE",
+            "x.mclu:4: nothing after '|'",
+            "inner.mclu:1: unknown command 'lst'",
+            "x.mclu:5: inner.mclu:2: $1 is not set",
+            "x.mclu:6: no closing }",
+            "x.mclu:7: status: unrecognized arguments: --x=$2",
+            "x.mclu:8: no closing '",
+        ]
+
+    def test_behind_a_quotation_without_an_end_nothing_is_read(self, files: Files) -> None:
+        answer = files.run("status $1 'a\nlst\nlst '")
+        assert answer.err == "mclu: x.mclu:1: $1 is not set\n"
+        answer = files.run("status $1 'a\nlst\nlst")
+        assert answer.err == "mclu: x.mclu:1: $1 is not set\nmclu: x.mclu:1: no closing '\n"
+
+    def test_what_a_script_is_given_may_look_like_an_option(self, files: Files) -> None:
+        inner = files.write("inner.mclu", '!echo "$1"')
+        assert files.run(f"run {inner} '-x y'").err == ""
+
+    def test_ones_that_are_nested_too_deep_are_told(self, files: Files) -> None:
+        for number in range(100):
+            files.write(f"{number}.mclu", f"run {files.directory}/{number + 1}.mclu")
+        files.write("100.mclu", "status ham1")
+        assert files.run(f"run {files.directory}/72.mclu").out == "ham1 off\n"
+        answer = files.run(f"on ham1\nrun {files.directory}/0.mclu")
+        assert (answer.status, files.demo.on) == (2, ["ham0"])
+        assert answer.err == "mclu: 28.mclu:1: 29.mclu would run within 30 others; at most 30\n"
+
+
+class TestMayFail:
+    def test_its_failure_is_told_and_stops_nothing(self, files: Files) -> None:
+        answer = files.run("-on ham9\n- off ham0\n-!false\nstatus ham1")
+        assert (answer.status, answer.out) == (0, "ham1 off\n")
+        assert [line.split(": ")[1] for line in answer.err.splitlines()] == ["x.mclu:1", "x.mclu:2", "x.mclu:3"]
+
+    def test_what_is_wrong_with_it_is_wrong_all_the_same(self, files: Files) -> None:
+        assert files.run("on ham1\n-lst").status == 2
+        assert files.run("on ham1\n-\n").err == "mclu: x.mclu:2: no command after '-'\n"
+        assert files.demo.on == ["ham0"]
+
+
+class TestCheck:
+    def test_nothing_is_run(self, files: Files) -> None:
+        answer = files.run("on ham1\n!touch $1", "x", check=True)
+        assert (answer.status, answer.out, answer.err) == (0, "", "")
+        assert files.demo.on == ["ham0"]
+
+    def test_all_that_is_wrong_is_told(self, files: Files) -> None:
+        answer = files.run("on\nlst", check=True)
+        assert (answer.status, len(answer.err.splitlines())) == (2, 2)
+
+
+def test_one_of_100000_lines_is_checked_and_run(files: Files) -> None:
+    answer = files.run("status ham1\n" * 50_000 + "# nothing\n" * 50_000 + "lst\n")
+    assert (answer.status, answer.out) == (2, "")
+    assert answer.err.startswith("mclu: x.mclu:100001: unknown command 'lst'")

@@ -1,0 +1,46 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mclu_shell.errors import UsageError
+from mclu_shell.language.parser import Line, parse
+from mclu_shell.language.unparse import written
+
+WORD = st.text(alphabet="ab é\n\t;|>!#'\"\\$-=*~{}@1", max_size=8)
+
+
+@given(st.lists(WORD, min_size=1), WORD, st.booleans(), st.booleans())
+def test_any_command_reads_back_as_itself(words: list[str], output: str, append: bool, may_fail: bool) -> None:
+    line = Line(tuple(words), output=output, append=append and bool(output), may_fail=may_fail)
+    assert parse(written(line)) == [line]
+
+
+@given(st.text(alphabet="abc \n;|>!#'\"\\-", max_size=30))
+def test_so_does_what_was_typed(text: str) -> None:
+    try:
+        lines = parse(text)
+    except UsageError:
+        return
+    for line in lines:
+        assert parse(written(line)) == [line._replace(number=1)]
+
+
+@pytest.mark.parametrize(
+    ("text", "again"),
+    [
+        ("status   ham1 # x", "status ham1"),
+        ("status 'ham*' a\\ b", "status 'ham*' 'a b'"),
+        ("- on ham9 >x", "-on ham9 > x"),
+        ("list |sort -r | head -1; x", "list | sort -r | head -1"),
+        ("-! echo $HOME; x", "-!echo $HOME; x"),
+        ("a '$1' \\$2", "a '$1' '$2'"),
+        ("'!a' '-b'", "'!a' -b"),
+    ],
+)
+def test_it_is_what_one_would_type(text: str, again: str) -> None:
+    assert written(parse(text)[0]) == again
+
+
+@pytest.mark.parametrize("line", [Line(shell="a\nb"), Line(("a\x1b",)), Line(("a\rb",)), Line(("a",), pipe="'b")])
+def test_what_no_text_can_say_is_none(line: Line) -> None:
+    assert written(line) == ""
