@@ -13,8 +13,8 @@ from pathlib import Path
 
 from mclu_shell.cloud.console.screen import Screen, find_screen
 from mclu_shell.cloud.console.session import need_console, open_console, why_ended
-from mclu_shell.cloud.guests.find import to_type
 from mclu_shell.cloud.nodes.node import Node
+from mclu_shell.cloud.state.guest_name import to_type
 from mclu_shell.cloud.transport.forward import PortForward
 from mclu_shell.errors import LinkLost, MCluError, OutputError
 from mclu_shell.output.results import Handover, Result, Text

@@ -175,10 +175,10 @@ def _config(options: argparse.Namespace) -> "Config":
 
 
 def _cloud(options: argparse.Namespace) -> "Cloud":
-    from mclu_shell.cloud.cloud import open_cloud
+    from mclu_shell.cloud.open import open_cloud
 
     if options.demo:
-        from mclu_shell.cloud.transport.simulated import demo_nodes
+        from mclu_shell.cloud.open import demo_nodes
 
         return open_cloud(_config(options), demo_nodes)
     cloud = open_cloud(_config(options), borrow=not options.is_shell)

@@ -19,7 +19,9 @@ _SAME = {"exit": "quit", "?": "help"}
 def command_names() -> list[str]:
     """The names of all commands, without importing one."""
     # pkgutil would look, too, but takes 7 ms to import.
-    found = [file.stem for path in import_module(_PACKAGE).__path__ for file in Path(path).iterdir() if file.suffix == ".py"]
+    found = [
+        file.stem for path in import_module(_PACKAGE).__path__ for file in Path(path).iterdir() if file.suffix == ".py"
+    ]
     # What an editor leaves beside a module is none.
     return sorted(name.replace("_", "-") for name in found if name.isidentifier() and name != "__init__")
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from mclu_shell.cloud.cloud import Cloud, open_cloud
-from mclu_shell.cloud.transport.simulated import demo_nodes
+from mclu_shell.cloud.cloud import Cloud
+from mclu_shell.cloud.open import demo_nodes, open_cloud
 from mclu_shell.config import demo_config, parse_config
 from mclu_shell.language.parser import Variables
 from mclu_shell.language.script import Script

@@ -49,7 +49,7 @@ NODE_TO_SWITCH_OFF = Kind(_node_pattern, candidates.nodes("off"))
 
 def _guest_pattern(text: str) -> str:
     # Here and below: `status` takes no guest and no template, and need not import what knows them.
-    from mclu_shell.cloud.guests.find import parse_guest
+    from mclu_shell.cloud.state.guest_name import parse_guest
 
     if parse_guest(text).host:
         _node_pattern(parse_guest(text).host)
@@ -76,7 +76,7 @@ def _new_guest(text: str) -> tuple[str, str]:
     host, colon, name = text.rpartition(":")
     if colon and not NODE_NAME.fullmatch(host):
         raise ValueError(f"bad node name {host!r}")
-    from mclu_shell.cloud.guests.find import check_new_name
+    from mclu_shell.cloud.state.guest_name import check_new_name
 
     return host, check_new_name(name)
 

@@ -1,29 +1,22 @@
 """All nodes together: which are meant, and the same question to each of them at once."""
 
-import atexit
 import contextlib
 import fnmatch
 import importlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from mclu_shell.cloud.concurrency.fanout import Outcome, gather, in_order
 from mclu_shell.cloud.nodes.auth_prompts import with_answers
 from mclu_shell.cloud.nodes.node import Node
-from mclu_shell.cloud.ownways import OwnWays
 from mclu_shell.cloud.state.guest import Guest, NodeReport
 from mclu_shell.cloud.state.node_store import Listener
 from mclu_shell.cloud.state.snapshot import NodeView, Snapshot
-from mclu_shell.cloud.transport.base import Access
-from mclu_shell.cloud.transport.runtime_dir import RunDirectory
-from mclu_shell.config import Config, NodeConfig
+from mclu_shell.cloud.transport.runtime_dir import RunDirectory, socket_paths
+from mclu_shell.config import Config
 from mclu_shell.errors import NeedsAnswer, NotFound, Question, near
-
-if TYPE_CHECKING:
-    from mclu_shell.cloud.sharing.client import Shared
 
 Value = TypeVar("Value")
 
@@ -197,58 +190,3 @@ def _no_node(pattern: str, names: list[str]) -> NotFound:
 
 def _some(names: list[str]) -> str:
     return ", ".join(names[:6]) + (f" … ({len(names)} in all)" if len(names) > 6 else "") if names else "none"
-
-
-def open_cloud(
-    config: Config, make_nodes: Callable[[Config, Path], list[Node]] | None = None, *, borrow: bool = False
-) -> Cloud:
-    """A cloud from its configuration, with a private directory for its sockets that goes with the process.
-
-    With `borrow`, the connections of an open shell are used where there is one.
-    """
-    directory = RunDirectory()
-    if make_nodes:
-        nodes = make_nodes(config, directory.path)
-    else:
-        nodes = _real_nodes(config, directory, _shared(config, directory) if borrow else {})
-    # What is simulated is gone with this process.
-    cloud = Cloud(nodes, directory, None if make_nodes else config)
-    atexit.register(cloud.close)
-    return cloud
-
-
-def _real_nodes(config: Config, directory: RunDirectory, shared: "dict[str, Shared]") -> list[Node]:
-    ways = OwnWays()
-    own = [partial(_make_own, ways, node, directory, i) for i, node in enumerate(config.nodes)]
-    return [_node(node, own[i], shared.get(node.name)) for i, node in enumerate(config.nodes)]
-
-
-def _make_own(ways: OwnWays, node: NodeConfig, directory: RunDirectory, number: int) -> Access:
-    return ways.make(node, directory.path / _socket_name(number))
-
-
-def _node(node: NodeConfig, make_own: Callable[[], Access], shared: "Shared | None") -> Node:
-    if shared is None:
-        return Node(node, make_own())
-    from mclu_shell.cloud.sharing.node import BorrowedNode
-    from mclu_shell.cloud.sharing.transport import BorrowedAccess
-
-    return BorrowedNode(node, BorrowedAccess(node, shared.libvirt, make_own), shared.shell)
-
-
-def socket_paths(config: Config, directory: Path) -> dict[str, Path]:
-    """Where the sockets of nodes are in a run-time directory: short, as they must be."""
-    return {node.name: directory / _socket_name(i) for i, node in enumerate(config.nodes)}
-
-
-def _socket_name(number: int) -> str:
-    return f"{number}.sock"
-
-
-def _shared(config: Config, directory: RunDirectory) -> "dict[str, Shared]":
-    if not (others := directory.others()):
-        return {}
-    # It takes some milliseconds to import, and mostly there is no other shell.
-    from mclu_shell.cloud.sharing.client import find_shared
-
-    return find_shared(config, others)

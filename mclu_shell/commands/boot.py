@@ -21,7 +21,7 @@ from mclu_shell.output.results import Entry, Result, would
 from mclu_shell.output.schema.guest_changes import Booted
 
 if TYPE_CHECKING:
-    from mclu_shell.cloud.boot.plan import BootRequest
+    from mclu_shell.cloud.boot.request import BootRequest
     from mclu_shell.cloud.templates.template import Template
 
 GROUP = Group.MAKE
@@ -45,7 +45,7 @@ def add_arguments(parser: Parser) -> None:
 def _request(context: Context, args: argparse.Namespace) -> tuple["Template", "BootRequest"]:
     # Completion needs the arguments alone; what a boot needs would take it half of its time to import.
     from mclu_shell.attach import need_viewer
-    from mclu_shell.cloud.boot.plan import BootRequest
+    from mclu_shell.cloud.boot.request import BootRequest
     from mclu_shell.cloud.templates.template import find_template, read_template
 
     host, name = args.guest

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from mclu_shell.argtypes import types as kinds
 from mclu_shell.cloud.concurrency.fanout import Outcome, each, gather
-from mclu_shell.cloud.guests.find import find_guests, has_wildcard
+from mclu_shell.cloud.guests.find import find_guests
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.state.guest import Guest
+from mclu_shell.cloud.state.guest_name import has_wildcard
 from mclu_shell.command import Context, Group, Parser
 from mclu_shell.errors import MCluError, NodeFault, Refused
 from mclu_shell.output.results import Entry, Result, Text, would

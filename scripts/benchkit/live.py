@@ -76,7 +76,7 @@ def idle_memory(mclu: str, nodes: int) -> Timer:
 
 def change_known() -> float:
     """From another program's request to define a guest until this one knows of it, which has asked for nothing."""
-    from mclu_shell.cloud.cloud import open_cloud
+    from mclu_shell.cloud.open import open_cloud
     from mclu_shell.cloud.state.snapshot import Phase
     from mclu_shell.config import find_config, load_config
 

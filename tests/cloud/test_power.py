@@ -3,10 +3,10 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from mclu_shell.cloud.cloud import Cloud, open_cloud
+from mclu_shell.cloud.cloud import Cloud
 from mclu_shell.cloud.nodes.node import Node
+from mclu_shell.cloud.open import demo_nodes, open_cloud
 from mclu_shell.cloud.power import look_before_off, switch_off
-from mclu_shell.cloud.transport.simulated import demo_nodes
 from mclu_shell.config import demo_config
 from mclu_shell.errors import NodeOff, Refused
 

@@ -11,7 +11,7 @@ from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from mclu_shell.command_loader import command_names, load_command
-from mclu_shell.output.schema import record as records
+from mclu_shell.output import schema
 from mclu_shell.output.schema.record import Record, Time
 
 Object = dict[str, Any]
@@ -87,8 +87,8 @@ def plurals() -> dict[str, type[Record]]:
 
 
 def _records() -> Iterator[type[Record]]:
-    for found in iter_modules(records.__path__):
-        module = import_module(f"{records.__name__}.{found.name}")
+    for found in iter_modules(schema.__path__):
+        module = import_module(f"{schema.__name__}.{found.name}")
         for value in vars(module).values():
             if isinstance(value, type) and issubclass(value, Record) and value.__module__ == module.__name__:
                 yield value

@@ -191,7 +191,7 @@ def test_off_minds_no_guest_that_does_not_run(nodes: RealLab, stopped_guest: str
 OFF_WITH_A_GUEST_THAT_COMES_LATE = """
 import os, subprocess, sys, threading
 from pathlib import Path
-from mclu_shell.cloud.cloud import open_cloud
+from mclu_shell.cloud.open import open_cloud
 from mclu_shell.cloud.power import look_before_off, switch_off
 from mclu_shell.config import load_config
 cloud = open_cloud(load_config(Path(os.environ["MCLU_CONFIG"])))

@@ -190,7 +190,7 @@ def sessions(lab: RealLab) -> int:
 STOPS = """
 import os, threading
 from pathlib import Path
-from mclu_shell.cloud.cloud import open_cloud
+from mclu_shell.cloud.open import open_cloud
 from mclu_shell.cloud.guests.find import find_guest
 from mclu_shell.cloud.guests.lifecycle import shutdown
 from mclu_shell.config import load_config

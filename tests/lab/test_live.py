@@ -330,7 +330,7 @@ def test_a_line_of_200_ms_that_loses_packets(lab: RealLab, shells: Shells, ssh_f
 RECONNECT = """
 import json, os, subprocess, sys, threading, time
 from pathlib import Path
-from mclu_shell.cloud.cloud import open_cloud
+from mclu_shell.cloud.open import open_cloud
 from mclu_shell.config import load_config
 from mclu_shell.cloud.state.snapshot import Phase
 cloud = open_cloud(load_config(Path(os.environ["MCLU_CONFIG"])))

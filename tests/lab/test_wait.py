@@ -16,7 +16,7 @@ from tests.lab.support.terminal import typed
 LOG = "/var/log/libvirt/qemu/web.serial"
 LOGGED = f"<serial type='pty'><log file='{LOG}' append='off'/><target port='0'/></serial>"
 _BANNER = """
-from mclu_shell.cloud.cloud import open_cloud
+from mclu_shell.cloud.open import open_cloud
 from mclu_shell.cloud.guests.ssh_banner import fetch_banner
 from mclu_shell.config import find_config, load_config
 

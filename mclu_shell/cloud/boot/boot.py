@@ -9,7 +9,8 @@ from mclu_shell.cloud.boot.build import building
 from mclu_shell.cloud.boot.environment import build_environment
 from mclu_shell.cloud.boot.kvm_probe import kvm_works
 from mclu_shell.cloud.boot.name_lock import holding_name, settle_rivals
-from mclu_shell.cloud.boot.plan import DEFINE_TIMEOUT_S, BootPlan, BootRequest, NotAsked, plan_boot, survey
+from mclu_shell.cloud.boot.plan import DEFINE_TIMEOUT_S, BootPlan, NotAsked, plan_boot, survey
+from mclu_shell.cloud.boot.request import BootRequest
 from mclu_shell.cloud.boot.rollback import all_or_nothing
 from mclu_shell.cloud.cloud import Cloud
 from mclu_shell.cloud.hypervisor.domain_xml import GuestSpec

@@ -9,7 +9,7 @@ from mclu_shell.cloud.hypervisor.domain_xml import GuestSpec
 from mclu_shell.cloud.templates.template import Template
 
 if TYPE_CHECKING:
-    from mclu_shell.cloud.boot.plan import BootRequest
+    from mclu_shell.cloud.boot.request import BootRequest
 
 
 def build_environment(template: Template, request: "BootRequest", guest: GuestSpec) -> dict[str, str]:

@@ -9,10 +9,12 @@ from xml.etree import ElementTree as ET
 
 from mclu_shell.cloud.boot.environment import xml_environment
 from mclu_shell.cloud.boot.placement import Room, choose
+from mclu_shell.cloud.boot.request import BootRequest
 from mclu_shell.cloud.cloud import Cloud
 from mclu_shell.cloud.concurrency.fanout import Outcome
 from mclu_shell.cloud.console.log import log_path
-from mclu_shell.cloud.hypervisor.domain_xml import Capabilities, GuestSpec, domain_xml, with_metadata
+from mclu_shell.cloud.hypervisor.capabilities import Capabilities
+from mclu_shell.cloud.hypervisor.domain_xml import GuestSpec, domain_xml, with_metadata
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.state.guest import Guest, NodeReport
 from mclu_shell.cloud.state.unknown import NotKnown
@@ -29,21 +31,6 @@ _DEFAULT_MEMORY_BYTES = 1 << 30
 _MOST_DEFAULT_VCPUS = 4
 # Disks grow as they are filled, so one may be larger than what is free; but such a one is a slip of the finger.
 _LARGEST_DISK_BYTES = 64 << 40
-
-
-class BootRequest(NamedTuple):
-    """What the user asked for; None where a default is to be found. `host` is empty where any node will do.
-
-    `opens` is what has to be there to be opened once the guest runs: console, viewer, or both.
-    """
-
-    name: str
-    host: str = ""
-    memory_bytes: int | None = None
-    size_bytes: int | None = None
-    timezone: str | None = None
-    vcpus: int | None = None
-    opens: frozenset[str] = frozenset()
 
 
 class Survey(NamedTuple):

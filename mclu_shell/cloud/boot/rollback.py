@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from mclu_shell.cloud.console.log import remove_logs
-from mclu_shell.cloud.guests.find import to_type
 from mclu_shell.cloud.hypervisor.domain_xml import GuestSpec
 from mclu_shell.cloud.nodes.node import Node
+from mclu_shell.cloud.state.guest_name import to_type
 from mclu_shell.errors import MCluError, NodeFault, NotFound
 from mclu_shell.signals import ENDING, handled
 

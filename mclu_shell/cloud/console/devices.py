@@ -2,20 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-from mclu_shell.cloud.guests.find import to_type
 from mclu_shell.cloud.nodes.node import Node
+from mclu_shell.cloud.state.guest_name import to_type
 from mclu_shell.errors import MCluError, NodeFault, Refused
 
 if TYPE_CHECKING:
     from xml.etree import ElementTree as ET
-
-
-def macs_of(xml: str) -> list[str]:
-    """The MAC addresses of a guest's interfaces."""
-    from xml.etree import ElementTree as ET
-
-    found = ET.fromstring(xml).findall("./devices/interface/mac")
-    return [mac.get("address", "").lower() for mac in found]
 
 
 def fetch_devices(node: Node, name: str, what: str) -> "ET.Element":

@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING, NamedTuple
 
 from mclu_shell.cloud.console.devices import fetch_devices
-from mclu_shell.cloud.guests.find import to_type
 from mclu_shell.cloud.nodes.node import Node
+from mclu_shell.cloud.state.guest_name import to_type
 from mclu_shell.cloud.transport.forward import Address, PortForward
 from mclu_shell.errors import MCluError
 

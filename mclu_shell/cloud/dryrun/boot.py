@@ -7,16 +7,8 @@ from typing import NamedTuple
 from mclu_shell.cloud.boot.build import look_at_build
 from mclu_shell.cloud.boot.name_lock import look_at_name
 from mclu_shell.cloud.boot.placement import NoRoom
-from mclu_shell.cloud.boot.plan import (
-    BootPlan,
-    BootRequest,
-    NotAsked,
-    Survey,
-    need_free_name,
-    not_asked,
-    plan_boot,
-    survey,
-)
+from mclu_shell.cloud.boot.plan import BootPlan, NotAsked, Survey, need_free_name, not_asked, plan_boot, survey
+from mclu_shell.cloud.boot.request import BootRequest
 from mclu_shell.cloud.dryrun.cloud import Rehearsal
 from mclu_shell.cloud.dryrun.planned import Planned
 from mclu_shell.cloud.nodes.node import Node

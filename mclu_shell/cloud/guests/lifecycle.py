@@ -5,9 +5,9 @@ import time
 from contextlib import suppress
 
 from mclu_shell.cloud.console.log import mark_reboot
-from mclu_shell.cloud.guests.find import to_type
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.state.guest import Guest, is_active_state
+from mclu_shell.cloud.state.guest_name import to_type
 from mclu_shell.errors import LibvirtFault, MCluError, NotFound, Refused
 from mclu_shell.units import format_duration
 

@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from mclu_shell.cloud.concurrency.cancel_scope import Patience
-from mclu_shell.cloud.guests.find import find_guest, find_guests, parse_guest
+from mclu_shell.cloud.guests.find import find_guest, find_guests
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.state.guest import Guest
+from mclu_shell.cloud.state.guest_name import parse_guest
 from mclu_shell.cloud.state.snapshot import Phase
 from mclu_shell.errors import MCluError, NodeFault, NotFound, SSHRefused
 from mclu_shell.units import format_duration

@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import libvirt
 
-from mclu_shell.cloud.addresses import first_known
-from mclu_shell.cloud.hypervisor.domain import VERBS, interfaces, need_disks
+from mclu_shell.cloud.hypervisor.domain import VERBS, first_known, interfaces, need_disks
 from mclu_shell.cloud.hypervisor.stream import ConsoleStream
 from mclu_shell.cloud.state.guest import Guest, GuestEvent, NodeInfo, NodeReport
 from mclu_shell.errors import LibvirtFault, LinkLost, NotFound, Refused
 
 if TYPE_CHECKING:
+    from mclu_shell.cloud.hypervisor.capabilities import Capabilities
     from mclu_shell.cloud.hypervisor.domain_files import Definition
-    from mclu_shell.cloud.hypervisor.domain_xml import Capabilities
 
 T = TypeVar("T")
 
@@ -151,7 +150,7 @@ class Hypervisor:
     def fetch_capabilities(self, *, kvm: bool) -> "Capabilities":
         """What the node can do for a guest, with KVM or without; LibvirtFault if it cannot do it at all."""
         # XML takes 10 ms to import, and only a boot needs it.
-        from mclu_shell.cloud.hypervisor.domain_xml import Capabilities, parse_capabilities
+        from mclu_shell.cloud.hypervisor.capabilities import Capabilities, parse_capabilities
 
         kind = "kvm" if kvm else "qemu"
         with self._call("getDomainCapabilities"):
@@ -295,7 +294,7 @@ class Hypervisor:
         if not by_mac:
             return {}
         # XML takes 8 ms to import, and most nodes have no leases.
-        from mclu_shell.cloud.console.devices import macs_of
+        from mclu_shell.cloud.hypervisor.domain_files import macs_of
 
         found = {}
         for domain in domains:

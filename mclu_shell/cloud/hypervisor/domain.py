@@ -7,7 +7,16 @@ from typing import Any
 
 import libvirt
 
-from mclu_shell.cloud.addresses import AGENT
+# virDomainInterfaceAddressesSource, the surest first: leases of libvirt's networks, an agent in the guest, its node's
+# ARP table.
+AGENT = 1
+
+
+_SOURCES = (0, AGENT, 2)
+
+
+# Loopback and link-local addresses, which an agent tells, too.
+_NOT_REACHED = ("127.", "169.254.", "::1", "fe80:")
 
 
 def _undefine(domain: Any) -> None:
@@ -69,3 +78,12 @@ def interfaces(domain: Any, source: int) -> dict[str, Any]:
             domain.agentSetResponseTimeout(1)
         return dict(domain.interfaceAddresses(source))
     return {}
+
+
+def first_known(interfaces: Callable[[int], dict[str, Any]]) -> tuple[str, ...]:
+    """The addresses of the first source that knows any; `interfaces` is what libvirt tells of each source."""
+    for source in _SOURCES:
+        found = [one["addr"] for interface in interfaces(source).values() for one in interface["addrs"] or ()]
+        if reached := tuple(address for address in found if not address.startswith(_NOT_REACHED)):
+            return reached
+    return ()

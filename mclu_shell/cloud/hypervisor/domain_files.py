@@ -127,3 +127,11 @@ def named_paths(xml: str) -> frozenset[str]:
     words = [word for element in root.iter() for word in (element.text or "", *element.attrib.values())]
     parts = [part.strip() for word in words for part in (word, *re.split("[=,]", word))]
     return frozenset(part for part in parts if part.startswith("/"))
+
+
+def macs_of(xml: str) -> list[str]:
+    """The MAC addresses of a guest's interfaces."""
+    from xml.etree import ElementTree as ET
+
+    found = ET.fromstring(xml).findall("./devices/interface/mac")
+    return [mac.get("address", "").lower() for mac in found]

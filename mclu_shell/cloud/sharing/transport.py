@@ -15,7 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mclu_shell.cloud.transport.base import Access, forwarded_uri
+from mclu_shell.cloud.transport.base import Access
+from mclu_shell.cloud.transport.libvirt_socket import forwarded_uri
 from mclu_shell.config import NodeConfig
 
 if TYPE_CHECKING:

@@ -2,9 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import quote, urlsplit
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.transport.forward import Address, Duplex, Forward
@@ -76,9 +74,3 @@ class Access(Protocol):
 
     def connect(self, address: "Address") -> "Duplex":
         """What listens at an address of the machine, over the way that is open; ConnectionRefusedError if nothing."""
-
-
-def forwarded_uri(uri: str, path: Path) -> str:
-    """A libvirt URI for the daemon behind a local socket (libvirt's uri.html, "socket" parameter)."""
-    parts = urlsplit(uri)
-    return f"{parts.scheme}+unix://{parts.path}?socket={quote(str(path))}"

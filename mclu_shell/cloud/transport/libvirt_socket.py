@@ -1,16 +1,21 @@
 """Where libvirt listens on a node, and why it cannot be reached there."""
 
+import itertools
 import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote, urlsplit
 
+from mclu_shell.cloud.transport.forward import Duplex, Forward
 from mclu_shell.errors import LibvirtDown, LibvirtFault, LinkLost, NodeFault, SSHFault, SSHRefused
 
 if TYPE_CHECKING:
-    from mclu_shell.cloud.transport.forward import Duplex
     from mclu_shell.cloud.transport.ssh.client import Link
 
 # libvirtd, then the split daemon for QEMU (libvirt's daemons.html).
 LIBVIRT_SOCKETS = ("/run/libvirt/libvirt-sock", "/run/libvirt/virtqemud-sock")
+_numbers = itertools.count()
 # sshd answers alike whether nobody listens there or it is not allowed to connect. /proc/net/unix has who listens; the
 # path may stand there with /var in front.
 _WHY = """\
@@ -64,3 +69,15 @@ def _why_not(link: "Link", deadline: float) -> NodeFault:
         remedy = f"on the node, as root: usermod -aG libvirt {user}"
         return LibvirtFault(f"{user} has no permission for {found[-1]}", place=node, remedy=remedy)
     return LibvirtDown("libvirtd not running", place=node, remedy="on the node: systemctl start libvirtd")
+
+
+def forwarded_uri(uri: str, path: Path) -> str:
+    """A libvirt URI for the daemon behind a local socket (libvirt's uri.html, "socket" parameter)."""
+    parts = urlsplit(uri)
+    return f"{parts.scheme}+unix://{parts.path}?socket={quote(str(path))}"
+
+
+def branch(uri: str, path: Path, connect: Callable[[], Duplex]) -> tuple[str, Forward]:
+    """A forward beside the one at `path`, and libvirt's URI through it."""
+    forward = Forward(path.with_name(f"{path.stem}-{next(_numbers)}.sock"), connect)
+    return forwarded_uri(uri, forward.path), forward

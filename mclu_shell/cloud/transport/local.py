@@ -5,10 +5,9 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 
-from mclu_shell.cloud.branch import branch
-from mclu_shell.cloud.transport.base import Access, forwarded_uri
+from mclu_shell.cloud.transport.base import Access
 from mclu_shell.cloud.transport.forward import Address, Duplex, Forward
-from mclu_shell.cloud.transport.libvirt_socket import LIBVIRT_SOCKETS
+from mclu_shell.cloud.transport.libvirt_socket import LIBVIRT_SOCKETS, branch, forwarded_uri
 from mclu_shell.cloud.transport.process import Completed, LocalProcess, Process, run_here
 from mclu_shell.cloud.transport.wake_on_lan import MagicPacket
 from mclu_shell.config import NodeConfig

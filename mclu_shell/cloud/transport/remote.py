@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mclu_shell.cloud.branch import branch
-from mclu_shell.cloud.transport.base import Access, forwarded_uri
+from mclu_shell.cloud.transport.base import Access
 from mclu_shell.cloud.transport.dial import dial
 from mclu_shell.cloud.transport.forward import Address, Duplex, Forward
 from mclu_shell.cloud.transport.keepalive import Answering, Ear
-from mclu_shell.cloud.transport.libvirt_socket import open_libvirt_socket
+from mclu_shell.cloud.transport.libvirt_socket import branch, forwarded_uri, open_libvirt_socket
 from mclu_shell.cloud.transport.openssh.config import SSHConfig, Target
 from mclu_shell.cloud.transport.process import Completed, Process
 from mclu_shell.cloud.transport.wake_on_lan import MagicPacket, magic_packet, send_magic_packet

@@ -8,6 +8,7 @@ import threading
 import time
 from pathlib import Path
 
+from mclu_shell.config import Config
 from mclu_shell.errors import MCluError
 
 _PREFIX = "mclu-run-"
@@ -109,3 +110,12 @@ def _remove_if_abandoned(path: Path) -> None:
         shutil.rmtree(path)
     finally:
         os.close(descriptor)
+
+
+def socket_paths(config: Config, directory: Path) -> dict[str, Path]:
+    """Where the sockets of nodes are in a run-time directory: short, as they must be."""
+    return {node.name: directory / socket_name(i) for i, node in enumerate(config.nodes)}
+
+
+def socket_name(number: int) -> str:
+    return f"{number}.sock"

@@ -4,26 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.transport.base import Access
 from mclu_shell.cloud.transport.forward import Address, Duplex, Forward
 from mclu_shell.cloud.transport.process import Completed, LocalProcess, Process, run_here
 from mclu_shell.cloud.transport.wake_on_lan import MagicPacket
-from mclu_shell.config import Config, NodeConfig
+from mclu_shell.config import NodeConfig
 from mclu_shell.errors import NodeOff
-
-
-def demo_nodes(config: Config, directory: Path) -> list[Node]:
-    """One node on, with two guests, and the others off."""
-    return [_demo_node(node, directory, is_on=node is config.nodes[0]) for node in config.nodes]
-
-
-def _demo_node(node: NodeConfig, directory: Path, *, is_on: bool) -> Node:
-    images = directory / node.name
-    images.mkdir()
-    # What runs here on behalf of the node must not reach this machine's own libvirt.
-    node = node._replace(images=str(images), uri="")
-    return Node(node, SimulatedAccess(node, is_on=is_on))
 
 
 class SimulatedAccess(Access):

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from mclu_shell.cloud.cloud import Cloud
-from mclu_shell.cloud.guests.find import check_new_name, find_guest, find_guests, parse_guest, to_type
+from mclu_shell.cloud.guests.find import find_guest, find_guests
+from mclu_shell.cloud.state.guest_name import check_new_name, parse_guest, to_type
 from mclu_shell.errors import Ambiguous, MCluError, NodeOff, NotFound, SSHSilent, UsageError
 from tests.conftest import InProcess
 

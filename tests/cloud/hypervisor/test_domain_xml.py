@@ -3,15 +3,9 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from mclu_shell.cloud.hypervisor.capabilities import Capabilities, Machine, parse_capabilities
 from mclu_shell.cloud.hypervisor.domain_files import disk_files, own_files, own_logs
-from mclu_shell.cloud.hypervisor.domain_xml import (
-    Capabilities,
-    GuestSpec,
-    Machine,
-    domain_xml,
-    parse_capabilities,
-    with_metadata,
-)
+from mclu_shell.cloud.hypervisor.domain_xml import GuestSpec, domain_xml, with_metadata
 from mclu_shell.errors import TemplateError
 
 NODE = Capabilities(

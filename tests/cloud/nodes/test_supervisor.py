@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from mclu_shell.cloud.cloud import Cloud, open_cloud
+from mclu_shell.cloud.cloud import Cloud
+from mclu_shell.cloud.open import demo_nodes, open_cloud
 from mclu_shell.cloud.state.snapshot import Phase
-from mclu_shell.cloud.transport.simulated import demo_nodes
 from mclu_shell.config import demo_config
 
 LIMIT_S = 10.0

@@ -12,6 +12,7 @@ import pytest
 
 from mclu_shell.cloud.concurrency.fanout import gather
 from mclu_shell.cloud.nodes.node import Node
+from mclu_shell.cloud.open import demo_nodes
 from mclu_shell.cloud.sharing.client import HERE, Inquiry, Shared, find_shared
 from mclu_shell.cloud.sharing.node import BorrowedNode
 from mclu_shell.cloud.sharing.server import Share
@@ -20,7 +21,6 @@ from mclu_shell.cloud.state.json_codec import report_as_json
 from mclu_shell.cloud.state.snapshot import Phase
 from mclu_shell.cloud.transport.base import Access
 from mclu_shell.cloud.transport.runtime_dir import RunDirectory
-from mclu_shell.cloud.transport.simulated import demo_nodes
 from mclu_shell.config import demo_config, parse_config
 from mclu_shell.errors import LinkLost, NodeFault
 

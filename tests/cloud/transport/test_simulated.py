@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from mclu_shell.cloud.nodes.node import Node
+from mclu_shell.cloud.open import demo_nodes
 from mclu_shell.cloud.power import wait_until_on
 from mclu_shell.cloud.state.snapshot import Phase
-from mclu_shell.cloud.transport.simulated import demo_nodes
 from mclu_shell.config import demo_config
 from mclu_shell.errors import NodeOff
 

@@ -120,7 +120,7 @@ def test_what_cannot_be_deleted_is_told_and_can_be_tried_again(web: RealLab) -> 
 ASKED = """
 import os, subprocess, sys
 from pathlib import Path
-from mclu_shell.cloud.cloud import open_cloud
+from mclu_shell.cloud.open import open_cloud
 from mclu_shell.command_loader import load_command
 from mclu_shell.command import Context
 from mclu_shell.config import load_config
