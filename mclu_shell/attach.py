@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from mclu_shell.cloud.console.screen import Screen, find_screen
-from mclu_shell.cloud.console.session import need_console, open_console, why_ended
+from mclu_shell.cloud.console.session import open_console, require_console, why_ended
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.state.guest_name import to_type
 from mclu_shell.cloud.transport.forward import PortForward
@@ -32,7 +32,7 @@ _POLL_S = 0.05
 
 def console_of(node: Node, name: str, *, force: bool = False, log: Path | None = None) -> Handover:
     """A running guest's console in the terminal; raises if it can have none."""
-    need_console(node, name)
+    require_console(node, name)
     return Handover(f"console of {node.name}:{name}", partial(_console, node, name, force, log))
 
 
@@ -82,10 +82,10 @@ def viewer_of(node: Node, name: str) -> Handover:
 
 def viewer_for(node: Node, name: str) -> str:
     """The viewer that a guest's screen is shown with; raises if it is not installed."""
-    return need_viewer(f"or have the address for another viewer: {to_type('viewer --print', node.name, name)}")
+    return require_viewer(f"or have the address for another viewer: {to_type('viewer --print', node.name, name)}")
 
 
-def need_viewer(otherwise: str) -> str:
+def require_viewer(otherwise: str) -> str:
     """The path of the viewer; raises if it is not installed, with what there is to do otherwise."""
     program = shutil.which(_VIEWER)
     if program is None:
@@ -113,7 +113,7 @@ def _keep_open(screen: Screen, forward: PortForward, terminal: Terminal) -> None
             return
         terminal.say("Ctrl-C closes it.")
         _attend(screen.node, threading.Event().wait)
-        _need_node(screen.node)
+        _require_node(screen.node)
     except BaseException:
         forward.close()
         raise
@@ -125,10 +125,10 @@ def _attend(node: Node, has_ended: Callable[[float], bool]) -> None:
         pass
 
 
-def _need_node(node: Node) -> None:
+def _require_node(node: Node) -> None:
     """Raise what is wrong with a node whose connection is gone, if it is."""
     if not node.still_answers():
-        node.fetch(lambda _hypervisor: None)
+        node.query(lambda _client: None)
         raise LinkLost("the connection was lost", place=node.name)
 
 
@@ -139,7 +139,7 @@ def _viewer(screen: Screen, program: str, terminal: Terminal) -> None:
         viewing.wait_until_seen()
     else:
         viewing.attend()
-        _need_node(screen.node)
+        _require_node(screen.node)
     viewing.complain()
 
 

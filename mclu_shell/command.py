@@ -13,7 +13,7 @@ from mclu_shell.output.results import Result
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.cloud import Cloud
-    from mclu_shell.cloud.dryrun.cloud import Rehearsal
+    from mclu_shell.cloud.dryrun.cloud import DryRunCloud
 
 # Longer lines are hard to read, however wide a terminal is.
 _WIDEST = 118
@@ -68,7 +68,7 @@ class Context(NamedTuple):
     # None anywhere but at the prompt.
     prompt: Prompt | None = None
     # None but in a dry run.
-    open_rehearsal: Callable[[], "Rehearsal"] | None = None
+    open_dry_run_cloud: Callable[[], "DryRunCloud"] | None = None
     # Whether the answer is for a program (-o json).
     is_data: bool = False
 
@@ -78,12 +78,12 @@ class Context(NamedTuple):
         return self.open_cloud()
 
     @property
-    def rehearsal(self) -> "Rehearsal":
+    def dry_run_cloud(self) -> "DryRunCloud":
         """The cloud of a dry run: what it has so far is kept in mind, and nothing is changed."""
-        assert self.open_rehearsal is not None
-        return self.open_rehearsal()
+        assert self.open_dry_run_cloud is not None
+        return self.open_dry_run_cloud()
 
-    def need_text(self, what: str) -> None:
+    def require_text(self, what: str) -> None:
         """Raise if the answer is for a program, which could not tell what a guest writes from the rest."""
         if self.is_data:
             raise UsageError(f"{what}: what a guest writes is not JSON", remedy="leave out -o json")
@@ -100,7 +100,7 @@ class Command(NamedTuple):
     # The script that a line runs, where it does.
     script: Callable[[argparse.Namespace], Script] | None = None
     # What it does in a dry run, where it would change something: it tells what, and has the same errors.
-    rehearse: Callable[[Context, argparse.Namespace], Iterable[Result]] | None = None
+    dry_run: Callable[[Context, argparse.Namespace], Iterable[Result]] | None = None
     # What it tells a program (`PLURAL` or `KIND` of records): all together, where it answers a question; or, where
     # there is no such document, one by one as things happen.
     document: tuple[str, ...] | None = None

@@ -65,7 +65,7 @@ def _load(name: str) -> Command:
         module.run,
         getattr(module, "GROUP", Group.MORE),
         getattr(module, "script", None),
-        getattr(module, "rehearse", None),
+        getattr(module, "dry_run", None),
         getattr(module, "DOCUMENT", None),
         getattr(module, "LINES", ()),
         getattr(module, "NEEDS_PROMPT", False),

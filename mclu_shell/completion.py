@@ -10,13 +10,12 @@ from typing import NamedTuple
 
 from mclu_shell import command_loader
 from mclu_shell.argtypes.completers import shortened
-from mclu_shell.argtypes.types import ALIAS, FILE, TIMEZONE, Candidate, Kind, Spot
+from mclu_shell.argtypes.types import ALIAS, FILE, TIMEZONE, ArgType, Candidate, Spot
 from mclu_shell.cloud.state.snapshot import Snapshot
 from mclu_shell.command import Parser
 from mclu_shell.errors import UsageError
-from mclu_shell.language import parser as language
 from mclu_shell.language.aliases import expand
-from mclu_shell.language.parser import Line
+from mclu_shell.language.parser import Line, Tail, tail
 
 # What `language` reads as it stands, wherever in a line; `~` means the home directory also inside quotes.
 _PLAIN = re.compile(r"[\w@%+=:,./~-]+")
@@ -43,7 +42,7 @@ def complete(text: str, snapshot: Snapshot, aliases: Mapping[str, str] = _NO_ALI
 
     `aliases` are the prompt's, by their names.
     """
-    end = language.tail(text)
+    end = tail(text)
     if end is None:
         return Completions(len(text), ())
     found = _found(end, Spot(snapshot, end.word, aliases=aliases))
@@ -52,10 +51,10 @@ def complete(text: str, snapshot: Snapshot, aliases: Mapping[str, str] = _NO_ALI
 
 def complete_words(words: Sequence[str], word: str, snapshot: Snapshot) -> Sequence[Candidate]:
     """The candidates for the word that follows others of a command, none of them quoted."""
-    return _found(language.Tail(tuple(words), word, 0), Spot(snapshot, word))
+    return _found(Tail(tuple(words), word, 0), Spot(snapshot, word))
 
 
-def _found(end: language.Tail, spot: Spot) -> Sequence[Candidate]:
+def _found(end: Tail, spot: Spot) -> Sequence[Candidate]:
     found = list(_candidates(end, spot)) or list(_candidates(end, spot._replace(any_case=True)))
     return shortened(found, lambda candidate: candidate.text)
 
@@ -65,7 +64,7 @@ def _quoted(found: Candidate) -> Candidate:
     return found._replace(text=text, shown=found.shown or found.text)
 
 
-def _candidates(end: language.Tail, spot: Spot) -> Iterable[Candidate]:
+def _candidates(end: Tail, spot: Spot) -> Iterable[Candidate]:
     if end.is_output:
         return _of(FILE, spot)
     if not end.words:
@@ -74,7 +73,7 @@ def _candidates(end: language.Tail, spot: Spot) -> Iterable[Candidate]:
     *_, meant = expand(Line(end.words), spot.aliases)
     if meant.pipe or not meant.words or (parser := _parser(meant.words[0])) is None:
         return ()
-    return _arguments(_Given(parser, meant.words[1:]), spot)
+    return _arguments(_ParsedWords(parser, meant.words[1:]), spot)
 
 
 def _first_words(spot: Spot) -> list[Candidate]:
@@ -82,13 +81,13 @@ def _first_words(spot: Spot) -> list[Candidate]:
     return _fitting(sorted([*commands, *ALIAS.candidates(spot)], key=lambda one: one.text), spot)
 
 
-def _arguments(given: "_Given", spot: Spot) -> Iterable[Candidate]:
+def _arguments(given: "_ParsedWords", spot: Spot) -> Iterable[Candidate]:
     if spot.word.startswith("-") and given.takes_options:
         return _value(given, spot) if "=" in spot.word else _fitting(given.free_options(), spot)
     return [candidate for action in given.wanted() for candidate in _of_argument(action, given, spot)]
 
 
-def _value(given: "_Given", spot: Spot) -> Iterator[Candidate]:
+def _value(given: "_ParsedWords", spot: Spot) -> Iterator[Candidate]:
     """The value of `--option=value`, as one word."""
     name, _, value = spot.word.partition("=")
     action = given.options.get(name)
@@ -97,14 +96,14 @@ def _value(given: "_Given", spot: Spot) -> Iterator[Candidate]:
             yield found._replace(text=f"{name}={found.text}", shown=found.shown or found.text)
 
 
-def _of_argument(action: argparse.Action, given: "_Given", spot: Spot) -> Iterable[Candidate]:
-    if not isinstance(action.type, Kind):
+def _of_argument(action: argparse.Action, given: "_ParsedWords", spot: Spot) -> Iterable[Candidate]:
+    if not isinstance(action.type, ArgType):
         return ()
     options = {dest: values[-1] for dest, values in given.values.items() if values}
     return _of(action.type, spot._replace(given=tuple(given.values.get(action.dest, ())), options=options))
 
 
-def _of(kind: Kind, spot: Spot) -> Iterable[Candidate]:
+def _of(kind: ArgType, spot: Spot) -> Iterable[Candidate]:
     return _fitting(kind.candidates(spot), spot)
 
 
@@ -126,7 +125,7 @@ def _parser(name: str) -> Parser | None:
         return None
 
 
-class _Given:
+class _ParsedWords:
     """The words of a command so far, each as the value of the argument that it is for."""
 
     def __init__(self, parser: Parser, words: Sequence[str]) -> None:
@@ -188,7 +187,7 @@ class _Given:
 
 def _can_have(action: argparse.Action, word: str) -> bool:
     """Whether a word is an option's value; where the value may be left out, it has to look like one."""
-    if action.nargs != "?" or not isinstance(action.type, Kind):
+    if action.nargs != "?" or not isinstance(action.type, ArgType):
         return True
     try:
         action.type(word)

@@ -14,7 +14,7 @@ from mclu_shell.output.results import Handover, Result, Text, would
 from mclu_shell.output.schema.planned import placed_record
 
 
-def need_writable(name: str) -> None:
+def require_writable(name: str) -> None:
     """OutputError if a file could not be written to; it is neither made nor opened."""
     path = Path(name).expanduser()
     if number := _obstacle(path):
@@ -41,7 +41,7 @@ def outwards(line: Line) -> Iterator[Result]:
     if line.shell:
         yield would(Planned("run in your shell", how=line.shell))
     if line.output:
-        need_writable(line.output)
+        require_writable(line.output)
         yield would(Planned("append this to" if line.append else "write this to", path=line.output))
     if line.pipe:
         yield would(Planned("hand this to your shell", how=line.pipe))

@@ -16,7 +16,7 @@ class MCluError(Exception):
         self.place = place
         self.remedy = remedy
 
-    def retold(self, *, fact: str | None = None, place: str | None = None) -> "MCluError":
+    def with_context(self, *, fact: str | None = None, place: str | None = None) -> "MCluError":
         """The same error, with another fact or place."""
         # Not by its constructor: each kind's takes what it needs.
         told = type(self).__new__(type(self))

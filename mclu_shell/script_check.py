@@ -61,4 +61,4 @@ class Check:
 
 
 def _told_at(place: str, error: MCluError) -> MCluError:
-    return error.retold(place=place, fact=f"{error.place}: {error.fact}" if error.place else error.fact)
+    return error.with_context(place=place, fact=f"{error.place}: {error.fact}" if error.place else error.fact)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TextIO
 from mclu_shell import command_loader
 from mclu_shell.command import Command, Context, HelpAsked, Prompt
 from mclu_shell.errors import Interrupted, MCluError, OutputError, Question, UsageError
-from mclu_shell.language import parser as language
+from mclu_shell.language import parser
 from mclu_shell.language.parser import Line
 from mclu_shell.language.script import Script
 from mclu_shell.output.results import Handover, Quit, Result
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import argparse
 
     from mclu_shell.cloud.cloud import Cloud
-    from mclu_shell.cloud.dryrun.cloud import Rehearsal
+    from mclu_shell.cloud.dryrun.cloud import DryRunCloud
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 # What a program ended by SIGPIPE leaves: nobody reads what more there is to say, so nothing more is done.
@@ -71,7 +71,7 @@ class Session:
         # The scripts that run, the innermost last.
         self._scripts: list[str] = []
         self._cloud: Cloud | None = None
-        self._rehearsal: Rehearsal | None = None
+        self._dry_run_cloud: DryRunCloud | None = None
 
     def open_cloud(self) -> "Cloud":
         """The cloud, opened on first use; ConfigError if there is no configuration for it."""
@@ -83,17 +83,17 @@ class Session:
                 self._cloud = self._open_cloud()
                 self._cloud.asker = self._ask if self.asker is not None else None
                 if self.is_dry:
-                    self._cloud.spare()
+                    self._cloud.make_read_only()
             return self._cloud
 
-    def _open_rehearsal(self) -> "Rehearsal":
+    def _open_dry_run_cloud(self) -> "DryRunCloud":
         """The cloud as the lines of a dry run so far would have left it."""
-        if self._rehearsal is None:
+        if self._dry_run_cloud is None:
             # Only a dry run needs it.
-            from mclu_shell.cloud.dryrun.cloud import Rehearsal
+            from mclu_shell.cloud.dryrun.cloud import DryRunCloud
 
-            self._rehearsal = Rehearsal(self.open_cloud())
-        return self._rehearsal
+            self._dry_run_cloud = DryRunCloud(self.open_cloud())
+        return self._dry_run_cloud
 
     def _ask(self, question: Question) -> str | None:
         self.renderer.end_progress()
@@ -115,7 +115,7 @@ class Session:
     def run_text(self, *texts: str) -> int:
         """Run the commands of texts, each complete in itself; stop at the first failure, unless told to keep going."""
         with self._caught("") as status:
-            lines = [line for text in texts for line in language.parse(text)]
+            lines = [line for text in texts for line in parser.parse(text)]
             status.append(self._run_lines(self._expanded(lines), "", keep_going=self.keep_going))
         return status[-1]
 
@@ -179,7 +179,7 @@ class Session:
     def run_startup(self, text: str, name: str) -> int:
         """Run a start-up file: none of its lines is stopped by what is wrong with another."""
         with self._caught("") as status:
-            status.append(self._run_lines(self._expanded(language.parse(text, name)), name, keep_going=True))
+            status.append(self._run_lines(self._expanded(parser.parse(text, name)), name, keep_going=True))
         return status[-1]
 
     def _expanded(self, lines: Iterable[Line]) -> Iterator[Line]:
@@ -251,7 +251,7 @@ class Session:
             raise UsageError(told, remedy=f"see 'help {command.name}'")
         return command, args
 
-    def _rehearse_line(self, line: Line, place: str) -> int:
+    def _dry_run_line(self, line: Line, place: str) -> int:
         """Tell what a line would do, and do nothing but ask."""
         # Only a dry run needs it.
         from mclu_shell.dryrun import outwards, placed
@@ -259,8 +259,8 @@ class Session:
         status = DONE
         told = list(outwards(line))
         if line.shell:
-            if self._rehearsal is not None:
-                self._rehearsal.lets_time_pass()
+            if self._dry_run_cloud is not None:
+                self._dry_run_cloud.assume_woken()
         else:
             status = self._run_command(line, self.renderer, place)
         with _writing(), self.renderer.answering("", None):
@@ -273,7 +273,7 @@ class Session:
             # A mistyped command must not empty the file, nor start the reader.
             self._prepare(line)
         if self.is_dry:
-            return self._rehearse_line(line, place)
+            return self._dry_run_line(line, place)
         if line.shell:
             code = run_in_the_users_shell(line.shell, line.variables, self._out_of_programs)
             return self._status_of(line.shell, code, place)
@@ -321,7 +321,9 @@ class Session:
         command, args = self._prepare(line)
         # A reader such as less has the screen to itself.
         notify = _say_nothing if line.pipe else renderer.progress
-        context = Context(self.open_cloud, notify, self.confirm, self.prompt, self._open_rehearsal, renderer.is_data)
+        context = Context(
+            self.open_cloud, notify, self.confirm, self.prompt, self._open_dry_run_cloud, renderer.is_data
+        )
         with (
             _writing(),
             renderer.answering(command.name, command.document),
@@ -352,11 +354,11 @@ class Session:
         return status
 
     def _results(self, command: Command, context: Context, args: "argparse.Namespace", place: str) -> Iterable[Result]:
-        if not self.is_dry or command.rehearse is None:
+        if not self.is_dry or command.dry_run is None:
             return command.run(context, args)
         from mclu_shell.dryrun import placed
 
-        return placed(command.rehearse(context, args), place)
+        return placed(command.dry_run(context, args), place)
 
     def _hand_over(self, handover: Handover, renderer: Renderer) -> None:
         # Most commands need no terminal.

@@ -52,7 +52,7 @@ class Terminal:
         """
         self._out.flush()
         with self._raw():
-            carrier = _Carrier(self._given.fileno(), self._out.fileno(), far, tee, escapes=self.is_typed)
+            carrier = _Relay(self._given.fileno(), self._out.fileno(), far, tee, escapes=self.is_typed)
             return carrier.begin(self._ahead()) or carrier.run()
 
     @contextlib.contextmanager
@@ -81,7 +81,7 @@ class Terminal:
         return (self._typed_ahead() if self._typed_ahead else b"") + kept.replace(b"\n", b"\r")
 
 
-class _Carrier:
+class _Relay:
     """The two ways, and what is under way on them."""
 
     def __init__(self, given: int, out: int, far: socket.socket, tee: Tee | None, *, escapes: bool) -> None:

@@ -12,7 +12,7 @@ from mclu_shell.cloud.state.guest import Guest, NodeInfo
 from mclu_shell.cloud.state.snapshot import NodeState, NodeView, Phase, Snapshot
 from mclu_shell.command_loader import command_names
 from mclu_shell.completion import complete, prepare
-from mclu_shell.language import parser as language
+from mclu_shell.language import parser
 
 GIB = 1 << 30
 
@@ -352,4 +352,4 @@ def test_any_text_can_be_completed_and_what_is_offered_reads_back_as_one_word(te
     found = complete(text, SNAPSHOT)
     assert 0 <= found.start <= len(text)
     for candidate in found.candidates:
-        assert language.parse("x " + candidate.text)[0].words[1:] == (shlex.split(candidate.text)[0],)
+        assert parser.parse("x " + candidate.text)[0].words[1:] == (shlex.split(candidate.text)[0],)

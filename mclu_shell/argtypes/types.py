@@ -14,7 +14,7 @@ from mclu_shell.config import NODE_NAME
 from mclu_shell.units import format_duration, parse_duration, parse_size
 
 
-class Kind:
+class ArgType:
     """A kind of argument; given to argparse as `type`, so that parsing and completion cannot disagree."""
 
     def __init__(self, parse: Callable[[str], Any], candidates: Finder) -> None:
@@ -41,10 +41,10 @@ def _node_pattern(text: str) -> str:
     return text
 
 
-NODE = Kind(_node_pattern, candidates.nodes())
+NODE = ArgType(_node_pattern, candidates.nodes())
 # What is faulty answers, so it is not off; what is not known yet, or no longer, may be.
-NODE_TO_WAKE = Kind(_node_pattern, candidates.nodes("on", "faulty"))
-NODE_TO_SWITCH_OFF = Kind(_node_pattern, candidates.nodes("off"))
+NODE_TO_WAKE = ArgType(_node_pattern, candidates.nodes("on", "faulty"))
+NODE_TO_SWITCH_OFF = ArgType(_node_pattern, candidates.nodes("off"))
 
 
 def _guest_pattern(text: str) -> str:
@@ -57,18 +57,18 @@ def _guest_pattern(text: str) -> str:
 
 
 # [HOST:]GUEST, both with wildcards; `cloud.guests` finds what is meant.
-GUEST = Kind(_guest_pattern, candidates.guests(candidates.any_guest))
-RUNNING_GUEST = Kind(_guest_pattern, candidates.guests(lambda guest: guest.is_active))
-STOPPED_GUEST = Kind(_guest_pattern, candidates.guests(lambda guest: not guest.is_active or guest.state == "paused"))
+GUEST = ArgType(_guest_pattern, candidates.guests(candidates.any_guest))
+RUNNING_GUEST = ArgType(_guest_pattern, candidates.guests(lambda guest: guest.is_active))
+STOPPED_GUEST = ArgType(_guest_pattern, candidates.guests(lambda guest: not guest.is_active or guest.state == "paused"))
 
 
 def _size(text: str) -> int:
     return parse_size(text)
 
 
-def size_kind(*usual: str) -> Kind:
+def size_kind(*usual: str) -> ArgType:
     """A size in bytes; the usual ones are offered."""
-    return Kind(_size, lambda _spot: [Candidate(size) for size in usual])
+    return ArgType(_size, lambda _spot: [Candidate(size) for size in usual])
 
 
 def _new_guest(text: str) -> tuple[str, str]:
@@ -81,7 +81,7 @@ def _new_guest(text: str) -> tuple[str, str]:
     return host, check_new_name(name)
 
 
-NEW_GUEST = Kind(_new_guest, candidates.nodes_with_room)
+NEW_GUEST = ArgType(_new_guest, candidates.nodes_with_room)
 
 
 def _timezone(text: str) -> str:
@@ -91,14 +91,14 @@ def _timezone(text: str) -> str:
     return text
 
 
-TIMEZONE = Kind(_timezone, candidates.timezones)
-TEMPLATE = Kind(str, candidates.templates)
-TEMPLATE_OR_FILE = Kind(str, candidates.template_files)
-ALIAS = Kind(str, candidates.aliases)
-FILE = Kind(Path, candidates.files)
+TIMEZONE = ArgType(_timezone, candidates.timezones)
+TEMPLATE = ArgType(str, candidates.templates)
+TEMPLATE_OR_FILE = ArgType(str, candidates.template_files)
+ALIAS = ArgType(str, candidates.aliases)
+FILE = ArgType(Path, candidates.files)
 
 
-def word_kind(*words: str) -> Kind:
+def word_kind(*words: str) -> ArgType:
     """One of a few words, which are offered."""
 
     def parse(text: str) -> str:
@@ -106,7 +106,7 @@ def word_kind(*words: str) -> Kind:
             raise ValueError(f"{text!r} is not one of {', '.join(words)}")
         return text
 
-    return Kind(parse, lambda _spot: [Candidate(word) for word in words])
+    return ArgType(parse, lambda _spot: [Candidate(word) for word in words])
 
 
 def _vcpus(text: str) -> int:
@@ -115,9 +115,9 @@ def _vcpus(text: str) -> int:
     return int(text)
 
 
-VCPUS = Kind(_vcpus, lambda _spot: [Candidate(str(count)) for count in (1, 2, 4, 8)])
+VCPUS = ArgType(_vcpus, lambda _spot: [Candidate(str(count)) for count in (1, 2, 4, 8)])
 
 
-def duration_kind(*usual_s: float) -> Kind:
+def duration_kind(*usual_s: float) -> ArgType:
     """A time; the usual ones are offered."""
-    return Kind(parse_duration, lambda _spot: [Candidate(f"{s:g}", format_duration(s)) for s in usual_s])
+    return ArgType(parse_duration, lambda _spot: [Candidate(f"{s:g}", format_duration(s)) for s in usual_s])

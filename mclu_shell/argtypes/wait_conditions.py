@@ -4,10 +4,10 @@ import argparse
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mclu_shell.argtypes.types import GUEST, NODE, Candidate, Kind, Spot
+from mclu_shell.argtypes.types import GUEST, NODE, ArgType, Candidate, Spot
 
 if TYPE_CHECKING:
-    from mclu_shell.cloud.console.regex import Expression
+    from mclu_shell.cloud.console.regex import Regex
 
 _NODE_STATES = ("on", "off")
 _GUEST_STATES = ("running", "off", "ip", "ssh")
@@ -28,7 +28,7 @@ class Goal(NamedTuple):
 
     names: tuple[str, ...]
     state: str
-    expression: "Expression | None" = None
+    expression: "Regex | None" = None
 
     def __str__(self) -> str:
         return f"to write '{self.expression.text}' on the console" if self.expression else _WORDS[self.state]
@@ -70,11 +70,11 @@ def _of_guests(words: Sequence[str]) -> Goal:
     return Goal(tuple(map(GUEST, names)), last)
 
 
-def _expression(text: str) -> "Expression":
+def _expression(text: str) -> "Regex":
     # What only this goal needs: Tab and all other lines do without it.
-    from mclu_shell.cloud.console.regex import Expression
+    from mclu_shell.cloud.console.regex import Regex
 
-    expression = Expression(text)
+    expression = Regex(text)
     if expression.is_in(""):
         raise ValueError(f"the regular expression '{text}' is found also where nothing is written")
     return expression
@@ -91,4 +91,4 @@ def _candidates(spot: Spot) -> Iterable[Candidate]:
         yield from map(Candidate, states)
 
 
-GOAL = Kind(str, _candidates)
+GOAL = ArgType(str, _candidates)

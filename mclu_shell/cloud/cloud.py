@@ -9,7 +9,7 @@ from functools import partial
 from typing import TypeVar
 
 from mclu_shell.cloud.concurrency.fanout import Outcome, gather, in_order
-from mclu_shell.cloud.nodes.auth_prompts import with_answers
+from mclu_shell.cloud.nodes.auth_prompts import retry_after_prompts
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.state.guest import Guest, NodeReport
 from mclu_shell.cloud.state.node_store import Listener
@@ -54,12 +54,12 @@ class Cloud:
             chosen.update(found)
         return [node for node in self.nodes if node.name in chosen]
 
-    def ask(self, question: Callable[[Node], Value], nodes: Sequence[Node] | None = None) -> list[Outcome[Node, Value]]:
+    def query(self, fn: Callable[[Node], Value], nodes: Sequence[Node] | None = None) -> list[Outcome[Node, Value]]:
         """Ask all nodes, or those given, in parallel; an outcome for each, in their order."""
-        return list(self.ask_in_order(question, nodes))
+        return list(self.query_in_order(fn, nodes))
 
-    def ask_in_order(
-        self, question: Callable[[Node], Value], nodes: Sequence[Node] | None = None
+    def query_in_order(
+        self, fn: Callable[[Node], Value], nodes: Sequence[Node] | None = None
     ) -> Iterator[Outcome[Node, Value]]:
         """The same, but each outcome as soon as it and those before it are there."""
         modules = {module for node in self.nodes for module in node.modules}
@@ -68,32 +68,32 @@ class Cloud:
             threading.Thread(target=_import, args=((*modules, *later),), daemon=True).start()
         # Only the main thread has the terminal: what goes on behind the prompt must not take it.
         asker = self.asker if threading.current_thread() is threading.main_thread() else None
-        outcomes = in_order(self.nodes if nodes is None else nodes, question)
+        outcomes = in_order(self.nodes if nodes is None else nodes, fn)
         for outcome in outcomes:
             if asker is not None and isinstance(outcome.error, NeedsAnswer):
                 # One answer may open the way to several nodes.
-                yield from with_answers([outcome, *outcomes], question, asker, self.nodes)
+                yield from retry_after_prompts([outcome, *outcomes], fn, asker, self.nodes)
                 return
             yield outcome
 
     def reach(self, nodes: Sequence[Node] | None = None) -> list[Outcome[Node, None]]:
         """Whether the libvirt of nodes answers; the error says why not."""
-        return self.ask(lambda node: node.fetch(lambda _hypervisor: None), nodes)
+        return self.query(lambda node: node.query(lambda _client: None), nodes)
 
     def fetch_guests(
         self, nodes: Sequence[Node] | None = None, *, active: bool | None = None
     ) -> list[Outcome[Node, tuple[Guest, ...]]]:
         """The guests of nodes: running, not running, or (None) all."""
-        return self.ask(lambda node: node.fetch_guests(active=active), nodes)
+        return self.query(lambda node: node.fetch_guests(active=active), nodes)
 
     def fetch_reports(self, nodes: Sequence[Node] | None = None) -> list[Outcome[Node, NodeReport]]:
         """What nodes have, and all their guests."""
-        return self.ask(lambda node: node.fetch_report(), nodes)
+        return self.query(lambda node: node.fetch_report(), nodes)
 
-    def spare(self) -> None:
+    def make_read_only(self) -> None:
         """Let nothing be changed from now on."""
         for node in self.nodes:
-            node.is_spared = True
+            node.is_read_only = True
 
     def recall(self) -> None:
         """Take over what an earlier shell knew of the nodes."""
@@ -104,7 +104,7 @@ class Cloud:
         views = {view.name: view for view in load(recollection_file(self._remembered))}
         for node in self.nodes:
             if node.name in views:
-                node.memory.recall(views[node.name])
+                node.store.recall(views[node.name])
 
     def _remember(self, config: Config) -> None:
         """Keep what was heard of nodes, unless by an open shell: it keeps that itself."""
@@ -131,12 +131,12 @@ class Cloud:
 
     def _begin_to_live(self, changed: Callable[[], None], tell: Callable[[str], None]) -> None:
         self._is_live = True
-        from mclu_shell.cloud.nodes.supervisor import Keeper
-        from mclu_shell.cloud.sharing.server import Share
+        from mclu_shell.cloud.nodes.supervisor import Supervisor
+        from mclu_shell.cloud.sharing.server import ShareServer
         from mclu_shell.cloud.state.alerts import Alerts
         from mclu_shell.cloud.state.disk_cache import Recorder, recollection_file
 
-        listeners: list[Listener] = [Alerts({node.name: node.asked for node in self.nodes}, tell).changed]
+        listeners: list[Listener] = [Alerts({node.name: node.expected for node in self.nodes}, tell).changed]
         if self._remembered is not None:
             recorder = Recorder(lambda: self.snapshot, recollection_file(self._remembered))
             self._life.callback(recorder.close)
@@ -144,13 +144,13 @@ class Cloud:
             paths = socket_paths(self._remembered, self.directory.path)
             # Without it, one-shots connect by themselves.
             with contextlib.suppress(OSError):
-                self._life.callback(Share(self._remembered, self.directory.path, paths, self.nodes).close)
+                self._life.callback(ShareServer(self._remembered, self.directory.path, paths, self.nodes).close)
         listeners.append(partial(_if_seen, changed))
         for node in self.nodes:
-            node.memory.listener = partial(_tell_all, tuple(listeners))
-        keeper = Keeper(self.nodes)
-        self._life.callback(keeper.close)
-        keeper.start()
+            node.store.listener = partial(_tell_all, tuple(listeners))
+        supervisor = Supervisor(self.nodes)
+        self._life.callback(supervisor.close)
+        supervisor.start()
 
     def close(self) -> None:
         """Give up all connections and remove what they needed here."""

@@ -8,32 +8,32 @@ from typing import TYPE_CHECKING
 
 from mclu_shell.cloud.cloud import Cloud
 from mclu_shell.cloud.nodes.node import Node
-from mclu_shell.cloud.transport.base import Access
+from mclu_shell.cloud.transport.base import Transport
 from mclu_shell.cloud.transport.runtime_dir import RunDirectory, socket_name
 from mclu_shell.config import Config, NodeConfig
 
 if TYPE_CHECKING:
-    from mclu_shell.cloud.sharing.client import Shared
+    from mclu_shell.cloud.sharing.client import SharedEndpoint
     from mclu_shell.cloud.transport.openssh.config import SSHConfig
 
 
-class OwnWays:
+class TransportFactory:
     """Makes them for all nodes of a cloud, which share what is read of the user's SSH configuration."""
 
     def __init__(self) -> None:
         self._ssh_config: SSHConfig | None = None
 
-    def make(self, node: NodeConfig, path: Path) -> Access:
+    def make(self, node: NodeConfig, path: Path) -> Transport:
         """The way that a node's configuration asks for; `path` is for its socket here."""
         if node.via == "local":
-            from mclu_shell.cloud.transport.local import LocalAccess
+            from mclu_shell.cloud.transport.local import LocalTransport
 
-            return LocalAccess(node, path)
+            return LocalTransport(node, path)
         from mclu_shell.cloud.transport.openssh.config import SSHConfig
-        from mclu_shell.cloud.transport.remote import SSHAccess
+        from mclu_shell.cloud.transport.remote import SSHTransport
 
         self._ssh_config = self._ssh_config or SSHConfig()
-        return SSHAccess(node, path, self._ssh_config)
+        return SSHTransport(node, path, self._ssh_config)
 
 
 def demo_nodes(config: Config, directory: Path) -> list[Node]:
@@ -46,9 +46,9 @@ def _demo_node(node: NodeConfig, directory: Path, *, is_on: bool) -> Node:
     images.mkdir()
     # What runs here on behalf of the node must not reach this machine's own libvirt.
     node = node._replace(images=str(images), uri="")
-    from mclu_shell.cloud.transport.simulated import SimulatedAccess
+    from mclu_shell.cloud.transport.simulated import SimulatedTransport
 
-    return Node(node, SimulatedAccess(node, is_on=is_on))
+    return Node(node, SimulatedTransport(node, is_on=is_on))
 
 
 def open_cloud(
@@ -69,26 +69,26 @@ def open_cloud(
     return cloud
 
 
-def _real_nodes(config: Config, directory: RunDirectory, shared: "dict[str, Shared]") -> list[Node]:
-    ways = OwnWays()
+def _real_nodes(config: Config, directory: RunDirectory, shared: "dict[str, SharedEndpoint]") -> list[Node]:
+    ways = TransportFactory()
     own = [partial(_make_own, ways, node, directory, i) for i, node in enumerate(config.nodes)]
     return [_node(node, own[i], shared.get(node.name)) for i, node in enumerate(config.nodes)]
 
 
-def _make_own(ways: OwnWays, node: NodeConfig, directory: RunDirectory, number: int) -> Access:
+def _make_own(ways: TransportFactory, node: NodeConfig, directory: RunDirectory, number: int) -> Transport:
     return ways.make(node, directory.path / socket_name(number))
 
 
-def _node(node: NodeConfig, make_own: Callable[[], Access], shared: "Shared | None") -> Node:
+def _node(node: NodeConfig, make_own: Callable[[], Transport], shared: "SharedEndpoint | None") -> Node:
     if shared is None:
         return Node(node, make_own())
-    from mclu_shell.cloud.sharing.node import BorrowedNode
-    from mclu_shell.cloud.sharing.transport import BorrowedAccess
+    from mclu_shell.cloud.sharing.node import SharedNode
+    from mclu_shell.cloud.sharing.transport import SharedTransport
 
-    return BorrowedNode(node, BorrowedAccess(node, shared.libvirt, make_own), shared.shell)
+    return SharedNode(node, SharedTransport(node, shared.libvirt, make_own), shared.shell)
 
 
-def _shared(config: Config, directory: RunDirectory) -> "dict[str, Shared]":
+def _shared(config: Config, directory: RunDirectory) -> "dict[str, SharedEndpoint]":
     if not (others := directory.others()):
         return {}
     # It takes some milliseconds to import, and mostly there is no other shell.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from mclu_shell.cloud.concurrency.cancel_scope import LAST_ANSWER_S
-from mclu_shell.cloud.concurrency.fanout import Outcome, each, in_time
+from mclu_shell.cloud.concurrency.fanout import Outcome, as_completed, with_timeout
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.state.guest import Guest
 from mclu_shell.errors import (
@@ -55,7 +55,7 @@ def _not_on(node: Node, deadline: float) -> NodeFault | None:
     """None once libvirt answers, else what a node that is starting shows; other faults are raised."""
     try:
         # That a node has just answered is not enough: it may be going down.
-        in_time(lambda: node.fetch(lambda hypervisor: hypervisor.ping()), deadline + LAST_ANSWER_S)
+        with_timeout(lambda: node.query(lambda client: client.ping()), deadline + LAST_ANSWER_S)
     except STARTING as fault:
         return fault
     except TimeoutError:
@@ -89,14 +89,14 @@ def wait_for_nodes(
     unanswered = []
     try:
         notify(waiting)
-        for outcome in each(nodes, lambda node: wait(node, stop)):
+        for outcome in as_completed(nodes, lambda node: wait(node, stop)):
             waiting.remove(outcome.item.name)
             notify(waiting)
             if isinstance(outcome.error, NeedsAnswer):
                 unanswered.append(outcome.item)
             else:
                 yield outcome
-        yield from cloud.ask(lambda node: wait(node, stop), unanswered)
+        yield from cloud.query(lambda node: wait(node, stop), unanswered)
     finally:
         stop.set()
 
@@ -112,7 +112,7 @@ def _objection(outcome: Outcome[Node, tuple[Guest, ...]]) -> Outcome[Node, None]
 
 def switch_off(nodes: Sequence[Node], stop: threading.Event) -> Iterator[Outcome[Node, None]]:
     """Switch nodes off, each after one more look at its guests; an outcome for each as soon as it is down."""
-    return each(nodes, lambda node: _switch_off(node, stop))
+    return as_completed(nodes, lambda node: _switch_off(node, stop))
 
 
 def _switch_off(node: Node, stop: threading.Event) -> None:

@@ -17,7 +17,7 @@ from functools import partial
 
 from mclu_shell.command import Context, Group, Parser
 from mclu_shell.errors import NotFound, UsageError, near
-from mclu_shell.language import parser as language
+from mclu_shell.language import parser
 from mclu_shell.output.results import Result, Text
 from mclu_shell.output.schema.shell_state import Alias
 
@@ -53,7 +53,7 @@ def _checked(name: str, text: str) -> str:
     if not _NAME.fullmatch(name):
         raise UsageError(f"bad alias {name!r}", remedy="it should be such as NAME='TEXT', with no blank beside the =")
     try:
-        lines = language.parse(text)
+        lines = parser.parse(text)
     except UsageError as error:
         raise UsageError(f"alias {name}: {error}") from error
     if not lines:

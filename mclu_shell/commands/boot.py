@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mclu_shell.argtypes import types as kinds
+from mclu_shell.argtypes import types
 from mclu_shell.cloud.dryrun.planned import Planned
 from mclu_shell.command import Context, Group, Parser
 from mclu_shell.output.results import Entry, Result, would
@@ -30,13 +30,13 @@ LINES = ("booted",)
 
 def add_arguments(parser: Parser) -> None:
     """The template, the new guest's name, and what it gets."""
-    parser.add_argument("template", metavar="TEMPLATE", type=kinds.TEMPLATE, help="what to build ('list --templates')")
-    parser.add_argument("guest", metavar="[HOST:]NAME", type=kinds.NEW_GUEST, help="the new guest")
-    parser.add_argument("--memory", metavar="SIZE", type=kinds.size_kind("1G", "2G", "4G", "8G"), help="such as 4G")
-    parser.add_argument("--size", metavar="SIZE", type=kinds.size_kind("10G", "20G", "50G"), help="of its disk: 20G")
-    parser.add_argument("--timezone", metavar="TZ", type=kinds.TIMEZONE, help="such as Europe/London")
+    parser.add_argument("template", metavar="TEMPLATE", type=types.TEMPLATE, help="what to build ('list --templates')")
+    parser.add_argument("guest", metavar="[HOST:]NAME", type=types.NEW_GUEST, help="the new guest")
+    parser.add_argument("--memory", metavar="SIZE", type=types.size_kind("1G", "2G", "4G", "8G"), help="such as 4G")
+    parser.add_argument("--size", metavar="SIZE", type=types.size_kind("10G", "20G", "50G"), help="of its disk: 20G")
+    parser.add_argument("--timezone", metavar="TZ", type=types.TIMEZONE, help="such as Europe/London")
     parser.add_argument(
-        "--vcpus", metavar="N", type=kinds.VCPUS, help="virtual CPUs (default: physical CPUs, at most 4)"
+        "--vcpus", metavar="N", type=types.VCPUS, help="virtual CPUs (default: physical CPUs, at most 4)"
     )
     parser.add_argument("--console", action="store_true", help="open its serial console at once")
     parser.add_argument("--viewer", action="store_true", help="open its screen at once")
@@ -44,15 +44,15 @@ def add_arguments(parser: Parser) -> None:
 
 def _request(context: Context, args: argparse.Namespace) -> tuple["Template", "BootRequest"]:
     # Completion needs the arguments alone; what a boot needs would take it half of its time to import.
-    from mclu_shell.attach import need_viewer
+    from mclu_shell.attach import require_viewer
     from mclu_shell.cloud.boot.request import BootRequest
     from mclu_shell.cloud.templates.template import find_template, read_template
 
     host, name = args.guest
     if args.console:
-        context.need_text("--console")
+        context.require_text("--console")
     if args.viewer:
-        need_viewer("or boot without --viewer; 'viewer --print' then gives the address of the screen")
+        require_viewer("or boot without --viewer; 'viewer --print' then gives the address of the screen")
     opens = frozenset(word for word in ("console", "viewer") if getattr(args, word))
     request = BootRequest(name, host, args.memory, args.size, args.timezone, args.vcpus, opens)
     return read_template(find_template(args.template)), request
@@ -75,15 +75,15 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
         yield console_of(booted.node, name)
 
 
-def rehearse(context: Context, args: argparse.Namespace) -> Iterator[Result]:
+def dry_run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """Where it would run, and what would be opened then."""
     # Only a dry run needs it.
-    from mclu_shell.cloud.dryrun.boot import rehearse_boot
+    from mclu_shell.cloud.dryrun.boot import dry_run_boot
 
     template, request = _request(context, args)
-    rehearsed = rehearse_boot(context.rehearsal, template, request)
-    yield from rehearsed.unasked
-    yield would(rehearsed.planned)
+    dry_run = dry_run_boot(context.dry_run_cloud, template, request)
+    yield from dry_run.unasked
+    yield would(dry_run.planned)
     for what in ("viewer", "console"):
         if what in request.opens:
-            yield would(Planned(f"open the {what} of", rehearsed.node.name, request.name))
+            yield would(Planned(f"open the {what} of", dry_run.node.name, request.name))

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
-from mclu_shell.argtypes import types as kinds
-from mclu_shell.cloud.concurrency.fanout import Outcome, each, gather
+from mclu_shell.argtypes import types
+from mclu_shell.cloud.concurrency.fanout import Outcome, as_completed, gather
 from mclu_shell.cloud.guests.find import find_guests
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.state.guest import Guest
@@ -27,22 +27,22 @@ from mclu_shell.output.text_renderer import printable
 from mclu_shell.units import format_size
 
 if TYPE_CHECKING:
-    from mclu_shell.cloud.guests.destroy import Elsewhere, Remains
+    from mclu_shell.cloud.guests.destroy import DestroyPlan, OtherNodes
 
 GROUP = Group.MAKE
 LINES = ("destroyed",)
-_Doomed: TypeAlias = "Outcome[tuple[Node, Guest], Remains]"
+_Doomed: TypeAlias = "Outcome[tuple[Node, Guest], DestroyPlan]"
 
 
 def add_arguments(parser: Parser) -> None:
     """Guests or wildcards, and whether to ask."""
-    parser.add_argument("guests", nargs="+", metavar="[HOST:]GUEST", type=kinds.GUEST, help="guest or wildcard")
+    parser.add_argument("guests", nargs="+", metavar="[HOST:]GUEST", type=types.GUEST, help="guest or wildcard")
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
 
 
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """A line per guest, with what was kept of it."""
-    _need_yes(context, args)
+    _require_yes(context, args)
     faults: list[MCluError] = []
     found = find_guests(context.cloud, args.guests, faults=faults)
     if args.yes or context.confirm is None:
@@ -52,22 +52,22 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     yield from faults
 
 
-def rehearse(context: Context, args: argparse.Namespace) -> Iterator[Result]:
+def dry_run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """A line per guest that would be destroyed, with the files that would go and stay."""
     # Only a dry run needs it.
-    from mclu_shell.cloud.dryrun.destroy import rehearse_destroy
+    from mclu_shell.cloud.dryrun.destroy import dry_run_destroy
 
-    _need_yes(context, args)
+    _require_yes(context, args)
     faults: list[MCluError] = []
-    found = find_guests(context.rehearsal, args.guests, faults=faults)
+    found = find_guests(context.dry_run_cloud, args.guests, faults=faults)
     is_asked = context.confirm is not None and not args.yes
     told = {fault.place for fault in faults}
-    planned = rehearse_destroy(context.rehearsal, found, is_asked=is_asked)
+    planned = dry_run_destroy(context.dry_run_cloud, found, is_asked=is_asked)
     yield from (would(plan) for plan in planned if not (isinstance(plan, NodeFault) and plan.place in told))
     yield from faults
 
 
-def _need_yes(context: Context, args: argparse.Namespace) -> None:
+def _require_yes(context: Context, args: argparse.Namespace) -> None:
     if context.confirm is None and not args.yes and any(map(has_wildcard, args.guests)):
         raise Refused("a wildcard may mean more than you think", remedy="--yes destroys what it means")
 
@@ -92,20 +92,20 @@ def _ask_and_destroy(
 
 
 def _destroy(
-    context: Context, doomed: Sequence[tuple[Node, Guest, "Remains | None"]], faults: Sequence[MCluError]
+    context: Context, doomed: Sequence[tuple[Node, Guest, "DestroyPlan | None"]], faults: Sequence[MCluError]
 ) -> Iterator[Result]:
     from mclu_shell.cloud.guests.destroy import ask_elsewhere, destroy
 
     # Also if they were asked before: while the user thought it over, a guest may have been migrated.
     elsewhere = ask_elsewhere(context.cloud, [guest for _, guest, _ in doomed])
-    for outcome in each(doomed, lambda one: destroy(one[0], one[1], elsewhere, one[2])):
+    for outcome in as_completed(doomed, lambda one: destroy(one[0], one[1], elsewhere, one[2])):
         node, guest, _ = outcome.item
         yield outcome.error or _destroyed(node, guest, outcome.unwrap())
     told = {fault.place for fault in faults}
     yield from (fault for fault in elsewhere.faults if fault.place not in told)
 
 
-def _destroyed(node: Node, guest: Guest, remains: "Remains") -> Entry:
+def _destroyed(node: Node, guest: Guest, remains: "DestroyPlan") -> Entry:
     from mclu_shell.output.schema.destroyed import destroyed_record
 
     kept = tuple(f"kept: {file} ({why})" for file, why in remains.leave)
@@ -114,7 +114,7 @@ def _destroyed(node: Node, guest: Guest, remains: "Remains") -> Entry:
     )
 
 
-def _question(doomed: Sequence[_Doomed], elsewhere: "Elsewhere") -> str:
+def _question(doomed: Sequence[_Doomed], elsewhere: "OtherNodes") -> str:
     lines = []
     for outcome in doomed:
         (node, guest), remains = outcome.item, outcome.unwrap()

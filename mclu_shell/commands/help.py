@@ -12,7 +12,7 @@ from functools import partial
 from shutil import get_terminal_size
 
 from mclu_shell import command_loader
-from mclu_shell.argtypes.types import Candidate, Kind
+from mclu_shell.argtypes.types import ArgType, Candidate
 from mclu_shell.command import Command, Context, Group, Parser, filled
 from mclu_shell.output.results import Result, Row, Table, Text
 from mclu_shell.output.schema.help import Argument, CommandRecord
@@ -21,7 +21,7 @@ from mclu_shell.output.schema.shell_state import Alias
 GROUP = Group.SHELL
 DOCUMENT = ("commands", "aliases")
 
-_COMMAND = Kind(str, lambda _snapshot: [Candidate(name) for name in command_loader.command_names()])
+_COMMAND = ArgType(str, lambda _snapshot: [Candidate(name) for name in command_loader.command_names()])
 _MORE = """
 'help COMMAND' explains one, with examples. Nodes and guests may be named with wildcards: off 'ham*'
 

@@ -61,7 +61,7 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
 
 
 def _guests(context: Context, *, active: bool, faults: list[MCluError]) -> Table:
-    outcomes = context.cloud.ask(lambda node: node.fetch_guests(active=active, addresses=active is not False))
+    outcomes = context.cloud.query(lambda node: node.fetch_guests(active=active, addresses=active is not False))
     faults += [outcome.error for outcome in outcomes if outcome.error and not isinstance(outcome.error, NodeOff)]
     return Table(tuple(row for outcome in outcomes for row in _rows(outcome, active=active)))
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mclu_shell.argtypes import types as kinds
+from mclu_shell.argtypes import types
 from mclu_shell.cloud.power import look_before_off, switch_off
 from mclu_shell.command import Context, Group, Parser
 from mclu_shell.errors import NodeOff
@@ -31,7 +31,7 @@ LINES = ("power",)
 
 def add_arguments(parser: Parser) -> None:
     """Nodes or wildcards."""
-    parser.add_argument("nodes", nargs="+", metavar="NODE", type=kinds.NODE_TO_SWITCH_OFF, help="node or wildcard")
+    parser.add_argument("nodes", nargs="+", metavar="NODE", type=types.NODE_TO_SWITCH_OFF, help="node or wildcard")
 
 
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
@@ -53,13 +53,13 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
         stop.set()
 
 
-def rehearse(context: Context, args: argparse.Namespace) -> Iterator[Result]:
+def dry_run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """A line per node that would be switched off, or why none would be."""
     # Only a dry run needs it.
-    from mclu_shell.cloud.dryrun.power import rehearse_off
+    from mclu_shell.cloud.dryrun.power import dry_run_off
 
-    rehearsal = context.rehearsal
-    yield from map(would, rehearse_off(rehearsal, rehearsal.match(args.nodes)))
+    cloud = context.dry_run_cloud
+    yield from map(would, dry_run_off(cloud, cloud.match(args.nodes)))
 
 
 def _objects(outcome: "Outcome[Node, None]") -> bool:

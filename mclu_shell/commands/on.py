@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from mclu_shell.argtypes import types as kinds
+from mclu_shell.argtypes import types
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.power import wait_for_nodes, wait_until_on
 from mclu_shell.command import Context, Group, Parser
@@ -28,13 +28,13 @@ _WAIT_S = 300
 
 def add_arguments(parser: Parser) -> None:
     """Nodes or wildcards, and whether to wait."""
-    parser.add_argument("nodes", nargs="+", metavar="NODE", type=kinds.NODE_TO_WAKE, help="node or wildcard")
+    parser.add_argument("nodes", nargs="+", metavar="NODE", type=types.NODE_TO_WAKE, help="node or wildcard")
     parser.add_argument(
         "--wait",
         nargs="?",
         const=_WAIT_S,
         metavar="SECONDS",
-        type=kinds.duration_kind(60, _WAIT_S, 600),
+        type=types.duration_kind(60, _WAIT_S, 600),
         help=f"wait until libvirt answers (default: at most {format_duration(_WAIT_S)})",
     )
 
@@ -55,13 +55,13 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
         yield from _wait(context, woken, args.wait)
 
 
-def rehearse(context: Context, args: argparse.Namespace) -> Iterator[Result]:
+def dry_run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """A line per packet that would be sent; with --wait, one per node that would be waited for."""
     # Only a dry run needs it.
-    from mclu_shell.cloud.dryrun.power import rehearse_on
+    from mclu_shell.cloud.dryrun.power import dry_run_on
 
-    rehearsal = context.rehearsal
-    yield from map(would, rehearse_on(rehearsal, rehearsal.match(args.nodes), args.wait))
+    cloud = context.dry_run_cloud
+    yield from map(would, dry_run_on(cloud, cloud.match(args.nodes), args.wait))
 
 
 def _wait(context: Context, nodes: list[Node], timeout_s: float) -> Iterator[Result]:

@@ -10,8 +10,8 @@ import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mclu_shell.argtypes import types as kinds
-from mclu_shell.cloud.concurrency.fanout import each, gather
+from mclu_shell.argtypes import types
+from mclu_shell.cloud.concurrency.fanout import as_completed, gather
 from mclu_shell.cloud.dryrun.planned import Planned
 from mclu_shell.cloud.guests import lifecycle
 from mclu_shell.cloud.guests.find import find_guests
@@ -27,7 +27,7 @@ LINES = ("changed",)
 
 def add_arguments(parser: Parser) -> None:
     """Guests or wildcards, and how."""
-    parser.add_argument("guests", nargs="+", metavar="[HOST:]GUEST", type=kinds.RUNNING_GUEST, help="guest or wildcard")
+    parser.add_argument("guests", nargs="+", metavar="[HOST:]GUEST", type=types.RUNNING_GUEST, help="guest or wildcard")
     parser.add_argument("--hard", action="store_true", help="reset it instead of asking it")
 
 
@@ -35,15 +35,15 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """A line per guest."""
     faults: list[MCluError] = []
     found = find_guests(context.cloud, args.guests, active=True, faults=faults)
-    for outcome in each(found, lambda one: lifecycle.reboot(*one, hard=args.hard)):
+    for outcome in as_completed(found, lambda one: lifecycle.reboot(*one, hard=args.hard)):
         yield changed(outcome, "good")
     yield from faults
 
 
-def rehearse(context: Context, args: argparse.Namespace) -> Iterator[Result]:
+def dry_run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """A line per guest that would be rebooted."""
     faults: list[MCluError] = []
-    found = find_guests(context.rehearsal, args.guests, active=True, faults=faults)
+    found = find_guests(context.dry_run_cloud, args.guests, active=True, faults=faults)
     for outcome in gather(found, lambda one: lifecycle.how_to_reboot(*one, hard=args.hard)):
         node, guest = outcome.item
         yield would(outcome.error or Planned(outcome.unwrap(), node.name, guest.name))

@@ -9,7 +9,7 @@ All of it is checked before its first command runs. Its arguments are $1 to $9, 
 import argparse
 from collections.abc import Iterator
 
-from mclu_shell.argtypes import types as kinds
+from mclu_shell.argtypes import types
 from mclu_shell.command import Context, Group, Parser
 from mclu_shell.language.script import Script, read_script
 from mclu_shell.output.results import Result
@@ -20,7 +20,7 @@ LINES = ()
 
 def add_arguments(parser: Parser) -> None:
     """The file, and what it is given."""
-    parser.add_argument("file", metavar="FILE", type=kinds.FILE, help="script, or - for standard input")
+    parser.add_argument("file", metavar="FILE", type=types.FILE, help="script, or - for standard input")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARG", help="argument, or NAME=value")
 
 

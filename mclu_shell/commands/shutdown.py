@@ -12,8 +12,8 @@ import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mclu_shell.argtypes import types as kinds
-from mclu_shell.cloud.concurrency.fanout import each, gather
+from mclu_shell.argtypes import types
+from mclu_shell.cloud.concurrency.fanout import as_completed, gather
 from mclu_shell.cloud.dryrun.planned import Planned
 from mclu_shell.cloud.guests import lifecycle
 from mclu_shell.cloud.guests.find import find_guests
@@ -31,11 +31,11 @@ _TIMEOUT_S = 120
 
 def add_arguments(parser: Parser) -> None:
     """Guests or wildcards, and how long to be patient."""
-    parser.add_argument("guests", nargs="+", metavar="[HOST:]GUEST", type=kinds.RUNNING_GUEST, help="guest or wildcard")
+    parser.add_argument("guests", nargs="+", metavar="[HOST:]GUEST", type=types.RUNNING_GUEST, help="guest or wildcard")
     parser.add_argument(
         "--timeout",
         metavar="SECONDS",
-        type=kinds.duration_kind(60, _TIMEOUT_S, 300),
+        type=types.duration_kind(60, _TIMEOUT_S, 300),
         default=_TIMEOUT_S,
         help=f"how long to wait (default: {format_duration(_TIMEOUT_S)})",
     )
@@ -49,7 +49,7 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     stop = threading.Event()
     try:
         context.notify("waiting for the guest to shut down" if len(found) == 1 else "waiting for guests to shut down")
-        waiting = each(found, lambda one: lifecycle.shutdown(*one, args.timeout, force=args.force, stop=stop))
+        waiting = as_completed(found, lambda one: lifecycle.shutdown(*one, args.timeout, force=args.force, stop=stop))
         for outcome in waiting:
             yield changed(outcome, "quiet")
     finally:
@@ -57,15 +57,15 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     yield from faults
 
 
-def rehearse(context: Context, args: argparse.Namespace) -> Iterator[Result]:
+def dry_run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """A line per guest that would be asked."""
     # Only a dry run needs it.
-    from mclu_shell.cloud.dryrun.lifecycle import rehearse_shutdown
+    from mclu_shell.cloud.dryrun.lifecycle import dry_run_shutdown
 
     faults: list[MCluError] = []
-    found = find_guests(context.rehearsal, args.guests, active=True, faults=faults)
+    found = find_guests(context.dry_run_cloud, args.guests, active=True, faults=faults)
     otherwise = ", and then stop it by force" if args.force else ""
-    for outcome in gather(found, lambda one: rehearse_shutdown(context.rehearsal, *one, force=args.force)):
+    for outcome in gather(found, lambda one: dry_run_shutdown(context.dry_run_cloud, *one, force=args.force)):
         node, guest = outcome.item
         how = f"ask it to, wait at most {format_duration(args.timeout)}{otherwise}"
         yield would(outcome.error or Planned("shut down", node.name, guest.name, how))

@@ -10,8 +10,8 @@ import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mclu_shell.argtypes import types as kinds
-from mclu_shell.cloud.concurrency.fanout import each, gather
+from mclu_shell.argtypes import types
+from mclu_shell.cloud.concurrency.fanout import as_completed, gather
 from mclu_shell.cloud.dryrun.planned import Planned
 from mclu_shell.cloud.guests import lifecycle
 from mclu_shell.cloud.guests.find import find_guests
@@ -27,26 +27,26 @@ LINES = ("changed",)
 
 def add_arguments(parser: Parser) -> None:
     """Guests or wildcards."""
-    parser.add_argument("guests", nargs="+", metavar="[HOST:]GUEST", type=kinds.STOPPED_GUEST, help="guest or wildcard")
+    parser.add_argument("guests", nargs="+", metavar="[HOST:]GUEST", type=types.STOPPED_GUEST, help="guest or wildcard")
 
 
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """A line per guest."""
     faults: list[MCluError] = []
     found = find_guests(context.cloud, args.guests, active=False, faults=faults)
-    for outcome in each(found, lambda one: lifecycle.start(*one)):
+    for outcome in as_completed(found, lambda one: lifecycle.start(*one)):
         yield changed(outcome, "good")
     yield from faults
 
 
-def rehearse(context: Context, args: argparse.Namespace) -> Iterator[Result]:
+def dry_run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """A line per guest that would be started."""
     # Only a dry run needs it.
-    from mclu_shell.cloud.dryrun.lifecycle import rehearse_start
+    from mclu_shell.cloud.dryrun.lifecycle import dry_run_start
 
     faults: list[MCluError] = []
-    found = find_guests(context.rehearsal, args.guests, active=False, faults=faults)
-    for outcome in gather(found, lambda one: rehearse_start(context.rehearsal, *one)):
+    found = find_guests(context.dry_run_cloud, args.guests, active=False, faults=faults)
+    for outcome in gather(found, lambda one: dry_run_start(context.dry_run_cloud, *one)):
         node, guest = outcome.item
         yield would(outcome.error or Planned(outcome.unwrap(), node.name, guest.name))
     yield from faults

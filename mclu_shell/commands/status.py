@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mclu_shell.argtypes import types as kinds
+from mclu_shell.argtypes import types
 from mclu_shell.cloud.state.guest import NodeReport
 from mclu_shell.cloud.state.snapshot import NodeView
 from mclu_shell.command import Context, Group, Parser
@@ -30,7 +30,7 @@ DOCUMENT = ("nodes",)
 
 def add_arguments(parser: Parser) -> None:
     """Nodes or wildcards, if not all are meant."""
-    parser.add_argument("nodes", nargs="*", metavar="NODE", type=kinds.NODE, help="node or wildcard (default: all)")
+    parser.add_argument("nodes", nargs="*", metavar="NODE", type=types.NODE, help="node or wildcard (default: all)")
 
 
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
@@ -39,7 +39,7 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     faults = []
     nodes = cloud.match(args.nodes) if args.nodes else None
     # What is there is not held back by a node further down that hangs.
-    for outcome in cloud.ask_in_order(lambda node: node.fetch_report(), nodes):
+    for outcome in cloud.query_in_order(lambda node: node.fetch_report(), nodes):
         name = outcome.item.name
         if isinstance(outcome.error, NodeOff):
             yield Entry(name, "off", tone="quiet", data=partial(_record, name, "off"))

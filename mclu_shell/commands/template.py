@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from mclu_shell.argtypes import types as kinds
+from mclu_shell.argtypes import types
 from mclu_shell.cloud.templates.check import Finding, check_template
 from mclu_shell.cloud.templates.template import SUFFIX, Template, find_template, read_template, template_name
 from mclu_shell.command import Context, Group, Parser
@@ -29,8 +29,8 @@ _VERDICTS = {True: ("ok", "good"), False: ("not ok", "bad"), None: ("not given",
 
 def add_arguments(parser: Parser) -> None:
     """What to do, and with which template."""
-    parser.add_argument("action", metavar="show|check", type=kinds.word_kind("show", "check"), help="what to do")
-    parser.add_argument("template", metavar="NAME|FILE", type=kinds.TEMPLATE_OR_FILE, help="the template")
+    parser.add_argument("action", metavar="show|check", type=types.word_kind("show", "check"), help="what to do")
+    parser.add_argument("template", metavar="NAME|FILE", type=types.TEMPLATE_OR_FILE, help="the template")
 
 
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:

@@ -8,7 +8,7 @@ Those of ~/.config/mclu/mclurc are there again in the next shell.
 import argparse
 from collections.abc import Iterator
 
-from mclu_shell.argtypes import types as kinds
+from mclu_shell.argtypes import types
 from mclu_shell.command import Context, Group, Parser
 from mclu_shell.errors import NotFound, near
 from mclu_shell.output.results import Result
@@ -20,7 +20,7 @@ LINES = ()
 
 def add_arguments(parser: Parser) -> None:
     """Their names."""
-    parser.add_argument("names", nargs="+", metavar="NAME", type=kinds.ALIAS, help="alias to forget")
+    parser.add_argument("names", nargs="+", metavar="NAME", type=types.ALIAS, help="alias to forget")
 
 
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:

@@ -10,11 +10,11 @@ that no other user can connect to. At the prompt you can go on meanwhile.
 import argparse
 from collections.abc import Iterator
 
-from mclu_shell.argtypes import types as kinds
+from mclu_shell.argtypes import types
 from mclu_shell.cloud.console.screen import find_screen
 from mclu_shell.cloud.dryrun.planned import Planned
 from mclu_shell.cloud.guests.find import find_guest
-from mclu_shell.cloud.guests.lifecycle import need_active
+from mclu_shell.cloud.guests.lifecycle import require_active
 from mclu_shell.command import Context, Group, Parser
 from mclu_shell.output.results import Result, would
 
@@ -24,7 +24,7 @@ LINES = ("screen",)
 
 def add_arguments(parser: Parser) -> None:
     """The guest, and whether its address is enough."""
-    parser.add_argument("guest", metavar="[HOST:]GUEST", type=kinds.RUNNING_GUEST, help="guest that runs")
+    parser.add_argument("guest", metavar="[HOST:]GUEST", type=types.RUNNING_GUEST, help="guest that runs")
     parser.add_argument("--print", action="store_true", help="print the address instead of starting a viewer")
 
 
@@ -40,13 +40,13 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
         yield viewer_of(node, guest.name)
 
 
-def rehearse(context: Context, args: argparse.Namespace) -> Iterator[Result]:
+def dry_run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """Whose screen would be shown."""
     from mclu_shell.attach import viewer_for
 
-    node, guest = find_guest(context.rehearsal, args.guest)
-    need_active(node, guest)
-    if not context.rehearsal.is_changed(guest):
+    node, guest = find_guest(context.dry_run_cloud, args.guest)
+    require_active(node, guest)
+    if not context.dry_run_cloud.is_changed(guest):
         # Else there is nothing to look at yet.
         find_screen(node, guest.name)
     if not args.print:

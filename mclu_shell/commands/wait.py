@@ -19,9 +19,9 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mclu_shell.argtypes import types as kinds
+from mclu_shell.argtypes import types
 from mclu_shell.argtypes.wait_conditions import GOAL, Goal, ReadGoal
-from mclu_shell.cloud.concurrency.fanout import each, gather
+from mclu_shell.cloud.concurrency.fanout import as_completed, gather
 from mclu_shell.cloud.dryrun.planned import Planned
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.power import wait_for_nodes, wait_until_off, wait_until_on
@@ -32,7 +32,7 @@ from mclu_shell.output.schema.power import Power
 from mclu_shell.units import format_duration
 
 if TYPE_CHECKING:
-    from mclu_shell.cloud.guests.wait import Seen
+    from mclu_shell.cloud.guests.wait import Observation
     from mclu_shell.cloud.state.guest import Guest
     from mclu_shell.errors import MCluError
 
@@ -43,7 +43,7 @@ _TIMEOUT_S = 300
 
 def add_arguments(parser: Parser) -> None:
     """Nodes or guests, which, what they are to come to, and how long to be patient."""
-    parser.add_argument("what", metavar="node|guest", type=kinds.word_kind("node", "guest"), help="what to wait for")
+    parser.add_argument("what", metavar="node|guest", type=types.word_kind("node", "guest"), help="what to wait for")
     parser.add_argument(
         "goal",
         nargs="+",
@@ -55,7 +55,7 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--timeout",
         metavar="TIME",
-        type=kinds.duration_kind(60, _TIMEOUT_S, 600),
+        type=types.duration_kind(60, _TIMEOUT_S, 600),
         default=_TIMEOUT_S,
         help=f"how long to wait, such as 90, 5m or 1h (default: {format_duration(_TIMEOUT_S)})",
     )
@@ -68,24 +68,24 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     return _wait_for_guests(context, args.goal, args.timeout)
 
 
-def rehearse(context: Context, args: argparse.Namespace) -> Iterator[Result]:
+def dry_run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """A line for each node or guest that would be waited for."""
     # Only a dry run needs them.
-    from mclu_shell.cloud.dryrun.lifecycle import rehearse_waiting
-    from mclu_shell.cloud.dryrun.power import rehearse_wait
-    from mclu_shell.cloud.guests.wait_targets import Awaited, find_awaited
+    from mclu_shell.cloud.dryrun.lifecycle import dry_run_waiting
+    from mclu_shell.cloud.dryrun.power import dry_run_wait
+    from mclu_shell.cloud.guests.wait_targets import WaitTarget, find_awaited
 
-    rehearsal, goal = context.rehearsal, args.goal
+    cloud, goal = context.dry_run_cloud, args.goal
     if args.what == "node":
         on = goal.state == "on"
-        yield from map(would, rehearse_wait(rehearsal, rehearsal.match(goal.names), args.timeout, on=on))
+        yield from map(would, dry_run_wait(cloud, cloud.match(goal.names), args.timeout, on=on))
         return
-    rehearsal.lets_time_pass()
+    cloud.assume_woken()
     faults: list[MCluError] = []
-    awaited = find_awaited(rehearsal, goal.names, faults)
+    awaited = find_awaited(cloud, goal.names, faults)
 
-    def already(one: Awaited) -> str:
-        return rehearse_waiting(rehearsal, *one.found, goal.state) if one.found else ""
+    def already(one: WaitTarget) -> str:
+        return dry_run_waiting(cloud, *one.found, goal.state) if one.found else ""
 
     for outcome in gather(awaited, already):
         node, _, guest = outcome.item.name.rpartition(":")
@@ -114,27 +114,27 @@ def _wait_for_nodes(context: Context, goal: Goal, timeout_s: float) -> Iterator[
 
 def _wait_for_guests(context: Context, goal: Goal, timeout_s: float) -> Iterator[Result]:
     # What it needs takes some milliseconds to import, and nodes are waited for without it.
-    from mclu_shell.cloud.concurrency.cancel_scope import Patience
-    from mclu_shell.cloud.guests.wait import Wanted, wait_for_guest
+    from mclu_shell.cloud.concurrency.cancel_scope import CancelScope
+    from mclu_shell.cloud.guests.wait import WaitCondition, wait_for_guest
     from mclu_shell.cloud.guests.wait_targets import find_awaited
 
     faults: list[MCluError] = []
-    patience = Patience(timeout_s)
+    scope = CancelScope(timeout_s)
     waiting = find_awaited(context.cloud, goal.names, faults)
     # Nobody should have to wait for that.
     yield from faults
-    wanted = Wanted(goal.state, goal.expression)
+    wanted = WaitCondition(goal.state, goal.expression)
     try:
         context.notify(goal.progress([one.name for one in waiting]))
-        for outcome in each(list(waiting), lambda one: wait_for_guest(context.cloud, one, wanted, patience)):
+        for outcome in as_completed(list(waiting), lambda one: wait_for_guest(context.cloud, one, wanted, scope)):
             waiting.remove(outcome.item)
             yield outcome.error or _reached(goal, *outcome.unwrap())
             context.notify(goal.progress([one.name for one in waiting]))
     finally:
-        patience.end()
+        scope.end()
 
 
-def _reached(goal: Goal, guest: "Guest", seen: "Seen") -> Entry:
+def _reached(goal: Goal, guest: "Guest", seen: "Observation") -> Entry:
     data = partial(Reached, guest.node, guest.name, goal.state, seen.addresses, seen.said)
     return Entry(f"{guest.node}:{guest.name}", seen.words, tone=_tone(goal), data=data)
 

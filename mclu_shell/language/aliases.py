@@ -4,7 +4,7 @@ import os
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
 
-from mclu_shell.language import parser as language
+from mclu_shell.language import parser
 from mclu_shell.language.parser import Line
 
 
@@ -17,7 +17,7 @@ def expand(line: Line, aliases: Mapping[str, str], used: frozenset[str] = frozen
     if name in used or name not in aliases:
         yield line
         return
-    *first, last = language.parse(aliases[name])
+    *first, last = parser.parse(aliases[name])
     for part in (*first, _continued(last, line)):
         part = part._replace(number=line.number, may_fail=part.may_fail or line.may_fail)
         yield from expand(part, aliases, used | {name})

@@ -24,7 +24,7 @@ from mclu_shell.session import INTERRUPTED, Session
 from mclu_shell.shell.background import DEFAULTS, Live
 from mclu_shell.shell.completer import SnapshotCompleter
 from mclu_shell.shell.history import SharedHistory, history_path
-from mclu_shell.shell.session_log import Record
+from mclu_shell.shell.session_log import SessionLog
 from mclu_shell.shell.startup import run_startup
 from mclu_shell.shell.terminal_modes import PromptTerminal
 from mclu_shell.signals import handled, is_put_off
@@ -64,7 +64,7 @@ class Shell(cmd2.Cmd):
         self._is_at_end = False
         self._terminal = PromptTerminal(self.stdin, self.stdout)
         self._entered = SharedHistory(history_path())
-        self._record = Record()
+        self._record = SessionLog()
         self._settings = dict(DEFAULTS)
         self._aliases: dict[str, str] = {}
         self._give_session_the_prompt()

@@ -9,7 +9,7 @@ from mclu_shell.language.parser import Line
 from mclu_shell.session import DONE, INTERRUPTED
 
 
-class Record:
+class SessionLog:
     """The commands of the lines that were entered, as they were run: without aliases."""
 
     def __init__(self) -> None:

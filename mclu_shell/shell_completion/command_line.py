@@ -15,7 +15,7 @@ from mclu_shell.errors import MCluError
 _NOTHING = Snapshot(())
 
 
-class _Given:
+class _GlobalOptions:
     """mclu's own options, by their `dest`, and what stands behind them."""
 
     def __init__(self) -> None:
@@ -36,9 +36,9 @@ def complete_oneshot(words: Sequence[str], word: str, options: Sequence[argparse
     return shortened(found, lambda one: one.text)
 
 
-def _read(words: Sequence[str], options: Sequence[argparse.Action]) -> _Given:
+def _read(words: Sequence[str], options: Sequence[argparse.Action]) -> _GlobalOptions:
     known = {name: action for action in options for name in action.option_strings}
-    given = _Given()
+    given = _GlobalOptions()
     for at, word in enumerate(words):
         if given.waiting is not None:
             given.values[given.waiting.dest] = word
@@ -56,17 +56,17 @@ def _read(words: Sequence[str], options: Sequence[argparse.Action]) -> _Given:
     return given
 
 
-def _is_script(given: _Given) -> bool:
+def _is_script(given: _GlobalOptions) -> bool:
     """Whether what stands first is a script, as `cli` decides it."""
     first = given.rest[0]
     return "check" in given.values or first == "-" or first.endswith(".mclu") or "/" in first
 
 
-def _found(given: _Given, spot: Spot, options: Sequence[argparse.Action]) -> list[Candidate]:
+def _found(given: _GlobalOptions, spot: Spot, options: Sequence[argparse.Action]) -> list[Candidate]:
     return [one for one in _candidates(given, spot, options) if spot.fits(one.text)]
 
 
-def _candidates(given: _Given, spot: Spot, options: Sequence[argparse.Action]) -> Iterable[Candidate]:
+def _candidates(given: _GlobalOptions, spot: Spot, options: Sequence[argparse.Action]) -> Iterable[Candidate]:
     if given.waiting is not None:
         return _values(given.waiting, given, spot)
     if given.rest:
@@ -90,7 +90,7 @@ def _scripts(spot: Spot) -> list[Candidate]:
     return [one for one in found if one.is_whole or is_path]
 
 
-def _options(given: _Given, spot: Spot, options: Sequence[argparse.Action]) -> Iterable[Candidate]:
+def _options(given: _GlobalOptions, spot: Spot, options: Sequence[argparse.Action]) -> Iterable[Candidate]:
     name, equals, value = spot.word.partition("=")
     for action in options:
         if equals and name in action.option_strings:
@@ -100,7 +100,7 @@ def _options(given: _Given, spot: Spot, options: Sequence[argparse.Action]) -> I
             yield Candidate(action.option_strings[-1], action.help or "")
 
 
-def _values(action: argparse.Action, given: _Given, spot: Spot) -> Iterable[Candidate]:
+def _values(action: argparse.Action, given: _GlobalOptions, spot: Spot) -> Iterable[Candidate]:
     """What an option can have: a word of some, a file, or a line of the language."""
     if action.choices is not None:
         return [Candidate(choice) for choice in action.choices if choice]
@@ -111,7 +111,7 @@ def _values(action: argparse.Action, given: _Given, spot: Spot) -> Iterable[Cand
     return files(spot) if action.metavar == "FILE" else ()
 
 
-def _snapshot(given: _Given) -> Snapshot:
+def _snapshot(given: _GlobalOptions) -> Snapshot:
     """The nodes of the configuration, with what is kept of them."""
     from mclu_shell.cloud.state.disk_cache import load, recollection_file
 
@@ -125,7 +125,7 @@ def _snapshot(given: _Given) -> Snapshot:
     return Snapshot(tuple(known.get(node.name, NodeView(node.name, unseen)) for node in config.nodes))
 
 
-def _config(given: _Given) -> Config:
+def _config(given: _GlobalOptions) -> Config:
     if "demo" in given.values:
         return demo_config()
     named = given.values.get("config_file")

@@ -14,7 +14,7 @@ from mclu_shell.output.results import Text
 _PATIENCE_S = 10.0
 
 
-class _Shell(NamedTuple):
+class _Target(NamedTuple):
     """Where a shell's completions are, and what is still missing for them to be found, if anything is."""
 
     file: Callable[[], Path]
@@ -98,7 +98,7 @@ def _says(shell: str, command: str) -> str:
 
 
 _SHELLS = {
-    "bash": _Shell(_bash_file, _bash_missing),
-    "zsh": _Shell(_zsh_file, _zsh_missing),
-    "fish": _Shell(_fish_file, lambda _file: ""),
+    "bash": _Target(_bash_file, _bash_missing),
+    "zsh": _Target(_zsh_file, _zsh_missing),
+    "fish": _Target(_fish_file, lambda _file: ""),
 }

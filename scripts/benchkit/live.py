@@ -98,13 +98,13 @@ def change_known() -> float:
         f"<domain type='qemu'><name>bench</name><uuid>{uuid}</uuid><memory unit='MiB'>32</memory>"
         "<os><type>hvm</type></os></domain>"
     )
-    view = ours.nodes[0].memory
+    view = ours.nodes[0].store
     try:
         other.fetch_guests()
         ours.keep_live(notify, lambda _words: None)
         until(lambda: view.view.state.phase == Phase.ON)
         started = time.perf_counter()
-        other.change(lambda hypervisor: hypervisor.define(xml))
+        other.change(lambda client: client.define(xml))
         until(lambda: bool(view.view.guests))
         return time.perf_counter() - started
     finally:

@@ -3,53 +3,53 @@ from pathlib import Path
 
 import pytest
 
-from mclu_shell.argtypes import types as kinds
+from mclu_shell.argtypes import types
 from mclu_shell.cloud.state.guest import Guest
 from mclu_shell.cloud.state.snapshot import NodeState, NodeView, Phase, Snapshot
 
 SNAPSHOT = Snapshot(tuple(NodeView(phase.name.lower(), NodeState(phase, 0.0)) for phase in Phase))
 
 
-def offered(kind: kinds.Kind) -> list[str]:
-    return [candidate.text for candidate in kind.candidates(kinds.Spot(SNAPSHOT))]
+def offered(kind: types.ArgType) -> list[str]:
+    return [candidate.text for candidate in kind.candidates(types.Spot(SNAPSHOT))]
 
 
 @pytest.mark.parametrize("text", ["ham0", "ham*", "*", "ham[0-3]", "ham[!1]", "?am0", "a.b_c-d"])
 def test_names_and_wildcards_of_nodes_are_taken_as_they_stand(text: str) -> None:
-    assert kinds.NODE(text) == text
+    assert types.NODE(text) == text
 
 
 @pytest.mark.parametrize("text", ["", "-x", "a b", "a;b", "ham0:web", "../x", "$(x)", "a\nb", "hä", ".x", "!a"])
 def test_anything_else_is_no_name_of_a_node(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="bad node name"):
-        kinds.NODE(text)
+        types.NODE(text)
 
 
 def test_any_node_is_offered_with_its_state() -> None:
-    assert offered(kinds.NODE) == ["unseen", "connecting", "on", "off", "faulty", "lost"]
-    assert {(found.text, found.about) for found in kinds.NODE.candidates(kinds.Spot(SNAPSHOT))} >= {
+    assert offered(types.NODE) == ["unseen", "connecting", "on", "off", "faulty", "lost"]
+    assert {(found.text, found.about) for found in types.NODE.candidates(types.Spot(SNAPSHOT))} >= {
         ("off", "off"),
         ("lost", "link lost"),
     }
 
 
 def test_only_nodes_that_may_be_off_are_offered_to_wake() -> None:
-    assert offered(kinds.NODE_TO_WAKE) == ["unseen", "connecting", "off", "lost"]
+    assert offered(types.NODE_TO_WAKE) == ["unseen", "connecting", "off", "lost"]
 
 
 def test_only_nodes_that_may_be_on_are_offered_to_switch_off() -> None:
-    assert offered(kinds.NODE_TO_SWITCH_OFF) == ["unseen", "connecting", "on", "faulty", "lost"]
+    assert offered(types.NODE_TO_SWITCH_OFF) == ["unseen", "connecting", "on", "faulty", "lost"]
 
 
 @pytest.mark.parametrize("text", ["web", "ham0:web", "ham*:web*", "web[0-9]", "my guest", "ham0:a:b", "wäb"])
 def test_names_and_wildcards_of_guests_are_taken_as_they_stand(text: str) -> None:
-    assert kinds.GUEST(text) == text
+    assert types.GUEST(text) == text
 
 
 @pytest.mark.parametrize("text", ["", "ham0:", ":web", "a b:web", "../x", "a\nb", "$(x):web"])
 def test_anything_else_is_no_name_of_a_guest(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match=r"bad (guest|node) name"):
-        kinds.GUEST(text)
+        types.GUEST(text)
 
 
 def test_guests_of_nodes_that_are_not_off_are_offered_with_state_node_and_memory() -> None:
@@ -65,29 +65,29 @@ def test_guests_of_nodes_that_are_not_off_are_offered_with_state_node_and_memory
         )
     )
 
-    def texts(kind: kinds.Kind, word: str = "") -> list[str]:
-        return [candidate.text for candidate in kind.candidates(kinds.Spot(snapshot, word))]
+    def texts(kind: types.ArgType, word: str = "") -> list[str]:
+        return [candidate.text for candidate in kind.candidates(types.Spot(snapshot, word))]
 
     # A name that is on two nodes would be refused without its node.
-    assert texts(kinds.GUEST) == ["db", "ham0:", "ham1:"]
-    assert texts(kinds.GUEST, "ham0:") == ["ham0:db", "ham0:web"]
-    assert texts(kinds.RUNNING_GUEST) == ["ham0:", "ham1:"]
-    assert texts(kinds.RUNNING_GUEST, "ham1:") == ["ham1:web"]
-    assert texts(kinds.STOPPED_GUEST) == ["db", "ham0:"]
-    assert texts(kinds.GUEST, "ham2:") == []
+    assert texts(types.GUEST) == ["db", "ham0:", "ham1:"]
+    assert texts(types.GUEST, "ham0:") == ["ham0:db", "ham0:web"]
+    assert texts(types.RUNNING_GUEST) == ["ham0:", "ham1:"]
+    assert texts(types.RUNNING_GUEST, "ham1:") == ["ham1:web"]
+    assert texts(types.STOPPED_GUEST) == ["db", "ham0:"]
+    assert texts(types.GUEST, "ham2:") == []
     # It can be started again where it was.
     paused = Snapshot((view("ham0", Phase.ON, mail="paused", web="running"),))
-    assert [found.text for found in kinds.STOPPED_GUEST.candidates(kinds.Spot(paused))] == ["mail"]
-    assert next(iter(kinds.GUEST.candidates(kinds.Spot(snapshot)))).about == "shut off on ham0, 2.0G"
+    assert [found.text for found in types.STOPPED_GUEST.candidates(types.Spot(paused))] == ["mail"]
+    assert next(iter(types.GUEST.candidates(types.Spot(snapshot)))).about == "shut off on ham0, 2.0G"
 
 
 def test_a_file_is_read_as_a_path() -> None:
-    assert kinds.FILE("a b/c") == Path("a b/c")
+    assert types.FILE("a b/c") == Path("a b/c")
 
 
 def test_the_usual_times_are_offered_and_others_are_read_too() -> None:
-    kind = kinds.duration_kind(60, 300)
-    assert [(found.text, found.about) for found in kind.candidates(kinds.Spot(SNAPSHOT))] == [
+    kind = types.duration_kind(60, 300)
+    assert [(found.text, found.about) for found in kind.candidates(types.Spot(SNAPSHOT))] == [
         ("60", "1 min"),
         ("300", "5 min"),
     ]

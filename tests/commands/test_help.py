@@ -4,7 +4,7 @@ import pytest
 
 from mclu_shell.command import Group
 from mclu_shell.command_loader import Outline, command_names, load_command, outline
-from mclu_shell.language import parser as language
+from mclu_shell.language import parser
 from tests.conftest import InProcess
 
 
@@ -36,7 +36,7 @@ def test_each_command_has_examples_that_it_understands(name: str) -> None:
     assert examples
     for example in examples:
         # What follows after several blanks explains it.
-        first, *_ = language.parse(re.split(r" {2,}", example)[0])
+        first, *_ = parser.parse(re.split(r" {2,}", example)[0])
         if first.words[0] == name:
             command.parser().parse(list(first.words[1:]))
     assert any(example.split()[0] == name for example in examples) or name == "quit"

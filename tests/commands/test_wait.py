@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from mclu_shell.cloud.concurrency.cancel_scope import Patience
+from mclu_shell.cloud.concurrency.cancel_scope import CancelScope
 from tests.conftest import Answer, InProcess
 
 LIMIT_S = 10.0
@@ -101,13 +101,13 @@ def test_a_guest_may_be_called_as_a_state_is(demo: InProcess) -> None:
 @pytest.fixture
 def dozing(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     """Set when somebody waits; nobody looks again for longer than a test takes."""
-    event, doze = threading.Event(), Patience.doze
+    event, wait = threading.Event(), CancelScope.wait
 
-    def dozes(patience: Patience, bell: threading.Event, _longest_s: float) -> None:
+    def waits(scope: CancelScope, waiter: threading.Event, _longest_s: float) -> None:
         event.set()
-        doze(patience, bell, 60.0)
+        wait(scope, waiter, 60.0)
 
-    monkeypatch.setattr(Patience, "doze", dozes)
+    monkeypatch.setattr(CancelScope, "wait", waits)
     return event
 
 
@@ -147,7 +147,7 @@ def test_a_guest_that_stops_is_not_waited_for(demo: InProcess, dozing: threading
 
 
 def test_a_guest_of_a_node_that_was_just_woken_is_waited_for(demo: InProcess) -> None:
-    demo.cloud.nodes[1].asked.wake()
+    demo.cloud.nodes[1].expected.wake()
     answer = demo("wait guest nope running --timeout 0.1")
     assert answer.err.startswith("mclu: no such guest 'nope' (ham1, ham2, ham3 are off), and nope was waited for 0.1 s")
 
@@ -161,7 +161,7 @@ _WITH_CARD = """
 
 def test_an_address_and_an_sshd_there(demo: InProcess) -> None:
     node = demo.cloud.nodes[0]
-    node.change(lambda hypervisor: hypervisor.define(_WITH_CARD))
+    node.change(lambda client: client.define(_WITH_CARD))
     assert demo("start net").status == 0
     answer = demo("wait guest net ip")
     assert (answer.status, answer.out.startswith("ham0:net 192.168."), answer.err) == (0, True, "")

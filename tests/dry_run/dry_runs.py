@@ -41,8 +41,8 @@ def dry(clouds: Callable[..., InProcess]) -> InProcess:
 
 def everything(cloud: Cloud, *directories: Path) -> object:
     """Return all that a line could change: nodes, guests, their definitions, and files."""
-    guests = [(outcome.value, str(outcome.error)) for outcome in cloud.ask(lambda node: node.fetch_guests())]
-    definitions = cloud.ask(lambda node: node.fetch(lambda hypervisor: hypervisor.fetch_definitions()))
+    guests = [(outcome.value, str(outcome.error)) for outcome in cloud.query(lambda node: node.fetch_guests())]
+    definitions = cloud.query(lambda node: node.query(lambda client: client.fetch_definitions()))
     images = [Path(node.config.images) for node in cloud.nodes]
     files = [file for directory in (*images, *directories) for file in [directory, *directory.rglob("*")]]
     stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.exists()]

@@ -100,6 +100,6 @@ def promised() -> set[tuple[str, str]]:
     return {(command.name, kind) for command in loaded for kind in (*(command.document or ()), *command.lines)}
 
 
-def rehearsing() -> set[str]:
+def commands_with_dry_run() -> set[str]:
     """Return the commands that tell a program what they would do."""
-    return {name for name in command_names() if load_command(name).rehearse and load_command(name).lines}
+    return {name for name in command_names() if load_command(name).dry_run and load_command(name).lines}

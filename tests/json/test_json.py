@@ -14,7 +14,7 @@ from mclu_shell.output.json_renderer import JSONRenderer
 from mclu_shell.output.schema.error import error_record
 from tests.conftest import InProcess
 from tests.json.documents import Strict, asked, plain, words_of
-from tests.json.schema_check import lines, plurals, promised, read, read_one, rehearsing
+from tests.json.schema_check import commands_with_dry_run, lines, plurals, promised, read, read_one
 
 __all__ = ["asked", "plain"]
 
@@ -83,7 +83,7 @@ class TestEveryCommand:
 
 
 class TestDryRun:
-    @pytest.mark.parametrize("name", sorted(rehearsing()))
+    @pytest.mark.parametrize("name", sorted(commands_with_dry_run()))
     def test_what_would_be_done_is_as_documented(
         self, asked: InProcess, clouds: Callable[..., InProcess], name: str
     ) -> None:
@@ -241,7 +241,7 @@ class TestForm:
         asked("status ham0; list")
         # A machine that is there and does not let us in any more.
         refused = SSHRefused("ssh: permission denied for root", place="ham0")
-        node.fetch = raiser(refused)  # type: ignore[method-assign]
+        node.query = raiser(refused)  # type: ignore[method-assign]
         status, listed = read(asked("status ham0").out + asked("list --active").out)
         assert (status["nodes"][0]["used_guests"], status["nodes"][0]["fault"]) == (2, refused.fact)
         assert {one["as_of"] is None for one in (*status["nodes"], *listed["guests"])} == {False}

@@ -14,7 +14,7 @@ from tests.lab.support.lab import OWN, RealLab, why_not
 from tests.shell.terminal import CTRL_C, CTRL_D, Terminal
 
 
-def need_lab(words: Sequence[str] = OWN) -> None:
+def require_lab(words: Sequence[str] = OWN) -> None:
     """Skip the test where no lab can be run; fail it in CI, where that would go unnoticed."""
     if reason := why_not(words):
         if os.environ.get("CI"):
@@ -33,7 +33,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="module")
 def lab4() -> Iterator[RealLab]:
     """A lab of four nodes, for all tests of a file; it is as the test before left it."""
-    need_lab()
+    require_lab()
     lab = RealLab(4, on=1)
     yield lab
     lab.down()

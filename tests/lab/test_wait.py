@@ -21,7 +21,7 @@ from mclu_shell.cloud.guests.ssh_banner import fetch_banner
 from mclu_shell.config import find_config, load_config
 
 node = open_cloud(load_config(find_config(None))).nodes[0]
-node.fetch(lambda hypervisor: hypervisor.ping())
+node.query(lambda client: client.ping())
 print(fetch_banner(node, "{address}"))
 """
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mclu_shell.language import parser as language
+from mclu_shell.language import parser
 from mclu_shell.language.aliases import expand
 from mclu_shell.language.parser import Line
 from tests.shell.terminal import CTRL_D, Terminal
@@ -47,8 +47,8 @@ ALIASES = {
     ],
 )
 def test_a_word_stands_for_a_text(text: str, meant: str) -> None:
-    expanded = [part for line in language.parse(text) for part in expand(line, ALIASES)]
-    assert expanded == language.parse(meant.replace("HOME", os.environ["HOME"]))
+    expanded = [part for line in parser.parse(text) for part in expand(line, ALIASES)]
+    assert expanded == parser.parse(meant.replace("HOME", os.environ["HOME"]))
 
 
 def test_what_it_stands_for_is_on_the_line_where_the_word_is() -> None:

@@ -9,25 +9,25 @@ from mclu_shell.cloud.boot.build import building
 from mclu_shell.cloud.boot.environment import build_environment
 from mclu_shell.cloud.boot.kvm_probe import kvm_works
 from mclu_shell.cloud.boot.name_lock import holding_name, settle_rivals
-from mclu_shell.cloud.boot.plan import DEFINE_TIMEOUT_S, BootPlan, NotAsked, plan_boot, survey
+from mclu_shell.cloud.boot.plan import DEFINE_TIMEOUT_S, BootPlan, NameNotChecked, plan_boot, survey
 from mclu_shell.cloud.boot.request import BootRequest
-from mclu_shell.cloud.boot.rollback import all_or_nothing
+from mclu_shell.cloud.boot.rollback import rollback_on_error
 from mclu_shell.cloud.cloud import Cloud
-from mclu_shell.cloud.hypervisor.domain_xml import GuestSpec
+from mclu_shell.cloud.hypervisor.domain_xml import DomainSpec
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.templates.template import Template
 from mclu_shell.errors import NodeFault
 
 
-class Booted(NamedTuple):
+class BootResult(NamedTuple):
     """A guest that runs: where, what its build noted for the user, and which nodes were not asked for its name."""
 
     node: Node
     notes: tuple[str, ...]
-    unasked: tuple[NotAsked, ...]
+    unasked: tuple[NameNotChecked, ...]
 
 
-def boot(cloud: Cloud, template: Template, request: BootRequest, progress: Callable[[str], None]) -> Booted:
+def boot(cloud: Cloud, template: Template, request: BootRequest, progress: Callable[[str], None]) -> BootResult:
     """Build, define and start a guest. If anything fails, nothing of it is left.
 
     Refused, UsageError, NotFound, TemplateError or NodeFault say why not, and at which step.
@@ -38,7 +38,7 @@ def boot(cloud: Cloud, template: Template, request: BootRequest, progress: Calla
     with holding_name(request.name, there):
         plan = plan_boot(cloud, template, request, found, kvm_works)
         notes = _make(plan, there, progress)
-    return Booted(plan.node, notes, plan.unasked)
+    return BootResult(plan.node, notes, plan.unasked)
 
 
 def _make(plan: BootPlan, there: Sequence[Node], progress: Callable[[str], None]) -> tuple[str, ...]:
@@ -48,15 +48,15 @@ def _make(plan: BootPlan, there: Sequence[Node], progress: Callable[[str], None]
     environment = build_environment(plan.template, plan.request, guest)
     with building(node, plan.template.path, guest, environment, progress) as build:
         if plan.own_xml is None:
-            _need_disk(node, guest, build.made.files)
+            _require_disk(node, guest, build.made.files)
         # What a template describes itself may have a log of its own.
         serial_log = guest.serial_log if plan.own_xml is None and build.made.is_logged else ""
         complete = replace(guest, files=build.made.files, serial_log=serial_log)
         progress(f"starting on {node.name}")
-        with all_or_nothing(node, complete):
+        with rollback_on_error(node, complete):
             with _step("defined"):
                 definition = plan.definition(complete)
-                node.change(lambda hypervisor: hypervisor.define(definition), DEFINE_TIMEOUT_S)
+                node.change(lambda client: client.define(definition), DEFINE_TIMEOUT_S)
             # Before the word to keep it: if we are killed while we wait, the node takes all of it back.
             settle_rivals(guest.name, guest.uuid, there)
             build.keep()
@@ -65,7 +65,7 @@ def _make(plan: BootPlan, there: Sequence[Node], progress: Callable[[str], None]
     return build.made.notes
 
 
-def _need_disk(node: Node, guest: GuestSpec, files: Sequence[str]) -> None:
+def _require_disk(node: Node, guest: DomainSpec, files: Sequence[str]) -> None:
     """Raise if a build made none; only a guest that its template describes may do without."""
     if guest.output not in files:
         raise NodeFault("the build made no disk", place=node.name, remedy=f"it has to make $output: {guest.output}")
@@ -77,4 +77,4 @@ def _step(done: str) -> Iterator[None]:
     try:
         yield
     except NodeFault as fault:
-        raise fault.retold(fact=f"the guest could not be {done}: {' '.join(fault.fact.split())}") from fault
+        raise fault.with_context(fact=f"the guest could not be {done}: {' '.join(fault.fact.split())}") from fault

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mclu_shell.cloud.boot.build_script import BUILD, LOOK
-from mclu_shell.cloud.hypervisor.domain_xml import GuestSpec
+from mclu_shell.cloud.hypervisor.domain_xml import DomainSpec
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.transport.process import Process
 from mclu_shell.errors import Interrupted, LinkLost, NodeFault, Refused
@@ -57,7 +57,7 @@ class Build:
 def building(
     node: Node,
     template: Path,
-    guest: GuestSpec,
+    guest: DomainSpec,
     environment: Mapping[str, str],
     progress: Callable[[str], None],
 ) -> Iterator[Build]:
@@ -78,7 +78,7 @@ def building(
         yield Build(node, process, word, _follow(node, process, word, guest, progress))
 
 
-def look_at_build(node: Node, template: Path, guest: GuestSpec, gone: Iterable[str]) -> None:
+def look_at_build(node: Node, template: Path, guest: DomainSpec, gone: Iterable[str]) -> None:
     """Raise what would speak against a build on a node, as far as that is known before it; nothing is touched.
 
     Files that would be `gone` by then do not.
@@ -101,7 +101,7 @@ def _interpreter(script: bytes) -> str:
 
 
 @contextmanager
-def _cleaned_up(node: Node, process: Process, guest: GuestSpec, progress: Callable[[str], None]) -> Iterator[None]:
+def _cleaned_up(node: Node, process: Process, guest: DomainSpec, progress: Callable[[str], None]) -> Iterator[None]:
     """Have the node clean up at the end of the block; Interrupted tells who has interrupted it what came of that."""
     status = -1
     try:
@@ -121,19 +121,19 @@ def _cleaned_up(node: Node, process: Process, guest: GuestSpec, progress: Callab
         process.close()
 
 
-def _interrupted(node: Node, guest: GuestSpec, *, is_clean: bool) -> Interrupted:
+def _interrupted(node: Node, guest: DomainSpec, *, is_clean: bool) -> Interrupted:
     if is_clean:
         return Interrupted("interrupted, and what was made there is removed", place=node.name)
     told = "interrupted, and it has not said that it cleaned up"
     return Interrupted(told, place=node.name, remedy=_what_may_be_left(guest))
 
 
-def _what_may_be_left(guest: GuestSpec) -> str:
+def _what_may_be_left(guest: DomainSpec) -> str:
     """Of a node that says nothing any more nobody knows whether it lost the connection, or its power."""
     return f"if it still runs, it removes what was made; if its power went, {guest.output} may be left there"
 
 
-def _follow(node: Node, process: Process, word: str, guest: GuestSpec, progress: Callable[[str], None]) -> Built:
+def _follow(node: Node, process: Process, word: str, guest: DomainSpec, progress: Callable[[str], None]) -> Built:
     """Read a build's output until it is ready; what it made and noted."""
     files: list[str] = []
     notes: list[str] = []

@@ -24,7 +24,7 @@ say() { printf '\n%s %s\n' "$word" "$*"; }
 refuse() { say fault "$*"; exit 1; }
 refuse_directory() { refuse "cannot write to $images"; }
 refuse_rival() { refuse "somebody else is booting a guest of this name"; }
-need_programs() {
+require_programs() {
     for program in flock setsid; do
         command -v $program >/dev/null || refuse "there is no $program on this node: install util-linux"
     done
@@ -32,7 +32,7 @@ need_programs() {
         refuse "there is no $interpreter on this node, which the template is written for"
 }
 # None but those named, which are as good as gone.
-need_no_files() {
+require_no_files() {
     for file in "$output" "$output".*; do
         [ -e "$file" ] || [ -L "$file" ] || continue
         for gone; do [ "$gone" != "$file" ] || continue 2; done
@@ -59,7 +59,7 @@ head -c "$length" | tee "${work:-/dev/null}/template" >/dev/null 2>&1
 [ -n "$work" ] || refuse "no temporary directory can be made"
 # Half a template must not be run: its sender may be gone, or the disk full.
 [ "$(stat -c %s "$work/template")" = "$length" ] || refuse "the template did not arrive whole in $work"
-need_programs
+require_programs
 command exec 8>>"$claim" || refuse_directory
 flock -n 8 && [ "$claim" -ef /proc/self/fd/8 ] || refuse_rival
 trap 'leave; rm -f -- "$claim"' EXIT
@@ -72,7 +72,7 @@ sweep() {
         done
 }
 sweep 2>/dev/null
-need_no_files
+require_no_files
 # What the build has started and not waited for must not go on writing to what is removed. None of it was there before.
 discard() {
     [ -z "$build" ] || kill -KILL -$build 2>/dev/null
@@ -123,10 +123,10 @@ LOOK = (
     _HEAD
     + r"""
 [ -w "${TMPDIR:-/tmp}" ] || refuse "no temporary directory can be made"
-need_programs
+require_programs
 [ -w "$images" ] || refuse_directory
 ! is_held "$claim" || refuse_rival
-need_no_files "$@"
+require_no_files "$@"
 say ready
 """
 )

@@ -5,14 +5,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mclu_shell.cloud.hypervisor.domain_xml import GuestSpec
+from mclu_shell.cloud.hypervisor.domain_xml import DomainSpec
 from mclu_shell.cloud.templates.template import Template
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.boot.request import BootRequest
 
 
-def build_environment(template: Template, request: "BootRequest", guest: GuestSpec) -> dict[str, str]:
+def build_environment(template: Template, request: "BootRequest", guest: DomainSpec) -> dict[str, str]:
     """What a build is told (the template contract)."""
     told = {
         "base_image": template.base_image,
@@ -30,7 +30,7 @@ def build_environment(template: Template, request: "BootRequest", guest: GuestSp
     return told
 
 
-def xml_environment(template: Template, guest: GuestSpec) -> dict[str, str]:
+def xml_environment(template: Template, guest: DomainSpec) -> dict[str, str]:
     """What a template's own XML is made from (the template contract)."""
     return {
         "name": guest.name,

@@ -68,7 +68,7 @@ def look_at_name(name: str, nodes: Sequence[Node]) -> None:
     def look(node: Node) -> str:
         return _word(node.look_with(["sh", "-c", _LOOK_SCRIPT, "mclu-name", _lock(name, node)]).out.splitlines())
 
-    _need_held(name, sorted(nodes, key=lambda node: node.name), look)
+    _require_held(name, sorted(nodes, key=lambda node: node.name), look)
 
 
 def _hold(name: str, nodes: Sequence[Node]) -> Process:
@@ -86,7 +86,7 @@ def _hold(name: str, nodes: Sequence[Node]) -> Process:
                 _release(process)
         return said
 
-    _need_held(name, nodes, hold)
+    _require_held(name, nodes, hold)
     return held[0]
 
 
@@ -99,7 +99,7 @@ def _word(lines: Iterable[str]) -> str:
     return next((line for line in lines if line in _WORDS), "")
 
 
-def _need_held(name: str, nodes: Sequence[Node], hold: Callable[[Node], str]) -> None:
+def _require_held(name: str, nodes: Sequence[Node], hold: Callable[[Node], str]) -> None:
     """Go through nodes until one says that the name is held; raise what speaks against it."""
     reasons = []
     for node in nodes:

@@ -7,7 +7,7 @@ from mclu_shell.errors import MCluError, Refused
 from mclu_shell.units import format_size
 
 
-class Room(NamedTuple):
+class FreeMemory(NamedTuple):
     """What a node could give a new guest: memory in bytes."""
 
     node: str
@@ -20,7 +20,7 @@ class NoRoom(Refused):
     code = "no-room"
 
 
-def choose(rooms: Sequence[Room], memory_bytes: int) -> Room:
+def choose(rooms: Sequence[FreeMemory], memory_bytes: int) -> FreeMemory:
     """The first with enough free memory; MCluError says what there is if none has."""
     for room in rooms:
         if room.free_bytes >= memory_bytes:

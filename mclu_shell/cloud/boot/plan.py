@@ -8,16 +8,16 @@ from typing import NamedTuple, TypeVar
 from xml.etree import ElementTree as ET
 
 from mclu_shell.cloud.boot.environment import xml_environment
-from mclu_shell.cloud.boot.placement import Room, choose
+from mclu_shell.cloud.boot.placement import FreeMemory, choose
 from mclu_shell.cloud.boot.request import BootRequest
 from mclu_shell.cloud.cloud import Cloud
 from mclu_shell.cloud.concurrency.fanout import Outcome
 from mclu_shell.cloud.console.log import log_path
 from mclu_shell.cloud.hypervisor.capabilities import Capabilities
-from mclu_shell.cloud.hypervisor.domain_xml import GuestSpec, domain_xml, with_metadata
+from mclu_shell.cloud.hypervisor.domain_xml import DomainSpec, domain_xml, with_metadata
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.state.guest import Guest, NodeReport
-from mclu_shell.cloud.state.unknown import NotKnown
+from mclu_shell.cloud.state.unknown import UnknownUntilUp
 from mclu_shell.cloud.templates.template import Template, custom_xml
 from mclu_shell.errors import LibvirtFault, MCluError, NodeFault, NodeOff, Refused, UsageError
 from mclu_shell.units import format_size
@@ -33,7 +33,7 @@ _MOST_DEFAULT_VCPUS = 4
 _LARGEST_DISK_BYTES = 64 << 40
 
 
-class Survey(NamedTuple):
+class BootSurvey(NamedTuple):
     """What a boot finds before it holds the name: the memory that is needed, who may have the guest, who answers."""
 
     memory_bytes: int
@@ -54,34 +54,34 @@ class BootPlan(NamedTuple):
     node: Node
     template: Template
     request: BootRequest
-    guest: GuestSpec
+    guest: DomainSpec
     capabilities: Capabilities
     own_xml: str | None
-    unasked: tuple["NotAsked", ...]
+    unasked: tuple["NameNotChecked", ...]
 
-    def definition(self, guest: GuestSpec) -> str:
+    def definition(self, guest: DomainSpec) -> str:
         """The libvirt XML of the guest, as it is by now."""
         return domain_xml(guest, self.capabilities) if self.own_xml is None else with_metadata(self.own_xml, guest)
 
 
-class NotAsked(MCluError):
+class NameNotChecked(MCluError):
     """A node that is not off did not say whether it has a guest of the name: the user is to know, but got the guest."""
 
     code = "not-asked"
     status = 0
 
 
-def survey(cloud: Cloud, template: Template, request: BootRequest) -> Survey:
+def survey(cloud: Cloud, template: Template, request: BootRequest) -> BootSurvey:
     """Check what was asked for, and see which nodes answer. UsageError or NotFound."""
     memory_bytes = _memory(template, request)
     _check_size(template, request)
     wanted = tuple(cloud.match([request.host]) if request.host else cloud.nodes)
     answers = tuple(cloud.reach())
-    return Survey(memory_bytes, wanted, answers, wanted if request.host else ())
+    return BootSurvey(memory_bytes, wanted, answers, wanted if request.host else ())
 
 
 def plan_boot(
-    cloud: Cloud, template: Template, request: BootRequest, found: Survey, has_kvm: Callable[[Node, str, str], bool]
+    cloud: Cloud, template: Template, request: BootRequest, found: BootSurvey, has_kvm: Callable[[Node, str, str], bool]
 ) -> BootPlan:
     """Find a node with room where the name is free, and what is to be made there; nothing is made.
 
@@ -89,16 +89,16 @@ def plan_boot(
     """
     listed = cloud.fetch_guests(found.there)
     guests = answering(listed, found.needed)
-    need_free_name(request.name, guests)
+    require_free_name(request.name, guests)
     wanted = [node for node in guests if node in found.wanted]
     node, report = _find_room(cloud, wanted, found.needed, found.memory_bytes)
     guest = _specify(node, report, template, request, found.memory_bytes)
     capabilities = _capabilities(node, has_kvm)
     own_xml = custom_xml(template, xml_environment(template, guest))
-    unasked = (*not_asked(request.name, found.answers), *not_asked(request.name, listed))
+    unasked = (*names_not_checked(request.name, found.answers), *names_not_checked(request.name, listed))
     plan = BootPlan(node, template, request, guest, capabilities, own_xml, unasked)
     # Said before anything is made, when it is the template's fault.
-    _need_devices(node, request, plan.definition(guest))
+    _require_devices(node, request, plan.definition(guest))
     return plan
 
 
@@ -136,21 +136,21 @@ def answering(outcomes: Sequence[Outcome[Node, Value]], needed: Sequence[Node]) 
     return said
 
 
-def need_free_name(name: str, guests: Mapping[Node, Sequence[Guest]]) -> None:
+def require_free_name(name: str, guests: Mapping[Node, Sequence[Guest]]) -> None:
     """Refused if a node has a guest of this name."""
     for node, there in guests.items():
         if any(guest.name == name for guest in there):
             raise Refused(f"there is a guest {name!r} already", place=node.name)
 
 
-def not_asked(name: str, outcomes: Sequence[Outcome[Node, Value]]) -> Iterator[NotAsked]:
+def names_not_checked(name: str, outcomes: Sequence[Outcome[Node, Value]]) -> Iterator[NameNotChecked]:
     """Tell of each node that did not say whether it has a guest of a name."""
     for outcome in outcomes:
         if outcome.error is not None and not isinstance(outcome.error, NodeOff):
             told = f"was not asked whether it has a guest {name!r}, too: {outcome.error.fact}"
-            if isinstance(outcome.error, NotKnown):
+            if isinstance(outcome.error, UnknownUntilUp):
                 told = f"whether it has a guest {name!r}, too, is not known before it is up"
-            yield NotAsked(told, place=outcome.item.name)
+            yield NameNotChecked(told, place=outcome.item.name)
 
 
 def _find_room(
@@ -161,12 +161,12 @@ def _find_room(
     if not any(outcome.value and outcome.value.free_bytes >= memory_bytes for outcome in outcomes):
         outcomes += cloud.fetch_reports(nodes[1:])
     reports = answering(outcomes, needed)
-    place = choose([Room(node.name, report.free_bytes) for node, report in reports.items()], memory_bytes).node
+    place = choose([FreeMemory(node.name, report.free_bytes) for node, report in reports.items()], memory_bytes).node
     return next((node, report) for node, report in reports.items() if node.name == place)
 
 
-def _specify(node: Node, report: NodeReport, template: Template, request: BootRequest, memory_bytes: int) -> GuestSpec:
-    return GuestSpec(
+def _specify(node: Node, report: NodeReport, template: Template, request: BootRequest, memory_bytes: int) -> DomainSpec:
+    return DomainSpec(
         name=request.name,
         uuid=str(uuid.uuid4()),
         template=template.name,
@@ -188,7 +188,7 @@ def _network(node: Node) -> tuple[str, str]:
     wanted = node.config.network
     if wanted.startswith("bridge:"):
         return "bridge", wanted.removeprefix("bridge:")
-    if wanted in node.fetch(lambda hypervisor: hypervisor.fetch_networks()):
+    if wanted in node.query(lambda client: client.fetch_networks()):
         return "network", wanted
     if wanted == "default":
         # A node without libvirt's network: QEMU's own, which needs nothing and reaches out, but not in.
@@ -199,13 +199,13 @@ def _network(node: Node) -> tuple[str, str]:
 def _capabilities(node: Node, has_kvm: Callable[[Node, str, str], bool]) -> Capabilities:
     """What the node can do: with KVM if that really works there, else without."""
     with suppress(LibvirtFault):
-        found = node.fetch(lambda hypervisor: hypervisor.fetch_capabilities(kvm=True), DEFINE_TIMEOUT_S)
+        found = node.query(lambda client: client.fetch_capabilities(kvm=True), DEFINE_TIMEOUT_S)
         if found.virt_type != "kvm" or has_kvm(node, found.emulator, found.arch):
             return found
-    return node.fetch(lambda hypervisor: hypervisor.fetch_capabilities(kvm=False), DEFINE_TIMEOUT_S)
+    return node.query(lambda client: client.fetch_capabilities(kvm=False), DEFINE_TIMEOUT_S)
 
 
-def _need_devices(node: Node, request: BootRequest, definition: str) -> None:
+def _require_devices(node: Node, request: BootRequest, definition: str) -> None:
     """Raise if the guest would lack what is to be opened once it runs."""
     domain = ET.fromstring(definition)
     for what, devices in (("console", ("serial", "console")), ("viewer", ("graphics",))):

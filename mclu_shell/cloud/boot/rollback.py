@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from mclu_shell.cloud.console.log import remove_logs
-from mclu_shell.cloud.hypervisor.domain_xml import GuestSpec
+from mclu_shell.cloud.hypervisor.domain_xml import DomainSpec
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.state.guest_name import to_type
 from mclu_shell.errors import MCluError, NodeFault, NotFound
@@ -13,7 +13,7 @@ from mclu_shell.signals import ENDING, handled
 
 
 @contextmanager
-def all_or_nothing(node: Node, guest: GuestSpec) -> Iterator[None]:
+def rollback_on_error(node: Node, guest: DomainSpec) -> Iterator[None]:
     """Take back what was defined and kept, if the block fails or is interrupted; NodeFault if that is not possible."""
     try:
         yield
@@ -27,11 +27,11 @@ def all_or_nothing(node: Node, guest: GuestSpec) -> Iterator[None]:
         raise NodeFault(why, place=node.name, remedy=remedy) from error
 
 
-def _undo(node: Node, guest: GuestSpec) -> bool:
+def _undo(node: Node, guest: DomainSpec) -> bool:
     """Whether nothing is left. By its UUID, because the name may be that of a guest that somebody else has defined."""
     try:
         # Asked first, because an answer to this is not waited for as long as one to a change.
-        state = node.fetch(lambda hypervisor: hypervisor.fetch_state(guest.name))
+        state = node.query(lambda client: client.fetch_state(guest.name))
         if state is not None:
             with suppress(NotFound):
                 node.change_guest(guest.name, "stop", guest.uuid)

@@ -9,13 +9,13 @@ from contextlib import contextmanager
 LAST_ANSWER_S = 1.0
 
 
-class Patience:
+class CancelScope:
     """A limit that several threads share, and the way to end all their waiting at once."""
 
     def __init__(self, timeout_s: float) -> None:
         self.timeout_s = timeout_s
         self._deadline = time.monotonic() + timeout_s
-        self._bells: set[threading.Event] = set()
+        self._waiters: set[threading.Event] = set()
         self._is_ended = False
 
     @property
@@ -31,20 +31,20 @@ class Patience:
     def end(self) -> None:
         """Have nobody wait any more."""
         self._is_ended = True
-        for bell in tuple(self._bells):
-            bell.set()
+        for waiter in tuple(self._waiters):
+            waiter.set()
 
     @contextmanager
-    def bell(self) -> Iterator[threading.Event]:
+    def waiter(self) -> Iterator[threading.Event]:
         """What one thread waits for in the block, for no longer than `doze` has it."""
-        bell = threading.Event()
-        self._bells.add(bell)
+        waiter = threading.Event()
+        self._waiters.add(waiter)
         try:
-            yield bell
+            yield waiter
         finally:
-            self._bells.discard(bell)
+            self._waiters.discard(waiter)
 
-    def doze(self, bell: threading.Event, longest_s: float) -> None:
+    def wait(self, waiter: threading.Event, longest_s: float) -> None:
         """Wait until the bell rings, or it is time to look."""
         if not self.is_over:
-            bell.wait(min(longest_s, max(0.0, self._deadline - time.monotonic())))
+            waiter.wait(min(longest_s, max(0.0, self._deadline - time.monotonic())))

@@ -30,7 +30,7 @@ class Outcome(NamedTuple, Generic[Item, Value]):
         return self.value  # type: ignore[return-value]  # None only where Value allows it
 
 
-def each(items: Iterable[Item], ask: Callable[[Item], Value]) -> Iterator[Outcome[Item, Value]]:
+def as_completed(items: Iterable[Item], fn: Callable[[Item], Value]) -> Iterator[Outcome[Item, Value]]:
     """Ask all at once, a thread each; outcomes come in the order in which they are there.
 
     `ask` must end by itself (every remote call has a deadline). Threads are daemons, so that an interrupted
@@ -39,7 +39,7 @@ def each(items: Iterable[Item], ask: Callable[[Item], Value]) -> Iterator[Outcom
     results: SimpleQueue[Outcome[Item, Value] | BaseException] = SimpleQueue()
     asked = list(items)
     for item in asked:
-        threading.Thread(target=_ask_one, args=(item, ask, results), daemon=True).start()
+        threading.Thread(target=_run_one, args=(item, fn, results), daemon=True).start()
     for _ in asked:
         result = _next(results)
         if isinstance(result, BaseException):
@@ -55,10 +55,10 @@ def _next(results: "SimpleQueue[Result]") -> Result:
             return results.get(timeout=_LOOK_FOR_SIGNALS_S)
 
 
-def in_order(items: Iterable[Item], ask: Callable[[Item], Value]) -> Iterator[Outcome[Item, Value]]:
+def in_order(items: Iterable[Item], fn: Callable[[Item], Value]) -> Iterator[Outcome[Item, Value]]:
     """Ask all at once; each outcome as soon as it and those of the items before it are there."""
     asked = list(items)
-    coming = each(asked, ask)
+    coming = as_completed(asked, fn)
     there: dict[int, Outcome[Item, Value]] = {}
     for item in asked:
         while id(item) not in there:
@@ -67,28 +67,28 @@ def in_order(items: Iterable[Item], ask: Callable[[Item], Value]) -> Iterator[Ou
         yield there[id(item)]
 
 
-def gather(items: Iterable[Item], ask: Callable[[Item], Value]) -> list[Outcome[Item, Value]]:
+def gather(items: Iterable[Item], fn: Callable[[Item], Value]) -> list[Outcome[Item, Value]]:
     """Ask all at once; the outcomes in the order of the items."""
-    return list(in_order(items, ask))
+    return list(in_order(items, fn))
 
 
-def first(works: Sequence[Callable[[], Value]]) -> Value:
+def first_success(works: Sequence[Callable[[], Value]]) -> Value:
     """What that of several comes to, all begun at once, that succeeds first; the last one's error if none does."""
     outcomes: dict[Callable[[], Value], Outcome[Callable[[], Value], Value]] = {}
-    for outcome in each(works, lambda work: work()):
+    for outcome in as_completed(works, lambda work: work()):
         if outcome.error is None:
             return outcome.unwrap()
         outcomes[outcome.item] = outcome
     return outcomes[works[-1]].unwrap()
 
 
-def in_time(work: Callable[[], Value], deadline: float) -> Value:
+def with_timeout(work: Callable[[], Value], deadline: float) -> Value:
     """What work comes to, on a thread of its own; TimeoutError at `deadline` (of `time.monotonic`).
 
     As with `each` it must end by itself: nobody waits for it then.
     """
     results: SimpleQueue[Outcome[None, Value] | BaseException] = SimpleQueue()
-    threading.Thread(target=_ask_one, args=(None, lambda _nothing: work(), results), daemon=True).start()
+    threading.Thread(target=_run_one, args=(None, lambda _nothing: work(), results), daemon=True).start()
     try:
         result = results.get(timeout=max(0.0, deadline - time.monotonic()))
     except Empty:
@@ -98,13 +98,13 @@ def in_time(work: Callable[[], Value], deadline: float) -> Value:
     return result.unwrap()
 
 
-def _ask_one(
+def _run_one(
     item: Item,
-    ask: Callable[[Item], Value],
+    fn: Callable[[Item], Value],
     results: "SimpleQueue[Outcome[Item, Value] | BaseException]",
 ) -> None:
     try:
-        results.put(Outcome(item, value=ask(item)))
+        results.put(Outcome(item, value=fn(item)))
     except MCluError as error:
         results.put(Outcome(item, error=error))
     except BaseException as error:  # noqa: BLE001

@@ -23,7 +23,7 @@ def fetch_domain(node: Node, name: str, what: str) -> "ET.Element":
     # 8 ms, and a one-shot that asks for something else does not need it.
     from xml.etree import ElementTree as ET
 
-    xml = node.fetch(lambda hypervisor: hypervisor.fetch_running(name))
+    xml = node.query(lambda client: client.fetch_running(name))
     if xml is None:
         raise Refused(
             f"{name} is not running", place=node.name, remedy=f"{to_type('start', node.name, name)} starts it"

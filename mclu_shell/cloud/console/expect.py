@@ -6,8 +6,8 @@ from contextlib import ExitStack, contextmanager, suppress
 
 from mclu_shell.cloud.console.devices import fetch_domain
 from mclu_shell.cloud.console.log import reading_log
-from mclu_shell.cloud.console.regex import Expression
-from mclu_shell.cloud.console.session import need_console, open_console
+from mclu_shell.cloud.console.regex import Regex
+from mclu_shell.cloud.console.session import open_console, require_console
 from mclu_shell.cloud.console.text import ConsoleText
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.errors import Refused
@@ -15,18 +15,18 @@ from mclu_shell.errors import Refused
 _CHUNK = 65536
 
 
-class Ear:
+class ConsoleWatcher:
     """Listens on a thread of its own until an expression is `found`, or there is nothing more to hear.
 
     Then it rings the bell. `is_from_start` says whether it has heard all since the guest was started.
     """
 
-    def __init__(self, expression: Expression, chunks: Iterable[bytes], bell: threading.Event) -> None:
+    def __init__(self, expression: Regex, chunks: Iterable[bytes], waiter: threading.Event) -> None:
         self.found: str | None = None
         self.is_from_start = False
         self._done = threading.Event()
         self._text = ConsoleText(expression)
-        self._bell = bell
+        self._waiter = waiter
         threading.Thread(target=self._listen, args=(chunks,), daemon=True).start()
 
     @property
@@ -45,21 +45,21 @@ class Ear:
                 if self.found is not None:
                     break
         self._done.set()
-        self._bell.set()
+        self._waiter.set()
 
 
 @contextmanager
-def listening(node: Node, name: str, expression: Expression, bell: threading.Event) -> Iterator[Ear]:
+def watch_console(node: Node, name: str, expression: Regex, waiter: threading.Event) -> Iterator[ConsoleWatcher]:
     """Hear a running guest's console: from its log, or, where none is kept, by having the console meanwhile."""
-    need_console(node, name)
+    require_console(node, name)
     with reading_log(node, fetch_domain(node, name, "consoles")) as chunks:
         if chunks is not None:
-            ear = Ear(expression, chunks, bell)
-            ear.is_from_start = True
-            yield ear
+            watcher = ConsoleWatcher(expression, chunks, waiter)
+            watcher.is_from_start = True
+            yield watcher
             return
     with _having_console(node, name) as chunks:
-        yield Ear(expression, chunks, bell)
+        yield ConsoleWatcher(expression, chunks, waiter)
 
 
 @contextmanager

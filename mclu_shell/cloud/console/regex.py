@@ -3,7 +3,7 @@
 import re2
 
 
-class Expression:
+class Regex:
     """One that has been understood; ValueError says what is wrong with it."""
 
     def __init__(self, text: str) -> None:

@@ -27,7 +27,7 @@ _STATE_FOLLOWS_S = 1.0
 _POLL_S = 0.1
 
 
-def need_console(node: Node, name: str) -> None:
+def require_console(node: Node, name: str) -> None:
     """Raise what speaks against a console: the guest does not run, has none, or is simulated."""
     devices = fetch_devices(node, name, "consoles")
     if devices.find("./serial") is None and devices.find("./console") is None:
@@ -106,14 +106,14 @@ def open_console(node: Node, name: str, *, force: bool = False) -> Iterator[Cons
     Also, libvirtd waits for itself when a console is taken away from the connection that asks for it.
     """
     # libvirt-python takes 30 ms to import, and most commands need no console.
-    from mclu_shell.cloud.hypervisor.client import Hypervisor
+    from mclu_shell.cloud.hypervisor.client import LibvirtClient
 
     uri, forward = node.branch()
-    hypervisor = console = None
+    client = console = None
     try:
         with _limited(node, forward):
-            hypervisor = Hypervisor(node.name, uri)
-            stream = hypervisor.open_console(name, force=force)
+            client = LibvirtClient(node.name, uri)
+            stream = client.open_console(name, force=force)
         console = Console(node, stream)
         yield console
     finally:
@@ -122,8 +122,8 @@ def open_console(node: Node, name: str, *, force: bool = False) -> Iterator[Cons
         # The way first: closing libvirt's end would wait for an answer over it.
         if forward is not None:
             forward.close()
-        if hypervisor is not None:
-            hypervisor.close()
+        if client is not None:
+            client.close()
         if console is not None:
             console.close()
 
@@ -154,7 +154,7 @@ def _limited(node: Node, forward: Forward | None) -> Iterator[None]:
 def why_ended(node: Node, name: str, fault: MCluError | None) -> str:
     """How a console ended that the user did not leave: with its guest, or it is an error, which is raised."""
     deadline = time.monotonic() + _STATE_FOLLOWS_S
-    while (state := node.fetch(lambda hypervisor: hypervisor.fetch_state(name))) and is_active_state(state):
+    while (state := node.query(lambda client: client.fetch_state(name))) and is_active_state(state):
         if isinstance(fault, LinkLost):
             raise fault
         if time.monotonic() >= deadline:

@@ -3,7 +3,7 @@
 import codecs
 import re
 
-from mclu_shell.cloud.console.regex import Expression
+from mclu_shell.cloud.console.regex import Regex
 
 # In characters. Of a line that goes on for ever, only the end is looked at.
 _LONGEST_LINE = 16 << 10
@@ -18,7 +18,7 @@ _CONTROLS = re.compile(
 class ConsoleText:
     """A console's text so far; a line counts before it has ended, because a prompt never does."""
 
-    def __init__(self, expression: Expression) -> None:
+    def __init__(self, expression: Regex) -> None:
         self._expression = expression
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._unfinished = ""

@@ -9,7 +9,7 @@ from mclu_shell.cloud.concurrency.fanout import Outcome
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.power import STARTING
 from mclu_shell.cloud.state.guest import Guest, NodeReport
-from mclu_shell.cloud.state.unknown import NotKnown
+from mclu_shell.cloud.state.unknown import UnknownUntilUp
 from mclu_shell.errors import NodeOff
 
 Value = TypeVar("Value")
@@ -34,7 +34,7 @@ class _Changes:
         return tuple(sorted((*changed, *self.made.values()), key=lambda guest: guest.name))
 
 
-class Rehearsal(Cloud):
+class DryRunCloud(Cloud):
     """A cloud that nothing is changed in. Its answers are those of the real nodes, with what was rehearsed.
 
     It has the nodes of the cloud that it is made from, which closes them.
@@ -45,19 +45,19 @@ class Rehearsal(Cloud):
         self.asker = cloud.asker
         self._changes = {node.name: _Changes() for node in cloud.nodes}
 
-    def ask(self, question: Callable[[Node], Value], nodes: Sequence[Node] | None = None) -> list[Outcome[Node, Value]]:
-        """Ask the nodes that would be on; NotKnown of those that really are not."""
+    def query(self, fn: Callable[[Node], Value], nodes: Sequence[Node] | None = None) -> list[Outcome[Node, Value]]:
+        """Ask the nodes that would be on; UnknownUntilUp of those that really are not."""
         asked = self.nodes if nodes is None else nodes
         on = [node for node in asked if self._changes[node.name].is_on is not False]
-        real = {outcome.item.name: outcome for outcome in super().ask(question, on)}
-        return [self._rehearsed(node, real.get(node.name)) for node in asked]
+        real = {outcome.item.name: outcome for outcome in super().query(fn, on)}
+        return [self._adjusted(node, real.get(node.name)) for node in asked]
 
-    def _rehearsed(self, node: Node, real: Outcome[Node, Value] | None) -> Outcome[Node, Value]:
+    def _adjusted(self, node: Node, real: Outcome[Node, Value] | None) -> Outcome[Node, Value]:
         changes = self._changes[node.name]
         if real is None:
             return Outcome(node, error=_still_waking(node) if changes.is_waking else NodeOff(node.name))
         if changes.is_on and isinstance(real.error, STARTING):
-            return Outcome(node, error=NotKnown(node.name, changes.applied(())))
+            return Outcome(node, error=UnknownUntilUp(node.name, changes.applied(())))
         if changes.is_waking and isinstance(real.error, NodeOff):
             return Outcome(node, error=_still_waking(node))
         return real
@@ -108,11 +108,11 @@ class Rehearsal(Cloud):
 
     # What a line would change.
 
-    def comes(self, guest: Guest) -> None:
+    def add_guest(self, guest: Guest) -> None:
         """A guest would have been made."""
         self._changes[guest.node].made[guest.uuid] = guest
 
-    def becomes(self, guest: Guest, state: str) -> None:
+    def set_state(self, guest: Guest, state: str) -> None:
         """A guest would be in another state, in virsh's words."""
         changes = self._changes[guest.node]
         if self.is_made(guest):
@@ -120,23 +120,23 @@ class Rehearsal(Cloud):
         else:
             changes.states[guest.uuid] = state
 
-    def goes(self, guest: Guest, files: Iterable[str]) -> None:
+    def remove_guest(self, guest: Guest, files: Iterable[str]) -> None:
         """A guest would be gone, with files of its own."""
         changes = self._changes[guest.node]
         if changes.made.pop(guest.uuid, None) is None:
             changes.gone.add(guest.uuid)
             changes.gone_files.update(files)
 
-    def wakes(self, node: Node) -> None:
+    def mark_waking(self, node: Node) -> None:
         """A node would have been woken, and nobody waited for it."""
         self._changes[node.name].is_waking = True
 
-    def switches(self, node: Node, *, on: bool) -> None:
+    def set_power(self, node: Node, *, on: bool) -> None:
         """A node would be on, or off."""
         changes = self._changes[node.name]
         changes.is_on, changes.is_waking = on, False
 
-    def lets_time_pass(self) -> None:
+    def assume_woken(self) -> None:
         """Something is done that takes nobody knows how long: what was woken may be up."""
         for changes in self._changes.values():
             if changes.is_waking:

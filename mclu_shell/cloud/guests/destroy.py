@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mclu_shell.cloud.console.log import remove_logs
 from mclu_shell.cloud.guests.disk_files import DiskFiles, find_built_on, look_at_files
 from mclu_shell.cloud.hypervisor.domain_files import (
-    Definition,
+    DomainDefinition,
     backing_files,
     disk_files,
     is_named_by_libvirt,
@@ -22,7 +22,7 @@ from mclu_shell.cloud.hypervisor.domain_files import (
 )
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.state.guest import Guest
-from mclu_shell.cloud.state.unknown import NotKnown
+from mclu_shell.cloud.state.unknown import UnknownUntilUp
 from mclu_shell.errors import MCluError, NodeOff, NotFound, Refused
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _LOOK_TIMEOUT_S = 30.0
 _NOT_OURS = "not made by mclu"
 
 
-class Remains(NamedTuple):
+class DestroyPlan(NamedTuple):
     """What destroying a guest takes away, with sizes in bytes, and what it leaves, with the reason.
 
     Of its `logs`, of which libvirt keeps others beside them, it is not an error if they cannot be deleted.
@@ -49,23 +49,23 @@ class Remains(NamedTuple):
         return sum(size for _, size in self.delete)
 
 
-class Gone(NamedTuple):
+class AlreadyGone(NamedTuple):
     """What is there, and would be gone before: guests by UUID, and files. Only in a dry run there is such."""
 
     guests: frozenset[str] = frozenset()
     files: frozenset[str] = frozenset()
 
 
-_NOTHING_GONE = Gone()
+_NOTHING_GONE = AlreadyGone()
 
 
-class Elsewhere(NamedTuple):
+class OtherNodes(NamedTuple):
     """What other nodes have, by node and UUID, and the faults of those that could not be asked.
 
     What is off has no say.
     """
 
-    guests: tuple[tuple[Node, Mapping[str, Definition]], ...] = ()
+    guests: tuple[tuple[Node, Mapping[str, DomainDefinition]], ...] = ()
     faults: tuple[MCluError, ...] = ()
 
     def twin(self, guest: Guest) -> str:
@@ -94,29 +94,33 @@ def _inodes(node: Node, files: Iterable[str]) -> dict[str, str]:
     return {file: inode for file, inode in zip(files, done.out.splitlines(), strict=True) if inode}
 
 
-def ask_elsewhere(cloud: "Cloud", guests: Sequence[Guest]) -> Elsewhere:
+def ask_elsewhere(cloud: "Cloud", guests: Sequence[Guest]) -> OtherNodes:
     """Ask all nodes but the guests' own what guests they have."""
     nodes = [node for node in cloud.nodes if any(guest.node != node.name for guest in guests)]
-    outcomes = cloud.ask(_look_there, nodes)
+    outcomes = cloud.query(_look_there, nodes)
     faults = [outcome.error for outcome in outcomes if outcome.error and not isinstance(outcome.error, NodeOff)]
-    told = (error.retold(fact=f"cannot tell whether it has the same guest: {error.fact}") for error in faults)
-    return Elsewhere(tuple((out.item, out.value) for out in outcomes if out.value is not None), tuple(told))
+    told = (error.with_context(fact=f"cannot tell whether it has the same guest: {error.fact}") for error in faults)
+    return OtherNodes(tuple((out.item, out.value) for out in outcomes if out.value is not None), tuple(told))
 
 
-def _look_there(node: Node) -> dict[str, Definition]:
+def _look_there(node: Node) -> dict[str, DomainDefinition]:
     # This one finds out at once that a node does not answer.
     node.fetch_guests()
-    return node.fetch(lambda hypervisor: hypervisor.fetch_definitions(), _LOOK_TIMEOUT_S)
+    return node.query(lambda client: client.fetch_definitions(), _LOOK_TIMEOUT_S)
 
 
 def find_remains(
-    node: Node, guest: Guest, elsewhere: Elsewhere, confirmed: Remains | None = None, gone: Gone = _NOTHING_GONE
-) -> Remains:
+    node: Node,
+    guest: Guest,
+    elsewhere: OtherNodes,
+    confirmed: DestroyPlan | None = None,
+    gone: AlreadyGone = _NOTHING_GONE,
+) -> DestroyPlan:
     """Which files of a guest are its own: made for it by mclu or by its snapshots, and needed by nothing that stays.
 
     What was not to be deleted when that was `confirmed` stays. Refused if libvirt would delete NVRAM that has to stay.
     """
-    found = node.fetch(lambda hypervisor: hypervisor.fetch_definitions(), _LOOK_TIMEOUT_S)
+    found = node.query(lambda client: client.fetch_definitions(), _LOOK_TIMEOUT_S)
     definitions = {uuid: definition for uuid, definition in found.items() if uuid not in gone.guests}
     own = definitions.pop(guest.uuid, None)
     if own is None:
@@ -137,7 +141,7 @@ def find_remains(
     return _judge(own, files, reasons, uses)._replace(logs=logs)
 
 
-def _unconfirmed(made: Sequence[str], confirmed: Remains | None) -> dict[str, str]:
+def _unconfirmed(made: Sequence[str], confirmed: DestroyPlan | None) -> dict[str, str]:
     """Why files stay that nobody was told would go."""
     if confirmed is None:
         return {}
@@ -145,37 +149,37 @@ def _unconfirmed(made: Sequence[str], confirmed: Remains | None) -> dict[str, st
     return {file: left.get(file, "made meanwhile") for file in made if file not in told}
 
 
-def _look(node: Node, own: Definition, others: Sequence[Definition]) -> DiskFiles:
+def _look(node: Node, own: DomainDefinition, others: Sequence[DomainDefinition]) -> DiskFiles:
     images = {*_noted(own), *(file for guest in (own, *others) for file in _disks(guest))}
     images |= {file for bases in _backing(own) for file in bases}
     nvram = {file for xml in own.xmls for file in nvram_files(xml)}
     return look_at_files(node, images, nvram.union(*map(_paths, others)))
 
 
-def _noted(guest: Definition) -> tuple[str, ...]:
+def _noted(guest: DomainDefinition) -> tuple[str, ...]:
     """The files that mclu or a snapshot may have made for a guest."""
     snapshots = [file for xml in guest.snapshots for file in (*overlay_files(xml), *memory_files(xml))]
     return tuple(dict.fromkeys((*own_files(guest.xmls[0]), *snapshots)))
 
 
-def _disks(guest: Definition) -> tuple[str, ...]:
+def _disks(guest: DomainDefinition) -> tuple[str, ...]:
     """Its disks, also those that it had at the time of a snapshot."""
     found = [disk for xml in guest.xmls + guest.snapshots for disk in disk_files(xml)]
     return tuple(dict.fromkeys([*found, *guest.volumes]))
 
 
-def _paths(guest: Definition) -> set[str]:
+def _paths(guest: DomainDefinition) -> set[str]:
     """All that a guest names, be it as a disk, a kernel, or in its snapshots."""
     return {path for xml in guest.xmls + guest.snapshots for path in named_paths(xml)} | {*guest.volumes}
 
 
-def _places(guest: Definition, files: DiskFiles) -> Iterator[str]:
+def _places(guest: DomainDefinition, files: DiskFiles) -> Iterator[str]:
     """Where all is that a guest needs: what it names, and what that is built on."""
     for path in _paths(guest):
         yield from (files.place(path), *files.behind(path))
 
 
-def _backing(guest: Definition) -> Iterator[tuple[str, ...]]:
+def _backing(guest: DomainDefinition) -> Iterator[tuple[str, ...]]:
     """Files of its disks, each with those that libvirt has it built on."""
     for xml in guest.xmls + guest.snapshots:
         yield from ((file, *bases) for file, bases in backing_files(xml).items())
@@ -191,7 +195,7 @@ def _check_nvram(guest: Guest, nvram: Sequence[str], files: DiskFiles, twin: str
             )
 
 
-def _judge(own: Definition, files: DiskFiles, reasons: Mapping[str, str], uses: Mapping[str, str]) -> Remains:
+def _judge(own: DomainDefinition, files: DiskFiles, reasons: Mapping[str, str], uses: Mapping[str, str]) -> DestroyPlan:
     """What is to be deleted, and what has to stay, beyond the files for which there are reasons already.
 
     Files are told apart by where they really are, whatever they are called.
@@ -204,10 +208,10 @@ def _judge(own: Definition, files: DiskFiles, reasons: Mapping[str, str], uses: 
     backing = {place for file in there for place in files.behind(file)} - known
     kept |= dict.fromkeys(sorted(backing), "a backing file")
     _keep_needed(own, files, there, kept, uses)
-    return Remains(tuple((file, files.sizes[file]) for file in there if file not in kept), tuple(kept.items()))
+    return DestroyPlan(tuple((file, files.sizes[file]) for file in there if file not in kept), tuple(kept.items()))
 
 
-def _made(own: Definition, files: DiskFiles) -> tuple[str, ...]:
+def _made(own: DomainDefinition, files: DiskFiles) -> tuple[str, ...]:
     """What mclu made for a guest, and its snapshots on top of that; nothing of a guest that mclu did not make.
 
     A snapshot may have been told to use a file that was there already: whoever gave it a name may have made it, too.
@@ -228,7 +232,7 @@ def _made(own: Definition, files: DiskFiles) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*ours, *snapshots)))
 
 
-def _foreign(own: Definition, files: DiskFiles, made: Sequence[str]) -> Iterator[str]:
+def _foreign(own: DomainDefinition, files: DiskFiles, made: Sequence[str]) -> Iterator[str]:
     """What a guest has that was not made for it, each file once; also what links lead to that are called like ours."""
     known = {files.place(file) for file in made if file not in files.links}
     for file in (*_disks(own), *_noted(own)):
@@ -240,7 +244,7 @@ def _foreign(own: Definition, files: DiskFiles, made: Sequence[str]) -> Iterator
 
 
 def _keep_needed(
-    own: Definition, files: DiskFiles, there: Sequence[str], kept: dict[str, str], uses: Mapping[str, str]
+    own: DomainDefinition, files: DiskFiles, there: Sequence[str], kept: dict[str, str], uses: Mapping[str, str]
 ) -> None:
     """Keep also what others use, and what is needed by anything that is kept."""
     backing = [(files.place(file), [files.place(base) for base in bases]) for file, *bases in _backing(own)]
@@ -255,25 +259,25 @@ def _keep_needed(
         kept |= more
 
 
-def need_all_asked(node: Node, guest: Guest, elsewhere: Elsewhere) -> None:
+def require_all_asked(node: Node, guest: Guest, elsewhere: OtherNodes) -> None:
     """Refused if other nodes could not be asked, and nobody decides.
 
     On shared storage the files may be those of a guest that runs there.
     """
     # What a dry run cannot know yet, the real one will ask.
-    if places := " and ".join(fault.place for fault in elsewhere.faults if not isinstance(fault, NotKnown)):
+    if places := " and ".join(fault.place for fault in elsewhere.faults if not isinstance(fault, UnknownUntilUp)):
         told = f"{guest.name} was not destroyed: whether {places} has it, too, cannot be told"
         raise Refused(told, place=node.name, remedy="try again when all answer, or decide at the prompt")
 
 
-def destroy(node: Node, guest: Guest, elsewhere: Elsewhere, confirmed: Remains | None = None) -> Remains:
+def destroy(node: Node, guest: Guest, elsewhere: OtherNodes, confirmed: DestroyPlan | None = None) -> DestroyPlan:
     """Stop a guest, delete its files and forget it; what that took away, and what is left.
 
     In this order: if it fails on the way, the guest is still there, and can be destroyed again. MCluError says why.
     What is deleted is looked up now, because others may have come to use it; with `confirmed`, nothing beyond that.
     """
     if confirmed is None:
-        need_all_asked(node, guest, elsewhere)
+        require_all_asked(node, guest, elsewhere)
     remains = find_remains(node, guest, elsewhere, confirmed)
     node.change_guest(guest.name, "stop", guest.uuid)
     _delete(node, guest, [file for file, _ in remains.delete])

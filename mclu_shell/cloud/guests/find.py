@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mclu_shell.cloud.state.guest import Guest
 from mclu_shell.cloud.state.guest_name import GuestPattern, has_wildcard, parse_guest
-from mclu_shell.cloud.state.unknown import NotKnown
+from mclu_shell.cloud.state.unknown import UnknownUntilUp
 from mclu_shell.errors import Ambiguous, MCluError, NodeOff, NotFound, UsageError, near
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class _Survey:
+class _GuestSurvey:
     """What the nodes answered: their guests by the node's name, and why the others did not."""
 
     guests: dict[str, tuple[Guest, ...]] = field(default_factory=dict)
@@ -51,7 +51,7 @@ def find_guests(
     """
     parsed = [_parse(text) for text in patterns]
     reach = {pattern: cloud.match([pattern.host]) if pattern.host else list(cloud.nodes) for pattern in parsed}
-    survey = _ask(cloud, [node for nodes in reach.values() for node in nodes])
+    survey = _query_all(cloud, [node for nodes in reach.values() for node in nodes])
     chosen: set[tuple[str, str]] = set()
     for pattern, nodes in reach.items():
         found = _find(pattern, nodes, survey, active)
@@ -81,19 +81,19 @@ def _parse(text: str) -> GuestPattern:
         raise UsageError(str(error)) from error
 
 
-def _ask(cloud: "Cloud", nodes: Sequence["Node"]) -> _Survey:
-    survey = _Survey()
+def _query_all(cloud: "Cloud", nodes: Sequence["Node"]) -> _GuestSurvey:
+    survey = _GuestSurvey()
     for outcome in cloud.fetch_guests(list(dict.fromkeys(nodes))):
         if outcome.error is not None:
             survey.errors[outcome.item.name] = outcome.error
-            if isinstance(outcome.error, NotKnown):
+            if isinstance(outcome.error, UnknownUntilUp):
                 survey.guests[outcome.item.name] = outcome.error.guests
         else:
             survey.guests[outcome.item.name] = outcome.unwrap()
     return survey
 
 
-def _find(pattern: GuestPattern, nodes: Sequence["Node"], survey: _Survey, active: bool | None) -> list[Guest]:
+def _find(pattern: GuestPattern, nodes: Sequence["Node"], survey: _GuestSurvey, active: bool | None) -> list[Guest]:
     there = [guest for node in nodes for guest in survey.guests.get(node.name, ())]
     found = [guest for guest in there if pattern.means(guest)]
     # A name may look like a wildcard: the guest that is really called so is meant.
@@ -112,19 +112,19 @@ def _find(pattern: GuestPattern, nodes: Sequence["Node"], survey: _Survey, activ
     return found
 
 
-def _unanswered(pattern: GuestPattern, nodes: Sequence["Node"], survey: _Survey) -> MCluError | None:
+def _unanswered(pattern: GuestPattern, nodes: Sequence["Node"], survey: _GuestSurvey) -> MCluError | None:
     """Why it cannot be told whether there is a guest, where that is all there is to say."""
     errors = [survey.errors[node.name] for node in nodes if node.name in survey.errors]
     for error in errors:
-        if isinstance(error, NotKnown):
+        if isinstance(error, UnknownUntilUp):
             what = f"what matches '{pattern}'" if pattern.is_wildcard else f"whether it has a guest {pattern.guest!r}"
-            return error.retold(fact=f"{what} is not known before it is up")
+            return error.with_context(fact=f"{what} is not known before it is up")
     is_one = pattern.host and not has_wildcard(pattern.host)
     return errors[0] if is_one and errors else None
 
 
 def _not_found(
-    pattern: GuestPattern, nodes: Sequence["Node"], survey: _Survey, there: Sequence[Guest], active: bool | None
+    pattern: GuestPattern, nodes: Sequence["Node"], survey: _GuestSurvey, there: Sequence[Guest], active: bool | None
 ) -> NotFound:
     unknown = survey.unknown(nodes)
     if pattern.is_wildcard:

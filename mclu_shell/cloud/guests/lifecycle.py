@@ -43,7 +43,7 @@ def reboot(node: Node, guest: Guest, *, hard: bool) -> str:
 
 def how_to_reboot(node: Node, guest: Guest, *, hard: bool) -> str:
     """`reboot` or `reset`; Refused if nothing would come of it."""
-    need_active(node, guest)
+    require_active(node, guest)
     if guest.state == _PAUSED and not hard:
         # libvirt would take the request, and nothing come of it.
         raise _paused(node, guest, "--hard resets it")
@@ -52,7 +52,7 @@ def how_to_reboot(node: Node, guest: Guest, *, hard: bool) -> str:
 
 def shutdown(node: Node, guest: Guest, timeout_s: float, *, force: bool, stop: threading.Event) -> str:
     """Ask a guest to shut down and wait until it has; with `force`, pull its plug at the end. How it went."""
-    need_hearing(node, guest, force=force)
+    require_hearing(node, guest, force=force)
     deadline = time.monotonic() + timeout_s
     while True:
         # Asked again now and then: a guest that is still starting does not see its power button.
@@ -74,9 +74,9 @@ def shutdown(node: Node, guest: Guest, timeout_s: float, *, force: bool, stop: t
     return "stopped by force"
 
 
-def need_hearing(node: Node, guest: Guest, *, force: bool) -> None:
+def require_hearing(node: Node, guest: Guest, *, force: bool) -> None:
     """Refused if a guest cannot be shut down: it does not run, or is paused and is not to be stopped by force."""
-    need_active(node, guest)
+    require_active(node, guest)
     if guest.state == _PAUSED and not force:
         raise _paused(node, guest, "--force stops it, like pulling its plug")
 
@@ -116,10 +116,10 @@ def wait_until_stopped(node: Node, name: str, timeout_s: float, stop: threading.
 
 def _fetch_state(node: Node, name: str) -> str:
     # A guest without a definition is gone when it stops.
-    return node.fetch(lambda hypervisor: hypervisor.fetch_state(name)) or "shut off"
+    return node.query(lambda client: client.fetch_state(name)) or "shut off"
 
 
-def need_active(node: Node, guest: Guest) -> None:
+def require_active(node: Node, guest: Guest) -> None:
     """Refused if a guest does not run."""
     if not guest.is_active:
         remedy = f"{to_type('start', node.name, guest.name)} starts it"

@@ -7,7 +7,7 @@ from functools import partial
 
 from mclu_shell.cloud.concurrency.deadline import Deadline
 from mclu_shell.cloud.nodes.node import Node
-from mclu_shell.cloud.transport.forward import Duplex
+from mclu_shell.cloud.transport.forward import ByteStream
 from mclu_shell.errors import LinkLost
 
 _PORT = 22
@@ -34,7 +34,7 @@ def fetch_banner(node: Node, address: str) -> str:
         connection.close()
 
 
-def _read(connection: Duplex) -> str:
+def _read(connection: ByteStream) -> str:
     said = b""
     with suppress(OSError, EOFError):
         while len(said) < _MOST_BYTES and (data := connection.recv(_MOST_BYTES)):
@@ -45,7 +45,7 @@ def _read(connection: Duplex) -> str:
     return ""
 
 
-def _end(connection: Duplex) -> None:
+def _end(connection: ByteStream) -> None:
     with suppress(OSError):
         if isinstance(connection, socket.socket):
             # Closing it would not wake who receives from it.

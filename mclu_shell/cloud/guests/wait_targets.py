@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from mclu_shell.cloud.concurrency.cancel_scope import Patience
+from mclu_shell.cloud.concurrency.cancel_scope import CancelScope
 from mclu_shell.cloud.guests.find import find_guest, find_guests
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.state.guest import Guest
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _SEEK_S = 0.5
 
 
-class Awaited(NamedTuple):
+class WaitTarget(NamedTuple):
     """A guest that is meant; `found` is None as long as the node that may have it is not there: `fault` says why."""
 
     name: str
@@ -26,23 +26,23 @@ class Awaited(NamedTuple):
     fault: MCluError | None = None
 
 
-def find_awaited(cloud: "Cloud", patterns: Sequence[str], faults: list[MCluError]) -> list[Awaited]:
+def find_awaited(cloud: "Cloud", patterns: Sequence[str], faults: list[MCluError]) -> list[WaitTarget]:
     """The guests that are meant, each once, as `find_guests` does it; also those whose nodes may still be coming up.
 
     Wildcards mean what is there now.
     """
-    awaited: dict[str, Awaited] = {}
+    awaited: dict[str, WaitTarget] = {}
     for pattern in patterns:
         try:
             found = find_guests(cloud, [pattern], faults=faults)
         except MCluError as error:
             if not _may_come(cloud, pattern, error):
                 raise
-            awaited[pattern] = Awaited(pattern, fault=error)
+            awaited[pattern] = WaitTarget(pattern, fault=error)
         else:
             for node, guest in found:
                 name = f"{node.name}:{guest.name}"
-                awaited[name] = Awaited(name, (node, guest))
+                awaited[name] = WaitTarget(name, (node, guest))
     return list(awaited.values())
 
 
@@ -52,28 +52,28 @@ def _may_come(cloud: "Cloud", name: str, error: MCluError) -> bool:
     if parsed.is_wildcard or isinstance(error, SSHRefused):
         return False
     nodes = cloud.match([parsed.host]) if parsed.host else cloud.nodes
-    is_awaited = any(node.asked.for_waking() and node.view.state.phase != Phase.ON for node in nodes)
+    is_awaited = any(node.expected.for_waking() and node.view.state.phase != Phase.ON for node in nodes)
     return isinstance(error, NodeFault) or (isinstance(error, NotFound) and is_awaited)
 
 
-def seek(cloud: "Cloud", name: str, patience: Patience, note: Callable[[MCluError], None]) -> tuple[Node, Guest]:
+def seek(cloud: "Cloud", name: str, scope: CancelScope, note: Callable[[MCluError], None]) -> tuple[Node, Guest]:
     """The guest that a name means, as soon as its node is there; what is wrong if it is not in time.
 
     `note` is called with what is wrong so far.
     """
-    with patience.bell() as bell:
+    with scope.waiter() as waiter:
         while True:
             try:
                 return find_guest(cloud, name)
             except MCluError as error:
                 if not _may_come(cloud, name, error):
                     raise
-                if patience.is_over:
-                    raise not_found_in_time(error, name, patience) from error
+                if scope.is_over:
+                    raise not_found_in_time(error, name, scope) from error
                 note(error)
-            patience.doze(bell, _SEEK_S)
+            scope.wait(waiter, _SEEK_S)
 
 
-def not_found_in_time(error: MCluError, name: str, patience: Patience) -> MCluError:
+def not_found_in_time(error: MCluError, name: str, scope: CancelScope) -> MCluError:
     """What is wrong where a guest has been looked for until the limit."""
-    return error.retold(fact=f"{error.fact}, and {name} was waited for {format_duration(patience.timeout_s)}")
+    return error.with_context(fact=f"{error.fact}, and {name} was waited for {format_duration(scope.timeout_s)}")

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import libvirt
 
-from mclu_shell.cloud.hypervisor.domain import VERBS, first_known, interfaces, need_disks
+from mclu_shell.cloud.hypervisor.domain import VERBS, first_known, interfaces, require_disks
 from mclu_shell.cloud.hypervisor.stream import ConsoleStream
 from mclu_shell.cloud.state.guest import Guest, GuestEvent, NodeInfo, NodeReport
 from mclu_shell.errors import LibvirtFault, LinkLost, NotFound, Refused
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.hypervisor.capabilities import Capabilities
-    from mclu_shell.cloud.hypervisor.domain_files import Definition
+    from mclu_shell.cloud.hypervisor.domain_files import DomainDefinition
 
 T = TypeVar("T")
 
@@ -68,7 +68,7 @@ libvirt.virEventRegisterDefaultImpl()  # A connection that was opened before hea
 threading.Thread(target=_run_loop, name="libvirt events", daemon=True).start()
 
 
-class Hypervisor:
+class LibvirtClient:
     """An open connection to a node's libvirt. Every method is a remote call and ends when the socket is cut."""
 
     def __init__(self, node: str, uri: str) -> None:
@@ -173,7 +173,7 @@ class Hypervisor:
         except LibvirtFault:
             return frozenset()
 
-    def fetch_definitions(self) -> dict[str, "Definition"]:
+    def fetch_definitions(self) -> dict[str, "DomainDefinition"]:
         """All that libvirt knows of every guest's files, by UUID: some calls per guest, for `destroy` alone."""
         found = {}
         with self._call("XMLDesc of all"):
@@ -185,9 +185,9 @@ class Hypervisor:
                         raise
         return found
 
-    def _definition(self, domain: Any) -> "Definition":
+    def _definition(self, domain: Any) -> "DomainDefinition":
         # Only `destroy` needs it.
-        from mclu_shell.cloud.hypervisor.domain_files import Definition, volumes
+        from mclu_shell.cloud.hypervisor.domain_files import DomainDefinition, volumes
 
         xmls = [domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)]
         if domain.isActive():
@@ -197,7 +197,7 @@ class Hypervisor:
         snapshots = [snapshot.getXMLDesc(0) for snapshot in domain.listAllSnapshots(0)]
         named = sorted({volume for xml in (*xmls, *snapshots) for volume in volumes(xml)})
         paths = (self._volume_path(*volume) for volume in named)
-        return Definition(domain.name(), tuple(xmls), tuple(snapshots), tuple(filter(None, paths)))
+        return DomainDefinition(domain.name(), tuple(xmls), tuple(snapshots), tuple(filter(None, paths)))
 
     def _volume_path(self, pool: str, volume: str) -> str:
         """The file of a volume, also where its pool is not active; empty where there is no such pool."""
@@ -220,10 +220,10 @@ class Hypervisor:
         with self._call("isPersistent"):
             return bool(self._of(name, lambda domain: domain.isPersistent()))
 
-    def need_disks(self, name: str) -> None:
+    def require_disks(self, name: str) -> None:
         """Raise libvirt's own error if a file is not there that a guest's disk is, without which it does not start."""
         with self._call("blockInfo"):
-            self._of(name, need_disks)
+            self._of(name, require_disks)
 
     def fetch_running(self, name: str) -> str | None:
         """A guest's XML as it runs now, with the ports and devices that it got; None if it does not run."""

@@ -43,7 +43,7 @@ def _stop(domain: Any) -> None:
             raise
 
 
-# By the words of `Hypervisor.change`.
+# By the words of `LibvirtClient.change`.
 VERBS: MappingProxyType[str, Callable[[Any], object]] = MappingProxyType(
     {
         "start": lambda domain: domain.create(),
@@ -57,7 +57,7 @@ VERBS: MappingProxyType[str, Callable[[Any], object]] = MappingProxyType(
 )
 
 
-def need_disks(domain: Any) -> None:
+def require_disks(domain: Any) -> None:
     """Have libvirt look at the files of a guest's disks; the test: driver has none."""
     # Only a dry run needs it.
     from mclu_shell.cloud.hypervisor.domain_files import needed_disks

@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 from mclu_shell.cloud.hypervisor.domain_xml import FILE, GUEST, LOG
 
 
-class Definition(NamedTuple):
+class DomainDefinition(NamedTuple):
     """A guest as libvirt has it: its persistent XML, then those of what runs or is saved, and of its snapshots.
 
     `volumes` are the paths of those of its disks that it names by storage pool and volume.
@@ -64,7 +64,7 @@ def path_in_pool(pool_xml: str, volume: str) -> str:
     return f"{directory}/{volume}" if directory else ""
 
 
-def unnamed_disks(guest: Definition) -> tuple[str, ...]:
+def unnamed_disks(guest: DomainDefinition) -> tuple[str, ...]:
     """Those of a guest's disks that no path stands for, as one may call them: on the network, or of a lost pool."""
     found = []
     for xml in guest.xmls:
@@ -74,7 +74,7 @@ def unnamed_disks(guest: Definition) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _has_path(guest: Definition, volume: str) -> bool:
+def _has_path(guest: DomainDefinition, volume: str) -> bool:
     return any(path.endswith(f"/{volume}") for path in guest.volumes)
 
 

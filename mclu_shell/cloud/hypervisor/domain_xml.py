@@ -21,7 +21,7 @@ _DEVICES = {"ide": "hda", "virtio": "vda", "scsi": "sda", "sata": "sda"}
 
 
 @dataclass(frozen=True, slots=True)
-class GuestSpec:
+class DomainSpec:
     """A guest to be defined. `files` are all that its build made; `network` is what its interface attaches to.
 
     `serial_log` is what libvirt writes all into that the guest writes on its console; empty if nothing.
@@ -44,7 +44,7 @@ class GuestSpec:
     created: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
-def domain_xml(guest: GuestSpec, node: Capabilities) -> str:
+def domain_xml(guest: DomainSpec, node: Capabilities) -> str:
     """The definition of a guest for a node; UsageError if it is more than the node can do."""
     bus = _BUSES[guest.disk_bus]
     machine = _machine(node, bus)
@@ -73,7 +73,7 @@ def domain_xml(guest: GuestSpec, node: Capabilities) -> str:
     return ET.tostring(domain, encoding="unicode")
 
 
-def with_metadata(xml: str, guest: GuestSpec) -> str:
+def with_metadata(xml: str, guest: DomainSpec) -> str:
     """A template's own XML with our UUID and metadata in it; TemplateError if it is not this guest's definition."""
     try:
         domain = ET.fromstring(xml)
@@ -103,7 +103,7 @@ def _text(parent: ET.Element, tag: str, text: str, **attributes: str) -> ET.Elem
     return element
 
 
-def _metadata(guest: GuestSpec) -> ET.Element:
+def _metadata(guest: DomainSpec) -> ET.Element:
     metadata = ET.Element("metadata")
     own = ET.SubElement(metadata, GUEST, uuid=guest.uuid)
     _text(own, f"{{{NAMESPACE}}}template", guest.template)
@@ -121,7 +121,7 @@ def _machine(node: Capabilities, bus: str) -> Machine | None:
     return next((machine for machine in there if bus in machine.disk_buses), there[0] if there else None)
 
 
-def _os(domain: ET.Element, guest: GuestSpec, arch: str, machine: Machine | None) -> None:
+def _os(domain: ET.Element, guest: DomainSpec, arch: str, machine: Machine | None) -> None:
     os = ET.SubElement(domain, "os")
     _text(os, "type", "hvm", arch=arch, **({"machine": machine.name} if machine else {}))
     if guest.kernel_arguments is not None:
@@ -140,7 +140,7 @@ def _cpu(domain: ET.Element, node: Capabilities) -> None:
             return
 
 
-def _devices(domain: ET.Element, guest: GuestSpec, node: Capabilities, bus: str) -> ET.Element:
+def _devices(domain: ET.Element, guest: DomainSpec, node: Capabilities, bus: str) -> ET.Element:
     devices = ET.SubElement(domain, "devices")
     _text(devices, "emulator", node.emulator)
     _disk(devices, guest, bus)
@@ -161,7 +161,7 @@ def _devices(domain: ET.Element, guest: GuestSpec, node: Capabilities, bus: str)
     return devices
 
 
-def _disk(devices: ET.Element, guest: GuestSpec, bus: str) -> None:
+def _disk(devices: ET.Element, guest: DomainSpec, bus: str) -> None:
     disk = ET.SubElement(devices, "disk", type="file", device="disk")
     ET.SubElement(disk, "driver", name="qemu", type=guest.disk_format)
     ET.SubElement(disk, "source", file=guest.output)
@@ -170,7 +170,7 @@ def _disk(devices: ET.Element, guest: GuestSpec, bus: str) -> None:
         ET.SubElement(devices, "controller", type="scsi", model="virtio-scsi")
 
 
-def _seed(devices: ET.Element, guest: GuestSpec, bus: str) -> None:
+def _seed(devices: ET.Element, guest: DomainSpec, bus: str) -> None:
     disk = ET.SubElement(devices, "disk", type="file", device="cdrom")
     ET.SubElement(disk, "driver", name="qemu", type="raw")
     ET.SubElement(disk, "source", file=f"{guest.output}.seed")
@@ -179,7 +179,7 @@ def _seed(devices: ET.Element, guest: GuestSpec, bus: str) -> None:
     ET.SubElement(disk, "readonly")
 
 
-def _interface(devices: ET.Element, guest: GuestSpec) -> None:
+def _interface(devices: ET.Element, guest: DomainSpec) -> None:
     kind, name = guest.network
     interface = ET.SubElement(devices, "interface", type=kind)
     ET.SubElement(interface, "mac", address=guest.mac)

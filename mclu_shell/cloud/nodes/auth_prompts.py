@@ -14,7 +14,7 @@ Value = TypeVar("Value")
 _TIMES = 3
 
 
-def with_answers(
+def retry_after_prompts(
     outcomes: Sequence[Outcome[Node, Value]],
     question: Callable[[Node], Value],
     asker: Callable[[Question], str | None],

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 from mclu_shell.cloud.concurrency.deadline import Deadline
 from mclu_shell.cloud.state.guest import GuestEvent
-from mclu_shell.cloud.state.node_store import NodeMemory
+from mclu_shell.cloud.state.node_store import NodeStore
 from mclu_shell.cloud.state.snapshot import Phase, phase_of
-from mclu_shell.cloud.transport.base import Access
+from mclu_shell.cloud.transport.base import Transport
 from mclu_shell.config import NodeConfig
 from mclu_shell.errors import Busy, LibvirtDown, LibvirtFault, LinkLost, NodeFault
 
 if TYPE_CHECKING:
-    from mclu_shell.cloud.hypervisor.client import Hypervisor
+    from mclu_shell.cloud.hypervisor.client import LibvirtClient
 
 T = TypeVar("T")
 
@@ -35,13 +35,13 @@ class Connection:
     """
 
     def __init__(
-        self, node: NodeConfig, access: Access, memory: NodeMemory, told: Callable[[GuestEvent | None], None]
+        self, node: NodeConfig, transport: Transport, store: NodeStore, told: Callable[[GuestEvent | None], None]
     ) -> None:
         self._node = node
-        self._access = access
-        self._memory = memory
+        self._transport = transport
+        self._store = store
         self._told = told
-        self._hypervisor: Hypervisor | None = None
+        self._client: LibvirtClient | None = None
         self._lock = threading.Lock()
         self._answered_at = -math.inf
         self.is_closed = False
@@ -50,19 +50,19 @@ class Connection:
     @property
     def is_open(self) -> bool:
         """Whether it is there, as far as is known."""
-        return self._hypervisor is not None
+        return self._client is not None
 
     @property
     def silent_s(self) -> float:
         """How long nothing has been heard: neither an answer, nor a ping of libvirtd's."""
-        return time.monotonic() - max(self._answered_at, self._access.heard_at)
+        return time.monotonic() - max(self._answered_at, self._transport.heard_at)
 
     def deadline(self) -> float:
         """Until when an answer that is asked for now is waited for (of `time.monotonic`)."""
         timeout_s = self._node.answer_timeout
         if self.is_open:
             timeout_s = min(timeout_s, _KEPT_ANSWER_S)
-        return time.monotonic() + min(timeout_s, self._access.patience_s)
+        return time.monotonic() + min(timeout_s, self._transport.patience_s)
 
     @contextmanager
     def turn(self, deadline: float = math.inf) -> Iterator[None]:
@@ -81,64 +81,64 @@ class Connection:
         try:
             yield
         except NodeFault as fault:
-            if self._hypervisor is not None and type(fault) is LibvirtFault:
+            if self._client is not None and type(fault) is LibvirtFault:
                 # libvirt has answered: what it refuses says nothing against the connection, which others may be using.
-                self._memory.note(Phase.ON)
+                self._store.note(Phase.ON)
                 raise
             self.drop()
-            self._memory.note(phase_of(fault), fault.fact)
+            self._store.note(phase_of(fault), fault.fact)
             raise
-        self._memory.note(Phase.ON)
+        self._store.note(Phase.ON)
 
     # What follows is done within a turn.
 
-    def ask(self, question: Callable[["Hypervisor"], T], deadline: float, *, trusting: bool = False) -> T:
+    def call(self, fn: Callable[["LibvirtClient"], T], deadline: float, *, trusting: bool = False) -> T:
         """Ask over the connection that is there, if the way still leads to the node, or over a new one.
 
         With `trusting` the way is not asked first.
         """
         is_fresh = trusting or time.monotonic() - self._answered_at < _FRESH_S
-        if self._hypervisor is not None and not is_fresh and not self._access.answers(self._node.connect_timeout):
+        if self._client is not None and not is_fresh and not self._transport.responds(self._node.connect_timeout):
             self.drop()
             deadline = max(deadline, self.deadline() - self._node.connect_timeout)
         with self._limited(deadline):
-            if self._hypervisor is None:
-                self._hypervisor = self._opened(deadline)
-            if self.is_live and not self._hypervisor.is_subscribed:
-                self._hypervisor.subscribe(self._told, lambda: self._told(None))
-            answer = question(self._hypervisor)
+            if self._client is None:
+                self._client = self._opened(deadline)
+            if self.is_live and not self._client.is_subscribed:
+                self._client.subscribe(self._told, lambda: self._told(None))
+            answer = fn(self._client)
         self._answered_at = time.monotonic()
         return answer
 
-    def _opened(self, deadline: float) -> "Hypervisor":
+    def _opened(self, deadline: float) -> "LibvirtClient":
         try:
-            uri = self._access.open(min(deadline, time.monotonic() + self._node.answer_timeout))
+            uri = self._transport.open(min(deadline, time.monotonic() + self._node.answer_timeout))
         except OSError as error:
             # There are too many open files, say. It may pass.
             why = os.strerror(error.errno or 0).lower()
             raise NodeFault(f"cannot be connected to from here: {why}", place=self._node.name) from error
         if self.is_closed:
             # Meanwhile: what has been opened would be left behind.
-            self._access.close()
+            self._transport.close()
             raise LinkLost("the connection was given up", place=self._node.name)
         # libvirt-python takes 30 ms to import: meanwhile the other nodes' connections are under way.
-        from mclu_shell.cloud.hypervisor.client import Hypervisor
+        from mclu_shell.cloud.hypervisor.client import LibvirtClient
 
-        return Hypervisor(self._node.name, uri)
+        return LibvirtClient(self._node.name, uri)
 
     @contextmanager
     def _limited(self, deadline: float) -> Iterator[None]:
         """End libvirt's calls at the deadline, and then say what it was that did not answer."""
         began = time.monotonic()
-        with Deadline(deadline, self._access.cut) as watched:
+        with Deadline(deadline, self._transport.cut) as watched:
             try:
                 yield
             except (LinkLost, LibvirtFault) as error:
                 if not watched.is_late:
                     raise
                 watched.leave()
-                if self._access.answers(self._node.connect_timeout):
-                    raise self._late(is_heard=self._access.heard_at > began) from error
+                if self._transport.responds(self._node.connect_timeout):
+                    raise self._late(is_heard=self._transport.heard_at > began) from error
                 raise LinkLost("the connection was lost", place=self._node.name) from error
 
     def _late(self, *, is_heard: bool) -> LibvirtDown:
@@ -151,9 +151,9 @@ class Connection:
 
     def look_after(self, deadline: float) -> None:
         """Drop one that does not work: what changes something is tried once only."""
-        if self._hypervisor is not None:
+        if self._client is not None:
             try:
-                self.ask(lambda hypervisor: hypervisor.ping(), min(deadline, self.deadline()))
+                self.call(lambda client: client.ping(), min(deadline, self.deadline()))
             except LinkLost:
                 # libvirtd may have been started anew.
                 self.drop()
@@ -161,15 +161,15 @@ class Connection:
     def drop(self) -> None:
         """Give it up; the next question opens another."""
         # The way first: closing libvirt's end would wait for an answer over it.
-        self._access.release(self._node.connect_timeout)
-        hypervisor, self._hypervisor = self._hypervisor, None
-        if hypervisor is not None:
-            hypervisor.close()
+        self._transport.release(self._node.connect_timeout)
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
 
     def close(self) -> None:
         """Give it up at once and for good, whoever's turn it is; a question that is under way fails."""
         self.is_closed = True
-        self._access.close()
+        self._transport.close()
         # libvirt would free what a call in another thread still uses: that thread drops it when its call has failed.
         if self._lock.acquire(blocking=False):
             try:

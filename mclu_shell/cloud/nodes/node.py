@@ -9,18 +9,18 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from mclu_shell.cloud.nodes.connection import Connection
-from mclu_shell.cloud.state.expected import Asked
+from mclu_shell.cloud.state.expected import ExpectedChanges
 from mclu_shell.cloud.state.guest import Guest, GuestEvent, NodeReport
-from mclu_shell.cloud.state.node_store import NodeMemory
+from mclu_shell.cloud.state.node_store import NodeStore
 from mclu_shell.cloud.state.snapshot import NodeView, Phase
-from mclu_shell.cloud.transport.base import Access
+from mclu_shell.cloud.transport.base import Transport
 from mclu_shell.config import NodeConfig
 from mclu_shell.errors import LinkLost, MCluError, NodeFault, NodeOff, Unreachable
 from mclu_shell.units import format_duration
 
 if TYPE_CHECKING:
-    from mclu_shell.cloud.hypervisor.client import Hypervisor
-    from mclu_shell.cloud.transport.forward import Address, Duplex, Forward
+    from mclu_shell.cloud.hypervisor.client import LibvirtClient
+    from mclu_shell.cloud.transport.forward import Address, ByteStream, Forward
     from mclu_shell.cloud.transport.process import Completed, Process
     from mclu_shell.cloud.transport.wake_on_lan import MagicPacket
 
@@ -47,17 +47,17 @@ class Node:
     Questions may come from several threads; one at a time is asked.
     """
 
-    def __init__(self, config: NodeConfig, access: Access) -> None:
+    def __init__(self, config: NodeConfig, transport: Transport) -> None:
         self.config = config
-        self._access = access
+        self._transport = transport
         self._reported_at = -math.inf
         # In a dry run nothing may be changed: whatever tries to is a defect, and changes nothing all the same.
-        self.is_spared = False
+        self.is_read_only = False
         # Whether it may have other guests by now than it was last heard to have.
         self.has_changed = False
-        self.memory = NodeMemory(config.name)
-        self._connection = Connection(config, access, self.memory, self._told)
-        self.asked = Asked()
+        self.store = NodeStore(config.name)
+        self._connection = Connection(config, transport, self.store, self._told)
+        self.expected = ExpectedChanges()
         # Set when something has happened that a look at the node would tell more of.
         self.attention = threading.Event()
         self._listeners: set[Callable[[GuestEvent | None], None]] = set()
@@ -70,12 +70,12 @@ class Node:
     @property
     def modules(self) -> tuple[str, ...]:
         """What a question to it will import."""
-        return ("mclu_shell.cloud.hypervisor.client", *self._access.modules)
+        return ("mclu_shell.cloud.hypervisor.client", *self._transport.modules)
 
     @property
     def view(self) -> NodeView:
         """What is known of it, without asking."""
-        return self.memory.view
+        return self.store.view
 
     @property
     def is_connected(self) -> bool:
@@ -94,29 +94,29 @@ class Node:
 
     def fetch_report(self, *, trusting: bool = False) -> NodeReport:
         """Its resources and all its guests; `trusting` as for `fetch`."""
-        return self.fetch(self._report, trusting=trusting)
+        return self.query(self._report, trusting=trusting)
 
     def fetch_guests(
         self, *, active: bool | None = None, addresses: bool = False, trusting: bool = False
     ) -> tuple[Guest, ...]:
         """Its guests: running, not running, or (None) all; their addresses, where known, cost some calls more."""
-        question = partial(self._guests, active=active, addresses=addresses)
-        return self.fetch(question, self.config.answer_timeout if addresses else 0.0, trusting=trusting)
+        fn = partial(self._guests, active=active, addresses=addresses)
+        return self.query(fn, self.config.answer_timeout if addresses else 0.0, trusting=trusting)
 
     # Remembered while nobody else asks: an older answer must not take the place of a newer one.
 
-    def _report(self, hypervisor: "Hypervisor") -> NodeReport:
-        since = self.memory.events
-        report = hypervisor.fetch_report()
-        self.memory.reported(report, since)
+    def _report(self, client: "LibvirtClient") -> NodeReport:
+        since = self.store.events
+        report = client.fetch_report()
+        self.store.reported(report, since)
         return report
 
     def _guests(
-        self, hypervisor: "Hypervisor", *, active: bool | None = None, addresses: bool = False
+        self, client: "LibvirtClient", *, active: bool | None = None, addresses: bool = False
     ) -> tuple[Guest, ...]:
-        since = self.memory.events
-        guests = hypervisor.fetch_guests(active=active, addresses=addresses)
-        self.memory.listed(guests, active, since)
+        since = self.store.events
+        guests = client.fetch_guests(active=active, addresses=addresses)
+        self.store.listed(guests, active, since)
         return guests
 
     def keep_live(self) -> None:
@@ -140,16 +140,16 @@ class Node:
         """Ask a node that is kept live what guests it has, and connect to it first if need be; NodeFault as `fetch`."""
         with self._connection.turn(time.monotonic() + _TURN_S):
             if self.view.state.phase == Phase.UNSEEN:
-                self.memory.note(Phase.CONNECTING)
+                self.store.note(Phase.CONNECTING)
             if not self.is_connected or self.is_outdated:
                 deadline = self._connection.deadline() if self.is_connected else time.monotonic() + _PATIENT_S
                 self._reported_at = time.monotonic()
-                self._connection.ask(self._report, deadline)
+                self._connection.call(self._report, deadline)
             else:
                 # This tells in one round trip that the way and libvirtd are as they should be.
-                self._connection.ask(self._guests, self._connection.deadline(), trusting=True)
+                self._connection.call(self._guests, self._connection.deadline(), trusting=True)
 
-    def fetch(self, question: Callable[["Hypervisor"], T], timeout_s: float = 0.0, *, trusting: bool = False) -> T:
+    def query(self, fn: Callable[["LibvirtClient"], T], timeout_s: float = 0.0, *, trusting: bool = False) -> T:
         """Ask libvirt something that changes nothing, within the node's deadline; NodeFault says why not.
 
         With `timeout_s` it has that long: for what takes many calls. With `trusting` it is not asked first whether
@@ -162,97 +162,97 @@ class Node:
         deadline = max(self._connection.deadline(), time.monotonic() + timeout_s)
         with self._connection.turn(time.monotonic() + _TURN_S if trusting else deadline):
             try:
-                return self._connection.ask(question, deadline, trusting=trusting)
+                return self._connection.call(fn, deadline, trusting=trusting)
             except LinkLost:
                 if self._connection.is_closed:
                     raise
                 self._connection.drop()
-                return self._connection.ask(question, max(again_until, time.monotonic() + _LAST_TRY_S))
+                return self._connection.call(fn, max(again_until, time.monotonic() + _LAST_TRY_S))
 
-    def change(self, action: Callable[["Hypervisor"], T], timeout_s: float = _CHANGE_TIMEOUT_S) -> T:
+    def change(self, fn: Callable[["LibvirtClient"], T], timeout_s: float = _CHANGE_TIMEOUT_S) -> T:
         """Have libvirt change something: like `fetch`, but never twice, and with more time."""
-        self._need_leave()
+        self._require_writable()
         deadline = time.monotonic() + timeout_s
         with self._connection.turn(deadline):
             self._connection.look_after(deadline)
             self.has_changed = True
-            return self._connection.ask(action, deadline)
+            return self._connection.call(fn, deadline)
 
     def change_guest(self, name: str, verb: str, uuid: str) -> None:
-        """Do one of `Hypervisor.change`'s verbs to the guest of this UUID; NotFound if it is not there."""
-        self._need_leave()
-        self.asked.guest(uuid, verb)
-        self.change(lambda hypervisor: hypervisor.change(name, verb, uuid))
+        """Do one of `LibvirtClient.change`'s verbs to the guest of this UUID; NotFound if it is not there."""
+        self._require_writable()
+        self.expected.guest(uuid, verb)
+        self.change(lambda client: client.change(name, verb, uuid))
 
-    def _need_leave(self) -> None:
-        if self.is_spared:
+    def _require_writable(self) -> None:
+        if self.is_read_only:
             raise AssertionError(f"a dry run was about to change {self.name}")
 
     def run(self, argv: Sequence[str], timeout_s: float = _RUN_TIMEOUT_S) -> "Completed":
         """Run a command on the machine, for as long as it is told."""
-        self._need_leave()
+        self._require_writable()
         return self.look_with(argv, timeout_s)
 
     def look_with(self, argv: Sequence[str], timeout_s: float = _RUN_TIMEOUT_S) -> "Completed":
         """Run a command on the machine that changes nothing there."""
-        self.fetch(lambda _hypervisor: None)
-        return self._access.run(argv, timeout_s)
+        self.query(lambda _client: None)
+        return self._transport.run(argv, timeout_s)
 
     def start(self, argv: Sequence[str]) -> "Process":
         """Start a command on the machine."""
-        self._need_leave()
-        self.fetch(lambda _hypervisor: None)
-        return self._access.start(argv)
+        self._require_writable()
+        self.query(lambda _client: None)
+        return self._transport.start(argv)
 
     def branch(self) -> "tuple[str, Forward | None]":
         """A URI for a libvirt connection beside this one, and what cuts it: for what takes its time."""
-        self.fetch(lambda _hypervisor: None)
-        return self._access.branch()
+        self.query(lambda _client: None)
+        return self._transport.branch()
 
-    def connect(self, address: "Address") -> "Duplex":
+    def connect(self, address: "Address") -> "ByteStream":
         """What listens at an address of the machine; ConnectionRefusedError if nothing does."""
-        return self._access.connect(address)
+        return self._transport.connect(address)
 
     def still_answers(self) -> bool:
         """Whether the way that is open still leads there; if not, all that goes over it ends."""
-        return self._access.carries(self.config.answer_timeout)
+        return self._transport.carries(self.config.answer_timeout)
 
     def _told(self, event: GuestEvent | None) -> None:
         if event is not None:
-            self.memory.happened(event)
+            self.store.happened(event)
         self.attention.set()
         for listener in tuple(self._listeners):
             listener(event)
 
     def packet(self) -> "MagicPacket":
         """What `wake` would send; NodeFault if it can send nothing."""
-        return self._access.packet()
+        return self._transport.packet()
 
     def wake(self) -> None:
         """Ask it to switch on."""
-        self._need_leave()
-        self._access.wake()
-        self.asked.wake()
+        self._require_writable()
+        self._transport.wake()
+        self.expected.wake()
         self.attention.set()
 
-    def need_power_off(self) -> None:
+    def require_power_off(self) -> None:
         """Raise what speaks against switching it off, whatever runs on it."""
-        self.fetch(lambda _hypervisor: None)
-        self._access.need_power_off()
+        self.query(lambda _client: None)
+        self._transport.require_power_off()
 
     def power_off(self, timeout_s: float, stop: threading.Event) -> None:
         """Switch it off cleanly and wait until it is down; NodeFault if it is not in time."""
-        self._need_leave()
+        self._require_writable()
         deadline = time.monotonic() + timeout_s
         with self._connection.turn():
             if stop.is_set():
                 # The user has taken it back while the guests were being looked at.
                 return
-            self.asked.power_off()
+            self.expected.power_off()
             try:
-                self._access.power_off()
+                self._transport.power_off()
             except MCluError:
-                self.asked.power_off_failed()
+                self.expected.power_off_failed()
                 raise
             while not self._is_off():
                 if time.monotonic() >= deadline:
@@ -260,13 +260,13 @@ class Node:
                     raise NodeFault(told, place=self.name)
                 if stop.wait(_POLL_S):
                     return
-            self._access.close()
+            self._transport.close()
             self._connection.drop()
-        self.memory.note(Phase.OFF, NodeOff(self.name).fact)
+        self.store.note(Phase.OFF, NodeOff(self.name).fact)
 
     def _is_off(self) -> bool:
         try:
-            return self._access.is_off(self.config.connect_timeout)
+            return self._transport.is_off(self.config.connect_timeout)
         except Unreachable as fault:
             # Its jump host may be on its way down, too.
             told = f"was told to power off, but it cannot be told whether it did: {fault.fact}"

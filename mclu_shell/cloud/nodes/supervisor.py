@@ -26,7 +26,7 @@ _BUSY_S = 0.1
 _SPREAD_S = 0.002
 
 
-class Keeper:
+class Supervisor:
     """Looks after nodes, a thread for each, until it is closed."""
 
     def __init__(self, nodes: Iterable[Node]) -> None:
@@ -55,7 +55,10 @@ class Keeper:
             node.attention.clear()
             wait_s = self._look(node)
             if wait_s is None:
-                wait_s, retry_s = retry_s, min(2 * retry_s, _WAKING_S if node.asked.for_waking() else _LONGEST_RETRY_S)
+                wait_s, retry_s = (
+                    retry_s,
+                    min(2 * retry_s, _WAKING_S if node.expected.for_waking() else _LONGEST_RETRY_S),
+                )
             else:
                 retry_s = _FIRST_RETRY_S
             if self._waits(node, wait_s * random.uniform(0.8, 1.2)):

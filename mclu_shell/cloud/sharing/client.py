@@ -18,23 +18,23 @@ _PATIENCE_S = 0.3
 _CHUNK = 1 << 16
 
 
-class Shared(NamedTuple):
+class SharedEndpoint(NamedTuple):
     """What an open shell has of a node: the socket that leads to its libvirt, and the one on which it answers."""
 
     libvirt: Path
     shell: Path
 
 
-def find_shared(config: Config, directories: Iterable[Path]) -> dict[str, Shared]:
+def find_shared(config: Config, directories: Iterable[Path]) -> dict[str, SharedEndpoint]:
     """What open shells have for the same configuration, by node; empty if there are none."""
-    found: dict[str, Shared] = {}
+    found: dict[str, SharedEndpoint] = {}
     ours = repr(config.nodes)
     for directory in directories:
         # Another version may have told something else.
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
             told = json.loads((directory / TOLD).read_text(encoding="utf-8"))
             if told["nodes"] == ours and _is_alive(directory / ASK):
-                there = {name: Shared(Path(path), directory / ASK) for name, path in told["sockets"].items()}
+                there = {name: SharedEndpoint(Path(path), directory / ASK) for name, path in told["sockets"].items()}
                 # One shell may have a connection that another has not: a passphrase was told to it alone.
                 found = {name: shared for name, shared in there.items() if shared.libvirt.is_socket()} | found
     return found
@@ -45,7 +45,7 @@ def _is_alive(path: Path) -> bool:
         return connection.recv(len(HERE)) == HERE
 
 
-class Inquiry:
+class ShareRequest:
     """A question for a shell at a socket, which has its node asked."""
 
     def __init__(self, path: Path, question: dict[str, Any]) -> None:

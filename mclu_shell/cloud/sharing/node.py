@@ -11,10 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mclu_shell.cloud.concurrency.fanout import first
+from mclu_shell.cloud.concurrency.fanout import first_success
 from mclu_shell.cloud.nodes.node import Node
-from mclu_shell.cloud.sharing.client import Inquiry
-from mclu_shell.cloud.sharing.transport import BorrowedAccess
+from mclu_shell.cloud.sharing.client import ShareRequest
+from mclu_shell.cloud.sharing.transport import SharedTransport
 from mclu_shell.cloud.state.guest import Guest, NodeReport
 from mclu_shell.cloud.state.json_codec import guests_from_json, report_from_json
 from mclu_shell.cloud.state.snapshot import Phase
@@ -24,26 +24,26 @@ from mclu_shell.errors import LinkLost
 T = TypeVar("T")
 
 
-class BorrowedNode(Node):
+class SharedNode(Node):
     """A node whose shell answers at a socket; `access` takes over where it does not."""
 
-    def __init__(self, config: NodeConfig, access: BorrowedAccess, shell: Path) -> None:
-        super().__init__(config, access)
-        self._borrowed = access
+    def __init__(self, config: NodeConfig, transport: SharedTransport, shell: Path) -> None:
+        super().__init__(config, transport)
+        self._shared_transport = transport
         self._shell = shell
 
     @property
     def modules(self) -> tuple[str, ...]:
         """What a question to it will import: nothing, as long as the shell answers."""
-        return () if self._borrowed.is_good else super().modules
+        return () if self._shared_transport.is_good else super().modules
 
     def fetch_report(self, *, trusting: bool = False) -> NodeReport:
         """Its resources and all its guests."""
-        since = self.memory.events
+        since = self.store.events
 
         def read(said: Any) -> NodeReport:
             report = report_from_json(said)
-            self.memory.reported(report, since)
+            self.store.reported(report, since)
             return report
 
         return self._have_asked({"question": "report"}, read, partial(super().fetch_report, trusting=trusting))
@@ -52,11 +52,11 @@ class BorrowedNode(Node):
         self, *, active: bool | None = None, addresses: bool = False, trusting: bool = False
     ) -> tuple[Guest, ...]:
         """Its guests: running, not running, or (None) all; their addresses, where known, cost some calls more."""
-        since = self.memory.events
+        since = self.store.events
 
         def read(said: Any) -> tuple[Guest, ...]:
             guests = guests_from_json(said)
-            self.memory.listed(guests, active, since)
+            self.store.listed(guests, active, since)
             return guests
 
         question = {"question": "guests", "active": active, "addresses": addresses}
@@ -65,36 +65,36 @@ class BorrowedNode(Node):
 
     def _have_asked(self, question: dict[str, Any], read: Callable[[Any], T], ask_it: Callable[[], T]) -> T:
         """What the shell is answered; where it has no answer, or not one of ours, what the node itself says."""
-        if not self._borrowed.is_good:
+        if not self._shared_transport.is_good:
             return ask_it()
-        inquiry = Inquiry(self._shell, {"node": self.name, **question})
+        request = ShareRequest(self._shell, {"node": self.name, **question})
         started = time.perf_counter()
         try:
-            return self._read(inquiry, read, self._borrowed.patience_s)
+            return self._read(request, read, self._shared_transport.patience_s)
         except TimeoutError:
             # The node may be slow, or the shell: it would be no quicker over the shell's socket, but a way of our own
             # may take longer still.
-            self._borrowed.cut()
-            return first((partial(self._read_late, inquiry, read), ask_it))
+            self._shared_transport.cut()
+            return first_success((partial(self._read_late, request, read), ask_it))
         except LinkLost:
             return ask_it()
         finally:
             _debug("%s: shell %s: %.1f ms", self.name, question["question"], (time.perf_counter() - started) * 1000)
 
-    def _read_late(self, inquiry: Inquiry, read: Callable[[Any], T]) -> T:
+    def _read_late(self, request: ShareRequest, read: Callable[[Any], T]) -> T:
         try:
-            return self._read(inquiry, read, self.config.answer_timeout)
+            return self._read(request, read, self.config.answer_timeout)
         except TimeoutError as error:
             raise LinkLost("the open shell does not answer", place=self.name) from error
 
-    def _read(self, inquiry: Inquiry, read: Callable[[Any], T], timeout_s: float) -> T:
+    def _read(self, request: ShareRequest, read: Callable[[Any], T], timeout_s: float) -> T:
         try:
-            answer = read(inquiry.answer(timeout_s))
+            answer = read(request.answer(timeout_s))
         except TimeoutError:
             raise
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise LinkLost("the open shell has no answer", place=self.name) from error
-        self.memory.note(Phase.ON)
+        self.store.note(Phase.ON)
         return answer
 
 

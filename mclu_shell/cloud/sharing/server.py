@@ -24,7 +24,7 @@ from mclu_shell.errors import MCluError
 _LONGEST_QUESTION = 4096
 
 
-class Share:
+class ShareServer:
     """Offers the sockets of this process, `paths` by the nodes' names, and its answers, until it is closed."""
 
     def __init__(self, config: Config, directory: Path, paths: dict[str, Path], nodes: Sequence[Node]) -> None:
@@ -56,7 +56,7 @@ class Share:
         # Nothing that comes in here may end more than this answer.
         with contextlib.suppress(MCluError, ValueError, KeyError, TypeError, RecursionError):
             asked = json.loads(question)
-            return json.dumps(_ask(self._nodes[asked["node"]], asked)).encode()
+            return json.dumps(_answer_request(self._nodes[asked["node"]], asked)).encode()
         return b""
 
     def close(self) -> None:
@@ -66,7 +66,7 @@ class Share:
         self._listener.close()
 
 
-def _ask(node: Node, asked: dict[str, Any]) -> Any:
+def _answer_request(node: Node, asked: dict[str, Any]) -> Any:
     """Have a node asked what a question says: `report`, or else `guests`, with the arguments of `Node.fetch_guests`.
 
     Whoever asks does not wait long for a node that is gone, or that is busy, but has a way of its own.

@@ -15,12 +15,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mclu_shell.cloud.transport.base import Access
+from mclu_shell.cloud.transport.base import Transport
 from mclu_shell.cloud.transport.libvirt_socket import forwarded_uri
 from mclu_shell.config import NodeConfig
 
 if TYPE_CHECKING:
-    from mclu_shell.cloud.transport.forward import Address, Duplex, Forward
+    from mclu_shell.cloud.transport.forward import Address, ByteStream, Forward
     from mclu_shell.cloud.transport.process import Completed, Process
     from mclu_shell.cloud.transport.wake_on_lan import MagicPacket
 
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 _PATIENCE_S = 1.0
 
 
-class BorrowedAccess(Access):
+class SharedTransport(Transport):
     """A machine whose libvirt is reached through `path`; `make_own` makes the way of our own."""
 
-    def __init__(self, node: NodeConfig, path: Path, make_own: Callable[[], Access]) -> None:
+    def __init__(self, node: NodeConfig, path: Path, make_own: Callable[[], Transport]) -> None:
         self.node = node
         self._path = path
         # Whether the other's connection is still believed in.
         self.is_good = True
         self._make_own = make_own
-        self._own: Access | None = None
+        self._own: Transport | None = None
         self._is_own_open = False
         # What is done there beside libvirt may be done by several threads.
         self._opening = threading.RLock()
@@ -58,22 +58,22 @@ class BorrowedAccess(Access):
             self._is_own_open = True
         return uri
 
-    def _unopened(self) -> Access:
+    def _unopened(self) -> Transport:
         """The way of our own, in whatever state."""
         if self._own is None:
             self._own = self._make_own()
         return self._own
 
-    def _opened(self) -> Access:
+    def _opened(self) -> Transport:
         """The way of our own, open."""
         with self._opening:
             if not self._is_own_open:
                 self._open_own(time.monotonic() + self.node.answer_timeout)
             return self._unopened()
 
-    def answers(self, timeout_s: float) -> bool:
+    def responds(self, timeout_s: float) -> bool:
         """Whether the way still leads there; one that is not ours is looked after by whose it is."""
-        return self._path.is_socket() if self.is_good else self._unopened().answers(timeout_s)
+        return self._path.is_socket() if self.is_good else self._unopened().responds(timeout_s)
 
     def cut(self) -> None:
         """End libvirt's calls; and as whoever has the connection may be what hangs, it is not used again."""
@@ -85,7 +85,7 @@ class BorrowedAccess(Access):
 
     def carries(self, timeout_s: float) -> bool:
         """Whether our own way still leads there, over which all goes beside libvirt."""
-        return self._unopened().answers(timeout_s) if self._is_own_open else self.answers(timeout_s)
+        return self._unopened().responds(timeout_s) if self._is_own_open else self.responds(timeout_s)
 
     def release(self, timeout_s: float) -> None:
         """Use the other's connection no more, or let go of libvirt on ours."""
@@ -112,9 +112,9 @@ class BorrowedAccess(Access):
         """Ask the machine to switch on."""
         self._unopened().wake()
 
-    def need_power_off(self) -> None:
+    def require_power_off(self) -> None:
         """Raise what speaks against it, over a connection of our own."""
-        self._opened().need_power_off()
+        self._opened().require_power_off()
 
     def power_off(self) -> None:
         """Tell the machine to switch off cleanly."""
@@ -132,7 +132,7 @@ class BorrowedAccess(Access):
         """One more connection to libvirt, over a connection of our own."""
         return self._opened().branch()
 
-    def connect(self, address: "Address") -> "Duplex":
+    def connect(self, address: "Address") -> "ByteStream":
         """What listens at an address of the machine, over a connection of our own."""
         return self._opened().connect(address)
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 
-from mclu_shell.cloud.state.expected import Asked
+from mclu_shell.cloud.state.expected import ExpectedChanges
 from mclu_shell.cloud.state.guest import Guest
 from mclu_shell.cloud.state.snapshot import NodeView, Phase
 from mclu_shell.units import format_age
@@ -15,7 +15,7 @@ _UNSETTLED = (Phase.UNSEEN, Phase.CONNECTING, Phase.LOST)
 class Alerts:
     """Compares each view of a node with the one before; `asked` has, by node, what this program itself asked for."""
 
-    def __init__(self, asked: Mapping[str, Asked], tell: Callable[[str], None]) -> None:
+    def __init__(self, asked: Mapping[str, ExpectedChanges], tell: Callable[[str], None]) -> None:
         self._asked = asked
         self._tell = tell
         self._was_on: set[str] = set()
@@ -24,7 +24,7 @@ class Alerts:
         self._told: dict[str, str] = {}
 
     def changed(self, before: NodeView, now: NodeView) -> None:
-        """Tell what is worth it; a listener of `NodeMemory`."""
+        """Tell what is worth it; a listener of `NodeStore`."""
         for line in (*self._of_guests(before, now), *self._of_node(before, now)):
             self._tell(line)
 

@@ -10,14 +10,14 @@ _WAKING_S = 180.0
 _ENDING = {"shutdown": _LATER_S, "stop": _AT_ONCE_S, "undefine": _AT_ONCE_S}
 
 
-class Asked:
+class ExpectedChanges:
     """Requests to one node and its guests; each is forgotten when it should have been done."""
 
     def __init__(self) -> None:
         self._until: dict[str, float] = {}
 
     def guest(self, uuid: str, verb: str) -> None:
-        """A guest was asked to do this (one of `Hypervisor.change`'s verbs)."""
+        """A guest was asked to do this (one of `LibvirtClient.change`'s verbs)."""
         self._until.pop(uuid, None)
         if verb in _ENDING:
             self._until[uuid] = time.monotonic() + _ENDING[verb]

@@ -11,7 +11,7 @@ from mclu_shell.cloud.state.snapshot import NodeState, NodeView, Phase
 Listener = Callable[[NodeView, NodeView], None]
 
 
-class NodeMemory:
+class NodeStore:
     """A node's view, which is never changed but replaced as a whole."""
 
     def __init__(self, name: str) -> None:

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from mclu_shell.cloud.state.guest import Guest
 
 
-class NotKnown(NodeFault):
+class UnknownUntilUp(NodeFault):
     """What a node would have that is off now, and would be on: only a real run can tell; `guests` are all that can."""
 
     code = "not-known"

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from mclu_shell.cloud.hypervisor.domain_xml import GuestSpec, with_metadata
-from mclu_shell.cloud.templates import template as its
+from mclu_shell.cloud.hypervisor.domain_xml import DomainSpec, with_metadata
+from mclu_shell.cloud.templates import template
 from mclu_shell.cloud.templates.runner import check_runnable
 from mclu_shell.errors import TemplateError
 from mclu_shell.units import format_size
@@ -53,35 +53,35 @@ def _runs(path: Path) -> str:
 
 
 def _has_a_name(path: Path) -> str:
-    its.check_name(path)
-    return its.template_name(path)
+    template.check_name(path)
+    return template.template_name(path)
 
 
 def _probe(path: Path) -> str:
-    its.check_probe(path)
+    template.check_probe(path)
     return ""
 
 
 def _refuses_the_unknown(path: Path) -> str:
-    if its.answer(path, _NO_PARAMETER) is not None:
-        raise TemplateError(f"'{_NO_PARAMETER}' ends with exit status 0, not {its.UNKNOWN_PARAMETER}")
+    if template.answer(path, _NO_PARAMETER) is not None:
+        raise TemplateError(f"'{_NO_PARAMETER}' ends with exit status 0, not {template.UNKNOWN_PARAMETER}")
     return ""
 
 
 def _size(parameter: str) -> _Check:
     def check(path: Path) -> str | None:
-        size = its.read_size(path, parameter)
+        size = template.read_size(path, parameter)
         return None if size is None else format_size(size)
 
     return check
 
 
 def _choice(parameter: str, allowed: tuple[str, ...]) -> _Check:
-    return lambda path: its.read_choice(path, parameter, allowed)
+    return lambda path: template.read_choice(path, parameter, allowed)
 
 
 def _memory_agrees(path: Path) -> str | None:
-    least, usual = its.read_size(path, "minimum-memory"), its.read_size(path, "recommended-memory")
+    least, usual = template.read_size(path, "minimum-memory"), template.read_size(path, "recommended-memory")
     if least is None or usual is None:
         return None
     if usual < least:
@@ -90,10 +90,10 @@ def _memory_agrees(path: Path) -> str | None:
 
 
 def _xml(path: Path) -> str | None:
-    sample = GuestSpec(
+    sample = DomainSpec(
         name="sample",
         uuid="00000000-0000-4000-8000-000000000001",
-        template=its.template_name(path),
+        template=template.template_name(path),
         memory_bytes=1 << 30,
         vcpus=1,
         output="/var/lib/libvirt/images/sample.qcow2",
@@ -109,12 +109,12 @@ def _xml(path: Path) -> str | None:
         "output": sample.output,
         "memory_kb": str(sample.memory_bytes >> 10),
         "vcpus": str(sample.vcpus),
-        "base_image": its.read_base_image(path),
+        "base_image": template.read_base_image(path),
         "disk_bus": sample.disk_bus,
         "network_model": sample.network_model,
         "mac_addr": sample.mac,
     }
-    xml = its.answer(path, "xml", given)
+    xml = template.answer(path, "xml", given)
     if xml is None:
         return None
     with_metadata(xml, sample)
@@ -125,8 +125,8 @@ def _stands_alone(path: Path) -> str:
     """A build runs on a node, where there is nothing of its author's but the template itself."""
     with tempfile.TemporaryDirectory(prefix="mclu-") as elsewhere:
         copy = Path(shutil.copy(path, elsewhere))
-        its.check_probe(copy)
-        here, there = its.read_base_image(path), its.read_base_image(copy)
+        template.check_probe(copy)
+        here, there = template.read_base_image(path), template.read_base_image(copy)
     if here != there:
         raise TemplateError(f"base-image is {here!r} here, and {there!r} where nothing else is")
     return ""
@@ -139,14 +139,14 @@ _FIRST: tuple[tuple[str, _Check], ...] = (
 )
 _RULES: tuple[tuple[str, _Check], ...] = (
     ("an unknown parameter ends with exit status 2", _refuses_the_unknown),
-    ("base-image is the name of an image", its.read_base_image),
+    ("base-image is the name of an image", template.read_base_image),
     ("minimum-memory is a size", _size("minimum-memory")),
     ("recommended-memory is a size", _size("recommended-memory")),
     ("recommended-memory is not below minimum-memory", _memory_agrees),
     ("minimum-size is a size", _size("minimum-size")),
-    ("disk-bus is one that there is", _choice("disk-bus", its.DISK_BUSES)),
-    ("network-model is one that there is", _choice("network-model", its.NETWORK_MODELS)),
-    ("kernel-arguments are words on one line", its.read_kernel_arguments),
+    ("disk-bus is one that there is", _choice("disk-bus", template.DISK_BUSES)),
+    ("network-model is one that there is", _choice("network-model", template.NETWORK_MODELS)),
+    ("kernel-arguments are words on one line", template.read_kernel_arguments),
     ("xml is a libvirt domain with the guest's name", _xml),
     ("it needs no file beside it", _stands_alone),
 )

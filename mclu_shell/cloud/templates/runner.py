@@ -30,7 +30,7 @@ class Reply(NamedTuple):
     complaint: str
 
 
-def ask(path: Path, parameter: str, environment: Mapping[str, str] | None = None) -> Reply:
+def run_template(path: Path, parameter: str, environment: Mapping[str, str] | None = None) -> Reply:
     """Run a template with one parameter; TemplateError if it cannot be run, or Hangs."""
     check_runnable(path)
     command = ["timeout", "--signal=KILL", f"{_TIME_LIMIT_S + 1:g}", str(path.absolute()), parameter]

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from mclu_shell.cloud.templates import runner as query
+from mclu_shell.cloud.templates import runner
 from mclu_shell.errors import NotFound, TemplateError, near
 from mclu_shell.units import parse_size
 
@@ -87,7 +87,7 @@ def read_template(path: Path) -> Template:
     _in_vain.pop(path.absolute(), None)
     try:
         return _read(path.absolute(), identity)
-    except query.Hangs as fault:
+    except runner.Hangs as fault:
         _in_vain[path.absolute()] = identity, fault
         raise
 
@@ -96,12 +96,12 @@ def recall_template(path: Path) -> Template:
     """As `read_template`, but one that was waited for in vain is not waited for again before its file changes."""
     identity, fault = _in_vain.get(path.absolute(), (None, None))
     if fault is not None and identity == _identity(path):
-        raise fault.retold()
+        raise fault.with_context()
     return read_template(path)
 
 
 # The files that gave no answer, as they were then, and what was said of that.
-_in_vain: dict[Path, tuple[tuple[int, ...], query.Hangs]] = {}
+_in_vain: dict[Path, tuple[tuple[int, ...], runner.Hangs]] = {}
 
 
 def _identity(path: Path) -> tuple[int, ...]:
@@ -156,9 +156,9 @@ def answer(path: Path, parameter: str, environment: Mapping[str, str] | None = N
     """What a template prints for a parameter; None if it does not know the parameter."""
     name = template_name(path)
     try:
-        reply = query.ask(path, parameter, environment)
+        reply = runner.run_template(path, parameter, environment)
     except TemplateError as error:
-        raise error.retold(place=name) from error.__cause__
+        raise error.with_context(place=name) from error.__cause__
     if reply.status == UNKNOWN_PARAMETER:
         return None
     if reply.status < 0:

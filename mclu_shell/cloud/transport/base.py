@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from mclu_shell.cloud.transport.forward import Address, Duplex, Forward
+    from mclu_shell.cloud.transport.forward import Address, ByteStream, Forward
     from mclu_shell.cloud.transport.process import Completed, Process
     from mclu_shell.cloud.transport.wake_on_lan import MagicPacket
 
 
-class Access(Protocol):
+class Transport(Protocol):
     """The way to one machine. Methods raise NodeFault; none blocks longer than it is told."""
 
     @property
@@ -31,7 +31,7 @@ class Access(Protocol):
     def open(self, deadline: float) -> str:
         """Reach the machine before `deadline` (of time.monotonic); the URI of its libvirt, to be opened here."""
 
-    def answers(self, timeout_s: float) -> bool:
+    def responds(self, timeout_s: float) -> bool:
         """Whether an opened way still leads there."""
 
     def cut(self) -> None:
@@ -43,7 +43,7 @@ class Access(Protocol):
 
     def carries(self, timeout_s: float) -> bool:
         """Whether what goes over an opened way beside libvirt still can."""
-        return self.answers(timeout_s)
+        return self.responds(timeout_s)
 
     def close(self) -> None:
         """Give up the way; what waits on it ends at once."""
@@ -57,7 +57,7 @@ class Access(Protocol):
     def wake(self) -> None:
         """Ask the machine to switch on."""
 
-    def need_power_off(self) -> None:
+    def require_power_off(self) -> None:
         """Raise what speaks against `power_off`, over the way that is open."""
 
     def power_off(self) -> None:
@@ -72,5 +72,5 @@ class Access(Protocol):
     def branch(self) -> "tuple[str, Forward | None]":
         """A URI of libvirt for one more connection, and what cuts that one alone (if it can be cut)."""
 
-    def connect(self, address: "Address") -> "Duplex":
+    def connect(self, address: "Address") -> "ByteStream":
         """What listens at an address of the machine, over the way that is open; ConnectionRefusedError if nothing."""

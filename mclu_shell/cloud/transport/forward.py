@@ -19,7 +19,7 @@ _ROOT = 0
 Address: TypeAlias = str | tuple[str, int]
 
 
-class Duplex(Protocol):
+class ByteStream(Protocol):
     """What can be carried to: a socket, or a channel of an SSH connection."""
 
     def recv(self, size: int, /) -> bytes:
@@ -32,13 +32,13 @@ class Duplex(Protocol):
         """End both directions."""
 
 
-class _Carrier:
+class _SocketForwarder:
     """Carries each connection that `listener` accepts to what `connect` opens.
 
     `cut` ends every connection from our end, which ends a call of libvirt's that is blocked on it at once.
     """
 
-    def __init__(self, listener: socket.socket, connect: Callable[[], Duplex]) -> None:
+    def __init__(self, listener: socket.socket, connect: Callable[[], ByteStream]) -> None:
         self._connect = connect
         self._lock = threading.Lock()
         self._ends: set[socket.socket] = set()
@@ -98,10 +98,10 @@ class _Carrier:
         end.close()
 
 
-class Forward(_Carrier):
+class Forward(_SocketForwarder):
     """A unix socket, `path`, that its owner alone can connect to."""
 
-    def __init__(self, path: Path, connect: Callable[[], Duplex]) -> None:
+    def __init__(self, path: Path, connect: Callable[[], ByteStream]) -> None:
         self.path = path
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listener.bind(str(path))
@@ -115,10 +115,10 @@ class Forward(_Carrier):
         self.path.unlink(missing_ok=True)
 
 
-class PortForward(_Carrier):
+class PortForward(_SocketForwarder):
     """A port of this machine for programs that cannot connect to a unix socket; only our own user is let in."""
 
-    def __init__(self, connect: Callable[[], Duplex]) -> None:
+    def __init__(self, connect: Callable[[], ByteStream]) -> None:
         listener = socket.create_server((_LOOPBACK, 0), backlog=16)
         self.address: tuple[str, int] = listener.getsockname()
         # Set when somebody has been let in for the first time.
@@ -149,7 +149,9 @@ def _in_proc(address: tuple[str, int]) -> str:
     return f"{number:08X}:{address[1]:04X}"
 
 
-def _pump(receive: Callable[[int], bytes], send: Callable[[bytes], object], far: Duplex, end: socket.socket) -> None:
+def _pump(
+    receive: Callable[[int], bytes], send: Callable[[bytes], object], far: ByteStream, end: socket.socket
+) -> None:
     """Carry one way; when that way ends, end both: libvirt's protocol has no half-closed connections."""
     with contextlib.suppress(OSError, EOFError):
         while data := receive(_CHUNK):

@@ -10,7 +10,7 @@ import struct
 import threading
 import time
 
-from mclu_shell.cloud.transport.forward import Duplex
+from mclu_shell.cloud.transport.forward import ByteStream
 
 _PROGRAM, _VERSION, _PING, _PONG, _MESSAGE = 0x6B656570, 1, 1, 2, 2
 
@@ -23,7 +23,7 @@ def _message(procedure: int) -> bytes:
 PING, PONG = _message(_PING), _message(_PONG)
 
 
-class Ear:
+class LastHeard:
     """When something was last heard of a libvirtd (of `time.monotonic`), over any of the ways to it."""
 
     heard_at = -math.inf
@@ -33,10 +33,10 @@ class Ear:
         self.heard_at = time.monotonic()
 
 
-class Answering:
+class KeepaliveResponder:
     """A way to libvirtd that answers its pings itself."""
 
-    def __init__(self, far: Duplex, ear: Ear) -> None:
+    def __init__(self, far: ByteStream, ear: LastHeard) -> None:
         self._far = far
         self._ear = ear
         self._sending = threading.Lock()

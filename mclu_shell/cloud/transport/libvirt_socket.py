@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
-from mclu_shell.cloud.transport.forward import Duplex, Forward
+from mclu_shell.cloud.transport.forward import ByteStream, Forward
 from mclu_shell.errors import LibvirtDown, LibvirtFault, LinkLost, NodeFault, SSHFault, SSHRefused
 
 if TYPE_CHECKING:
-    from mclu_shell.cloud.transport.ssh.client import Link
+    from mclu_shell.cloud.transport.ssh.client import SSHConnection
 
 # libvirtd, then the split daemon for QEMU (libvirt's daemons.html).
 LIBVIRT_SOCKETS = ("/run/libvirt/libvirt-sock", "/run/libvirt/virtqemud-sock")
@@ -27,7 +27,7 @@ for path do
 done"""
 
 
-def open_libvirt_socket(link: "Link", deadline: float) -> "tuple[str, Duplex]":
+def open_libvirt_socket(link: "SSHConnection", deadline: float) -> "tuple[str, ByteStream]":
     """The path of the socket that answers, and a channel to it; NodeFault says why there is none."""
     found = _answering(link, deadline)
     if found is None:
@@ -39,7 +39,7 @@ def open_libvirt_socket(link: "Link", deadline: float) -> "tuple[str, Duplex]":
     return found
 
 
-def _answering(link: "Link", deadline: float) -> "tuple[str, Duplex] | None":
+def _answering(link: "SSHConnection", deadline: float) -> "tuple[str, ByteStream] | None":
     for path in LIBVIRT_SOCKETS:
         channel = link.open_socket(path, _left(deadline))
         if channel is not None:
@@ -51,7 +51,7 @@ def _left(deadline: float) -> float:
     return max(0.1, deadline - time.monotonic())
 
 
-def _why_not(link: "Link", deadline: float) -> NodeFault:
+def _why_not(link: "SSHConnection", deadline: float) -> NodeFault:
     node, user = link.target.node, link.target.user
     try:
         found = link.run(["sh", "-c", _WHY, "sh", *LIBVIRT_SOCKETS], _left(deadline)).out.split()
@@ -77,7 +77,7 @@ def forwarded_uri(uri: str, path: Path) -> str:
     return f"{parts.scheme}+unix://{parts.path}?socket={quote(str(path))}"
 
 
-def branch(uri: str, path: Path, connect: Callable[[], Duplex]) -> tuple[str, Forward]:
+def branch(uri: str, path: Path, connect: Callable[[], ByteStream]) -> tuple[str, Forward]:
     """A forward beside the one at `path`, and libvirt's URI through it."""
     forward = Forward(path.with_name(f"{path.stem}-{next(_numbers)}.sock"), connect)
     return forwarded_uri(uri, forward.path), forward

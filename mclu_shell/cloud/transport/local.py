@@ -5,8 +5,8 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 
-from mclu_shell.cloud.transport.base import Access
-from mclu_shell.cloud.transport.forward import Address, Duplex, Forward
+from mclu_shell.cloud.transport.base import Transport
+from mclu_shell.cloud.transport.forward import Address, ByteStream, Forward
 from mclu_shell.cloud.transport.libvirt_socket import LIBVIRT_SOCKETS, branch, forwarded_uri
 from mclu_shell.cloud.transport.process import Completed, LocalProcess, Process, run_here
 from mclu_shell.cloud.transport.wake_on_lan import MagicPacket
@@ -14,7 +14,7 @@ from mclu_shell.config import NodeConfig
 from mclu_shell.errors import LibvirtDown, LibvirtFault, NodeFault
 
 
-class LocalAccess(Access):
+class LocalTransport(Transport):
     """This machine's own libvirt (`via=local`), through a forwarded socket, so that its calls can be cut too."""
 
     def __init__(self, node: NodeConfig, socket_path: Path) -> None:
@@ -53,7 +53,7 @@ class LocalAccess(Access):
             raise
         return connection
 
-    def answers(self, timeout_s: float) -> bool:  # noqa: ARG002
+    def responds(self, timeout_s: float) -> bool:  # noqa: ARG002
         """This machine is here."""
         return True
 
@@ -95,7 +95,7 @@ class LocalAccess(Access):
             return self.node.uri, None
         return branch(self.node.uri, self._socket_path, self._connect)
 
-    def connect(self, address: Address) -> Duplex:
+    def connect(self, address: Address) -> ByteStream:
         """A socket or port of this machine."""
         if isinstance(address, str):
             return self._connect(address)
@@ -103,10 +103,10 @@ class LocalAccess(Access):
         connection.settimeout(None)
         return connection
 
-    def need_power_off(self) -> None:
+    def require_power_off(self) -> None:
         """Not ours to do: it would end this program, too."""
         raise NodeFault("is this machine; mclu does not switch it off", place=self.node.name)
 
     def power_off(self) -> None:
         """Not ours to do."""
-        self.need_power_off()
+        self.require_power_off()

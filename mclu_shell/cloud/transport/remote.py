@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mclu_shell.cloud.transport.base import Access
+from mclu_shell.cloud.transport.base import Transport
 from mclu_shell.cloud.transport.dial import dial
-from mclu_shell.cloud.transport.forward import Address, Duplex, Forward
-from mclu_shell.cloud.transport.keepalive import Answering, Ear
+from mclu_shell.cloud.transport.forward import Address, ByteStream, Forward
+from mclu_shell.cloud.transport.keepalive import KeepaliveResponder, LastHeard
 from mclu_shell.cloud.transport.libvirt_socket import branch, forwarded_uri, open_libvirt_socket
 from mclu_shell.cloud.transport.openssh.config import SSHConfig, Target
 from mclu_shell.cloud.transport.process import Completed, Process
@@ -18,7 +18,7 @@ from mclu_shell.config import NodeConfig
 from mclu_shell.errors import LibvirtDown, LinkLost, NodeFault, NodeOff, SSHFault, Unreachable
 
 if TYPE_CHECKING:
-    from mclu_shell.cloud.transport.ssh.client import Link
+    from mclu_shell.cloud.transport.ssh.client import SSHConnection
 
 _log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ command -v poweroff >/dev/null || { echo "there is no poweroff"; exit 1; }
 _POWER_OFF_TIMEOUT_S = 20.0
 
 
-class SSHAccess(Access):
+class SSHTransport(Transport):
     """Over one SSH connection: libvirt through a forwarded private socket, commands beside it."""
 
     modules: tuple[str, ...] = ("mclu_shell.cloud.transport.ssh.client",)
@@ -42,15 +42,15 @@ class SSHAccess(Access):
         self.node = node
         self._ssh_config = ssh_config
         self._socket_path = socket_path
-        self._link: Link | None = None
+        self._link: SSHConnection | None = None
         self._forward: Forward | None = None
-        self._ready: Duplex | None = None
+        self._ready: ByteStream | None = None
         self._remote_path = ""
-        self._ear = Ear()
+        self._ear = LastHeard()
 
     def open(self, deadline: float) -> str:
         """Dial and log in, unless we are; find libvirt's socket and forward it."""
-        if not self.answers(self.node.connect_timeout):
+        if not self.responds(self.node.connect_timeout):
             self.close()
             self._link = self._login(deadline)
         assert self._link is not None
@@ -83,23 +83,23 @@ class SSHAccess(Access):
         """When libvirtd last said something (of time.monotonic), on whichever connection through the socket."""
         return self._ear.heard_at
 
-    def _answering(self) -> Duplex:
-        return Answering(self._channel(), self._ear)
+    def _answering(self) -> ByteStream:
+        return KeepaliveResponder(self._channel(), self._ear)
 
     def _target(self) -> Target:
         return self._ssh_config.resolve(self.node)
 
-    def _login(self, deadline: float) -> "Link":
+    def _login(self, deadline: float) -> "SSHConnection":
         target = self._target()
         started = time.perf_counter()
         sock = dial(target, self.node.connect_timeout)
         _log.debug("%s: connect: %.1f ms", self.node.name, (time.perf_counter() - started) * 1000)
         # paramiko takes a quarter of a second to import; for a cloud whose nodes are all off it is not needed.
-        from mclu_shell.cloud.transport.ssh.client import Link
+        from mclu_shell.cloud.transport.ssh.client import SSHConnection
 
-        return Link(target, sock, deadline)
+        return SSHConnection(target, sock, deadline)
 
-    def _channel(self) -> Duplex:
+    def _channel(self) -> ByteStream:
         """What a new local connection is carried to; the first takes the channel that found libvirt."""
         ready, self._ready = self._ready, None
         if ready is not None:
@@ -110,9 +110,9 @@ class SSHAccess(Access):
             raise ConnectionRefusedError
         return channel
 
-    def answers(self, timeout_s: float) -> bool:
+    def responds(self, timeout_s: float) -> bool:
         """Whether sshd answers on the open connection."""
-        return self._link is not None and self._link.is_alive and self._link.answers(timeout_s)
+        return self._link is not None and self._link.is_alive and self._link.responds(timeout_s)
 
     def cut(self) -> None:
         """End what libvirt waits for; the SSH connection stays."""
@@ -124,7 +124,7 @@ class SSHAccess(Access):
     def release(self, timeout_s: float) -> None:
         """End libvirt's connections; the SSH connection stays if sshd answers on it."""
         self.cut()
-        if not self.answers(timeout_s):
+        if not self.responds(timeout_s):
             self.close()
 
     def close(self) -> None:
@@ -168,7 +168,7 @@ class SSHAccess(Access):
         """One more forwarded socket."""
         return branch(self.node.uri, self._socket_path, self._channel)
 
-    def connect(self, address: Address) -> Duplex:
+    def connect(self, address: Address) -> ByteStream:
         """A channel to a socket or port of the node."""
         link, timeout_s = self._opened(), self.node.answer_timeout
         channel = (
@@ -178,12 +178,12 @@ class SSHAccess(Access):
             raise ConnectionRefusedError
         return channel
 
-    def _opened(self) -> "Link":
+    def _opened(self) -> "SSHConnection":
         if self._link is None:
             raise LinkLost("the connection was lost", place=self.node.name)
         return self._link
 
-    def need_power_off(self) -> None:
+    def require_power_off(self) -> None:
         """Whether the user there is root, or sudo would run poweroff without a password."""
         done = self._opened().run(["sh", "-c", _CAN_POWER_OFF], _POWER_OFF_TIMEOUT_S)
         if done.status != 0:

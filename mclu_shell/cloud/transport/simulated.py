@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from mclu_shell.cloud.transport.base import Access
-from mclu_shell.cloud.transport.forward import Address, Duplex, Forward
+from mclu_shell.cloud.transport.base import Transport
+from mclu_shell.cloud.transport.forward import Address, ByteStream, Forward
 from mclu_shell.cloud.transport.process import Completed, LocalProcess, Process, run_here
 from mclu_shell.cloud.transport.wake_on_lan import MagicPacket
 from mclu_shell.config import NodeConfig
 from mclu_shell.errors import NodeOff
 
 
-class SimulatedAccess(Access):
+class SimulatedTransport(Transport):
     """A machine of libvirt's test: driver, described by a file of this package, with a power switch of our own."""
 
     def __init__(self, node: NodeConfig, *, is_on: bool) -> None:
@@ -30,7 +30,7 @@ class SimulatedAccess(Access):
         name = "demo-node.xml" if self._has_guests else "demo-empty.xml"
         return f"test://{quote(str(Path(__file__).with_name(name)))}"
 
-    def answers(self, timeout_s: float) -> bool:  # noqa: ARG002
+    def responds(self, timeout_s: float) -> bool:  # noqa: ARG002
         """As long as it is on."""
         return self._is_on
 
@@ -64,11 +64,11 @@ class SimulatedAccess(Access):
         """It is in this process; nothing is to be cut."""
         return self._uri(), None
 
-    def connect(self, address: Address) -> Duplex:  # noqa: ARG002
+    def connect(self, address: Address) -> ByteStream:  # noqa: ARG002
         """Nothing listens on it."""
         raise ConnectionRefusedError
 
-    def need_power_off(self) -> None:
+    def require_power_off(self) -> None:
         """Nothing speaks against it."""
 
     def power_off(self) -> None:

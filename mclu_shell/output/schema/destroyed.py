@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from mclu_shell.output.schema.record import Record
 
 if TYPE_CHECKING:
-    from mclu_shell.cloud.guests.destroy import Remains
+    from mclu_shell.cloud.guests.destroy import DestroyPlan
     from mclu_shell.cloud.state.guest import Guest
 
 
@@ -39,7 +39,7 @@ class Destroyed(Record):
     kept: Annotated[tuple[KeptFile, ...], "files that it had, and that stay"]
 
 
-def destroyed_record(guest: "Guest", remains: "Remains") -> Destroyed:
+def destroyed_record(guest: "Guest", remains: "DestroyPlan") -> Destroyed:
     """A guest that is gone, with what went and what stays."""
     return Destroyed(guest.node, guest.name, deleted_files(remains.delete), kept_files(remains.leave))
 

@@ -1,25 +1,25 @@
 import pytest
 
-from mclu_shell.cloud.boot.placement import Room, choose
+from mclu_shell.cloud.boot.placement import FreeMemory, choose
 from mclu_shell.errors import MCluError, Refused
 
 GIB = 1 << 30
 
 
 def test_the_first_with_room_is_taken_not_the_emptiest() -> None:
-    rooms = [Room("ham0", GIB - 1), Room("ham1", GIB), Room("ham2", 8 * GIB)]
+    rooms = [FreeMemory("ham0", GIB - 1), FreeMemory("ham1", GIB), FreeMemory("ham2", 8 * GIB)]
     assert choose(rooms, GIB).node == "ham1"
 
 
 def test_where_none_has_room_the_one_with_most_is_named() -> None:
     with pytest.raises(Refused) as refused:
-        choose([Room("ham0", GIB), Room("ham1", 2 * GIB)], 4 * GIB)
+        choose([FreeMemory("ham0", GIB), FreeMemory("ham1", 2 * GIB)], 4 * GIB)
     assert str(refused.value) == "no node has 4.0G of memory free; ham1 has most: 2.0G"
 
 
 def test_a_node_that_was_named_says_what_it_has() -> None:
     with pytest.raises(Refused) as refused:
-        choose([Room("ham0", GIB)], 4 * GIB)
+        choose([FreeMemory("ham0", GIB)], 4 * GIB)
     assert str(refused.value) == "ham0: 4.0G of memory wanted, 1.0G free"
 
 

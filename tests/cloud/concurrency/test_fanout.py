@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 
-from mclu_shell.cloud.concurrency.fanout import Outcome, each, first, gather, in_order, in_time
+from mclu_shell.cloud.concurrency.fanout import Outcome, as_completed, first_success, gather, in_order, with_timeout
 from mclu_shell.errors import NodeFault, NodeOff
 
 
@@ -16,7 +16,7 @@ def test_all_are_asked_at_once() -> None:
 
 def test_outcomes_come_as_they_are_there_and_a_slow_one_holds_back_none() -> None:
     release = threading.Event()
-    outcomes = each(["slow", "quick"], lambda name: release.wait(10) if name == "slow" else True)
+    outcomes = as_completed(["slow", "quick"], lambda name: release.wait(10) if name == "slow" else True)
     assert next(outcomes).item == "quick"
     release.set()
     assert next(outcomes) == Outcome("slow", value=True)
@@ -60,12 +60,12 @@ def test_a_defect_surfaces_where_the_question_was_asked() -> None:
 
 def test_nobody_asked_is_no_outcome() -> None:
     assert gather([], str) == []
-    assert list(each([], str)) == []
+    assert list(as_completed([], str)) == []
 
 
 def test_what_is_still_under_way_does_not_keep_the_process() -> None:
     release = threading.Event()
-    outcomes = each([1], lambda _item: release.wait(10))
+    outcomes = as_completed([1], lambda _item: release.wait(10))
     asking = threading.Thread(target=lambda: next(outcomes), daemon=True)
     asking.start()
     assert all(thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread())
@@ -83,11 +83,11 @@ def test_work_that_takes_too_long_is_not_waited_for() -> None:
         return done
 
     with pytest.raises(TimeoutError):
-        in_time(work, time.monotonic() + 0.05)
+        with_timeout(work, time.monotonic() + 0.05)
     # It goes on all the same, and nobody hears of it.
     release.set()
     assert ended.wait(10)
-    assert in_time(work, time.monotonic() + 10)
+    assert with_timeout(work, time.monotonic() + 10)
 
 
 def test_what_goes_wrong_in_time_is_raised() -> None:
@@ -96,7 +96,7 @@ def test_what_goes_wrong_in_time_is_raised() -> None:
 
     for error in (NodeOff("ham0"), KeyError("a defect")):
         with pytest.raises(type(error)):
-            in_time(partial(work, error), time.monotonic() + 10)
+            with_timeout(partial(work, error), time.monotonic() + 10)
 
 
 def test_outcomes_in_order_wait_only_for_those_before_them() -> None:
@@ -120,9 +120,9 @@ def test_of_several_ways_the_first_that_succeeds_is_taken() -> None:
     def fails() -> str:
         raise NodeOff("ham0")
 
-    assert first((lambda: "slow" if release.wait(10) else "", lambda: "quick")) == "quick"
+    assert first_success((lambda: "slow" if release.wait(10) else "", lambda: "quick")) == "quick"
     release.set()
-    assert first((fails, lambda: "there")) == first((lambda: "there", fails)) == "there"
+    assert first_success((fails, lambda: "there")) == first_success((lambda: "there", fails)) == "there"
 
 
 def test_where_none_succeeds_the_error_is_the_last_ones() -> None:
@@ -133,7 +133,7 @@ def test_where_none_succeeds_the_error_is_the_last_ones() -> None:
 
     late = threading.Event()
     with pytest.raises(NodeOff):
-        first((partial(fails, NodeFault("x", place="ham0")), partial(fails, NodeOff("ham0"))))
+        first_success((partial(fails, NodeFault("x", place="ham0")), partial(fails, NodeOff("ham0"))))
     threading.Timer(0.05, late.set).start()
     with pytest.raises(NodeOff):
-        first((partial(fails, NodeFault("x", place="ham0"), after=late), partial(fails, NodeOff("ham0"))))
+        first_success((partial(fails, NodeFault("x", place="ham0"), after=late), partial(fails, NodeOff("ham0"))))

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from mclu_shell.cloud.console.regex import Expression
+from mclu_shell.cloud.console.regex import Regex
 from mclu_shell.cloud.console.text import ConsoleText
 
 
@@ -31,13 +31,13 @@ from mclu_shell.cloud.console.text import ConsoleText
     ],
 )
 def test_a_line_is_found_in_whatever_pieces_it_comes(pattern: str, pieces: list[bytes], found: str | None) -> None:
-    text = ConsoleText(Expression(pattern))
+    text = ConsoleText(Regex(pattern))
     answers = [text.feed(piece) for piece in pieces]
     assert next((answer for answer in answers if answer is not None), None) == found
 
 
 def test_the_last_line_is_the_last_with_anything_in_it() -> None:
-    text = ConsoleText(Expression("never"))
+    text = ConsoleText(Regex("never"))
     for piece in (b"one\r\ntwo\r\n", b"\x1b[0m", b"\r\n"):
         text.feed(piece)
     assert text.last_line == "two"
@@ -45,9 +45,9 @@ def test_the_last_line_is_the_last_with_anything_in_it() -> None:
 
 _SEARCH = """
 from mclu_shell.cloud.console.text import ConsoleText
-from mclu_shell.cloud.console.regex import Expression
+from mclu_shell.cloud.console.regex import Regex
 
-print([ConsoleText(Expression(text)).feed(b"a" * 16000 + b"b") for text in ("(a+)+$", "(a|aa)+c", "(a*)*(a*)*c")])
+print([ConsoleText(Regex(text)).feed(b"a" * 16000 + b"b") for text in ("(a+)+$", "(a|aa)+c", "(a*)*(a*)*c")])
 """
 
 

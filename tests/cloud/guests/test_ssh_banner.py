@@ -11,7 +11,7 @@ import pytest
 from mclu_shell.cloud.guests import ssh_banner as sshbanner
 from mclu_shell.cloud.guests.ssh_banner import fetch_banner
 from mclu_shell.cloud.nodes.node import Node
-from mclu_shell.cloud.transport.local import LocalAccess
+from mclu_shell.cloud.transport.local import LocalTransport
 from mclu_shell.config import NodeConfig
 
 
@@ -37,7 +37,7 @@ def heard(stack: ExitStack, monkeypatch: pytest.MonkeyPatch, *pieces: bytes, han
 
     threading.Thread(target=serve, daemon=True).start()
     config = NodeConfig("here", via="local")
-    return fetch_banner(Node(config, LocalAccess(config, Path("unused"))), "127.0.0.1")
+    return fetch_banner(Node(config, LocalTransport(config, Path("unused"))), "127.0.0.1")
 
 
 @pytest.mark.parametrize(
@@ -65,4 +65,4 @@ def test_who_says_nothing_is_not_waited_for_without_end(stack: ExitStack, monkey
 def test_nobody_is_there(stack: ExitStack, monkeypatch: pytest.MonkeyPatch, closed_port: int) -> None:
     config = NodeConfig("here", via="local")
     monkeypatch.setattr(sshbanner, "_PORT", closed_port)
-    assert fetch_banner(Node(config, LocalAccess(config, Path("unused"))), "127.0.0.1") == ""
+    assert fetch_banner(Node(config, LocalTransport(config, Path("unused"))), "127.0.0.1") == ""

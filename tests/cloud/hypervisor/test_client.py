@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from mclu_shell.cloud.hypervisor.client import Hypervisor
+from mclu_shell.cloud.hypervisor.client import LibvirtClient
 from mclu_shell.cloud.state.guest import Guest, NodeInfo, NodeReport
 from mclu_shell.errors import LibvirtFault, LinkLost
 
@@ -32,7 +32,7 @@ def domain(number: int, name: str, gib: int, vcpus: int, state: int) -> str:
 
 
 @pytest.fixture
-def node(tmp_path: Path) -> Iterator[Hypervisor]:
+def node(tmp_path: Path) -> Iterator[LibvirtClient]:
     """A node of libvirt's test: driver: web and db run, paused is paused, old is shut off (virDomainState)."""
     guests = (
         domain(1, "web", 2, 2, 1),
@@ -42,12 +42,12 @@ def node(tmp_path: Path) -> Iterator[Hypervisor]:
     )
     file = tmp_path / "node.xml"
     file.write_text(NODE.format(domains="".join(guests)))
-    opened = Hypervisor("ham0", f"test://{file}")
+    opened = LibvirtClient("ham0", f"test://{file}")
     yield opened
     opened.close()
 
 
-def test_guests_are_records_by_name(node: Hypervisor) -> None:
+def test_guests_are_records_by_name(node: LibvirtClient) -> None:
     assert node.fetch_guests() == (
         Guest("ham0", "db", uuid(2), "running", 1 << 30, 1),
         Guest("ham0", "old", uuid(4), "shut off", 4 << 30, 4),
@@ -56,14 +56,14 @@ def test_guests_are_records_by_name(node: Hypervisor) -> None:
     )
 
 
-def test_active_guests_are_those_that_hold_memory(node: Hypervisor) -> None:
+def test_active_guests_are_those_that_hold_memory(node: LibvirtClient) -> None:
     assert [guest.name for guest in node.fetch_guests(active=True)] == ["db", "paused", "web"]
     assert [guest.name for guest in node.fetch_guests(active=False)] == ["old"]
     assert all(guest.is_active for guest in node.fetch_guests(active=True))
     assert not any(guest.is_active for guest in node.fetch_guests(active=False))
 
 
-def test_a_report_has_the_nodes_resources_and_its_running_guests(node: Hypervisor) -> None:
+def test_a_report_has_the_nodes_resources_and_its_running_guests(node: LibvirtClient) -> None:
     report = node.fetch_report()
     assert (report.info.pcpus, report.info.memory_bytes) == (8, 8 << 30)
     assert (report.used_bytes, report.used_vcpus) == (4 << 30, 4)
@@ -85,30 +85,30 @@ def test_what_libvirt_refuses_is_told_in_its_words(tmp_path: Path) -> None:
     broken = tmp_path / "broken.xml"
     broken.write_text("<node><memory>lots</memory></node>")
     with pytest.raises(LibvirtFault) as caught:
-        Hypervisor("ham0", f"test://{broken}")
+        LibvirtClient("ham0", f"test://{broken}")
     assert str(caught.value).startswith("ham0: libvirt: XML error: ")
     assert caught.value.power == "on"
 
 
 def test_a_daemon_that_is_not_there_is_told_in_its_words_too(tmp_path: Path) -> None:
     with pytest.raises(LinkLost) as caught:
-        Hypervisor("ham0", f"qemu+unix:///system?socket={tmp_path}/none")
+        LibvirtClient("ham0", f"qemu+unix:///system?socket={tmp_path}/none")
     assert "libvirt: Failed to connect socket to" in caught.value.fact
     assert caught.value.power == "unknown"
 
 
 def test_libvirt_itself_writes_nothing(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     with pytest.raises(LinkLost):
-        Hypervisor("ham0", f"qemu+unix:///system?socket={tmp_path}/none")
+        LibvirtClient("ham0", f"qemu+unix:///system?socket={tmp_path}/none")
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_connection_can_be_given_up_twice(node: Hypervisor) -> None:
+def test_a_connection_can_be_given_up_twice(node: LibvirtClient) -> None:
     node.close()
     node.close()
 
 
-def test_a_closed_connection_is_a_fault_and_no_defect(node: Hypervisor) -> None:
+def test_a_closed_connection_is_a_fault_and_no_defect(node: LibvirtClient) -> None:
     node.close()
     with pytest.raises((LibvirtFault, LinkLost)):
         node.fetch_guests()

@@ -1,5 +1,5 @@
 from mclu_shell.cloud.hypervisor.domain_files import (
-    Definition,
+    DomainDefinition,
     backing_files,
     disk_files,
     memory_files,
@@ -46,8 +46,8 @@ def test_disks() -> None:
 
 
 def test_disks_that_no_path_stands_for() -> None:
-    assert unnamed_disks(Definition("web", (WEB,), (), ("/d/two.img",))) == ("nbd:export",)
-    assert unnamed_disks(Definition("web", (WEB, WEB), (), ())) == ("nbd:export", "disks/two.img")
+    assert unnamed_disks(DomainDefinition("web", (WEB,), (), ("/d/two.img",))) == ("nbd:export",)
+    assert unnamed_disks(DomainDefinition("web", (WEB, WEB), (), ())) == ("nbd:export", "disks/two.img")
 
 
 def test_what_libvirt_has_a_disk_built_on() -> None:

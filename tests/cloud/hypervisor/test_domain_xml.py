@@ -5,7 +5,7 @@ import pytest
 
 from mclu_shell.cloud.hypervisor.capabilities import Capabilities, Machine, parse_capabilities
 from mclu_shell.cloud.hypervisor.domain_files import disk_files, own_files, own_logs
-from mclu_shell.cloud.hypervisor.domain_xml import GuestSpec, domain_xml, with_metadata
+from mclu_shell.cloud.hypervisor.domain_xml import DomainSpec, domain_xml, with_metadata
 from mclu_shell.errors import TemplateError
 
 NODE = Capabilities(
@@ -20,7 +20,7 @@ NODE = Capabilities(
     video_models=frozenset({"vga", "cirrus"}),
     graphics=frozenset({"vnc", "spice"}),
 )
-GUEST = GuestSpec(
+GUEST = DomainSpec(
     name="web",
     uuid="6f3a2f0e-0000-4000-8000-000000000001",
     template="tiny",
@@ -36,7 +36,7 @@ GUEST = GuestSpec(
 )
 
 
-def built(guest: GuestSpec = GUEST, node: Capabilities = NODE) -> ET.Element:
+def built(guest: DomainSpec = GUEST, node: Capabilities = NODE) -> ET.Element:
     return ET.fromstring(domain_xml(guest, node))
 
 

@@ -3,14 +3,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from mclu_shell.cloud.concurrency.fanout import gather
-from mclu_shell.cloud.nodes.auth_prompts import with_answers
+from mclu_shell.cloud.nodes.auth_prompts import retry_after_prompts
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.state.snapshot import Phase
 from mclu_shell.config import NodeConfig
 from mclu_shell.errors import MCluError, NeedsAnswer, NoAnswer, NodeOff, Question
 
 if TYPE_CHECKING:
-    from mclu_shell.cloud.transport.base import Access
+    from mclu_shell.cloud.transport.base import Transport
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class House:
             return person(question.text)
 
         nodes = [cast("Node", door) for door in self.doors]
-        outcomes = with_answers(gather(nodes, self.enter), self.enter, asker, others)
+        outcomes = retry_after_prompts(gather(nodes, self.enter), self.enter, asker, others)
         return [outcome.value or str(outcome.error) for outcome in outcomes]
 
 
@@ -96,9 +96,9 @@ def test_a_question_that_is_asked_again_says_why() -> None:
 
 
 def test_what_was_answered_may_help_others_that_had_failed() -> None:
-    others = [Node(NodeConfig(f"n{i}"), cast("Access", None)) for i in range(3)]
-    others[0].memory.note(Phase.FAULTY, "ssh: permission denied")
-    others[1].memory.note(Phase.OFF)
+    others = [Node(NodeConfig(f"n{i}"), cast("Transport", None)) for i in range(3)]
+    others[0].store.note(Phase.FAULTY, "ssh: permission denied")
+    others[1].store.note(Phase.OFF)
     house = House(Door("a", "red"))
     house.visit(lambda _text: "wrong", others)
     assert [node.attention.is_set() for node in others] == [False, False, False]

@@ -11,9 +11,9 @@ import pytest
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.power import wait_until_on
 from mclu_shell.cloud.state.snapshot import Phase
-from mclu_shell.cloud.transport.local import LocalAccess
+from mclu_shell.cloud.transport.local import LocalTransport
 from mclu_shell.cloud.transport.openssh.config import SSHConfig
-from mclu_shell.cloud.transport.remote import SSHAccess
+from mclu_shell.cloud.transport.remote import SSHTransport
 from mclu_shell.config import NodeConfig
 from mclu_shell.errors import LibvirtDown, LibvirtFault, NodeFault, NodeOff, SSHSilent
 
@@ -37,7 +37,7 @@ def frozen_daemon(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         yield listener
 
 
-class SlowWay(LocalAccess):
+class SlowWay(LocalTransport):
     """A way that is open only after the node's time is up."""
 
     def open(self, deadline: float) -> str:
@@ -45,7 +45,7 @@ class SlowWay(LocalAccess):
         return super().open(deadline)
 
 
-def local_node(directory: Path, way: type[LocalAccess] = LocalAccess) -> Node:
+def local_node(directory: Path, way: type[LocalTransport] = LocalTransport) -> Node:
     return Node(LOCAL, way(LOCAL, directory / "near"))
 
 
@@ -113,7 +113,7 @@ def eventually(condition: Callable[[], bool]) -> bool:
 
 def test_closing_ends_a_question_that_is_under_way(frozen_daemon: socket.socket, directory: Path) -> None:
     patient = NodeConfig("ham0", via="local", answer_timeout=30)
-    node = Node(patient, LocalAccess(patient, directory / "near"))
+    node = Node(patient, LocalTransport(patient, directory / "near"))
     frozen_daemon.settimeout(5)
     with ExitStack() as stack:
 
@@ -149,7 +149,7 @@ def test_a_daemon_that_lets_us_not_in_says_so(frozen_daemon: socket.socket, dire
 
 def ssh_node(directory: Path, port: int) -> Node:
     config = NodeConfig("ham0", address="127.0.0.1", port=port, connect_timeout=0.3, answer_timeout=1.0)
-    return Node(config, SSHAccess(config, directory / "near", SSHConfig()))
+    return Node(config, SSHTransport(config, directory / "near", SSHConfig()))
 
 
 def test_a_silent_machine_is_off(directory: Path, silent_port: int) -> None:

@@ -60,9 +60,9 @@ def test_what_happens_to_a_guest_is_known_without_asking(live: Live) -> None:
     node = live.cloud.nodes[0]
     (web,) = [guest for guest in node.view.guests if guest.name == "web"]
     # By somebody else, as far as this program knows: not through `change_guest`.
-    node.change(lambda hypervisor: hypervisor.change("web", "stop", web.uuid))
+    node.change(lambda client: client.change("web", "stop", web.uuid))
     live.until(lambda: live.guests()["web"] == "shut off")
-    node.change(lambda hypervisor: hypervisor.change("web", "undefine", web.uuid))
+    node.change(lambda client: client.change("web", "undefine", web.uuid))
     live.until(lambda: live.guests() == {"db": "running"})
     assert live.alerts == ["ham0:web has stopped"]
 

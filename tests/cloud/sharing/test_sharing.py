@@ -13,13 +13,13 @@ import pytest
 from mclu_shell.cloud.concurrency.fanout import gather
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.open import demo_nodes
-from mclu_shell.cloud.sharing.client import HERE, Inquiry, Shared, find_shared
-from mclu_shell.cloud.sharing.node import BorrowedNode
-from mclu_shell.cloud.sharing.server import Share
-from mclu_shell.cloud.sharing.transport import BorrowedAccess, cut_connections
+from mclu_shell.cloud.sharing.client import HERE, SharedEndpoint, ShareRequest, find_shared
+from mclu_shell.cloud.sharing.node import SharedNode
+from mclu_shell.cloud.sharing.server import ShareServer
+from mclu_shell.cloud.sharing.transport import SharedTransport, cut_connections
 from mclu_shell.cloud.state.json_codec import report_as_json
 from mclu_shell.cloud.state.snapshot import Phase
-from mclu_shell.cloud.transport.base import Access
+from mclu_shell.cloud.transport.base import Transport
 from mclu_shell.cloud.transport.runtime_dir import RunDirectory
 from mclu_shell.config import demo_config, parse_config
 from mclu_shell.errors import LinkLost, NodeFault
@@ -33,7 +33,7 @@ def shell(monkeypatch: pytest.MonkeyPatch, short_directory: Path) -> Iterator[Ru
     """The run-time directory of a shell that shares its connections."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(short_directory))
     directory = RunDirectory()
-    share = Share(CONFIG, directory.path, {"ham0": directory.path / "0.sock"}, [])
+    share = ShareServer(CONFIG, directory.path, {"ham0": directory.path / "0.sock"}, [])
     yield directory
     share.close()
     directory.remove()
@@ -49,7 +49,9 @@ def listen(path: Path) -> None:
 def test_a_one_shot_finds_the_sockets_of_a_shell(shell: RunDirectory) -> None:
     listen(shell.path / "0.sock")
     one_shot = RunDirectory()
-    assert find_shared(CONFIG, one_shot.others()) == {"ham0": Shared(shell.path / "0.sock", shell.path / "ask.sock")}
+    assert find_shared(CONFIG, one_shot.others()) == {
+        "ham0": SharedEndpoint(shell.path / "0.sock", shell.path / "ask.sock")
+    }
     one_shot.remove()
     for file in shell.path.iterdir():
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -58,9 +60,9 @@ def test_a_one_shot_finds_the_sockets_of_a_shell(shell: RunDirectory) -> None:
 def test_of_several_shells_it_takes_what_each_has(shell: RunDirectory) -> None:
     """Not every shell is connected to every node: it may be the other that was told a passphrase."""
     other = RunDirectory()
-    share = Share(CONFIG, other.path, {name: other.path / f"{name}.sock" for name in ("ham0", "ham1")}, [])
+    share = ShareServer(CONFIG, other.path, {name: other.path / f"{name}.sock" for name in ("ham0", "ham1")}, [])
     listen(other.path / "ham1.sock")
-    here = {"ham1": Shared(other.path / "ham1.sock", other.path / "ask.sock")}
+    here = {"ham1": SharedEndpoint(other.path / "ham1.sock", other.path / "ask.sock")}
     assert find_shared(CONFIG, [shell.path, other.path]) == here
     listen(shell.path / "0.sock")
     both = find_shared(CONFIG, [shell.path, other.path])
@@ -87,7 +89,7 @@ def test_nor_does_anybody_when_others_could_have_made_them(shell: RunDirectory) 
 def test_what_a_dead_shell_has_left_is_not_used(monkeypatch: pytest.MonkeyPatch, short_directory: Path) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(short_directory))
     directory = RunDirectory()
-    Share(CONFIG, directory.path, {"ham0": directory.path / "0.sock"}, []).close()
+    ShareServer(CONFIG, directory.path, {"ham0": directory.path / "0.sock"}, []).close()
     assert find_shared(CONFIG, [directory.path]) == {}
     (directory.path / "share.json").write_text("{")
     assert find_shared(CONFIG, [directory.path]) == {}
@@ -114,20 +116,20 @@ def node(tmp_path: Path) -> Iterator[Node]:
 def asking(shell: RunDirectory, node: Node) -> Iterator[Path]:
     """The socket of a shell that has this node."""
     other = RunDirectory()
-    share = Share(CONFIG, other.path, {}, [node])
+    share = ShareServer(CONFIG, other.path, {}, [node])
     yield other.path / "ask.sock"
     share.close()
     other.remove()
 
 
-def borrowed(node: Node, shell: Path) -> BorrowedNode:
+def borrowed(node: Node, shell: Path) -> SharedNode:
     """The node as a one-shot has it, whose own way is barred."""
 
-    def make_own() -> Access:
+    def make_own() -> Transport:
         raise AssertionError("a way of its own")
 
     listen(shell.with_name("0.sock"))
-    return BorrowedNode(node.config, BorrowedAccess(node.config, shell.with_name("0.sock"), make_own), shell)
+    return SharedNode(node.config, SharedTransport(node.config, shell.with_name("0.sock"), make_own), shell)
 
 
 def test_a_shell_asks_its_nodes_for_others(asking: Path, node: Node) -> None:
@@ -181,7 +183,7 @@ def test_a_node_that_the_shell_is_busy_with_is_not_waited_for(asking: Path, node
     work.start()
     assert begun.wait(5)
     with pytest.raises(ValueError, match="Expecting value"):
-        Inquiry(asking, {"node": node.name, "question": "report"}).answer(1)
+        ShareRequest(asking, {"node": node.name, "question": "report"}).answer(1)
     done.set()
     work.join()
 
@@ -201,7 +203,7 @@ def test_a_shell_that_was_there_may_take_its_time_to_say_so_again(short_director
 def test_a_slow_answer_is_better_than_a_fault(short_directory: Path, node: Node) -> None:
     """On a bad line a login of our own may not be through in time, when the shell has long been answered."""
 
-    class Barred(Access):
+    class Barred(Transport):
         def __getattribute__(self, name: str) -> object:
             answered.wait(20)
             raise LinkLost("a way of its own", place="ham0")
@@ -209,13 +211,13 @@ def test_a_slow_answer_is_better_than_a_fault(short_directory: Path, node: Node)
     answered = threading.Event()
     report = json.dumps(report_as_json(node.fetch_report())).encode()
     listen(short_directory / "0.sock")
-    way = BorrowedAccess(node.config, short_directory / "0.sock", Barred)
+    way = SharedTransport(node.config, short_directory / "0.sock", Barred)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(short_directory / "ask.sock"))
         listener.listen()
         timer = threading.Timer(1.5, lambda: (_answer_one(listener, report), answered.set()))
         timer.start()
-        assert BorrowedNode(node.config, way, short_directory / "ask.sock").fetch_report().guests
+        assert SharedNode(node.config, way, short_directory / "ask.sock").fetch_report().guests
         timer.join()
 
 

@@ -2,15 +2,15 @@ import socket
 import threading
 import time
 
-from mclu_shell.cloud.transport.keepalive import PING, PONG, Answering, Ear
+from mclu_shell.cloud.transport.keepalive import PING, PONG, KeepaliveResponder, LastHeard
 
 
 def test_pings_are_answered_and_not_carried_on() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.settimeout(5)
-        ear = Ear()
-        way = Answering(ours, ear)
+        ear = LastHeard()
+        way = KeepaliveResponder(ours, ear)
         theirs.sendall(PING)
         theirs.settimeout(5)
         received: list[bytes] = []
@@ -27,7 +27,7 @@ def test_what_only_holds_a_ping_is_carried_on() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         theirs.sendall(PING + b"more")
-        assert Answering(ours, Ear()).recv(100) == PING + b"more"
+        assert KeepaliveResponder(ours, LastHeard()).recv(100) == PING + b"more"
 
 
 def test_they_are_as_libvirt_has_them() -> None:

@@ -70,7 +70,7 @@ def test_ctrl_c_while_the_node_is_frozen(lab: RealLab, templates: Path) -> None:
 
 # The step after which a signal comes, as an attribute of a module that does it.
 STEPS = {
-    "the definition": ("hypervisor.client", "Hypervisor", "define"),
+    "the definition": ("hypervisor.client", "LibvirtClient", "define"),
     "the word to keep it": ("boot.build", "Build", "keep"),
     "the start": ("nodes.node", "Node", "change_guest"),
 }

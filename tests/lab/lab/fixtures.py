@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.conftest import need_lab
+from tests.lab.conftest import require_lab
 from tests.lab.support.lab import OWN, REPOSITORY, RealLab, execute
 
 CONNECT = """
@@ -86,7 +86,7 @@ def words(request: pytest.FixtureRequest) -> Iterator[tuple[str, ...]]:
     with contextlib.ExitStack() as stack:
         made = request.param == "user" and is_root
         own = stack.enter_context(_ordinary_user()) if made else OWN
-        need_lab(own)
+        require_lab(own)
         yield own
 
 

@@ -92,7 +92,7 @@ class SSHConfig:
         try:
             return _for_node(future.result(), node)
         except Unreachable as fault:
-            raise fault.retold(place=node.name) from fault
+            raise fault.with_context(place=node.name) from fault
 
     def _group(self, node: NodeConfig) -> tuple[Future[Target], bool]:
         with self._lock:

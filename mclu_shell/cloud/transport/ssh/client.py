@@ -95,7 +95,7 @@ class _Transport(paramiko.Transport):
         super()._send_user_message(data)  # type: ignore[misc]
 
 
-class Link:
+class SSHConnection:
     """An authenticated SSH connection over a socket that is already connected to sshd."""
 
     def __init__(self, target: Target, sock: socket.socket, deadline: float) -> None:
@@ -120,7 +120,7 @@ class Link:
         """Whether neither side has ended the connection; a silent peer is not noticed, see `answers`."""
         return bool(self._transport.is_active())
 
-    def answers(self, timeout_s: float) -> bool:
+    def responds(self, timeout_s: float) -> bool:
         """Whether sshd answers a keep-alive in time; if not, the connection is closed."""
         # paramiko tells the answers to two requests apart by nothing.
         with self._asking:
@@ -196,7 +196,7 @@ class Link:
             channel.exec_command(shlex.join(argv))
         except (paramiko.SSHException, OSError, EOFError) as error:
             raise LinkLost("the connection was lost", place=self.target.node) from error
-        return RemoteProcess(channel, lambda: self.answers(_SILENT_S))
+        return RemoteProcess(channel, lambda: self.responds(_SILENT_S))
 
     def close(self) -> None:
         """End the connection; what waits on it ends at once."""
