@@ -13,6 +13,7 @@ NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _MAC = re.compile(r"[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}")
 _HOST = re.compile(r"[A-Za-z0-9:][A-Za-z0-9.:%_-]*")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@\\-]*")
+_CHOICES = {"via": ("ssh", "local"), "accel": ("auto", "kvm", "tcg")}
 _URI = re.compile(r"[a-z]+://[^?#]*")
 
 
@@ -30,6 +31,7 @@ class NodeConfig(NamedTuple):
     broadcast: str = "255.255.255.255"
     images: str = "/var/lib/libvirt/images"
     network: str = "default"
+    accel: str = "auto"
     connect_timeout: float = 0.8
     answer_timeout: float = 4.0
 
@@ -167,8 +169,8 @@ def _checked(key: str, value: str) -> str | int | float:
             return _port(value)
         case "connect_timeout" | "answer_timeout":
             return _timeout(value)
-        case "via":
-            return _one_of(value, ("ssh", "local"))
+        case "via" | "accel":
+            return _one_of(value, _CHOICES[key])
         case "address" | "broadcast":
             return _matching(_HOST, value, "a host name or an IP address")
         case "user":

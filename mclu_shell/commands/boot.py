@@ -67,8 +67,11 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     booted = boot(context.cloud, template, request, context.notify)
     yield from booted.unasked
     name = request.name
-    data = partial(Booted, booted.node.name, name, template.name, booted.notes)
-    yield Entry(f"{booted.node.name}:{name}", "running", booted.notes, tone="good", data=data)
+    acceleration = booted.acceleration
+    how = (acceleration.kind or None, acceleration.reason or None)
+    data = partial(Booted, booted.node.name, name, template.name, *how, booted.notes)
+    details = (acceleration.warning, *booted.notes) if acceleration.warning else booted.notes
+    yield Entry(f"{booted.node.name}:{name}", "running", details, tone="good", data=data)
     if args.viewer:
         yield viewer_of(booted.node, name)
     if args.console:

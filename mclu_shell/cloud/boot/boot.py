@@ -5,9 +5,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import NamedTuple
 
+from mclu_shell.cloud.boot.acceleration import Acceleration
 from mclu_shell.cloud.boot.build import building
 from mclu_shell.cloud.boot.environment import build_environment
-from mclu_shell.cloud.boot.kvm_probe import kvm_works
+from mclu_shell.cloud.boot.kvm_probe import KVMResult, probe_kvm
 from mclu_shell.cloud.boot.name_lock import holding_name, settle_rivals
 from mclu_shell.cloud.boot.plan import DEFINE_TIMEOUT_S, BootPlan, NameNotChecked, plan_boot, survey
 from mclu_shell.cloud.boot.request import BootRequest
@@ -20,9 +21,10 @@ from mclu_shell.errors import NodeFault
 
 
 class BootResult(NamedTuple):
-    """A guest that runs: where, what its build noted for the user, and which nodes were not asked for its name."""
+    """A guest that runs: where, how, what its build noted for the user, and which nodes were not asked for its name."""
 
     node: Node
+    acceleration: Acceleration
     notes: tuple[str, ...]
     unasked: tuple[NameNotChecked, ...]
 
@@ -32,13 +34,18 @@ def boot(cloud: Cloud, template: Template, request: BootRequest, progress: Calla
 
     Refused, UsageError, NotFound, TemplateError or NodeFault say why not, and at which step.
     """
+
+    def test(node: Node, emulator: str, arch: str) -> KVMResult:
+        progress(f"testing KVM on {node.name}")
+        return probe_kvm(node, emulator, arch)
+
     progress("looking for a node")
     found = survey(cloud, template, request)
     there = found.there
     with holding_name(request.name, there):
-        plan = plan_boot(cloud, template, request, found, kvm_works)
+        plan = plan_boot(cloud, template, request, found, test)
         notes = _make(plan, there, progress)
-    return BootResult(plan.node, notes, plan.unasked)
+    return BootResult(plan.node, plan.acceleration, notes, plan.unasked)
 
 
 def _make(plan: BootPlan, there: Sequence[Node], progress: Callable[[str], None]) -> tuple[str, ...]:

@@ -2,11 +2,11 @@
 
 import secrets
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 from xml.etree import ElementTree as ET
 
+from mclu_shell.cloud.boot.acceleration import Acceleration, KVMProbe, accelerate, acceleration_of_xml
 from mclu_shell.cloud.boot.environment import xml_environment
 from mclu_shell.cloud.boot.placement import FreeMemory, choose
 from mclu_shell.cloud.boot.request import BootRequest
@@ -19,7 +19,7 @@ from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.state.guest import Guest, NodeReport
 from mclu_shell.cloud.state.unknown import UnknownUntilUp
 from mclu_shell.cloud.templates.template import Template, custom_xml
-from mclu_shell.errors import LibvirtFault, MCluError, NodeFault, NodeOff, Refused, UsageError
+from mclu_shell.errors import MCluError, NodeFault, NodeOff, Refused, UsageError
 from mclu_shell.units import format_size
 
 Value = TypeVar("Value")
@@ -55,13 +55,18 @@ class BootPlan(NamedTuple):
     template: Template
     request: BootRequest
     guest: DomainSpec
-    capabilities: Capabilities
+    # None where the template has its own XML.
+    capabilities: Capabilities | None
+    acceleration: Acceleration
     own_xml: str | None
     unasked: tuple["NameNotChecked", ...]
 
     def definition(self, guest: DomainSpec) -> str:
         """The libvirt XML of the guest, as it is by now."""
-        return domain_xml(guest, self.capabilities) if self.own_xml is None else with_metadata(self.own_xml, guest)
+        if self.own_xml is not None:
+            return with_metadata(self.own_xml, guest)
+        assert self.capabilities is not None
+        return domain_xml(guest, self.capabilities)
 
 
 class NameNotChecked(MCluError):
@@ -81,11 +86,11 @@ def survey(cloud: Cloud, template: Template, request: BootRequest) -> BootSurvey
 
 
 def plan_boot(
-    cloud: Cloud, template: Template, request: BootRequest, found: BootSurvey, has_kvm: Callable[[Node, str, str], bool]
+    cloud: Cloud, template: Template, request: BootRequest, found: BootSurvey, probe_kvm: KVMProbe
 ) -> BootPlan:
     """Find a node with room where the name is free, and what is to be made there; nothing is made.
 
-    `has_kvm` tells whether KVM can be believed in. Refused, UsageError, TemplateError or NodeFault say why not.
+    Refused, UsageError, TemplateError or NodeFault say why not.
     """
     listed = cloud.fetch_guests(found.there)
     guests = answering(listed, found.needed)
@@ -93,13 +98,14 @@ def plan_boot(
     wanted = [node for node in guests if node in found.wanted]
     node, report = _find_room(cloud, wanted, found.needed, found.memory_bytes)
     guest = _specify(node, report, template, request, found.memory_bytes)
-    capabilities = _capabilities(node, has_kvm)
     own_xml = custom_xml(template, xml_environment(template, guest))
+    capabilities, acceleration = (None, Acceleration("")) if own_xml is not None else accelerate(node, probe_kvm)
     unasked = (*names_not_checked(request.name, found.answers), *names_not_checked(request.name, listed))
-    plan = BootPlan(node, template, request, guest, capabilities, own_xml, unasked)
+    plan = BootPlan(node, template, request, guest, capabilities, acceleration, own_xml, unasked)
     # Said before anything is made, when it is the template's fault.
-    _require_devices(node, request, plan.definition(guest))
-    return plan
+    domain = ET.fromstring(plan.definition(guest))
+    _require_devices(node, request, domain)
+    return plan if own_xml is None else plan._replace(acceleration=acceleration_of_xml(domain.get("type", "")))
 
 
 def _memory(template: Template, request: BootRequest) -> int:
@@ -196,18 +202,8 @@ def _network(node: Node) -> tuple[str, str]:
     raise Refused(f"libvirt has no active network {wanted!r} there", place=node.name, remedy="network= in mclu.conf")
 
 
-def _capabilities(node: Node, has_kvm: Callable[[Node, str, str], bool]) -> Capabilities:
-    """What the node can do: with KVM if that really works there, else without."""
-    with suppress(LibvirtFault):
-        found = node.query(lambda client: client.fetch_capabilities(kvm=True), DEFINE_TIMEOUT_S)
-        if found.virt_type != "kvm" or has_kvm(node, found.emulator, found.arch):
-            return found
-    return node.query(lambda client: client.fetch_capabilities(kvm=False), DEFINE_TIMEOUT_S)
-
-
-def _require_devices(node: Node, request: BootRequest, definition: str) -> None:
+def _require_devices(node: Node, request: BootRequest, domain: ET.Element) -> None:
     """Raise if the guest would lack what is to be opened once it runs."""
-    domain = ET.fromstring(definition)
     for what, devices in (("console", ("serial", "console")), ("viewer", ("graphics",))):
         name = {"viewer": "screen"}.get(what, what)
         if what not in request.opens:

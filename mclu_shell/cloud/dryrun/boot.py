@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from mclu_shell.cloud.boot.build import look_at_build
+from mclu_shell.cloud.boot.kvm_probe import probe_kvm
 from mclu_shell.cloud.boot.name_lock import look_at_name
 from mclu_shell.cloud.boot.placement import NoRoom
 from mclu_shell.cloud.boot.plan import (
@@ -24,8 +25,6 @@ from mclu_shell.cloud.state.guest import Guest
 from mclu_shell.cloud.state.unknown import UnknownUntilUp
 from mclu_shell.cloud.templates.template import Template
 from mclu_shell.units import format_size
-
-_ACCELERATED = {"kvm": ("with KVM if it works there",), "qemu": ("without KVM",)}
 
 
 class RehearsedBoot(NamedTuple):
@@ -67,7 +66,7 @@ def _plan(
     look_at_name(request.name, found.there)
     _require_free_name_there(request.name, found)
     try:
-        plan = plan_boot(cloud, template, request, found, lambda *_: True)
+        plan = plan_boot(cloud, template, request, found, probe_kvm)
     except NoRoom:
         if unknown:
             return None
@@ -94,7 +93,7 @@ def _planned(plan: BootPlan) -> Planned:
     guest, size_bytes = plan.guest, plan.request.size_bytes
     size = f" ({format_size(size_bytes)})" if size_bytes else ""
     what = (plan.template.name, format_size(guest.memory_bytes), f"{guest.vcpus}vcpus", f"disk {guest.output}{size}")
-    how = ", ".join((*what, *_ACCELERATED.get(plan.capabilities.virt_type, ())))
+    how = ", ".join(filter(None, (*what, plan.acceleration.description)))
     return Planned(
         "boot",
         plan.node.name,
@@ -104,6 +103,8 @@ def _planned(plan: BootPlan) -> Planned:
         memory_bytes=guest.memory_bytes,
         vcpus=guest.vcpus,
         size_bytes=size_bytes,
+        accel=plan.acceleration.kind,
+        accel_reason=plan.acceleration.reason,
     )
 
 

@@ -9,8 +9,8 @@ class Planned(NamedTuple):
     """What a line would do: `verb` as one says it, to which node or guest, and how, in words.
 
     Programs have `path` (the file that would be written), `memory_bytes`, `vcpus`, `size_bytes` (of a new guest and its
-    disk), and `mac` (which a packet would name); everybody is told what would be deleted, with sizes in bytes, and what
-    would be kept, with the reason.
+    disk), `accel` and `accel_reason` (of a new guest), and `mac` (which a packet would name); everybody is told what
+    would be deleted, with sizes in bytes, and what would be kept, with the reason.
     """
 
     verb: str
@@ -22,6 +22,8 @@ class Planned(NamedTuple):
     vcpus: int | None = None
     size_bytes: int | None = None
     mac: str = ""
+    accel: str = ""
+    accel_reason: str = ""
     delete: tuple[tuple[str, int], ...] = ()
     keep: tuple[tuple[str, str], ...] = ()
 

@@ -201,6 +201,10 @@ class Node:
     def start(self, argv: Sequence[str]) -> "Process":
         """Start a command on the machine."""
         self._require_writable()
+        return self.start_read_only(argv)
+
+    def start_read_only(self, argv: Sequence[str]) -> "Process":
+        """Start a command on the machine that changes nothing there."""
         self.query(lambda _client: None)
         return self._transport.start(argv)
 

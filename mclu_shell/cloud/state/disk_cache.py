@@ -29,8 +29,12 @@ _PATIENCE_S, _PAUSE_S = 0.3, 0.005
 
 def recollection_file(config: Config) -> Path:
     """Where the snapshot of a configuration is kept: of the same nodes, reached in the same ways."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "mclu" / f"{config_identity(config)}.json"
+    return cache_directory() / f"{config_identity(config)}.json"
+
+
+def cache_directory() -> Path:
+    """Return the directory of what mclu keeps from one run to the next."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mclu"
 
 
 def config_identity(config: Config) -> str:
@@ -52,7 +56,7 @@ def save(snapshot: Snapshot, file: Path) -> bool:
             file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with _alone_in(file.parent) as is_alone:
                 if is_alone:
-                    _replace(file, _text(seen, load(file)))
+                    replace_file(file, _text(seen, load(file)))
                 return is_alone
     return True
 
@@ -105,7 +109,8 @@ def _newer(view: NodeView, kept: NodeView) -> NodeView:
     return view._replace(guests=guests, info=view.info or kept.info)
 
 
-def _replace(file: Path, text: str) -> None:
+def replace_file(file: Path, text: str) -> None:
+    """Write a file aside and swap it in, readable by its owner alone."""
     # Whoever only reads does without it.
     import tempfile
 

@@ -28,6 +28,8 @@ class Booted(Record):
     node: Annotated[str, "where the guest is"]
     guest: Annotated[str, "its name there"]
     template: Annotated[str, "what it was made from"]
+    accel: Annotated[str | None, "how its CPUs run: `kvm` or `tcg`; null for any other hypervisor"]
+    accel_reason: Annotated[str | None, "why it runs without KVM, or why KVM could not be tested"]
     notes: Annotated[tuple[str, ...], "what its build has to tell its user, such as a password"]
 
 

@@ -26,6 +26,8 @@ class PlannedRecord(Record):
     vcpus: Annotated[int | None, "its virtual CPUs, if that is known before its node is up"]
     size_bytes: Annotated[int | None, "the size that was asked for, of its disk"]
     mac: Annotated[str | None, "the address that a magic packet would name"]
+    accel: Annotated[str | None, "how its CPUs would run: `kvm` or `tcg`; null for any other hypervisor"]
+    accel_reason: Annotated[str | None, "why it would run without KVM, or why KVM could not be tested"]
     deleted: Annotated[tuple[DeletedFile, ...], "files that would go with a guest"]
     kept: Annotated[tuple[KeptFile, ...], "files that it has, and that would stay"]
     file: Annotated[str | None, "the script that would do it"] = None
@@ -44,6 +46,8 @@ def planned_record(planned: "Planned") -> PlannedRecord:
         vcpus=planned.vcpus,
         size_bytes=planned.size_bytes,
         mac=planned.mac or None,
+        accel=planned.accel or None,
+        accel_reason=planned.accel_reason or None,
         deleted=deleted_files(planned.delete),
         kept=kept_files(planned.keep),
     )
