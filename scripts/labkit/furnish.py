@@ -99,10 +99,14 @@ def hosts(nodes: Iterable[Node]) -> str:
     return fixed + "".join(f"{node.address} {node.name}\n" for node in nodes)
 
 
-def mclu_conf(nodes: Iterable[Node], broadcast: str) -> str:
-    """Return an mclu.conf. A magic packet needs the LAN's own broadcast address: there is no default route."""
+def mclu_conf(nodes: Iterable[Node], broadcast: str, *, has_kvm: bool) -> str:
+    """Return an mclu.conf. A magic packet needs the LAN's own broadcast address: there is no default route.
+
+    Without KVM, `accel` keeps each boot from reporting it.
+    """
     lines = "".join(f"{node.name} mac={node.mac}\n" for node in nodes)
-    return f"[global]\nbroadcast={broadcast}\n[nodes]\n{lines}"
+    accel = "" if has_kvm else "accel=tcg\n"
+    return f"[global]\nbroadcast={broadcast}\n{accel}[nodes]\n{lines}"
 
 
 def make_keys(paths: Iterable[Path]) -> None:

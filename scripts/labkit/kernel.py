@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 # <sys/mount.h>
-MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND = 2, 4, 8, 4096
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND = 1, 2, 4, 8, 32, 4096
 MNT_DETACH = 2
 # <sched.h>
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
@@ -29,6 +29,12 @@ def mount(source: Path | str, target: Path | str, kind: str = "", flags: int = 0
 def bind(source: Path | str, target: Path | str) -> None:
     """Make `target` show what is at `source`."""
     mount(source, target, flags=MS_BIND)
+
+
+def bind_read_only(source: Path | str, target: Path | str) -> None:
+    """Make `target` show what is at `source`, without writing to it."""
+    bind(source, target)
+    mount(source, target, flags=MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV)
 
 
 def unmount(target: Path | str) -> None:

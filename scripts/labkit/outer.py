@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from labkit import boot, furnish, kernel, lan
+from labkit import boot, furnish, kernel, kvm, lan
 from labkit.errors import LabError
 from labkit.node import Node
 from labkit.place import Lab
@@ -53,8 +53,11 @@ def _set_up(lab: Lab, software: Path, nodes: list[Node]) -> socket.socket:
     public_key = (lab.home / ".ssh/id_ed25519.pub").read_text()
     for node in nodes:
         furnish.let_in(node, public_key)
-    lab.config.write_text(furnish.mclu_conf(nodes, lan.BROADCAST))
+    has_kvm = kvm.is_usable(lab.path.parent)
+    lab.config.write_text(furnish.mclu_conf(nodes, lan.BROADCAST, has_kvm=has_kvm))
     _lay_over_host(lab.nodes / "shared/above")
+    if not has_kvm:
+        kvm.hide(lab.nodes / "shared")
     lan.make_bridge()
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(lab.control))

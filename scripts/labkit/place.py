@@ -145,7 +145,7 @@ def living() -> list[Lab]:
 
 
 def _all() -> list[Lab]:
-    return [Lab(path) for path in sorted(base_directory().iterdir())]
+    return [Lab(path) for path in sorted(base_directory().iterdir()) if NAME.match(path.name)]
 
 
 @contextlib.contextmanager
