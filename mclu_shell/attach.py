@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from mclu_shell.cloud.console.screen import Screen, find_screen
-from mclu_shell.cloud.console.session import open_console, require_console, why_ended
+from mclu_shell.cloud.console.session import explain_end, open_console, require_console
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.state.guest_name import to_type
 from mclu_shell.cloud.transport.forward import PortForward
@@ -46,7 +46,7 @@ def _console(node: Node, name: str, force: bool, log: Path | None, terminal: Ter
         # The guest's last line need not have ended.
         terminal.say("")
     if not has_left:
-        terminal.say(why_ended(node, name, fault))
+        terminal.say(explain_end(node, name, fault))
 
 
 @contextlib.contextmanager

@@ -79,10 +79,10 @@ def _ask_and_destroy(
     faults: Sequence[MCluError],
 ) -> Iterator[Result]:
     # Here and below: completion needs the arguments alone, and what destroys would take it 15 ms to import.
-    from mclu_shell.cloud.guests.destroy import ask_elsewhere, find_remains
+    from mclu_shell.cloud.guests.destroy import plan_destroy, query_other_nodes
 
-    elsewhere = ask_elsewhere(context.cloud, [guest for _, guest in found])
-    outcomes = gather(found, lambda one: find_remains(*one, elsewhere))
+    elsewhere = query_other_nodes(context.cloud, [guest for _, guest in found])
+    outcomes = gather(found, lambda one: plan_destroy(*one, elsewhere))
     yield from (outcome.error for outcome in outcomes if outcome.error)
     doomed = [outcome for outcome in outcomes if not outcome.error]
     if doomed and confirm(_question(doomed, elsewhere)):
@@ -94,10 +94,10 @@ def _ask_and_destroy(
 def _destroy(
     context: Context, doomed: Sequence[tuple[Node, Guest, "DestroyPlan | None"]], faults: Sequence[MCluError]
 ) -> Iterator[Result]:
-    from mclu_shell.cloud.guests.destroy import ask_elsewhere, destroy
+    from mclu_shell.cloud.guests.destroy import destroy, query_other_nodes
 
     # Also if they were asked before: while the user thought it over, a guest may have been migrated.
-    elsewhere = ask_elsewhere(context.cloud, [guest for _, guest, _ in doomed])
+    elsewhere = query_other_nodes(context.cloud, [guest for _, guest, _ in doomed])
     for outcome in as_completed(doomed, lambda one: destroy(one[0], one[1], elsewhere, one[2])):
         node, guest, _ = outcome.item
         yield outcome.error or _destroyed(node, guest, outcome.unwrap())

@@ -16,7 +16,7 @@ from mclu_shell.cloud.concurrency.fanout import Outcome, gather
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.state.guest import Guest
 from mclu_shell.cloud.state.snapshot import NodeView
-from mclu_shell.cloud.templates.template import Template, find_templates, recall_template, template_name
+from mclu_shell.cloud.templates.template import Template, find_templates, read_template_cached, template_name
 from mclu_shell.command import Context, Group, Parser
 from mclu_shell.errors import MCluError, NodeOff
 from mclu_shell.output.results import Result, Row, Table
@@ -91,7 +91,7 @@ def _guest(guest: Guest, remembered: NodeView | None = None) -> Row:
 
 
 def _templates(faults: list[MCluError]) -> Table:
-    outcomes = gather(find_templates(), recall_template)
+    outcomes = gather(find_templates(), read_template_cached)
     faults += [outcome.error for outcome in outcomes if outcome.error]
     return Table(tuple(_template(outcome) for outcome in outcomes))
 

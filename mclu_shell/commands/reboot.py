@@ -44,7 +44,7 @@ def dry_run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """A line per guest that would be rebooted."""
     faults: list[MCluError] = []
     found = find_guests(context.dry_run_cloud, args.guests, active=True, faults=faults)
-    for outcome in gather(found, lambda one: lifecycle.how_to_reboot(*one, hard=args.hard)):
+    for outcome in gather(found, lambda one: lifecycle.choose_reboot_action(*one, hard=args.hard)):
         node, guest = outcome.item
         yield would(outcome.error or Planned(outcome.unwrap(), node.name, guest.name))
     yield from faults

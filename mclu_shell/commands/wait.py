@@ -73,7 +73,7 @@ def dry_run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     # Only a dry run needs them.
     from mclu_shell.cloud.dryrun.lifecycle import dry_run_waiting
     from mclu_shell.cloud.dryrun.power import dry_run_wait
-    from mclu_shell.cloud.guests.wait_targets import WaitTarget, find_awaited
+    from mclu_shell.cloud.guests.wait_targets import WaitTarget, resolve_wait_targets
 
     cloud, goal = context.dry_run_cloud, args.goal
     if args.what == "node":
@@ -82,10 +82,10 @@ def dry_run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
         return
     cloud.assume_woken()
     faults: list[MCluError] = []
-    awaited = find_awaited(cloud, goal.names, faults)
+    awaited = resolve_wait_targets(cloud, goal.names, faults)
 
     def already(one: WaitTarget) -> str:
-        return dry_run_waiting(cloud, *one.found, goal.state) if one.found else ""
+        return dry_run_waiting(cloud, *one.match, goal.state) if one.match else ""
 
     for outcome in gather(awaited, already):
         node, _, guest = outcome.item.name.rpartition(":")
@@ -116,11 +116,11 @@ def _wait_for_guests(context: Context, goal: Goal, timeout_s: float) -> Iterator
     # What it needs takes some milliseconds to import, and nodes are waited for without it.
     from mclu_shell.cloud.concurrency.cancel_scope import CancelScope
     from mclu_shell.cloud.guests.wait import WaitCondition, wait_for_guest
-    from mclu_shell.cloud.guests.wait_targets import find_awaited
+    from mclu_shell.cloud.guests.wait_targets import resolve_wait_targets
 
     faults: list[MCluError] = []
     scope = CancelScope(timeout_s)
-    waiting = find_awaited(context.cloud, goal.names, faults)
+    waiting = resolve_wait_targets(context.cloud, goal.names, faults)
     # Nobody should have to wait for that.
     yield from faults
     wanted = WaitCondition(goal.state, goal.expression)
@@ -135,8 +135,8 @@ def _wait_for_guests(context: Context, goal: Goal, timeout_s: float) -> Iterator
 
 
 def _reached(goal: Goal, guest: "Guest", seen: "Observation") -> Entry:
-    data = partial(Reached, guest.node, guest.name, goal.state, seen.addresses, seen.said)
-    return Entry(f"{guest.node}:{guest.name}", seen.words, tone=_tone(goal), data=data)
+    data = partial(Reached, guest.node, guest.name, goal.state, seen.addresses, seen.output)
+    return Entry(f"{guest.node}:{guest.name}", seen.description, tone=_tone(goal), data=data)
 
 
 def _tone(goal: Goal) -> str:

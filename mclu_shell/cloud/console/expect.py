@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
 from mclu_shell.cloud.console.devices import fetch_domain
-from mclu_shell.cloud.console.log import reading_log
+from mclu_shell.cloud.console.log import follow_log
 from mclu_shell.cloud.console.regex import Regex
 from mclu_shell.cloud.console.session import open_console, require_console
 from mclu_shell.cloud.console.text import ConsoleText
@@ -16,13 +16,13 @@ _CHUNK = 65536
 
 
 class ConsoleWatcher:
-    """Listens on a thread of its own until an expression is `found`, or there is nothing more to hear.
+    """Listens on a thread of its own until an expression is `match`, or there is nothing more to hear.
 
     Then it rings the bell. `is_from_start` says whether it has heard all since the guest was started.
     """
 
     def __init__(self, expression: Regex, chunks: Iterable[bytes], waiter: threading.Event) -> None:
-        self.found: str | None = None
+        self.match: str | None = None
         self.is_from_start = False
         self._done = threading.Event()
         self._text = ConsoleText(expression)
@@ -41,8 +41,8 @@ class ConsoleWatcher:
     def _listen(self, chunks: Iterable[bytes]) -> None:
         with suppress(OSError):
             for data in chunks:
-                self.found = self._text.feed(data)
-                if self.found is not None:
+                self.match = self._text.feed(data)
+                if self.match is not None:
                     break
         self._done.set()
         self._waiter.set()
@@ -52,7 +52,7 @@ class ConsoleWatcher:
 def watch_console(node: Node, name: str, expression: Regex, waiter: threading.Event) -> Iterator[ConsoleWatcher]:
     """Hear a running guest's console: from its log, or, where none is kept, by having the console meanwhile."""
     require_console(node, name)
-    with reading_log(node, fetch_domain(node, name, "consoles")) as chunks:
+    with follow_log(node, fetch_domain(node, name, "consoles")) as chunks:
         if chunks is not None:
             watcher = ConsoleWatcher(expression, chunks, waiter)
             watcher.is_from_start = True

@@ -47,7 +47,7 @@ def log_path(node: Node, name: str) -> str:
     return f"{_DIRECTORY}/{name}.serial" if node.config.uri.endswith("/system") else ""
 
 
-def log_of(domain: "ET.Element") -> str:
+def read_log_path(domain: "ET.Element") -> str:
     """Where the log of a running guest is; empty if there is none."""
     logs = [*domain.findall("./devices/serial/log"), *domain.findall("./devices/console/log")]
     return next((file for log in logs if (file := log.get("file"))), "")
@@ -58,7 +58,7 @@ def mark_reboot(node: Node, name: str) -> None:
     from xml.etree import ElementTree as ET
 
     with suppress(MCluError):
-        log = log_of(fetch_domain(node, name, "logs"))
+        log = read_log_path(fetch_domain(node, name, "logs"))
         known = node.run(["sh", "-c", _STAT, "sh", log]).out.split() if log else []
         if len(known) == 2:
             since = ET.tostring(ET.Element("since", inode=known[0], offset=known[1]), encoding="unicode")
@@ -66,12 +66,12 @@ def mark_reboot(node: Node, name: str) -> None:
 
 
 @contextmanager
-def reading_log(node: Node, domain: "ET.Element") -> Iterator[Iterator[bytes] | None]:
+def follow_log(node: Node, domain: "ET.Element") -> Iterator[Iterator[bytes] | None]:
     """What a running guest has written since it was started or told to reboot, and goes on to write.
 
     None if nothing of it is kept, or not for us to read.
     """
-    log, since = log_of(domain), domain.find(f"./metadata/{_SINCE}")
+    log, since = read_log_path(domain), domain.find(f"./metadata/{_SINCE}")
     if not log:
         yield None
         return

@@ -79,7 +79,7 @@ class Console:
         with contextlib.suppress(OSError):
             self._end.shutdown(socket.SHUT_RDWR)
 
-    def give_back(self) -> None:
+    def detach(self) -> None:
         """End it as the other side expects, if that can be done without waiting for long."""
         self._is_closing.set()
         # What was typed last is still on its way to the guest.
@@ -118,7 +118,7 @@ def open_console(node: Node, name: str, *, force: bool = False) -> Iterator[Cons
         yield console
     finally:
         if console is not None:
-            console.give_back()
+            console.detach()
         # The way first: closing libvirt's end would wait for an answer over it.
         if forward is not None:
             forward.close()
@@ -151,7 +151,7 @@ def _limited(node: Node, forward: Forward | None) -> Iterator[None]:
         timer.cancel()
 
 
-def why_ended(node: Node, name: str, fault: MCluError | None) -> str:
+def explain_end(node: Node, name: str, fault: MCluError | None) -> str:
     """How a console ended that the user did not leave: with its guest, or it is an error, which is raised."""
     deadline = time.monotonic() + _STATE_FOLLOWS_S
     while (state := node.query(lambda client: client.fetch_state(name))) and is_active_state(state):

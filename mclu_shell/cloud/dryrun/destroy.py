@@ -6,12 +6,12 @@ from mclu_shell.cloud.concurrency.fanout import gather
 from mclu_shell.cloud.dryrun.cloud import DryRunCloud
 from mclu_shell.cloud.dryrun.planned import Planned
 from mclu_shell.cloud.guests.destroy import (
-    AlreadyGone,
     DestroyPlan,
     OtherNodes,
-    ask_elsewhere,
-    find_remains,
-    require_all_asked,
+    PlannedRemovals,
+    plan_destroy,
+    query_other_nodes,
+    require_all_answered,
 )
 from mclu_shell.cloud.hypervisor.domain_files import DomainDefinition
 from mclu_shell.cloud.nodes.node import Node
@@ -28,7 +28,7 @@ def dry_run_destroy(
     asked = ", if you say yes" if is_asked else ""
     # What would have been made, no other node can have, whatever it has when it is up.
     are_made = all(cloud.is_made(guest) for _, guest in found)
-    elsewhere = _without_gone(cloud, ask_elsewhere(cloud, [guest for _, guest in found]))
+    elsewhere = _without_gone(cloud, query_other_nodes(cloud, [guest for _, guest in found]))
     for outcome in gather(found, lambda one: _remains(cloud, *one, elsewhere, is_asked=is_asked)):
         _, guest = outcome.item
         if outcome.error is not None:
@@ -53,10 +53,10 @@ def _remains(
 ) -> DestroyPlan | None:
     """What would be deleted and kept; None of a guest that would have been made."""
     if not is_asked:
-        require_all_asked(node, guest, elsewhere)
+        require_all_answered(node, guest, elsewhere)
     if cloud.is_made(guest):
         return None
-    return find_remains(node, guest, elsewhere, gone=AlreadyGone(cloud.gone(node), cloud.gone_files(node)))
+    return plan_destroy(node, guest, elsewhere, gone=PlannedRemovals(cloud.gone(node), cloud.gone_files(node)))
 
 
 def _planned(guest: Guest, remains: DestroyPlan | None, asked: str) -> Planned:

@@ -1,14 +1,14 @@
 """What starting, stopping and waiting for guests would come to, remembered for the lines after it."""
 
 from mclu_shell.cloud.dryrun.cloud import DryRunCloud
-from mclu_shell.cloud.guests.lifecycle import how_to_start, require_hearing
+from mclu_shell.cloud.guests.lifecycle import choose_start_action, require_can_shut_down
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.state.guest import RUNS, Guest
 
 
 def dry_run_start(cloud: DryRunCloud, node: Node, guest: Guest) -> str:
     """How a guest would be started; the error of libvirt's if a disk of its is not there."""
-    verb = how_to_start(node, guest)
+    verb = choose_start_action(node, guest)
     if verb == "start" and not cloud.is_made(guest):
         node.query(lambda client: client.require_disks(guest.name))
     cloud.set_state(guest, "running")
@@ -17,7 +17,7 @@ def dry_run_start(cloud: DryRunCloud, node: Node, guest: Guest) -> str:
 
 def dry_run_shutdown(cloud: DryRunCloud, node: Node, guest: Guest, *, force: bool) -> None:
     """A guest would shut down when it is told to; Refused if it would not."""
-    require_hearing(node, guest, force=force)
+    require_can_shut_down(node, guest, force=force)
     _stops(cloud, node, guest)
 
 

@@ -6,7 +6,7 @@ from shlex import quote
 from typing import TYPE_CHECKING, NamedTuple
 
 from mclu_shell.cloud.console.log import remove_logs
-from mclu_shell.cloud.guests.disk_files import DiskFiles, find_built_on, look_at_files
+from mclu_shell.cloud.guests.disk_files import DiskFiles, find_overlays, inspect_files
 from mclu_shell.cloud.hypervisor.domain_files import (
     DomainDefinition,
     backing_files,
@@ -49,14 +49,14 @@ class DestroyPlan(NamedTuple):
         return sum(size for _, size in self.delete)
 
 
-class AlreadyGone(NamedTuple):
+class PlannedRemovals(NamedTuple):
     """What is there, and would be gone before: guests by UUID, and files. Only in a dry run there is such."""
 
     guests: frozenset[str] = frozenset()
     files: frozenset[str] = frozenset()
 
 
-_NOTHING_GONE = AlreadyGone()
+_NOTHING_GONE = PlannedRemovals()
 
 
 class OtherNodes(NamedTuple):
@@ -68,7 +68,7 @@ class OtherNodes(NamedTuple):
     guests: tuple[tuple[Node, Mapping[str, DomainDefinition]], ...] = ()
     faults: tuple[MCluError, ...] = ()
 
-    def twin(self, guest: Guest) -> str:
+    def describe_duplicate(self, guest: Guest) -> str:
         """Why a guest's files stay although it goes: on shared storage, another node has it, too. Empty if none has."""
         names = [
             f"{node.name}:{there[guest.uuid].name}"
@@ -77,7 +77,7 @@ class OtherNodes(NamedTuple):
         ]
         return f"{' and '.join(names)} {'has' if len(names) == 1 else 'have'} the same UUID" if names else ""
 
-    def uses(self, node: Node, files: Iterable[str]) -> dict[str, str]:
+    def find_users(self, node: Node, files: Iterable[str]) -> dict[str, str]:
         """Which of a node's files are used on others, to which shared storage gives the same: why each has to stay."""
         found: dict[str, str] = {}
         for other, there in self.guests:
@@ -94,7 +94,7 @@ def _inodes(node: Node, files: Iterable[str]) -> dict[str, str]:
     return {file: inode for file, inode in zip(files, done.out.splitlines(), strict=True) if inode}
 
 
-def ask_elsewhere(cloud: "Cloud", guests: Sequence[Guest]) -> OtherNodes:
+def query_other_nodes(cloud: "Cloud", guests: Sequence[Guest]) -> OtherNodes:
     """Ask all nodes but the guests' own what guests they have."""
     nodes = [node for node in cloud.nodes if any(guest.node != node.name for guest in guests)]
     outcomes = cloud.query(_look_there, nodes)
@@ -109,12 +109,12 @@ def _look_there(node: Node) -> dict[str, DomainDefinition]:
     return node.query(lambda client: client.fetch_definitions(), _LOOK_TIMEOUT_S)
 
 
-def find_remains(
+def plan_destroy(
     node: Node,
     guest: Guest,
     elsewhere: OtherNodes,
     confirmed: DestroyPlan | None = None,
-    gone: AlreadyGone = _NOTHING_GONE,
+    gone: PlannedRemovals = _NOTHING_GONE,
 ) -> DestroyPlan:
     """Which files of a guest are its own: made for it by mclu or by its snapshots, and needed by nothing that stays.
 
@@ -130,10 +130,10 @@ def find_remains(
     made = _made(own, files)
     nvram = [file for xml in own.xmls for file in nvram_files(xml) if file in files.sizes]
     there = [file for file in made if file in files.sizes]
-    uses |= {files.place(file): why for file, why in elsewhere.uses(node, [*there, *nvram]).items()}
-    built = find_built_on(node, there, files, gone.files)
+    uses |= {files.real_path(file): why for file, why in elsewhere.find_users(node, [*there, *nvram]).items()}
+    built = find_overlays(node, there, files, gone.files)
     uses = {place: f"{image} is built on it" for place, image in built.items()} | uses
-    twin = elsewhere.twin(guest)
+    twin = elsewhere.describe_duplicate(guest)
     _check_nvram(guest, nvram, files, twin, uses)
     reasons = {**_unconfirmed(made, confirmed), **files.obstacles, **(dict.fromkeys(made, twin) if twin else {})}
     shared = {path for other in definitions.values() for path in _paths(other)}
@@ -153,7 +153,7 @@ def _look(node: Node, own: DomainDefinition, others: Sequence[DomainDefinition])
     images = {*_noted(own), *(file for guest in (own, *others) for file in _disks(guest))}
     images |= {file for bases in _backing(own) for file in bases}
     nvram = {file for xml in own.xmls for file in nvram_files(xml)}
-    return look_at_files(node, images, nvram.union(*map(_paths, others)))
+    return inspect_files(node, images, nvram.union(*map(_paths, others)))
 
 
 def _noted(guest: DomainDefinition) -> tuple[str, ...]:
@@ -176,7 +176,7 @@ def _paths(guest: DomainDefinition) -> set[str]:
 def _places(guest: DomainDefinition, files: DiskFiles) -> Iterator[str]:
     """Where all is that a guest needs: what it names, and what that is built on."""
     for path in _paths(guest):
-        yield from (files.place(path), *files.behind(path))
+        yield from (files.real_path(path), *files.backing_chain(path))
 
 
 def _backing(guest: DomainDefinition) -> Iterator[tuple[str, ...]]:
@@ -187,7 +187,7 @@ def _backing(guest: DomainDefinition) -> Iterator[tuple[str, ...]]:
 
 def _check_nvram(guest: Guest, nvram: Sequence[str], files: DiskFiles, twin: str, uses: Mapping[str, str]) -> None:
     for file in nvram:
-        if why := twin or uses.get(files.place(file)) or files.obstacles.get(file):
+        if why := twin or uses.get(files.real_path(file)) or files.obstacles.get(file):
             raise Refused(
                 f"{guest.name} cannot be destroyed without its NVRAM {file}, which has to stay ({why})",
                 place=guest.node,
@@ -204,8 +204,8 @@ def _judge(own: DomainDefinition, files: DiskFiles, reasons: Mapping[str, str], 
     there = [file for file in made if file in files.sizes]
     kept = {file: reasons[file] for file in there if file in reasons}
     kept |= dict.fromkeys(_foreign(own, files, made), _NOT_OURS)
-    known = {files.place(file) for file in (*kept, *made)}
-    backing = {place for file in there for place in files.behind(file)} - known
+    known = {files.real_path(file) for file in (*kept, *made)}
+    backing = {place for file in there for place in files.backing_chain(file)} - known
     kept |= dict.fromkeys(sorted(backing), "a backing file")
     _keep_needed(own, files, there, kept, uses)
     return DestroyPlan(tuple((file, files.sizes[file]) for file in there if file not in kept), tuple(kept.items()))
@@ -220,12 +220,12 @@ def _made(own: DomainDefinition, files: DiskFiles) -> tuple[str, ...]:
     if not ours:
         return ()
     # Where a link leads, somebody else has put it.
-    disks = {files.place(file) for file in ours if file not in files.links}
+    disks = {files.real_path(file) for file in ours if file not in files.links}
     overlays = [
         file
         for xml in own.snapshots
         for file in overlay_files(xml)
-        if disks.intersection(files.behind(file)) and is_named_by_libvirt(file, xml, ours)
+        if disks.intersection(files.backing_chain(file)) and is_named_by_libvirt(file, xml, ours)
     ]
     memory = [file for xml in own.snapshots for file in memory_files(xml)]
     snapshots = [file for file in (*overlays, *memory) if file not in files.links]
@@ -234,11 +234,11 @@ def _made(own: DomainDefinition, files: DiskFiles) -> tuple[str, ...]:
 
 def _foreign(own: DomainDefinition, files: DiskFiles, made: Sequence[str]) -> Iterator[str]:
     """What a guest has that was not made for it, each file once; also what links lead to that are called like ours."""
-    known = {files.place(file) for file in made if file not in files.links}
+    known = {files.real_path(file) for file in made if file not in files.links}
     for file in (*_disks(own), *_noted(own)):
-        name = files.place(file) if file in made and file in files.links else file
-        if name in files.sizes and files.place(name) not in known:
-            known.add(files.place(name))
+        name = files.real_path(file) if file in made and file in files.links else file
+        if name in files.sizes and files.real_path(name) not in known:
+            known.add(files.real_path(name))
             yield name
     yield from unnamed_disks(own)
 
@@ -247,19 +247,23 @@ def _keep_needed(
     own: DomainDefinition, files: DiskFiles, there: Sequence[str], kept: dict[str, str], uses: Mapping[str, str]
 ) -> None:
     """Keep also what others use, and what is needed by anything that is kept."""
-    backing = [(files.place(file), [files.place(base) for base in bases]) for file, *bases in _backing(own)]
+    backing = [(files.real_path(file), [files.real_path(base) for base in bases]) for file, *bases in _backing(own)]
     while True:
         needed = dict(uses)
         for name in kept:
-            places = [place for top, bases in backing if top == files.place(name) for place in bases]
-            needed |= dict.fromkeys((*places, *files.behind(name)), f"{name} is built on it")
-        more = {file: needed[files.place(file)] for file in there if file not in kept and files.place(file) in needed}
+            places = [place for top, bases in backing if top == files.real_path(name) for place in bases]
+            needed |= dict.fromkeys((*places, *files.backing_chain(name)), f"{name} is built on it")
+        more = {
+            file: needed[files.real_path(file)]
+            for file in there
+            if file not in kept and files.real_path(file) in needed
+        }
         if not more:
             return
         kept |= more
 
 
-def require_all_asked(node: Node, guest: Guest, elsewhere: OtherNodes) -> None:
+def require_all_answered(node: Node, guest: Guest, elsewhere: OtherNodes) -> None:
     """Refused if other nodes could not be asked, and nobody decides.
 
     On shared storage the files may be those of a guest that runs there.
@@ -277,8 +281,8 @@ def destroy(node: Node, guest: Guest, elsewhere: OtherNodes, confirmed: DestroyP
     What is deleted is looked up now, because others may have come to use it; with `confirmed`, nothing beyond that.
     """
     if confirmed is None:
-        require_all_asked(node, guest, elsewhere)
-    remains = find_remains(node, guest, elsewhere, confirmed)
+        require_all_answered(node, guest, elsewhere)
+    remains = plan_destroy(node, guest, elsewhere, confirmed)
     node.change_guest(guest.name, "stop", guest.uuid)
     _delete(node, guest, [file for file, _ in remains.delete])
     if not remove_logs(node, remains.logs):

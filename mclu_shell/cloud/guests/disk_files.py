@@ -56,28 +56,28 @@ class DiskFiles:
     """
 
     sizes: dict[str, int] = field(default_factory=dict)
-    places: dict[str, str] = field(default_factory=dict)
-    bases: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    real_paths: dict[str, str] = field(default_factory=dict)
+    backing: dict[str, tuple[str, ...]] = field(default_factory=dict)
     links: set[str] = field(default_factory=set)
     obstacles: dict[str, str] = field(default_factory=dict)
 
-    def place(self, file: str) -> str:
+    def real_path(self, file: str) -> str:
         """Where a file really is: the same for all its names."""
-        return self.places.get(file, file)
+        return self.real_paths.get(file, file)
 
-    def behind(self, file: str) -> tuple[str, ...]:
+    def backing_chain(self, file: str) -> tuple[str, ...]:
         """The places of all files that a disk is built on."""
         found: dict[str, None] = {}
-        todo = list(self.bases.get(self.place(file), ()))
+        todo = list(self.backing.get(self.real_path(file), ()))
         while todo:
-            base = self.place(todo.pop())
+            base = self.real_path(todo.pop())
             if base not in found:
                 found[base] = None
-                todo += self.bases.get(base, ())
+                todo += self.backing.get(base, ())
         return tuple(found)
 
 
-def look_at_files(node: Node, images: Iterable[str], others: Iterable[str]) -> DiskFiles:
+def inspect_files(node: Node, images: Iterable[str], others: Iterable[str]) -> DiskFiles:
     """Look at disk images and what they are built on, and at other files; MCluError if that cannot be told."""
     files = DiskFiles()
     opened: set[str] = set()
@@ -85,31 +85,31 @@ def look_at_files(node: Node, images: Iterable[str], others: Iterable[str]) -> D
     while todo or rest:
         _look(node, sorted(todo), sorted(rest), files)
         opened |= todo
-        found = {base for bases in files.bases.values() for base in bases}
+        found = {base for bases in files.backing.values() for base in bases}
         # What a link leads to is a file of its own.
-        found |= {files.places[link] for link in files.links & opened}
+        found |= {files.real_paths[link] for link in files.links & opened}
         todo, rest = found - opened, set()
     return files
 
 
-def find_built_on(node: Node, wanted: Sequence[str], files: DiskFiles, gone: Collection[str] = ()) -> dict[str, str]:
+def find_overlays(node: Node, wanted: Sequence[str], files: DiskFiles, gone: Collection[str] = ()) -> dict[str, str]:
     """Images beside some files that are built on them, whoever made them: by the places of what they are built on.
 
     Only what `files` does not know yet is looked at, and nothing that is as good as `gone`. What else is there is
     nobody's business, also if it is no image.
     """
-    places = {files.place(file) for file in wanted}
+    places = {files.real_path(file) for file in wanted}
     directories = {file.rpartition("/")[0] or "/" for file in places.union(wanted)}
     if not directories:
         return {}
     listed = node.look_with(["sh", "-c", _BUILT_SCRIPT, "mclu-look", *sorted(directories)]).out.split("\n")
-    images = [file for file in listed if file and file not in gone and not files.bases.get(file)]
+    images = [file for file in listed if file and file not in gone and not files.backing.get(file)]
     if images:
         _look(node, images, [], files, strict=False)
-    bases = {base for image in images for base in files.bases[files.place(image)]} - files.places.keys()
+    bases = {base for image in images for base in files.backing[files.real_path(image)]} - files.real_paths.keys()
     if bases:
         _look(node, [], sorted(bases), files)
-    return {place: image for image in images for place in files.behind(image) if place in places}
+    return {place: image for image in images for place in files.backing_chain(image) if place in places}
 
 
 def _look(node: Node, images: list[str], others: list[str], files: DiskFiles, *, strict: bool = True) -> None:
@@ -121,9 +121,9 @@ def _look(node: Node, images: list[str], others: list[str], files: DiskFiles, *,
         said = (done.err.strip().splitlines() or ["no answer"])[-1]
         raise MCluError(f"cannot tell what is built on what, so nothing was deleted: {said}", place=node.name)
     for file, known, place, info in zip(asked, lines[::3], lines[1::3], lines[2::3], strict=True):
-        files.places[file] = place
+        files.real_paths[file] = place
         # Seen from another name, a base that is given relative to its disk may be another file.
-        files.bases[place] = tuple(dict.fromkeys(files.bases.get(place, ()) + _bases(info)))
+        files.backing[place] = tuple(dict.fromkeys(files.backing.get(place, ()) + _bases(info)))
         if known:
             _note(file, known.split(), files)
 

@@ -19,12 +19,12 @@ _PAUSED = "paused"
 
 def start(node: Node, guest: Guest) -> str:
     """Start a guest that is not running, or let one that is paused go on. What was done."""
-    verb = how_to_start(node, guest)
+    verb = choose_start_action(node, guest)
     _change(node, guest, verb)
     return f"{verb}d" if verb == "resume" else f"{verb}ed"
 
 
-def how_to_start(node: Node, guest: Guest) -> str:
+def choose_start_action(node: Node, guest: Guest) -> str:
     """`start` or `resume`, whichever a guest needs; Refused if it runs."""
     if guest.state == _PAUSED:
         return "resume"
@@ -35,13 +35,13 @@ def how_to_start(node: Node, guest: Guest) -> str:
 
 def reboot(node: Node, guest: Guest, *, hard: bool) -> str:
     """Ask a guest to reboot, or reset it; which, in words."""
-    verb = how_to_reboot(node, guest, hard=hard)
+    verb = choose_reboot_action(node, guest, hard=hard)
     mark_reboot(node, guest.name)
     _change(node, guest, verb)
     return "reset" if hard else "told to reboot"
 
 
-def how_to_reboot(node: Node, guest: Guest, *, hard: bool) -> str:
+def choose_reboot_action(node: Node, guest: Guest, *, hard: bool) -> str:
     """`reboot` or `reset`; Refused if nothing would come of it."""
     require_active(node, guest)
     if guest.state == _PAUSED and not hard:
@@ -52,7 +52,7 @@ def how_to_reboot(node: Node, guest: Guest, *, hard: bool) -> str:
 
 def shutdown(node: Node, guest: Guest, timeout_s: float, *, force: bool, stop: threading.Event) -> str:
     """Ask a guest to shut down and wait until it has; with `force`, pull its plug at the end. How it went."""
-    require_hearing(node, guest, force=force)
+    require_can_shut_down(node, guest, force=force)
     deadline = time.monotonic() + timeout_s
     while True:
         # Asked again now and then: a guest that is still starting does not see its power button.
@@ -74,7 +74,7 @@ def shutdown(node: Node, guest: Guest, timeout_s: float, *, force: bool, stop: t
     return "stopped by force"
 
 
-def require_hearing(node: Node, guest: Guest, *, force: bool) -> None:
+def require_can_shut_down(node: Node, guest: Guest, *, force: bool) -> None:
     """Refused if a guest cannot be shut down: it does not run, or is paused and is not to be stopped by force."""
     require_active(node, guest)
     if guest.state == _PAUSED and not force:

@@ -11,7 +11,7 @@ from mclu_shell.cloud.concurrency.fanout import with_timeout
 from mclu_shell.cloud.console.expect import ConsoleWatcher, watch_console
 from mclu_shell.cloud.console.regex import Regex
 from mclu_shell.cloud.guests.ssh_banner import fetch_banner
-from mclu_shell.cloud.guests.wait_targets import WaitTarget, not_found_in_time, seek
+from mclu_shell.cloud.guests.wait_targets import WaitTarget, not_found_in_time, wait_until_found
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.state.guest import RUNS, Guest, GuestEvent, is_active_state
 from mclu_shell.errors import (
@@ -49,11 +49,11 @@ class Observation(NamedTuple):
     `said` is what has been heard of it: the line on its console, or what its sshd says first.
     """
 
-    words: str
-    is_reached: bool = False
+    description: str
+    is_met: bool = False
     remedy: str = ""
     addresses: tuple[str, ...] = ()
-    said: str | None = None
+    output: str | None = None
 
 
 _Look = Callable[[Node, Guest], Observation]
@@ -72,7 +72,7 @@ def wait_for_guest(
     cloud: "Cloud", awaited: WaitTarget, wanted: WaitCondition, scope: CancelScope
 ) -> tuple[Guest, Observation]:
     """Wait until a guest is as wanted: which one that is, and what was seen then; MCluError why it is not."""
-    progress = _Progress(awaited.found, fault=awaited.fault)
+    progress = _Progress(awaited.match, fault=awaited.fault)
     try:
         return with_timeout(lambda: _find_and_wait(cloud, awaited, wanted, scope, progress), scope.last_moment)
     except TimeoutError:
@@ -85,7 +85,7 @@ def _find_and_wait(
     def note(fault: MCluError) -> None:
         progress.fault = fault
 
-    progress.found = node, guest = awaited.found or seek(cloud, awaited.name, scope, note)
+    progress.found = node, guest = awaited.match or wait_until_found(cloud, awaited.name, scope, note)
     try:
         return guest, _wait(node, guest, wanted, scope, progress)
     except (NodeOff, LinkLost, SSHFault, Unreachable) as fault:
@@ -102,7 +102,7 @@ def _unanswered(name: str, scope: CancelScope, progress: _Progress) -> MCluError
     node, guest = progress.found
     if progress.seen is None:
         return MCluError(f"no answer about {guest.name} {after}", place=node.name)
-    told = f"{guest.name} {progress.seen.words} {after}, as last seen: no answer since"
+    told = f"{guest.name} {progress.seen.description} {after}, as last seen: no answer since"
     return MCluError(told, place=node.name, remedy=progress.seen.remedy)
 
 
@@ -160,11 +160,11 @@ def _watch(
         while True:
             waiter.clear()
             seen = _try(look, node, guest)
-            progress.seen = None if seen.is_reached else seen
-            if seen.is_reached:
+            progress.seen = None if seen.is_met else seen
+            if seen.is_met:
                 return seen
             if scope.is_over:
-                told = f"{guest.name} {seen.words} after {format_duration(scope.timeout_s)}"
+                told = f"{guest.name} {seen.description} after {format_duration(scope.timeout_s)}"
                 raise MCluError(told, place=node.name, remedy=seen.remedy)
             scope.wait(waiter, pause_s)
             pause_s = min(2 * pause_s, _LOOK_S)
@@ -186,14 +186,14 @@ def _running(node: Node, guest: Guest) -> Observation:
     state = _fetch_state(node, guest)
     if state is None or state == "crashed":
         raise _ended(node, guest, state)
-    return Observation(state, is_reached=True) if state in RUNS else Observation(f"is still {state}")
+    return Observation(state, is_met=True) if state in RUNS else Observation(f"is still {state}")
 
 
 def _off(node: Node, guest: Guest) -> Observation:
     state = _fetch_state(node, guest)
     if state is None:
-        return Observation("gone", is_reached=True)
-    return Observation(f"is still {state}") if is_active_state(state) else Observation(state, is_reached=True)
+        return Observation("gone", is_met=True)
+    return Observation(f"is still {state}") if is_active_state(state) else Observation(state, is_met=True)
 
 
 def _ended(node: Node, guest: Guest, state: str | None, before: str = "") -> MCluError:
@@ -203,12 +203,12 @@ def _ended(node: Node, guest: Guest, state: str | None, before: str = "") -> MCl
 
 def _heard(watcher: ConsoleWatcher, expression: str, node: Node, guest: Guest) -> Observation:
     # Also one whose guest has been started again by now may have heard what it should.
-    state = _fetch_state(node, guest) if watcher.found is None else "running"
+    state = _fetch_state(node, guest) if watcher.match is None else "running"
     has_stopped = state is None or not is_active_state(state)
     if has_stopped:
         watcher.is_done(_LAST_WORDS_S)
-    if watcher.found is not None:
-        return Observation(f"console: {watcher.found}", is_reached=True, said=watcher.found)
+    if watcher.match is not None:
+        return Observation(f"console: {watcher.match}", is_met=True, output=watcher.match)
     said = f"its last line there is '{watcher.last_line}'" if watcher.last_line else "nothing is written there"
     if has_stopped:
         raise _ended(node, guest, state, f", and did not write '{expression}' on its console; {said}")
@@ -229,19 +229,19 @@ def _address(node: Node, guest: Guest) -> Observation:
     _require_active(node, guest, ", and had no address that is known")
     addresses = node.query(lambda client: client.fetch_addresses(guest.name), node.config.answer_timeout)
     if addresses:
-        return Observation(", ".join(addresses), is_reached=True, addresses=addresses)
+        return Observation(", ".join(addresses), is_met=True, addresses=addresses)
     remedy = "libvirt knows it from its own networks, an agent in the guest, or the node's ARP table"
     return Observation("has no address that is known", remedy=remedy)
 
 
 def _ssh(node: Node, guest: Guest) -> Observation:
     seen = _address(node, guest)
-    if not seen.is_reached:
+    if not seen.is_met:
         return seen
     for address in seen.addresses:
         if banner := fetch_banner(node, address):
-            return Observation(f"ssh at {address}: {banner}", is_reached=True, addresses=(address,), said=banner)
-    return Observation(f"has no sshd that answers at {seen.words}")
+            return Observation(f"ssh at {address}: {banner}", is_met=True, addresses=(address,), output=banner)
+    return Observation(f"has no sshd that answers at {seen.description}")
 
 
 _SOUGHT: dict[str, _Look] = {"ip": _address, "ssh": _ssh}

@@ -19,14 +19,14 @@ _SEEK_S = 0.5
 
 
 class WaitTarget(NamedTuple):
-    """A guest that is meant; `found` is None as long as the node that may have it is not there: `fault` says why."""
+    """A guest that is meant; `match` is None as long as the node that may have it is not there: `fault` says why."""
 
     name: str
-    found: tuple[Node, Guest] | None = None
+    match: tuple[Node, Guest] | None = None
     fault: MCluError | None = None
 
 
-def find_awaited(cloud: "Cloud", patterns: Sequence[str], faults: list[MCluError]) -> list[WaitTarget]:
+def resolve_wait_targets(cloud: "Cloud", patterns: Sequence[str], faults: list[MCluError]) -> list[WaitTarget]:
     """The guests that are meant, each once, as `find_guests` does it; also those whose nodes may still be coming up.
 
     Wildcards mean what is there now.
@@ -56,7 +56,9 @@ def _may_come(cloud: "Cloud", name: str, error: MCluError) -> bool:
     return isinstance(error, NodeFault) or (isinstance(error, NotFound) and is_awaited)
 
 
-def seek(cloud: "Cloud", name: str, scope: CancelScope, note: Callable[[MCluError], None]) -> tuple[Node, Guest]:
+def wait_until_found(
+    cloud: "Cloud", name: str, scope: CancelScope, note: Callable[[MCluError], None]
+) -> tuple[Node, Guest]:
     """The guest that a name means, as soon as its node is there; what is wrong if it is not in time.
 
     `note` is called with what is wrong so far.

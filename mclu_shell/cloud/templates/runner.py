@@ -16,7 +16,7 @@ _TIME_LIMIT_S = 5.0
 _LENGTH_LIMIT = 1 << 20
 
 
-class Hangs(TemplateError):
+class TemplateTimeout(TemplateError):
     """A template did not come to an end in time."""
 
     code = "hangs"
@@ -27,11 +27,11 @@ class Reply(NamedTuple):
 
     status: int
     text: str
-    complaint: str
+    last_error_line: str
 
 
 def run_template(path: Path, parameter: str, environment: Mapping[str, str] | None = None) -> Reply:
-    """Run a template with one parameter; TemplateError if it cannot be run, or Hangs."""
+    """Run a template with one parameter; TemplateError if it cannot be run, or TemplateTimeout."""
     check_runnable(path)
     command = ["timeout", "--signal=KILL", f"{_TIME_LIMIT_S + 1:g}", str(path.absolute()), parameter]
     # timeout(1) is for the case that we are gone before the template is: nobody else would end one that hangs.
@@ -48,7 +48,7 @@ def run_template(path: Path, parameter: str, environment: Mapping[str, str] | No
         try:
             out, err = _read(process)
         except TimeoutError:
-            raise Hangs(f"{parameter}: no answer in {_TIME_LIMIT_S:g} s") from None
+            raise TemplateTimeout(f"{parameter}: no answer in {_TIME_LIMIT_S:g} s") from None
         except OverflowError:
             raise TemplateError(f"{parameter}: its answer has no end") from None
         finally:

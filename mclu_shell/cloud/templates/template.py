@@ -87,12 +87,12 @@ def read_template(path: Path) -> Template:
     _in_vain.pop(path.absolute(), None)
     try:
         return _read(path.absolute(), identity)
-    except runner.Hangs as fault:
+    except runner.TemplateTimeout as fault:
         _in_vain[path.absolute()] = identity, fault
         raise
 
 
-def recall_template(path: Path) -> Template:
+def read_template_cached(path: Path) -> Template:
     """As `read_template`, but one that was waited for in vain is not waited for again before its file changes."""
     identity, fault = _in_vain.get(path.absolute(), (None, None))
     if fault is not None and identity == _identity(path):
@@ -101,7 +101,7 @@ def recall_template(path: Path) -> Template:
 
 
 # The files that gave no answer, as they were then, and what was said of that.
-_in_vain: dict[Path, tuple[tuple[int, ...], runner.Hangs]] = {}
+_in_vain: dict[Path, tuple[tuple[int, ...], runner.TemplateTimeout]] = {}
 
 
 def _identity(path: Path) -> tuple[int, ...]:
@@ -164,7 +164,7 @@ def answer(path: Path, parameter: str, environment: Mapping[str, str] | None = N
     if reply.status < 0:
         raise TemplateError(f"{parameter}: killed by {signal.Signals(-reply.status).name}", place=name)
     if reply.status:
-        complaint = f" ({_shown(reply.complaint)})" if reply.complaint else ""
+        complaint = f" ({_shown(reply.last_error_line)})" if reply.last_error_line else ""
         raise TemplateError(f"{parameter}: exit status {reply.status}{complaint}", place=name)
     return reply.text
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mclu_shell.cloud.guests.disk_files import DiskFiles, find_built_on, look_at_files
+from mclu_shell.cloud.guests.disk_files import DiskFiles, find_overlays, inspect_files
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.errors import MCluError
 from tests.conftest import InProcess
@@ -37,16 +37,16 @@ def create(file: Path, base: str = "", base_kind: str = "qcow2", kind: str = "qc
 
 def test_all_that_a_disk_is_built_on(node: Node, disks: Path) -> None:
     name = f"{disks}/dir/link"
-    files = look_at_files(node, [name], [])
-    assert files.place(name) == f"{disks}/top.qcow2"
-    assert files.behind(name) == (f"{disks}/base.qcow2", f"{disks}/root.img")
-    assert files.behind(f"{disks}/dir/base.qcow2") == (f"{disks}/root.img",)
+    files = inspect_files(node, [name], [])
+    assert files.real_path(name) == f"{disks}/top.qcow2"
+    assert files.backing_chain(name) == (f"{disks}/base.qcow2", f"{disks}/root.img")
+    assert files.backing_chain(f"{disks}/dir/base.qcow2") == (f"{disks}/root.img",)
     assert files.sizes[f"{disks}/top.qcow2"] == (disks / "top.qcow2").stat().st_blocks * 512
 
 
 def test_what_deleting_a_name_would_free(node: Node, disks: Path) -> None:
     (disks / "again").hardlink_to(disks / "root.img")
-    files = look_at_files(node, [f"{disks}/link"], [f"{disks}/again"])
+    files = inspect_files(node, [f"{disks}/link"], [f"{disks}/again"])
     # What a link leads to is looked at, too: it is another file.
     top = f"{disks}/top.qcow2"
     assert files.links == {f"{disks}/link"}
@@ -56,58 +56,58 @@ def test_what_deleting_a_name_would_free(node: Node, disks: Path) -> None:
 
 def test_what_is_no_file_to_be_deleted(node: Node, disks: Path) -> None:
     os.mkfifo(disks / "fifo")
-    files = look_at_files(node, ["/dev/null", str(disks), f"{disks}/fifo", f"{disks}/root.img"], [])
+    files = inspect_files(node, ["/dev/null", str(disks), f"{disks}/fifo", f"{disks}/root.img"], [])
     assert files.obstacles == {"/dev/null": "a device", str(disks): "a directory", f"{disks}/fifo": "not a file"}
 
 
 def test_a_disk_is_found_by_all_its_names(node: Node, disks: Path) -> None:
-    files = look_at_files(node, [f"{disks}/dir/top.qcow2"], [f"{disks}/top.qcow2"])
-    assert files.behind(f"{disks}/top.qcow2") == (f"{disks}/base.qcow2", f"{disks}/root.img")
+    files = inspect_files(node, [f"{disks}/dir/top.qcow2"], [f"{disks}/top.qcow2"])
+    assert files.backing_chain(f"{disks}/top.qcow2") == (f"{disks}/base.qcow2", f"{disks}/root.img")
 
 
 def test_only_images_are_opened(node: Node, disks: Path) -> None:
-    files = look_at_files(node, [], [f"{disks}/top.qcow2", f"{disks}/nowhere"])
-    assert files.behind(f"{disks}/top.qcow2") == ()
+    files = inspect_files(node, [], [f"{disks}/top.qcow2", f"{disks}/nowhere"])
+    assert files.backing_chain(f"{disks}/top.qcow2") == ()
     assert list(files.sizes) == [f"{disks}/top.qcow2"]
-    assert files.place(f"{disks}/nowhere") == f"{disks}/nowhere"
+    assert files.real_path(f"{disks}/nowhere") == f"{disks}/nowhere"
 
 
 def test_what_is_not_there_is_built_on_nothing_and_a_lost_base_is_named(node: Node, disks: Path) -> None:
     (disks / "root.img").unlink()
-    files = look_at_files(node, [f"{disks}/top.qcow2", f"{disks}/nowhere", f"{disks}/no/where"], [])
-    assert files.behind(f"{disks}/top.qcow2") == (f"{disks}/base.qcow2", f"{disks}/root.img")
-    assert files.behind(f"{disks}/nowhere") == ()
+    files = inspect_files(node, [f"{disks}/top.qcow2", f"{disks}/nowhere", f"{disks}/no/where"], [])
+    assert files.backing_chain(f"{disks}/top.qcow2") == (f"{disks}/base.qcow2", f"{disks}/root.img")
+    assert files.backing_chain(f"{disks}/nowhere") == ()
 
 
 def test_disks_that_are_built_on_each_other(node: Node, disks: Path) -> None:
     loop = ["qemu-img", "rebase", "-u", "-F", "qcow2", "-b", "top.qcow2", str(disks / "base.qcow2")]
     subprocess.run(loop, check=True)
     top, base = f"{disks}/top.qcow2", f"{disks}/base.qcow2"
-    assert set(look_at_files(node, [top], []).behind(top)) == {top, base}
+    assert set(inspect_files(node, [top], []).backing_chain(top)) == {top, base}
 
 
 def test_a_base_that_is_written_as_options(node: Node, disks: Path) -> None:
     base = f'json:{{"driver":"raw","file":{{"driver":"file","filename":"{disks}/root.img"}}}}'
     create(disks / "odd.qcow2", base, "raw")
-    files = look_at_files(node, [f"{disks}/odd.qcow2"], [])
-    assert files.behind(f"{disks}/odd.qcow2") == (f"{disks}/root.img",)
+    files = inspect_files(node, [f"{disks}/odd.qcow2"], [])
+    assert files.backing_chain(f"{disks}/odd.qcow2") == (f"{disks}/root.img",)
 
 
 def test_what_is_no_image_is_told(node: Node, disks: Path) -> None:
     (disks / "bad.qcow2").write_bytes(b"QFI\xfbrubbish")
     with pytest.raises(MCluError, match=r"ham0: cannot tell .*bad\.qcow2"):
-        look_at_files(node, [f"{disks}/bad.qcow2"], [])
+        inspect_files(node, [f"{disks}/bad.qcow2"], [])
 
 
 def test_what_is_built_on_a_file_by_somebody_else(node: Node, disks: Path) -> None:
     top, child = f"{disks}/top.qcow2", f"{disks}/child of it"
-    files = look_at_files(node, [top], [])
-    assert find_built_on(node, [top], files) == {}
+    files = inspect_files(node, [top], [])
+    assert find_overlays(node, [top], files) == {}
     # By whatever name it is built on it.
     create(Path(child), "dir/link")
-    files = look_at_files(node, [f"{disks}/dir/top.qcow2"], [])
-    assert find_built_on(node, [f"{disks}/dir/top.qcow2"], files) == {top: child}
-    assert find_built_on(node, [], files) == {}
+    files = inspect_files(node, [f"{disks}/dir/top.qcow2"], [])
+    assert find_overlays(node, [f"{disks}/dir/top.qcow2"], files) == {top: child}
+    assert find_overlays(node, [], files) == {}
 
 
 def test_what_is_built_on_a_link_lies_beside_the_link(node: Node, disks: Path) -> None:
@@ -115,7 +115,7 @@ def test_what_is_built_on_a_link_lies_beside_the_link(node: Node, disks: Path) -
     link.parent.mkdir()
     link.symlink_to(disks / "root.img")
     create(child, "link", "raw")
-    assert find_built_on(node, [str(link)], look_at_files(node, [str(link)], [])) == {f"{disks}/root.img": str(child)}
+    assert find_overlays(node, [str(link)], inspect_files(node, [str(link)], [])) == {f"{disks}/root.img": str(child)}
 
 
 def test_what_lies_beside_a_file_need_be_no_image(node: Node, disks: Path) -> None:
@@ -129,16 +129,16 @@ def test_what_lies_beside_a_file_need_be_no_image(node: Node, disks: Path) -> No
     (disks / "lost.qcow2").write_bytes(b"QFI\xfbrubbish")
     create(disks / "child.qcow2", "top.qcow2")
     top = f"{disks}/top.qcow2"
-    assert find_built_on(node, [top], look_at_files(node, [top], [])) == {top: f"{disks}/child.qcow2"}
+    assert find_overlays(node, [top], inspect_files(node, [top], [])) == {top: f"{disks}/child.qcow2"}
 
 
 def test_a_name_of_two_lines_is_not_mistaken_for_others(node: Node, disks: Path) -> None:
     (disks / "one\u2028line").touch()
-    assert f"{disks}/one\u2028line" in look_at_files(node, [], [f"{disks}/one\u2028line"]).sizes
+    assert f"{disks}/one\u2028line" in inspect_files(node, [], [f"{disks}/one\u2028line"]).sizes
     (disks / "two\nlines").touch()
     with pytest.raises(MCluError, match="cannot tell"):
-        look_at_files(node, [], [f"{disks}/two\nlines"])
+        inspect_files(node, [], [f"{disks}/two\nlines"])
 
 
 def test_what_was_not_asked_for_is_where_its_name_says() -> None:
-    assert DiskFiles().place("/x") == "/x"
+    assert DiskFiles().real_path("/x") == "/x"

@@ -13,7 +13,7 @@ from mclu_shell.cloud.templates.template import (
     find_template,
     find_templates,
     read_template,
-    recall_template,
+    read_template_cached,
     template_directories,
     template_name,
 )
@@ -234,7 +234,7 @@ def test_one_that_was_waited_for_in_vain_is_only_waited_for_again_where_it_is_ne
 
     def recalled() -> str:
         with pytest.raises(TemplateError) as caught:
-            recall_template(path)
+            read_template_cached(path)
         return str(caught.value)
 
     assert [recalled(), recalled()] == ["x: probe: no answer in 0.3 s"] * 2
@@ -246,7 +246,7 @@ def test_one_that_was_waited_for_in_vain_is_only_waited_for_again_where_it_is_ne
     recalled()
     assert asked.read_text() == "x\nx\nx\n"
     write()
-    assert recall_template(path).base_image == "fedora-40"
+    assert read_template_cached(path).base_image == "fedora-40"
 
 
 def test_its_answers_do_not_depend_on_where_mclu_was_started(
