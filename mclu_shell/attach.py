@@ -16,7 +16,7 @@ from mclu_shell.cloud.console.session import explain_end, open_console, require_
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.state.guest_name import to_type
 from mclu_shell.cloud.transport.forward import PortForward
-from mclu_shell.errors import LinkLost, MCluError, OutputError
+from mclu_shell.errors import ConnectionLost, MCluError, OutputError
 from mclu_shell.output.results import Handover, Result, Text
 from mclu_shell.output.schema.screen import ScreenRecord
 from mclu_shell.terminal import Terminal
@@ -129,7 +129,7 @@ def _require_node(node: Node) -> None:
     """Raise what is wrong with a node whose connection is gone, if it is."""
     if not node.still_answers():
         node.query(lambda _client: None)
-        raise LinkLost("the connection was lost", place=node.name)
+        raise ConnectionLost("the connection was lost", place=node.name)
 
 
 def _viewer(screen: Screen, program: str, terminal: Terminal) -> None:

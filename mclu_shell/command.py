@@ -6,7 +6,7 @@ from enum import StrEnum
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
 
-from mclu_shell.errors import UsageError, near
+from mclu_shell.errors import UsageError, did_you_mean
 from mclu_shell.language.parser import Line
 from mclu_shell.language.script import Script
 from mclu_shell.output.results import Result
@@ -210,7 +210,9 @@ class Parser(argparse.ArgumentParser):
         # With a blank it is text more likely than an option.
         is_text = any(" " in word and word[:2] != "--" for word in self._unknown_options())
         hint = "text that begins with '-' comes after '--'; " if option and is_text else ""
-        return (near(option.split()[0], known) if option and not unknown else "") or f"{hint}see 'help {self.prog}'"
+        return (
+            did_you_mean(option.split()[0], known) if option and not unknown else ""
+        ) or f"{hint}see 'help {self.prog}'"
 
     def parse(self, words: list[str]) -> argparse.Namespace:
         """The arguments of a line, or UsageError."""

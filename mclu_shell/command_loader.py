@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mclu_shell.command import Command, Group
-from mclu_shell.errors import UsageError, near
+from mclu_shell.errors import UsageError, did_you_mean
 
 _PACKAGE = "mclu_shell.commands"
 # Other names by which people call a command.
@@ -51,7 +51,7 @@ def load_command(name: str, aliases: Iterable[str] = ()) -> Command:
     names = command_names()
     name = _SAME.get(name, name)
     if name not in names:
-        raise UsageError(f"unknown command {name!r}", remedy=near(name, [*names, *aliases]) or "see 'help'")
+        raise UsageError(f"unknown command {name!r}", remedy=did_you_mean(name, [*names, *aliases]) or "see 'help'")
     return _load(name)
 
 

@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 from typing import NamedTuple
 
-from mclu_shell.errors import ConfigError, near
+from mclu_shell.errors import ConfigError, did_you_mean
 from mclu_shell.units import parse_duration
 
 NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -144,7 +144,7 @@ def _with_settings(node: NodeConfig, words: list[str], place: str) -> NodeConfig
         if not equals:
             raise ConfigError(f"{word!r} is not of the form key=value, without blanks", place=place)
         if key not in _KEYS:
-            remedy = near(key, _KEYS) or f"known: {', '.join(_KEYS)}"
+            remedy = did_you_mean(key, _KEYS) or f"known: {', '.join(_KEYS)}"
             raise ConfigError(f"unknown key {key!r}", place=place, remedy=remedy)
         # The keys are the record's fields, and _value gives each its own type.
         node = node._replace(**{key: _value(key, value, place)})  # type: ignore[arg-type]

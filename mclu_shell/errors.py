@@ -1,11 +1,14 @@
-"""What can go wrong, as a user reads it: place, fact, remedy, and the exit status that follows."""
+"""The errors that users see: place, fact, remedy, and exit status."""
 
 from collections.abc import Callable
 from typing import ClassVar, NamedTuple
 
 
 class MCluError(Exception):
-    """One clear line for the user; `status` is the exit status it leads to (spec: 1 failed, 2 usage)."""
+    """An error, printed as one line `PLACE: FACT; REMEDY`.
+
+    `status` is mclu's exit status after it: 1 failed, 2 usage. `code` names the kind of error in JSON output.
+    """
 
     code: ClassVar[str] = "failed"
     status: ClassVar[int] = 1
@@ -17,81 +20,81 @@ class MCluError(Exception):
         self.remedy = remedy
 
     def with_context(self, *, fact: str | None = None, place: str | None = None) -> "MCluError":
-        """The same error, with another fact or place."""
-        # Not by its constructor: each kind's takes what it needs.
-        told = type(self).__new__(type(self))
-        told.__dict__.update(self.__dict__)
-        told.fact = self.fact if fact is None else fact
-        told.place = self.place if place is None else place
-        return told
+        """Return a copy of the error with another fact or place."""
+        # The constructors of the subclasses differ.
+        error = type(self).__new__(type(self))
+        error.__dict__.update(self.__dict__)
+        error.fact = self.fact if fact is None else fact
+        error.place = self.place if place is None else place
+        return error
 
     def __str__(self) -> str:
-        told = f"{self.place}: {self.fact}" if self.place else self.fact
-        return f"{told}; {self.remedy}" if self.remedy else told
+        message = f"{self.place}: {self.fact}" if self.place else self.fact
+        return f"{message}; {self.remedy}" if self.remedy else message
 
 
 class UsageError(MCluError):
-    """The line itself is wrong: syntax, unknown command, bad option or value."""
+    """The command line is wrong: syntax error, unknown command, bad option or value."""
 
     code = "usage"
     status = 2
 
 
 class ConfigError(MCluError):
-    """The configuration is missing, unreadable or wrong; `place` is FILE:LINE."""
+    """The configuration is missing, unreadable or wrong; `place` is FILE or FILE:LINE."""
 
     code = "config"
     status = 2
 
 
 class NotFound(MCluError):
-    """What was named does not exist; the remedy lists near misses."""
+    """No such node, guest, template or alias; the remedy lists similar names."""
 
     code = "not-found"
 
 
 class Ambiguous(MCluError):
-    """What was named can mean several things, and one is needed; the remedy says how to name it."""
+    """The name matches several guests or nodes, and the command needs one; the remedy shows an unambiguous name."""
 
     code = "ambiguous"
 
 
 class Refused(MCluError):
-    """What was asked would do harm, so nothing was done."""
+    """The command would do damage, so nothing was changed."""
 
     code = "refused"
 
 
 class Interrupted(MCluError):
-    """The user has interrupted what was under way; what became of it, if that is not as it was."""
+    """Interrupted by the user; the fact lists anything that was left unfinished."""
 
     code = "interrupted"
     status = 130
 
 
 class OutputError(MCluError):
-    """The answer could not be written where it should go."""
+    """The output could not be written to its file, pipe or terminal."""
 
     code = "output"
 
 
 class TemplateError(MCluError):
-    """A template does not keep its contract; `place` is the template's name."""
+    """The template is invalid or failed; `place` is the template's name."""
 
     code = "template"
 
 
 class NodeFault(MCluError):
-    """A node did not answer as it should; `place` is the node."""
+    """A request to a node failed; `place` is the node's name."""
 
     code = "node-fault"
 
-    # What is known of it all the same.
+    # The node's power state, as far as the error shows it: "on", "off" or "unknown".
     power: ClassVar[str] = "on"
 
 
 class NodeOff(NodeFault):
-    """Nothing answers at the node's address: it is switched off, which is a normal state."""
+    """Nothing answers at the node's address, so it is switched off, which is a normal state."""
 
     code = "node-off"
     power = "off"
@@ -101,52 +104,55 @@ class NodeOff(NodeFault):
 
 
 class Unreachable(NodeFault):
-    """There is no way to the node, so nothing is known of it (no address, no route, no jump host)."""
+    """The node cannot be reached (no address, no route, no jump host), so its state is unknown."""
 
     code = "unreachable"
     power = "unknown"
 
 
 class SSHFault(NodeFault):
-    """The node is there, but sshd does not let us in."""
+    """The node is on, but the SSH login failed."""
 
     code = "ssh-fault"
 
 
 class SSHRefused(SSHFault):
-    """It will not be otherwise before a person has changed something: to try again and again is of no use."""
+    """The login was refused for a reason that retrying cannot fix."""
 
     code = "ssh-refused"
 
 
 class HostKeyChanged(SSHRefused):
-    """The node's host key is another than known_hosts has: somebody may be listening in."""
+    """The node's host key differs from the one in known_hosts: possibly a man-in-the-middle attack."""
 
     code = "host-key-changed"
 
 
-class SSHSilent(SSHFault):
-    """The machine answers, but no sshd does: refused, or accepted and never greeted."""
+class SSHDown(SSHFault):
+    """The node is on, but sshd does not answer: connection refused, or no SSH banner."""
 
     code = "ssh-silent"
 
 
-class NoAnswer(MCluError):
-    """What was said does not answer the question: it is asked again, with this as what would."""
+class InvalidReply(MCluError):
+    """The reply to a prompt is invalid; the user is asked again, with this message as the hint."""
 
     code = "no-answer"
 
 
 class Question(NamedTuple):
-    """What a person has to be asked; `answer` takes what was said, and returns whether that may help, or NoAnswer."""
+    """A question for the user.
+
+    `answer` takes the reply, and returns whether a retry may now succeed; it raises InvalidReply to ask again.
+    """
 
     text: str
     answer: Callable[[str], bool]
     is_secret: bool = False
 
 
-class NeedsAnswer(SSHRefused):
-    """sshd would let us in if somebody answered a question: it is only asked at the prompt."""
+class PromptRequired(SSHRefused):
+    """The login needs a reply from the user, for which only the interactive shell prompts."""
 
     code = "needs-answer"
 
@@ -155,33 +161,33 @@ class NeedsAnswer(SSHRefused):
         self.question = question
 
 
-class HostKeyUnknown(NeedsAnswer):
+class HostKeyUnknown(PromptRequired):
     """The node's host key is in no known_hosts file."""
 
     code = "host-key-unknown"
 
 
 class LibvirtFault(NodeFault):
-    """sshd lets us in, but libvirtd does not do what was asked of it."""
+    """The SSH login succeeded, but libvirtd reported an error."""
 
     code = "libvirt-fault"
 
 
 class LibvirtDown(LibvirtFault):
-    """libvirtd is not running, or does not answer."""
+    """libvirtd is not running, or does not respond."""
 
     code = "libvirt-down"
 
 
-class LinkLost(NodeFault):
-    """The connection ended in the middle of a question."""
+class ConnectionLost(NodeFault):
+    """The connection to the node ended during a request."""
 
     code = "link-lost"
     power = "unknown"
 
 
-class Busy(NodeFault):
-    """Something else is being asked of the node, and for too long."""
+class NodeBusy(NodeFault):
+    """Another request to the node is still running."""
 
     code = "busy"
 
@@ -189,25 +195,24 @@ class Busy(NodeFault):
         super().__init__(fact, place=node, remedy="try again in a moment")
 
 
-def typed(*words: str) -> str:
-    """A command as messages show it: it can be typed or pasted, whatever its words are."""
-    # 1 ms, and only what has gone wrong needs it.
+def quoted_command(*words: str) -> str:
+    """Return a command for an error message, quoted so that it can be pasted into a shell or the prompt."""
     from shlex import join
 
     line = join(words)
-    # A shell would take quotes around quotes for the end of those within.
+    # Quotes around a line that has quotes itself would end at the first of these.
     return line if "'" in line else f"'{line}'"
 
 
-def near(name: str, known: list[str]) -> str:
-    """The remedy "did you mean …?" for a name that is not known, or an empty string."""
+def did_you_mean(name: str, names: list[str]) -> str:
+    """Return the remedy "did you mean …?" with the names most similar to `name`, or an empty string."""
     # difflib takes 8 ms to import, and only a mistyped name needs it.
     from difflib import SequenceMatcher, get_close_matches
 
-    def likeness(word: str) -> float:
-        return SequenceMatcher(None, word, name).ratio()
+    def similarity(candidate: str) -> float:
+        return SequenceMatcher(None, candidate, name).ratio()
 
-    close = get_close_matches(name, known, n=3, cutoff=0.6)
-    # What is much less like it than the best is noise.
-    close = [word for word in close if likeness(word) > likeness(close[0]) - 0.15]
-    return f"did you mean {' or '.join(typed(word) for word in close)}?" if close else ""
+    matches = get_close_matches(name, names, n=3, cutoff=0.6)
+    # A candidate that is much less similar than the best one is noise.
+    matches = [match for match in matches if similarity(match) > similarity(matches[0]) - 0.15]
+    return f"did you mean {' or '.join(quoted_command(match) for match in matches)}?" if matches else ""

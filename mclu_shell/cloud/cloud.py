@@ -16,7 +16,7 @@ from mclu_shell.cloud.state.node_store import Listener
 from mclu_shell.cloud.state.snapshot import NodeView, Snapshot
 from mclu_shell.cloud.transport.runtime_dir import RunDirectory, socket_paths
 from mclu_shell.config import Config
-from mclu_shell.errors import NeedsAnswer, NotFound, Question, near
+from mclu_shell.errors import NotFound, PromptRequired, Question, did_you_mean
 
 Value = TypeVar("Value")
 
@@ -70,7 +70,7 @@ class Cloud:
         asker = self.asker if threading.current_thread() is threading.main_thread() else None
         outcomes = in_order(self.nodes if nodes is None else nodes, fn)
         for outcome in outcomes:
-            if asker is not None and isinstance(outcome.error, NeedsAnswer):
+            if asker is not None and isinstance(outcome.error, PromptRequired):
                 # One answer may open the way to several nodes.
                 yield from retry_after_prompts([outcome, *outcomes], fn, asker, self.nodes)
                 return
@@ -185,7 +185,7 @@ def _import(modules: Iterable[str]) -> None:
 def _no_node(pattern: str, names: list[str]) -> NotFound:
     if any(char in pattern for char in "*?["):
         return NotFound(f"no node matches {pattern!r}", remedy=f"there are {_some(names)}")
-    return NotFound(f"no such node {pattern!r}", remedy=near(pattern, names) or f"there are {_some(names)}")
+    return NotFound(f"no such node {pattern!r}", remedy=did_you_mean(pattern, names) or f"there are {_some(names)}")
 
 
 def _some(names: list[str]) -> str:

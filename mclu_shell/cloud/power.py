@@ -10,14 +10,14 @@ from mclu_shell.cloud.concurrency.fanout import Outcome, as_completed, with_time
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.state.guest import Guest
 from mclu_shell.errors import (
-    Busy,
+    ConnectionLost,
     LibvirtDown,
-    LinkLost,
-    NeedsAnswer,
+    NodeBusy,
     NodeFault,
     NodeOff,
+    PromptRequired,
     Refused,
-    SSHSilent,
+    SSHDown,
     Unreachable,
 )
 from mclu_shell.units import format_duration
@@ -32,7 +32,7 @@ _POLL_S = 0.25
 _WAKE_AGAIN_S = 5.0
 # What a node that is starting shows. Unreachable too: a name that the node itself announces (mDNS, DHCP) is not known
 # before it is up.
-STARTING = (NodeOff, SSHSilent, LibvirtDown, LinkLost, Unreachable, Busy)
+STARTING = (NodeOff, SSHDown, LibvirtDown, ConnectionLost, Unreachable, NodeBusy)
 
 
 def wait_until_on(node: Node, timeout_s: float, stop: threading.Event, *, wakes: bool = True) -> None:
@@ -92,7 +92,7 @@ def wait_for_nodes(
         for outcome in as_completed(nodes, lambda node: wait(node, stop)):
             waiting.remove(outcome.item.name)
             notify(waiting)
-            if isinstance(outcome.error, NeedsAnswer):
+            if isinstance(outcome.error, PromptRequired):
                 unanswered.append(outcome.item)
             else:
                 yield outcome

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from mclu_shell.command import Context, Group, Parser
-from mclu_shell.errors import NotFound, UsageError, near
+from mclu_shell.errors import NotFound, UsageError, did_you_mean
 from mclu_shell.language import parser
 from mclu_shell.output.results import Result, Text
 from mclu_shell.output.schema.shell_state import Alias
@@ -45,7 +45,7 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
         elif name in known:
             yield Text(f"alias {name}={shlex.quote(known[name])}", data=partial(Alias, name, known[name]))
         else:
-            yield NotFound(f"no such alias {name!r}", remedy=near(name, sorted(known)))
+            yield NotFound(f"no such alias {name!r}", remedy=did_you_mean(name, sorted(known)))
 
 
 def _checked(name: str, text: str) -> str:

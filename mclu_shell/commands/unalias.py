@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from mclu_shell.argtypes import types
 from mclu_shell.command import Context, Group, Parser
-from mclu_shell.errors import NotFound, near
+from mclu_shell.errors import NotFound, did_you_mean
 from mclu_shell.output.results import Result
 
 GROUP = Group.SHELL
@@ -29,4 +29,4 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     known = context.prompt.aliases
     for name in args.names:
         if known.pop(name, None) is None:
-            yield NotFound(f"no such alias {name!r}", remedy=near(name, sorted(known)))
+            yield NotFound(f"no such alias {name!r}", remedy=did_you_mean(name, sorted(known)))

@@ -16,7 +16,7 @@ from mclu_shell.cloud.boot.build_script import BUILD, LOOK
 from mclu_shell.cloud.hypervisor.domain_xml import DomainSpec
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.transport.process import Process
-from mclu_shell.errors import Interrupted, LinkLost, NodeFault, Refused
+from mclu_shell.errors import ConnectionLost, Interrupted, NodeFault, Refused
 
 _TAIL_LINES = 8
 # What a build has to tell its user for good, such as a password that it has made up.
@@ -50,7 +50,7 @@ class Build:
         """Let what was made stay; NodeFault if the node has given it up meanwhile."""
         self._process.send(b"keep\n")
         if f"{self._word} kept" not in self._process.lines():
-            raise LinkLost("the connection was lost before the disk could be kept", place=self._node.name)
+            raise ConnectionLost("the connection was lost before the disk could be kept", place=self._node.name)
 
 
 @contextmanager
@@ -152,7 +152,7 @@ def _follow(node: Node, process: Process, word: str, guest: DomainSpec, progress
             return Built(tuple(files), _some(notes), is_logged)
         elif said != "started":
             raise _fault(node, said, rest, tail)
-    raise LinkLost("the connection was lost during the build", place=node.name, remedy=_what_may_be_left(guest))
+    raise ConnectionLost("the connection was lost during the build", place=node.name, remedy=_what_may_be_left(guest))
 
 
 def _some(notes: list[str]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from mclu_shell.cloud.concurrency.fanout import gather
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.state.guest import Guest
 from mclu_shell.cloud.transport.process import Process
-from mclu_shell.errors import LinkLost, Refused
+from mclu_shell.errors import ConnectionLost, Refused
 
 # The lock goes with the file that is locked: whoever held it before removes that file, hence `-ef`. It is held
 # until standard input ends, which it also does when this program or its connection is gone. A plain `exec` that
@@ -109,7 +109,7 @@ def _require_held(name: str, nodes: Sequence[Node], hold: Callable[[Node], str])
         if said == "taken":
             raise Refused(f"somebody else is booting a guest called {name!r} at this moment")
         if not said:
-            raise LinkLost("the connection was lost", place=node.name)
+            raise ConnectionLost("the connection was lost", place=node.name)
         reasons.append(_cannot_hold(node, said))
     raise reasons[0]
 

@@ -12,7 +12,7 @@ from mclu_shell.cloud.console.devices import fetch_devices
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.state.guest import is_active_state
 from mclu_shell.cloud.transport.forward import Forward
-from mclu_shell.errors import LibvirtDown, LibvirtFault, LinkLost, MCluError
+from mclu_shell.errors import ConnectionLost, LibvirtDown, LibvirtFault, MCluError
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.hypervisor.stream import ConsoleStream
@@ -143,7 +143,7 @@ def _limited(node: Node, forward: Forward | None) -> Iterator[None]:
     timer.start()
     try:
         yield
-    except (LibvirtFault, LinkLost) as error:
+    except (LibvirtFault, ConnectionLost) as error:
         if not is_late.is_set():
             raise
         raise LibvirtDown("libvirtd not answering", place=node.name) from error
@@ -155,7 +155,7 @@ def explain_end(node: Node, name: str, fault: MCluError | None) -> str:
     """How a console ended that the user did not leave: with its guest, or it is an error, which is raised."""
     deadline = time.monotonic() + _STATE_FOLLOWS_S
     while (state := node.query(lambda client: client.fetch_state(name))) and is_active_state(state):
-        if isinstance(fault, LinkLost):
+        if isinstance(fault, ConnectionLost):
             raise fault
         if time.monotonic() >= deadline:
             raise MCluError(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mclu_shell.cloud.state.guest import Guest
 from mclu_shell.cloud.state.guest_name import GuestPattern, has_wildcard, parse_guest
 from mclu_shell.cloud.state.unknown import UnknownUntilUp
-from mclu_shell.errors import Ambiguous, MCluError, NodeOff, NotFound, UsageError, near
+from mclu_shell.errors import Ambiguous, MCluError, NodeOff, NotFound, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.cloud import Cloud
@@ -130,7 +130,7 @@ def _not_found(
     if pattern.is_wildcard:
         which = {None: "", True: "running ", False: "stopped "}[active]
         return NotFound(f"no {which}guest matches '{pattern}'{unknown}")
-    remedy = near(pattern.guest, [guest.name for guest in there])
+    remedy = did_you_mean(pattern.guest, [guest.name for guest in there])
     return NotFound(f"no such guest {pattern.guest!r}{unknown}", place=pattern.host, remedy=remedy)
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from mclu_shell.cloud.concurrency.deadline import Deadline
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.transport.forward import ByteStream
-from mclu_shell.errors import LinkLost
+from mclu_shell.errors import ConnectionLost
 
 _PORT = 22
 _TIMEOUT_S = 3.0
@@ -22,7 +22,7 @@ def fetch_banner(node: Node, address: str) -> str:
         connection = node.connect((address, _PORT))
     except OSError:
         return ""
-    except LinkLost:
+    except ConnectionLost:
         # sshd on the node says nothing as long as the guest does not.
         if node.still_answers():
             return ""

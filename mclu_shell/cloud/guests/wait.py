@@ -15,10 +15,10 @@ from mclu_shell.cloud.guests.wait_targets import WaitTarget, not_found_in_time, 
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.state.guest import RUNS, Guest, GuestEvent, is_active_state
 from mclu_shell.errors import (
-    Busy,
+    ConnectionLost,
     LibvirtDown,
-    LinkLost,
     MCluError,
+    NodeBusy,
     NodeOff,
     SSHFault,
     Unreachable,
@@ -88,7 +88,7 @@ def _find_and_wait(
     progress.found = node, guest = awaited.match or wait_until_found(cloud, awaited.name, scope, note)
     try:
         return guest, _wait(node, guest, wanted, scope, progress)
-    except (NodeOff, LinkLost, SSHFault, Unreachable) as fault:
+    except (NodeOff, ConnectionLost, SSHFault, Unreachable) as fault:
         raise fault.with_context(fact=f"{fault.fact}, while {guest.name} was waited for") from fault
 
 
@@ -173,7 +173,7 @@ def _watch(
 def _try(look: _Look, node: Node, guest: Guest) -> Observation:
     try:
         return look(node, guest)
-    except (LibvirtDown, Busy) as fault:
+    except (LibvirtDown, NodeBusy) as fault:
         # The machine is there, and the guest with it.
         return Observation(f"cannot be asked for ({fault.fact})", remedy=fault.remedy)
 

@@ -13,7 +13,7 @@ import libvirt
 from mclu_shell.cloud.hypervisor.domain import VERBS, first_known, interfaces, require_disks
 from mclu_shell.cloud.hypervisor.stream import ConsoleStream
 from mclu_shell.cloud.state.guest import Guest, GuestEvent, NodeInfo, NodeReport
-from mclu_shell.errors import LibvirtFault, LinkLost, NotFound, Refused
+from mclu_shell.errors import ConnectionLost, LibvirtFault, NotFound, Refused
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.hypervisor.capabilities import Capabilities
@@ -329,15 +329,15 @@ class LibvirtClient:
         finally:
             _log.debug("%s: libvirt %s: %.1f ms", self.node, name, (time.perf_counter() - started) * 1000)
 
-    def _fault(self, error: libvirt.libvirtError) -> LibvirtFault | LinkLost:
+    def _fault(self, error: libvirt.libvirtError) -> LibvirtFault | ConnectionLost:
         told = f"libvirt: {error.get_error_message()}"
         code = error.get_error_code()
         if self._connection is None:
             is_lost = code in (libvirt.VIR_ERR_RPC, libvirt.VIR_ERR_SYSTEM_ERROR)
-            return (LinkLost if is_lost else LibvirtFault)(told, place=self.node)
+            return (ConnectionLost if is_lost else LibvirtFault)(told, place=self.node)
         # A system error may also be the node's own: a disk that is full, a file that is not there.
         if code == libvirt.VIR_ERR_RPC or not self._is_alive():
-            return LinkLost("the connection to libvirtd was lost", place=self.node)
+            return ConnectionLost("the connection to libvirtd was lost", place=self.node)
         return LibvirtFault(told, place=self.node)
 
     @contextlib.contextmanager

@@ -6,7 +6,7 @@ from typing import TypeVar
 from mclu_shell.cloud.concurrency.fanout import Outcome, gather
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.state.snapshot import Phase
-from mclu_shell.errors import MCluError, NeedsAnswer, NoAnswer, Question
+from mclu_shell.errors import InvalidReply, MCluError, PromptRequired, Question
 
 Value = TypeVar("Value")
 
@@ -35,7 +35,7 @@ def retry_after_prompts(
         why[wanted.text] = "That was wrong.\n"
         try:
             is_right = said is not None and wanted.answer(said)
-        except NoAnswer as error:
+        except InvalidReply as error:
             why[wanted.text] = f"{error}\n"
             continue
         except MCluError as error:
@@ -57,13 +57,13 @@ def _look_again(nodes: Iterable[Node]) -> None:
 
 def _waiting(found: Mapping[Node, Outcome[Node, Value]], text: str = "") -> list[Node]:
     """The nodes that need an answer: any, or that to the question of this text."""
-    needs = {node: outcome.error for node, outcome in found.items() if isinstance(outcome.error, NeedsAnswer)}
+    needs = {node: outcome.error for node, outcome in found.items() if isinstance(outcome.error, PromptRequired)}
     return [node for node, error in needs.items() if not text or error.question.text == text]
 
 
 def _next(outcomes: Iterable[Outcome[Node, Value]], asked: dict[str, int]) -> Question | None:
     """The first question that has not been asked too often."""
     for outcome in outcomes:
-        if isinstance(outcome.error, NeedsAnswer) and asked.get(outcome.error.question.text, 0) < _TIMES:
+        if isinstance(outcome.error, PromptRequired) and asked.get(outcome.error.question.text, 0) < _TIMES:
             return outcome.error.question
     return None

@@ -14,7 +14,7 @@ from mclu_shell.cloud.state.node_store import NodeStore
 from mclu_shell.cloud.state.snapshot import Phase, phase_of
 from mclu_shell.cloud.transport.base import Transport
 from mclu_shell.config import NodeConfig
-from mclu_shell.errors import Busy, LibvirtDown, LibvirtFault, LinkLost, NodeFault
+from mclu_shell.errors import ConnectionLost, LibvirtDown, LibvirtFault, NodeBusy, NodeFault
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.hypervisor.client import LibvirtClient
@@ -66,10 +66,10 @@ class Connection:
 
     @contextmanager
     def turn(self, deadline: float = math.inf) -> Iterator[None]:
-        """Have it to oneself; Busy if what has it takes longer than until then. What failed in it is kept no longer."""
+        """Hold the connection exclusively; raise NodeBusy at the deadline. Close it if the block fails."""
         timeout_s = -1.0 if deadline == math.inf else max(0.0, deadline - time.monotonic())
         if not self._lock.acquire(timeout=timeout_s):
-            raise Busy(self._node.name, "still busy with something else" if self.is_open else "still connecting")
+            raise NodeBusy(self._node.name, "still busy with something else" if self.is_open else "still connecting")
         try:
             with self._noted():
                 yield
@@ -120,7 +120,7 @@ class Connection:
         if self.is_closed:
             # Meanwhile: what has been opened would be left behind.
             self._transport.close()
-            raise LinkLost("the connection was given up", place=self._node.name)
+            raise ConnectionLost("the connection was given up", place=self._node.name)
         # libvirt-python takes 30 ms to import: meanwhile the other nodes' connections are under way.
         from mclu_shell.cloud.hypervisor.client import LibvirtClient
 
@@ -133,13 +133,13 @@ class Connection:
         with Deadline(deadline, self._transport.cut) as watched:
             try:
                 yield
-            except (LinkLost, LibvirtFault) as error:
+            except (ConnectionLost, LibvirtFault) as error:
                 if not watched.is_late:
                     raise
                 watched.leave()
                 if self._transport.responds(self._node.connect_timeout):
                     raise self._late(is_heard=self._transport.heard_at > began) from error
-                raise LinkLost("the connection was lost", place=self._node.name) from error
+                raise ConnectionLost("the connection was lost", place=self._node.name) from error
 
     def _late(self, *, is_heard: bool) -> LibvirtDown:
         if is_heard:
@@ -154,7 +154,7 @@ class Connection:
         if self._client is not None:
             try:
                 self.call(lambda client: client.ping(), min(deadline, self.deadline()))
-            except LinkLost:
+            except ConnectionLost:
                 # libvirtd may have been started anew.
                 self.drop()
 

@@ -15,7 +15,7 @@ from mclu_shell.cloud.state.node_store import NodeStore
 from mclu_shell.cloud.state.snapshot import NodeView, Phase
 from mclu_shell.cloud.transport.base import Transport
 from mclu_shell.config import NodeConfig
-from mclu_shell.errors import LinkLost, MCluError, NodeFault, NodeOff, Unreachable
+from mclu_shell.errors import ConnectionLost, MCluError, NodeFault, NodeOff, Unreachable
 from mclu_shell.units import format_duration
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ class Node:
         with self._connection.turn(time.monotonic() + _TURN_S if trusting else deadline):
             try:
                 return self._connection.call(fn, deadline, trusting=trusting)
-            except LinkLost:
+            except ConnectionLost:
                 if self._connection.is_closed:
                     raise
                 self._connection.drop()

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from contextlib import nullcontext
 
 from mclu_shell.cloud.nodes.node import Node
-from mclu_shell.errors import Busy, MCluError, SSHRefused
+from mclu_shell.errors import MCluError, NodeBusy, SSHRefused
 
 # So many nodes are connected to at the same time; what is off is waited for by as many.
 _AT_ONCE = 32
@@ -79,7 +79,7 @@ class Supervisor:
         try:
             with nullcontext() if node.is_connected else self._slots:
                 node.look()
-        except Busy:
+        except NodeBusy:
             return _BUSY_S
         except SSHRefused:
             return _REFUSED_S

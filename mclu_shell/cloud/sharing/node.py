@@ -19,7 +19,7 @@ from mclu_shell.cloud.state.guest import Guest, NodeReport
 from mclu_shell.cloud.state.json_codec import guests_from_json, report_from_json
 from mclu_shell.cloud.state.snapshot import Phase
 from mclu_shell.config import NodeConfig
-from mclu_shell.errors import LinkLost
+from mclu_shell.errors import ConnectionLost
 
 T = TypeVar("T")
 
@@ -76,7 +76,7 @@ class SharedNode(Node):
             # may take longer still.
             self._shared_transport.cut()
             return first_success((partial(self._read_late, request, read), ask_it))
-        except LinkLost:
+        except ConnectionLost:
             return ask_it()
         finally:
             _debug("%s: shell %s: %.1f ms", self.name, question["question"], (time.perf_counter() - started) * 1000)
@@ -85,7 +85,7 @@ class SharedNode(Node):
         try:
             return self._read(request, read, self.config.answer_timeout)
         except TimeoutError as error:
-            raise LinkLost("the open shell does not answer", place=self.name) from error
+            raise ConnectionLost("the open shell does not answer", place=self.name) from error
 
     def _read(self, request: ShareRequest, read: Callable[[Any], T], timeout_s: float) -> T:
         try:
@@ -93,7 +93,7 @@ class SharedNode(Node):
         except TimeoutError:
             raise
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise LinkLost("the open shell has no answer", place=self.name) from error
+            raise ConnectionLost("the open shell has no answer", place=self.name) from error
         self.store.note(Phase.ON)
         return answer
 

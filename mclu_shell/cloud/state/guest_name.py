@@ -5,7 +5,7 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from mclu_shell.cloud.state.guest import Guest
-from mclu_shell.errors import typed
+from mclu_shell.errors import quoted_command
 
 # A guest's name becomes part of file names on its node, which end here.
 _LONGEST_BYTES = 255
@@ -69,7 +69,7 @@ def check_new_name(name: str) -> str:
 
 def to_type(verb: str, node: str, guest: str) -> str:
     """A command about a guest, as messages show it: it can be typed or pasted, whatever the guest is called."""
-    return typed(*verb.split(), f"{node}:{guest}")
+    return quoted_command(*verb.split(), f"{node}:{guest}")
 
 
 def _is_half(char: str) -> bool:

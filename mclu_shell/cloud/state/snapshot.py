@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from mclu_shell.cloud.state.guest import Guest, NodeInfo, NodeReport
-from mclu_shell.errors import LinkLost, NodeFault, NodeOff
+from mclu_shell.errors import ConnectionLost, NodeFault, NodeOff
 
 
 class Phase(StrEnum):
@@ -32,7 +32,7 @@ def phase_of(fault: NodeFault) -> Phase:
     """The phase that a fault puts its node in."""
     if isinstance(fault, NodeOff):
         return Phase.OFF
-    return Phase.LOST if isinstance(fault, LinkLost) else Phase.FAULTY
+    return Phase.LOST if isinstance(fault, ConnectionLost) else Phase.FAULTY
 
 
 class NodeView(NamedTuple):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mclu_shell.cloud.templates import runner
-from mclu_shell.errors import NotFound, TemplateError, near
+from mclu_shell.errors import NotFound, TemplateError, did_you_mean
 from mclu_shell.units import parse_size
 
 SUFFIX = ".template"
@@ -67,7 +67,7 @@ def find_template(name: str) -> Path:
     found = {template_name(path): path for path in find_templates()}
     if name not in found:
         searched = ", ".join(map(str, template_directories()))
-        remedy = near(name, list(found)) or f"there are {', '.join(found) or 'none'} in {searched}"
+        remedy = did_you_mean(name, list(found)) or f"there are {', '.join(found) or 'none'} in {searched}"
         raise NotFound(f"no such template {name!r}", remedy=remedy)
     return found[name]
 

@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 from mclu_shell.cloud.transport.openssh.config import Target
-from mclu_shell.errors import NodeFault, NodeOff, SSHSilent, Unreachable
+from mclu_shell.errors import NodeFault, NodeOff, SSHDown, Unreachable
 
 # Linux sends a lost SYN again after a second, which is longer than a node may stay silent (0.8 s): so several
 # attempts are made, and one lost packet does not make a node look off.
@@ -25,7 +25,7 @@ _NO_HOST = (errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ETIMEDOUT)
 
 
 def dial(target: Target, timeout_s: float) -> socket.socket:
-    """Connect to sshd within `timeout_s`; NodeOff when nothing answers, SSHSilent when it refuses."""
+    """Connect to sshd within `timeout_s`; NodeOff when nothing answers, SSHDown when it refuses."""
     if target.proxy:
         return _through_proxy(target)
     addresses = _addresses(target)
@@ -133,7 +133,7 @@ class _Attempts:
         if code == errno.ECONNREFUSED:
             self.refused.add(address)
             if self.refused == set(self.addresses):
-                raise SSHSilent(
+                raise SSHDown(
                     f"ssh: connection refused on port {self.target.port}",
                     place=self.target.node,
                     remedy=NO_SSHD,
@@ -192,9 +192,9 @@ def _proxy_fault(target: Target, said: str) -> NodeFault:
     connected = "open confirm" in said or "stdio_fwd: master session id" in said
     silent = any(sign in said for sign in ("No route to host", "timed out", "Host is unreachable"))
     if at_jump and connected:
-        return SSHSilent("ssh: not answering", place=target.node, remedy=SSHD_HANGS)
+        return SSHDown("ssh: not answering", place=target.node, remedy=SSHD_HANGS)
     if at_jump and "connect failed: Connection refused" in said:
-        return SSHSilent(f"ssh: connection refused on port {target.port}", place=target.node, remedy=NO_SSHD)
+        return SSHDown(f"ssh: connection refused on port {target.port}", place=target.node, remedy=NO_SSHD)
     if at_jump and (silent or "open failed" not in said):
         return NodeOff(target.node)
     lines = [line.strip() for line in said.splitlines() if line.strip() and not line.startswith("debug")]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from mclu_shell.cloud.transport.forward import ByteStream, Forward
-from mclu_shell.errors import LibvirtDown, LibvirtFault, LinkLost, NodeFault, SSHFault, SSHRefused
+from mclu_shell.errors import ConnectionLost, LibvirtDown, LibvirtFault, NodeFault, SSHFault, SSHRefused
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.transport.ssh.client import SSHConnection
@@ -55,7 +55,7 @@ def _why_not(link: "SSHConnection", deadline: float) -> NodeFault:
     node, user = link.target.node, link.target.user
     try:
         found = link.run(["sh", "-c", _WHY, "sh", *LIBVIRT_SOCKETS], _left(deadline)).out.split()
-    except (SSHFault, LinkLost):
+    except (SSHFault, ConnectionLost):
         # Where no command may be run, nothing more is known.
         found = []
     if found[:1] == ["forbidden"]:

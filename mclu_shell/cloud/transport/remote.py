@@ -15,7 +15,7 @@ from mclu_shell.cloud.transport.openssh.config import SSHConfig, Target
 from mclu_shell.cloud.transport.process import Completed, Process
 from mclu_shell.cloud.transport.wake_on_lan import MagicPacket, magic_packet, send_magic_packet
 from mclu_shell.config import NodeConfig
-from mclu_shell.errors import LibvirtDown, LinkLost, NodeFault, NodeOff, SSHFault, Unreachable
+from mclu_shell.errors import ConnectionLost, LibvirtDown, NodeFault, NodeOff, SSHFault, Unreachable
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.transport.ssh.client import SSHConnection
@@ -180,7 +180,7 @@ class SSHTransport(Transport):
 
     def _opened(self) -> "SSHConnection":
         if self._link is None:
-            raise LinkLost("the connection was lost", place=self.node.name)
+            raise ConnectionLost("the connection was lost", place=self.node.name)
         return self._link
 
     def require_power_off(self) -> None:

@@ -8,7 +8,7 @@ import pytest
 from mclu_shell.cloud.cloud import Cloud
 from mclu_shell.cloud.guests.find import find_guest, find_guests
 from mclu_shell.cloud.state.guest_name import check_new_name, parse_guest, to_type
-from mclu_shell.errors import Ambiguous, MCluError, NodeOff, NotFound, SSHSilent, UsageError
+from mclu_shell.errors import Ambiguous, MCluError, NodeOff, NotFound, SSHDown, UsageError
 from tests.conftest import InProcess
 
 GUEST = """<domain type="test"><name>{}</name><memory unit="GiB">1</memory><os><type>hvm</type></os></domain>"""
@@ -136,7 +136,7 @@ def test_a_missing_guest_is_told_with_near_misses_and_with_the_nodes_that_could_
 def test_the_fault_of_a_node_that_was_named_is_told(nodes: Callable[..., Cloud], faulty: str) -> None:
     cloud = nodes(faulty, ham0=["web"])
     assert failure(cloud, "off:web", kind=NodeOff) == "off: is off; 'on off' wakes it"
-    failure(cloud, "faulty:*", kind=SSHSilent)
+    failure(cloud, "faulty:*", kind=SSHDown)
     assert failure(cloud, "ham:web") == "no such node 'ham'; did you mean 'ham0'?"
     assert failure(cloud, "x*:web").startswith("no node matches 'x*'")
 
@@ -145,7 +145,7 @@ def test_a_wildcard_that_may_mean_more_on_a_node_that_does_not_answer_says_so(
     nodes: Callable[..., Cloud], faulty: str
 ) -> None:
     cloud = nodes(faulty, ham0=["web"])
-    failure(cloud, "w*", kind=SSHSilent)
+    failure(cloud, "w*", kind=SSHDown)
     faults: list[MCluError] = []
     assert [guest.name for _, guest in find_guests(cloud, ["w*", "*"], faults=faults)] == ["web"]
     assert [fault.place for fault in faults] == ["faulty"]

@@ -5,7 +5,7 @@ import pytest
 
 from mclu_shell.cloud.hypervisor.client import LibvirtClient
 from mclu_shell.cloud.state.guest import Guest, NodeInfo, NodeReport
-from mclu_shell.errors import LibvirtFault, LinkLost
+from mclu_shell.errors import ConnectionLost, LibvirtFault
 
 NODE = """\
 <node>
@@ -91,14 +91,14 @@ def test_what_libvirt_refuses_is_told_in_its_words(tmp_path: Path) -> None:
 
 
 def test_a_daemon_that_is_not_there_is_told_in_its_words_too(tmp_path: Path) -> None:
-    with pytest.raises(LinkLost) as caught:
+    with pytest.raises(ConnectionLost) as caught:
         LibvirtClient("ham0", f"qemu+unix:///system?socket={tmp_path}/none")
     assert "libvirt: Failed to connect socket to" in caught.value.fact
     assert caught.value.power == "unknown"
 
 
 def test_libvirt_itself_writes_nothing(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    with pytest.raises(LinkLost):
+    with pytest.raises(ConnectionLost):
         LibvirtClient("ham0", f"qemu+unix:///system?socket={tmp_path}/none")
     assert capfd.readouterr() == ("", "")
 
@@ -110,5 +110,5 @@ def test_a_connection_can_be_given_up_twice(node: LibvirtClient) -> None:
 
 def test_a_closed_connection_is_a_fault_and_no_defect(node: LibvirtClient) -> None:
     node.close()
-    with pytest.raises((LibvirtFault, LinkLost)):
+    with pytest.raises((LibvirtFault, ConnectionLost)):
         node.fetch_guests()

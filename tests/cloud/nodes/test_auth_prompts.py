@@ -7,7 +7,7 @@ from mclu_shell.cloud.nodes.auth_prompts import retry_after_prompts
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.state.snapshot import Phase
 from mclu_shell.config import NodeConfig
-from mclu_shell.errors import MCluError, NeedsAnswer, NoAnswer, NodeOff, Question
+from mclu_shell.errors import InvalidReply, MCluError, NodeOff, PromptRequired, Question
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.transport.base import Transport
@@ -40,12 +40,12 @@ class House:
                 if lock == "lost":
                     raise MCluError("no place for it")
                 if said == "?":
-                    raise NoAnswer("that is no word")
+                    raise InvalidReply("that is no word")
                 if said == lock:
                     self.open.add(lock)
                 return said == lock
 
-            raise NeedsAnswer(
+            raise PromptRequired(
                 "locked", Question(f"word for {lock}: ", answer, self.is_secret), place=door.name, remedy=""
             )
         return f"in {door.name}"

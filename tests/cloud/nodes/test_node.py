@@ -15,7 +15,7 @@ from mclu_shell.cloud.transport.local import LocalTransport
 from mclu_shell.cloud.transport.openssh.config import SSHConfig
 from mclu_shell.cloud.transport.remote import SSHTransport
 from mclu_shell.config import NodeConfig
-from mclu_shell.errors import LibvirtDown, LibvirtFault, NodeFault, NodeOff, SSHSilent
+from mclu_shell.errors import LibvirtDown, LibvirtFault, NodeFault, NodeOff, SSHDown
 
 LOCAL = NodeConfig("ham0", via="local", answer_timeout=0.3)
 
@@ -159,14 +159,14 @@ def test_a_silent_machine_is_off(directory: Path, silent_port: int) -> None:
 
 
 def test_a_machine_without_sshd_is_on(directory: Path, closed_port: int) -> None:
-    assert isinstance(ask_within(5, ssh_node(directory, closed_port)), SSHSilent)
+    assert isinstance(ask_within(5, ssh_node(directory, closed_port)), SSHDown)
 
 
 def test_a_machine_whose_sshd_never_greets_is_on_and_told_in_time(directory: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         started = time.monotonic()
         fault = ask_within(10, ssh_node(directory, listener.getsockname()[1]))
-    assert isinstance(fault, SSHSilent)
+    assert isinstance(fault, SSHDown)
     assert fault.fact == "ssh: not answering"
     assert time.monotonic() - started < 4
 

@@ -22,7 +22,7 @@ from mclu_shell.cloud.state.snapshot import Phase
 from mclu_shell.cloud.transport.base import Transport
 from mclu_shell.cloud.transport.runtime_dir import RunDirectory
 from mclu_shell.config import demo_config, parse_config
-from mclu_shell.errors import LinkLost, NodeFault
+from mclu_shell.errors import ConnectionLost, NodeFault
 
 CONFIG = parse_config("[nodes]\nham0\nham1 user=me", Path("x.conf"))
 OTHER = parse_config("[nodes]\nham0\nham1 user=you", Path("x.conf"))
@@ -206,7 +206,7 @@ def test_a_slow_answer_is_better_than_a_fault(short_directory: Path, node: Node)
     class Barred(Transport):
         def __getattribute__(self, name: str) -> object:
             answered.wait(20)
-            raise LinkLost("a way of its own", place="ham0")
+            raise ConnectionLost("a way of its own", place="ham0")
 
     answered = threading.Event()
     report = json.dumps(report_as_json(node.fetch_report())).encode()

@@ -8,7 +8,7 @@ import pytest
 
 from mclu_shell.cloud.transport.dial import NO_SSHD, dial
 from mclu_shell.cloud.transport.openssh.config import Target
-from mclu_shell.errors import NodeOff, SSHSilent, Unreachable
+from mclu_shell.errors import NodeOff, SSHDown, Unreachable
 
 # What ssh says when the jump host has let it in.
 AT_GATE = "Authenticated to gate ([10.0.0.1]:22)."
@@ -57,7 +57,7 @@ class TestDirect:
             assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK)
 
     def test_a_refusal_means_that_the_machine_is_on(self, closed_port: int) -> None:
-        with pytest.raises(SSHSilent) as caught:
+        with pytest.raises(SSHDown) as caught:
             dial(target(port=closed_port), 5)
         assert caught.value.power == "on"
         told = f"ham0: ssh: connection refused on port {closed_port}; {NO_SSHD}"
@@ -101,7 +101,7 @@ class TestDirect:
 
     def test_nothing_stays_open_whatever_happens(self, closed_port: int, silent_port: int) -> None:
         before = descriptors()
-        for port, fault in ((closed_port, SSHSilent), (silent_port, NodeOff)):
+        for port, fault in ((closed_port, SSHDown), (silent_port, NodeOff)):
             with pytest.raises(fault):
                 dial(target(port=port), 0.1)
         with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -134,11 +134,11 @@ class TestThroughACommand:
             (f"{AT_GATE}\\nchannel 0: open failed: connect failed: No route to host", NodeOff, "is off"),
             (
                 f"{AT_GATE}\\nchannel 0: open failed: connect failed: Connection refused",
-                SSHSilent,
+                SSHDown,
                 "ssh: connection ref",
             ),
             (f"{AT_GATE}\\nchannel 0: open failed: administratively prohibited", Unreachable, "no way through"),
-            (f"{AT_GATE}\\nchannel 0: open confirm rwindow 0", SSHSilent, "ssh: not answering"),
+            (f"{AT_GATE}\\nchannel 0: open confirm rwindow 0", SSHDown, "ssh: not answering"),
         ],
     )
     def test_only_what_the_jump_host_itself_could_not_reach_is_off(

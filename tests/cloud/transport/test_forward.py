@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mclu_shell.cloud.transport.forward import Forward, PortForward
-from mclu_shell.errors import LinkLost
+from mclu_shell.errors import ConnectionLost
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def test_cutting_ends_what_is_blocked_at_once_and_new_connections_can_be_made(
         assert far.recv(100) == b"again"
 
 
-@pytest.mark.parametrize("error", [ConnectionRefusedError(), EOFError(), LinkLost("the connection was lost")])
+@pytest.mark.parametrize("error", [ConnectionRefusedError(), EOFError(), ConnectionLost("the connection was lost")])
 def test_where_the_far_side_cannot_be_reached_the_near_one_is_told_so(directory: Path, error: Exception) -> None:
     def refuse() -> socket.socket:
         raise error

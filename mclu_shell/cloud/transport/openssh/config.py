@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mclu_shell.cloud.transport.openssh.host_blocks import HostBlocks, read_host_blocks
 from mclu_shell.config import NodeConfig
-from mclu_shell.errors import Unreachable, typed
+from mclu_shell.errors import Unreachable, quoted_command
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -48,7 +48,7 @@ class Target(NamedTuple):
     @property
     def login(self) -> str:
         """What the user would type to log in by hand, as messages show it."""
-        return typed("ssh", *self.options, f"{self.user}@{self.node}")
+        return quoted_command("ssh", *self.options, f"{self.user}@{self.node}")
 
     @property
     def proxy(self) -> str:
@@ -134,7 +134,7 @@ def _ask_ssh(node: NodeConfig) -> Target:
         # The first line has file and line; the last one only says that ssh gives up.
         reason = done.stderr.strip().splitlines()
         told = f"ssh: {reason[0] if reason else 'ssh -G failed'}"
-        raise Unreachable(told, place=node.name, remedy=f"see what {typed(*command)} says")
+        raise Unreachable(told, place=node.name, remedy=f"see what {quoted_command(*command)} says")
     _log.debug("%s: %s: %.1f ms", node.name, shlex.join(command), (time.perf_counter() - started) * 1000)
     return _target(node, done.stdout)
 

@@ -13,7 +13,7 @@ import paramiko
 from mclu_shell.cloud.transport.openssh.config import Target
 from mclu_shell.cloud.transport.process import Completed, split_lines
 from mclu_shell.cloud.transport.ssh.login import authenticate, handshake
-from mclu_shell.errors import LinkLost, SSHFault, SSHRefused
+from mclu_shell.errors import ConnectionLost, SSHFault, SSHRefused
 
 _log = logging.getLogger(__name__)
 
@@ -166,7 +166,7 @@ class SSHConnection:
                 raise prohibited from error
             return None
         except (paramiko.SSHException, OSError, EOFError) as error:
-            raise LinkLost("the connection was lost", place=self.target.node) from error
+            raise ConnectionLost("the connection was lost", place=self.target.node) from error
 
     def run(self, argv: Sequence[str], timeout_s: float) -> Completed:
         """Run a command on the node and wait for its end; no part of it is read by a shell."""
@@ -184,7 +184,7 @@ class SSHConnection:
         except TimeoutError as error:
             raise SSHFault(f"{argv[0]!r} did not end in {timeout_s:g} s", place=self.target.node) from error
         except (paramiko.SSHException, OSError, EOFError) as error:
-            raise LinkLost("the connection was lost", place=self.target.node) from error
+            raise ConnectionLost("the connection was lost", place=self.target.node) from error
         _log.debug("%s: %s: %.1f ms", self.target.node, command, (time.perf_counter() - started) * 1000)
         return Completed(status, out.decode(errors="replace"), err.decode(errors="replace"))
 
@@ -195,7 +195,7 @@ class SSHConnection:
             channel.set_combine_stderr(True)
             channel.exec_command(shlex.join(argv))
         except (paramiko.SSHException, OSError, EOFError) as error:
-            raise LinkLost("the connection was lost", place=self.target.node) from error
+            raise ConnectionLost("the connection was lost", place=self.target.node) from error
         return RemoteProcess(channel, lambda: self.responds(_SILENT_S))
 
     def close(self) -> None:

@@ -17,7 +17,15 @@ from mclu_shell.cloud.transport.ssh.prompts import (
     forget_password,
     told_password,
 )
-from mclu_shell.errors import HostKeyChanged, HostKeyUnknown, LinkLost, NeedsAnswer, SSHFault, SSHRefused, SSHSilent
+from mclu_shell.errors import (
+    ConnectionLost,
+    HostKeyChanged,
+    HostKeyUnknown,
+    PromptRequired,
+    SSHDown,
+    SSHFault,
+    SSHRefused,
+)
 
 # How much too early paramiko's timers may go off.
 _TIMERS_S = 0.2
@@ -42,9 +50,9 @@ def handshake(transport: paramiko.Transport, target: Target, deadline: float) ->
     except (paramiko.SSHException, OSError, EOFError) as error:
         # paramiko says the same of an sshd that keeps silent and of one that hangs up: time tells.
         if time.monotonic() >= deadline - _TIMERS_S:
-            raise SSHSilent("ssh: not answering", place=target.node, remedy=SSHD_HANGS) from error
+            raise SSHDown("ssh: not answering", place=target.node, remedy=SSHD_HANGS) from error
         if "banner" in str(error):
-            raise SSHSilent("ssh: connection closed at once", place=target.node, remedy=_see(target)) from error
+            raise SSHDown("ssh: connection closed at once", place=target.node, remedy=_see(target)) from error
         # An end in the middle has no words of its own.
         told = f"ssh: {str(error) or 'connection closed while keys were exchanged'}"
         raise SSHFault(told, place=target.node, remedy=_see(target)) from error
@@ -111,15 +119,15 @@ def authenticate(transport: paramiko.Transport, target: Target, deadline: float)
     except (paramiko.SSHException, OSError, EOFError) as error:
         if isinstance(error, paramiko.AuthenticationException) and "timeout" in str(error).lower():
             raise SSHFault("ssh: login not answered", place=target.node, remedy=_see(target)) from error
-        raise LinkLost("ssh: connection lost during login", place=target.node, remedy=_see(target)) from error
+        raise ConnectionLost("ssh: connection lost during login", place=target.node, remedy=_see(target)) from error
     told = f"ssh: permission denied for {target.user}"
     if locked:
         remedy = f"ssh-add {shlex.quote(str(locked[0]))} (it has a passphrase)"
-        raise NeedsAnswer(told, ask_passphrase(locked[0]), place=target.node, remedy=remedy)
+        raise PromptRequired(told, ask_passphrase(locked[0]), place=target.node, remedy=remedy)
     if wants_password:
         copy = target.login.replace("ssh ", "ssh-copy-id ", 1)
         remedy = f"it takes a password: the prompt of mclu asks for it, or give it your key with {copy}"
-        raise NeedsAnswer(told, ask_password(target), place=target.node, remedy=remedy)
+        raise PromptRequired(told, ask_password(target), place=target.node, remedy=remedy)
     raise SSHRefused(told, place=target.node, remedy=_see(target))
 
 

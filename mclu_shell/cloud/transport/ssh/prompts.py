@@ -12,7 +12,7 @@ import paramiko
 
 from mclu_shell.cloud.transport.openssh.config import Target
 from mclu_shell.cloud.transport.openssh.known_hosts import listed_name
-from mclu_shell.errors import MCluError, NoAnswer, Question
+from mclu_shell.errors import InvalidReply, MCluError, Question
 
 
 @dataclass(slots=True)
@@ -76,7 +76,7 @@ def ask_host_key(target: Target, key: paramiko.PKey) -> Question:
         if said.strip().lower() == "no":
             return False
         if said.strip().lower() != "yes" and said.strip() != key.fingerprint:
-            raise NoAnswer("That is neither yes, nor no, nor its fingerprint.")
+            raise InvalidReply("That is neither yes, nor no, nor its fingerprint.")
         _keep(target, key)
         return True
 
