@@ -27,7 +27,8 @@ from mclu_shell.output.text_renderer import printable
 from mclu_shell.units import format_size
 
 if TYPE_CHECKING:
-    from mclu_shell.cloud.guests.destroy import DestroyPlan, OtherNodes
+    from mclu_shell.cloud.guests.destroy_plan import DestroyPlan
+    from mclu_shell.cloud.guests.other_nodes import OtherNodes
 
 GROUP = Group.MAKE
 LINES = ("destroyed",)
@@ -79,7 +80,8 @@ def _ask_and_destroy(
     faults: Sequence[MCluError],
 ) -> Iterator[Result]:
     # Here and below: completion needs the arguments alone, and what destroys would take it 15 ms to import.
-    from mclu_shell.cloud.guests.destroy import plan_destroy, query_other_nodes
+    from mclu_shell.cloud.guests.destroy_plan import plan_destroy
+    from mclu_shell.cloud.guests.other_nodes import query_other_nodes
 
     elsewhere = query_other_nodes(context.cloud, [guest for _, guest in found])
     outcomes = gather(found, lambda one: plan_destroy(*one, elsewhere))
@@ -94,7 +96,8 @@ def _ask_and_destroy(
 def _destroy(
     context: Context, doomed: Sequence[tuple[Node, Guest, "DestroyPlan | None"]], faults: Sequence[MCluError]
 ) -> Iterator[Result]:
-    from mclu_shell.cloud.guests.destroy import destroy, query_other_nodes
+    from mclu_shell.cloud.guests.destroy import destroy
+    from mclu_shell.cloud.guests.other_nodes import query_other_nodes
 
     # Also if they were asked before: while the user thought it over, a guest may have been migrated.
     elsewhere = query_other_nodes(context.cloud, [guest for _, guest, _ in doomed])
@@ -108,7 +111,7 @@ def _destroy(
 def _destroyed(node: Node, guest: Guest, remains: "DestroyPlan") -> Entry:
     from mclu_shell.output.schema.destroyed import destroyed_record
 
-    kept = tuple(f"kept: {file} ({why})" for file, why in remains.leave)
+    kept = tuple(f"kept: {file} ({why})" for file, why in remains.keep)
     return Entry(
         f"{node.name}:{guest.name}", "destroyed", kept, tone="quiet", data=partial(destroyed_record, guest, remains)
     )
@@ -120,7 +123,7 @@ def _question(doomed: Sequence[_Doomed], elsewhere: "OtherNodes") -> str:
         (node, guest), remains = outcome.item, outcome.unwrap()
         lines.append(f"{guest.name} on {node.name} ({guest.state}), {format_size(remains.size_bytes)} on disk")
         lines += [f"  deleted: {file}" for file, _ in remains.delete]
-        lines += [f"  kept: {file} ({why})" for file, why in remains.leave]
+        lines += [f"  kept: {file} ({why})" for file, why in remains.keep]
     lines += [f"{fault.place}: {fault.fact}" for fault in elsewhere.faults]
     asked = "Destroy it?" if len(doomed) == 1 else f"Destroy these {len(doomed)} guests?"
     # What others have named may hold what a terminal obeys.

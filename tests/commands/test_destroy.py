@@ -65,9 +65,9 @@ def test_while_a_node_cannot_be_asked_nothing_is_destroyed(
     answer = make(FAULTY)("destroy ham0:web")
     assert (answer.status, answer.out) == (1, "")
     refused, why = answer.err.splitlines()
-    assert refused.startswith("mclu: ham0: web was not destroyed: whether faulty has it, too, cannot be told; ")
+    assert refused.startswith("mclu: ham0: web not destroyed: cannot check faulty for the same guest; ")
     fault = f"ssh: connection refused on port {closed_port}"
-    assert why.startswith(f"mclu: faulty: cannot tell whether it has the same guest: {fault}")
+    assert why.startswith(f"mclu: faulty: cannot check for the same guest: {fault}")
     assert disk.exists()
 
 
@@ -93,7 +93,7 @@ def test_the_question_says_all_of_it_and_nothing_that_a_terminal_obeys(
         "web on ham0 (running), 64.0K on disk",
         f"  deleted: {disk}",
         f"  kept: {tmp_path}/odd 2J.img (not made by mclu)",
-        f"faulty: cannot tell whether it has the same guest: ssh: connection refused on port {closed_port}",
+        f"faulty: cannot check for the same guest: ssh: connection refused on port {closed_port}",
         "Destroy it?",
     ]
     assert disk.exists()

@@ -5,14 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from mclu_shell.cloud.concurrency.fanout import gather
 from mclu_shell.cloud.dryrun.cloud import DryRunCloud
 from mclu_shell.cloud.dryrun.planned import Planned
-from mclu_shell.cloud.guests.destroy import (
-    DestroyPlan,
-    OtherNodes,
-    PlannedRemovals,
-    plan_destroy,
-    query_other_nodes,
-    require_all_answered,
-)
+from mclu_shell.cloud.guests.destroy_plan import DestroyPlan, PlannedRemovals, plan_destroy
+from mclu_shell.cloud.guests.other_nodes import OtherNodes, query_other_nodes, require_all_answered
 from mclu_shell.cloud.hypervisor.domain_files import DomainDefinition
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.state.guest import Guest
@@ -56,11 +50,11 @@ def _remains(
         require_all_answered(node, guest, elsewhere)
     if cloud.is_made(guest):
         return None
-    return plan_destroy(node, guest, elsewhere, gone=PlannedRemovals(cloud.gone(node), cloud.gone_files(node)))
+    return plan_destroy(node, guest, elsewhere, removed=PlannedRemovals(cloud.gone(node), cloud.gone_files(node)))
 
 
 def _planned(guest: Guest, remains: DestroyPlan | None, asked: str) -> Planned:
     if remains is None:
         return Planned("destroy", guest.node, guest.name, f"with what its boot would have made{asked}")
     how = f"{guest.state}, {format_size(remains.size_bytes)} on disk{asked}"
-    return Planned("destroy", guest.node, guest.name, how, delete=remains.delete, keep=remains.leave)
+    return Planned("destroy", guest.node, guest.name, how, delete=remains.delete, keep=remains.keep)

@@ -129,6 +129,11 @@ def named_paths(xml: str) -> frozenset[str]:
     return frozenset(part for part in parts if part.startswith("/"))
 
 
+def referenced_files(guest: DomainDefinition) -> frozenset[str]:
+    """Return every path that a guest or one of its snapshots names, and the files of its volumes."""
+    return frozenset().union(guest.volumes, *(named_paths(xml) for xml in guest.xmls + guest.snapshots))
+
+
 def macs_of(xml: str) -> list[str]:
     """The MAC addresses of a guest's interfaces."""
     from xml.etree import ElementTree as ET

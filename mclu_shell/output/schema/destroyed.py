@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from mclu_shell.output.schema.record import Record
 
 if TYPE_CHECKING:
-    from mclu_shell.cloud.guests.destroy import DestroyPlan
+    from mclu_shell.cloud.guests.destroy_plan import DestroyPlan
     from mclu_shell.cloud.state.guest import Guest
 
 
@@ -41,7 +41,7 @@ class Destroyed(Record):
 
 def destroyed_record(guest: "Guest", remains: "DestroyPlan") -> Destroyed:
     """A guest that is gone, with what went and what stays."""
-    return Destroyed(guest.node, guest.name, deleted_files(remains.delete), kept_files(remains.leave))
+    return Destroyed(guest.node, guest.name, deleted_files(remains.delete), kept_files(remains.keep))
 
 
 def deleted_files(files: Iterable[tuple[str, int]]) -> tuple[DeletedFile, ...]:

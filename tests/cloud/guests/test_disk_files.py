@@ -57,7 +57,11 @@ def test_what_deleting_a_name_would_free(node: Node, disks: Path) -> None:
 def test_what_is_no_file_to_be_deleted(node: Node, disks: Path) -> None:
     os.mkfifo(disks / "fifo")
     files = inspect_files(node, ["/dev/null", str(disks), f"{disks}/fifo", f"{disks}/root.img"], [])
-    assert files.obstacles == {"/dev/null": "a device", str(disks): "a directory", f"{disks}/fifo": "not a file"}
+    assert files.obstacles == {
+        "/dev/null": "a device",
+        str(disks): "a directory",
+        f"{disks}/fifo": "not a regular file",
+    }
 
 
 def test_a_disk_is_found_by_all_its_names(node: Node, disks: Path) -> None:
@@ -95,7 +99,7 @@ def test_a_base_that_is_written_as_options(node: Node, disks: Path) -> None:
 
 def test_what_is_no_image_is_told(node: Node, disks: Path) -> None:
     (disks / "bad.qcow2").write_bytes(b"QFI\xfbrubbish")
-    with pytest.raises(MCluError, match=r"ham0: cannot tell .*bad\.qcow2"):
+    with pytest.raises(MCluError, match=r"ham0: cannot determine backing files.*bad\.qcow2"):
         inspect_files(node, [f"{disks}/bad.qcow2"], [])
 
 
@@ -136,7 +140,7 @@ def test_a_name_of_two_lines_is_not_mistaken_for_others(node: Node, disks: Path)
     (disks / "one\u2028line").touch()
     assert f"{disks}/one\u2028line" in inspect_files(node, [], [f"{disks}/one\u2028line"]).sizes
     (disks / "two\nlines").touch()
-    with pytest.raises(MCluError, match="cannot tell"):
+    with pytest.raises(MCluError, match="cannot determine backing files"):
         inspect_files(node, [], [f"{disks}/two\nlines"])
 
 

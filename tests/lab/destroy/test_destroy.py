@@ -101,7 +101,7 @@ def test_what_cannot_be_read_stops_it_before_anything_is_done(web: RealLab) -> N
     before = traces(web, "ham0")
     told = mclu(web, "destroy", "web")
     assert (told.status, told.out) == (1, "")
-    assert told.err.startswith("mclu: ham0: cannot tell what is built on what, so nothing was deleted: ")
+    assert told.err.startswith("mclu: ham0: cannot determine backing files, nothing was deleted: ")
     assert "bad.qcow2" in told.err
     assert traces(web, "ham0") == before
 
@@ -110,7 +110,7 @@ def test_what_cannot_be_deleted_is_told_and_can_be_tried_again(web: RealLab) -> 
     sh(web, "ham0", f"mount --bind {IMAGES} {IMAGES} && mount -o remount,bind,ro {IMAGES}")
     told = mclu(web, "destroy", "web")
     assert (told.status, told.out) == (1, "")
-    assert told.err.startswith("mclu: ham0: web is stopped, but not all of its files could be deleted: rm: ")
+    assert told.err.startswith("mclu: ham0: cannot delete all files of web, which is now stopped: rm: ")
     assert states(web, "ham0") == {"web": "shut off"}
     sh(web, "ham0", f"umount {IMAGES}")
     assert destroyed(mclu(web, "destroy", "web")) == {}
@@ -147,8 +147,8 @@ def test_a_snapshot_that_is_made_while_it_is_asked(web: RealLab) -> None:
     overlay = f"{IMAGES}/web.one"
     said = python(web, ASKED, "ham0", f"virsh -q snapshot-create-as web one --disk-only --diskspec vda,file={overlay}")
     assert f"deleted: {DISK}" in said
-    assert f"kept: {overlay} (made meanwhile)" in said
-    assert f"kept: {DISK} ({overlay} is built on it)" in said
+    assert f"kept: {overlay} (made after the confirmation)" in said
+    assert f"kept: {DISK} (a backing file of {overlay})" in said
     assert images(web, "ham0") == ["web.one", "web.qcow2"]
 
 
@@ -162,7 +162,7 @@ def test_what_others_do_while_it_is_asked(web: RealLab) -> None:
     sh(web, "ham0", f"rm {SEED}")
     boot(web)
     taken = f"virsh -q destroy web; virsh -q undefine web; virsh -q define {describe_guest(web, 'ham0', 'web')}"
-    assert "web has gone meanwhile" in python(web, ASKED, "ham0", taken)
+    assert "web no longer exists" in python(web, ASKED, "ham0", taken)
     assert states(web, "ham0") == {"db": "shut off", "web": "shut off"}
     assert len(images(web, "ham0")) == 3
 

@@ -139,7 +139,7 @@ def test_a_disk_that_stays_keeps_what_it_is_built_on(web: RealLab) -> None:
         "ham0",
         f"{make}; virsh dumpxml --inactive web | sed \"s|'{DISK}'|'{overlay}'|\" >/tmp/w; virsh define /tmp/w",
     )
-    assert destroyed(mclu(web, "destroy", "web")) == {DISK: f"{overlay} is built on it", overlay: "not made by mclu"}
+    assert destroyed(mclu(web, "destroy", "web")) == {DISK: f"a backing file of {overlay}", overlay: "not made by mclu"}
     assert images(web, "ham0") == ["by-hand.qcow2", "web.qcow2"]
 
 
@@ -147,7 +147,7 @@ def test_a_disk_stays_on_which_somebody_has_built_another(web: RealLab) -> None:
     """No guest names it; and beside it lies what is no image, although it begins as one does."""
     child, junk = f"{IMAGES}/child.qcow2", f"{IMAGES}/junk.qcow2"
     sh(web, "ham0", f"qemu-img create -q -f qcow2 -F qcow2 -b {DISK} {child}; printf 'QFI\\373junk, all of it' >{junk}")
-    assert destroyed(mclu(web, "destroy", "web")) == {DISK: f"{child} is built on it"}
+    assert destroyed(mclu(web, "destroy", "web")) == {DISK: f"a backing file of {child}"}
     assert images(web, "ham0") == ["child.qcow2", "junk.qcow2", "web.qcow2"]
     sh(web, "ham0", f"qemu-img info --backing-chain {child}")
 
@@ -155,8 +155,8 @@ def test_a_disk_stays_on_which_somebody_has_built_another(web: RealLab) -> None:
 # What is at the place of one of its files: how it got there, what is kept, and what is there when the guest is gone.
 ODD: dict[str, tuple[str, dict[str, str], str]] = {
     "a directory": (f"rm {SEED}; mkdir {SEED}", {SEED: "a directory"}, SEED),
-    "a pipe": (f"rm {SEED}; mkfifo {SEED}", {SEED: "not a file"}, SEED),
-    "a mount": (f"echo >/tmp/x; mount --bind /tmp/x {SEED}", {SEED: "something is mounted on it"}, SEED),
+    "a pipe": (f"rm {SEED}; mkfifo {SEED}", {SEED: "not a regular file"}, SEED),
+    "a mount": (f"echo >/tmp/x; mount --bind /tmp/x {SEED}", {SEED: "a mount point"}, SEED),
     "a link": (f"mv {SEED} /tmp/seed; ln -s /tmp/seed {SEED}", {"/tmp/seed": "not made by mclu"}, "/tmp/seed"),
     "one of two names": (f"ln {SEED} {IMAGES}/mine", {}, f"{IMAGES}/mine"),
 }
@@ -198,7 +198,7 @@ def test_nvram_that_is_not_its_own(web: RealLab) -> None:
     told = mclu(web, "destroy", "web")
     assert (told.status, told.out) == (1, "")
     assert told.err == (
-        f"mclu: ham0: web cannot be destroyed without its NVRAM {NVRAM}, which has to stay (db uses it); "
+        f"mclu: ham0: cannot destroy web: its NVRAM {NVRAM} must be kept (db uses it); "
         "on the node: virsh undefine --keep-nvram --managed-save web\n"
     )
     assert traces(web, "ham0") == before
@@ -242,8 +242,8 @@ def test_while_a_node_cannot_be_asked_whether_it_has_the_guest_nothing_is_destro
         web.thaw("ham1", libvirtd=True)
     assert (told.status, told.out) == (1, "")
     refused, why = told.err.splitlines()
-    assert refused.startswith("mclu: ham0: web was not destroyed: whether ham1 has it, too, cannot be told; ")
-    assert why.startswith("mclu: ham1: cannot tell whether it has the same guest: libvirtd not answering; ")
+    assert refused.startswith("mclu: ham0: web not destroyed: cannot check ham1 for the same guest; ")
+    assert why.startswith("mclu: ham1: cannot check for the same guest: libvirtd not answering; ")
     assert (states(web, "ham0"), len(images(web, "ham0"))) == ({"web": "running"}, 3)
 
 

@@ -24,7 +24,7 @@ def test_a_disk_that_was_moved_stays_with_its_overlay(web: RealLab) -> None:
     assert destroyed(mclu(web, "destroy", "web")) == {
         f"{IMAGES}/web.one": "not made by mclu",
         "/tmp/moved": "not made by mclu",
-        DISK: f"{IMAGES}/web.one is built on it",
+        DISK: f"a backing file of {IMAGES}/web.one",
     }
     assert images(web, "ham0") == ["web.one", "web.qcow2"]
 
@@ -34,7 +34,7 @@ def test_a_file_that_a_snapshot_was_told_to_use_stays(web: RealLab) -> None:
     sh(web, "ham0", "qemu-img create -q -f qcow2 /tmp/mine.qcow2 1M")
     snapshot(web, "web", "--disk-only", "--diskspec", "vda,file=/tmp/mine.qcow2", "--reuse-external")
     kept = destroyed(mclu(web, "destroy", "web"))
-    assert kept == {"/tmp/mine.qcow2": "not made by mclu", DISK: "/tmp/mine.qcow2 is built on it"}
+    assert kept == {"/tmp/mine.qcow2": "not made by mclu", DISK: "a backing file of /tmp/mine.qcow2"}
     sh(web, "ham0", f"[ -e /tmp/mine.qcow2 ] && [ -e {DISK} ]")
 
 
@@ -42,7 +42,7 @@ def test_a_users_own_file_stays_also_if_it_is_built_on_the_disk(web: RealLab) ->
     sh(web, "ham0", f"qemu-img create -q -f qcow2 -F qcow2 -b {DISK} /tmp/mine.qcow2")
     snapshot(web, "web", "--disk-only", "--diskspec", "vda,file=/tmp/mine.qcow2", "--reuse-external")
     kept = destroyed(mclu(web, "destroy", "web"))
-    assert kept == {"/tmp/mine.qcow2": "not made by mclu", DISK: "/tmp/mine.qcow2 is built on it"}
+    assert kept == {"/tmp/mine.qcow2": "not made by mclu", DISK: "a backing file of /tmp/mine.qcow2"}
     sh(web, "ham0", f"[ -e /tmp/mine.qcow2 ] && [ -e {DISK} ]")
 
 
@@ -52,7 +52,7 @@ def test_an_overlay_goes_but_not_what_somebody_has_put_below_it(web: RealLab) ->
     change = f"virsh dumpxml --inactive web | sed \"s|'{DISK}'|'{hand}'|\" >/tmp/w"
     sh(web, "ham0", f"{make}; {change}; virsh define /tmp/w; virsh start web")
     snapshot(web, "web", "--disk-only", "--diskspec", f"vda,file={IMAGES}/web.one")
-    assert destroyed(mclu(web, "destroy", "web")) == {hand: "not made by mclu", DISK: f"{hand} is built on it"}
+    assert destroyed(mclu(web, "destroy", "web")) == {hand: "not made by mclu", DISK: f"a backing file of {hand}"}
     assert images(web, "ham0") == ["by-hand.qcow2", "web.qcow2"]
 
 
