@@ -253,9 +253,9 @@ def test_packages_that_are_missing_are_installed_and_no_service_starts(checkout:
     assert process.returncode == 0, said
     announced = said.partition("--- setup ---")[2].splitlines()
     assert announced[1:] == [
-        "setup: about to",
-        f"  install on this system: {' '.join(packages)}",
-        "No service is started by this. The details go to .lab/setup.log.",
+        "setup will:",
+        f"  install packages: {' '.join(packages)}",
+        "It starts no service. All output goes to .lab/setup.log.",
         "setup: done",
     ]
 
