@@ -24,7 +24,7 @@ def test_so_does_a_node_of_libvirts_test_driver(clouds: Callable[..., InProcess]
         ("console nosuch", 1, "no such guest 'nosuch'"),
         ("console ham1:web", 1, "ham1: is off; 'on ham1' wakes it"),
         ("console ham9:web", 1, "no such node 'ham9'"),
-        ("console *", 1, "'*' means ham0:db and ham0:web; say one"),
+        ("console *", 1, "'*' matches ham0:db and ham0:web; name one of them"),
         ("console", 2, "console: the following arguments are required: [HOST:]GUEST"),
         ("console a/b", 2, "bad guest name 'a/b'"),
         ("console web db", 2, "unrecognized arguments: db"),
@@ -44,7 +44,7 @@ def test_a_guest_that_does_not_run_is_told(tmp_path: Path, clouds: Callable[...,
     (tmp_path / "node.xml").write_text(f"<node>{domain}</node>")
     cloud = clouds(f"[nodes]\nhere via=local uri=test://{tmp_path}/node.xml")
     for command, line in (("console", "console spare"), ("viewer", "viewer spare")):
-        assert cloud(line).err == "mclu: here: spare is not running; 'start here:spare' starts it\n", command
+        assert cloud(line).err == "mclu: here: spare is not running; run 'start here:spare'\n", command
 
 
 def test_only_running_guests_are_offered(demo: InProcess) -> None:

@@ -63,14 +63,14 @@ def test_what_cannot_be_booted_is_one_clear_line_and_makes_nothing(demo: InProce
 def test_guests_are_stopped_and_started(demo: InProcess) -> None:
     assert demo("shutdown web").out == "ham0:web shut down\n"
     assert demo("list --inactive").out == "ham0:web  shut off  2.0G  2vcpus\n"
-    assert demo("shutdown web").err == "mclu: ham0: web is not running; 'start ham0:web' starts it\n"
+    assert demo("shutdown web").err == "mclu: ham0: web is not running; run 'start ham0:web'\n"
     assert demo("start web").out == "ham0:web started\n"
-    assert demo("start web").err == "mclu: ham0: web is running already\n"
+    assert demo("start web").err == "mclu: ham0: web is already running\n"
 
 
 def test_wildcards_mean_the_guests_for_which_it_makes_sense(demo: InProcess) -> None:
     demo("shutdown web")
-    assert demo("reboot '*'").out == "ham0:db told to reboot\n"
+    assert demo("reboot '*'").out == "ham0:db reboot requested\n"
     assert demo("start '*'").out == "ham0:web started\n"
     assert sorted(demo("reboot --hard 'ham0:*'").out.splitlines()) == ["ham0:db reset", "ham0:web reset"]
 

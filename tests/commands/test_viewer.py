@@ -28,4 +28,4 @@ def test_what_is_wrong_is_told(demo: InProcess, line: str, status: int, words: s
 
 def test_a_guest_on_two_nodes_has_to_be_named_with_its_node(clouds: Callable[..., InProcess]) -> None:
     cloud = clouds("[nodes]\na via=local uri=test:///default\nb via=local uri=test:///default")
-    assert cloud("viewer test").err == "mclu: test is on a and b; say a:test\n"
+    assert cloud("viewer test").err == "mclu: test is on a and b; specify the host: a:test\n"

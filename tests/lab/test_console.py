@@ -194,7 +194,7 @@ def test_a_guest_that_does_not_run_is_told(web: EchoGuest) -> None:
     )
     EchoGuest(web.lab, "ham0", "/tmp/spare.xml").virsh("define")
     try:
-        mclu(web.lab, "console", "spare").complains("ham0", "spare is not running; 'start ham0:spare' starts it")
+        mclu(web.lab, "console", "spare").complains("ham0", "spare is not running; run 'start ham0:spare'")
     finally:
         EchoGuest(web.lab, "ham0", "spare").virsh("undefine")
 

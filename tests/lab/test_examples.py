@@ -33,7 +33,7 @@ def test_each_can_be_run(lab: RealLab, script: str) -> None:
 
 def test_smoke(lab: RealLab) -> None:
     done = lab.run("env", SMOKE)
-    told = ["running", "console: smoke login:", "told to reboot", "console: smoke login:", "destroyed"]
+    told = ["running", "console: smoke login:", "reboot requested", "console: smoke login:", "destroyed"]
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [f"ham0:smoke {words}" for words in told]
     assert states(lab, "ham0") == {}
@@ -77,7 +77,7 @@ def test_evening_leaves_a_node_on_whose_guest_does_not_shut_down(lab: RealLab, t
     script.write_text(Path(EVENING).read_text().replace("3m", "1s"))
     told = mclu(lab, str(script))
     assert told.status == 1
-    assert "ham0: web still runs after 1 s" in told.err
+    assert "ham0: web is still running after 1 s" in told.err
     assert f"{script}:6: ham0: not switched off: guest running: web" in told.err
 
 

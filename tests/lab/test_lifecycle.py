@@ -49,7 +49,7 @@ def test_one_that_cannot_start_hinders_no_other(lab: RealLab) -> None:
 def test_start_what_is_active_already(lab: RealLab) -> None:
     virsh(lab, "ham0", "start", "db")
     told = mclu(lab, "start", "db")
-    assert (told.status, told.out, told.err) == (1, "", "mclu: ham0: db is running already\n")
+    assert (told.status, told.out, told.err) == (1, "", "mclu: ham0: db is already running\n")
 
 
 def test_start_lets_a_paused_guest_go_on(lab: RealLab) -> None:
@@ -84,7 +84,7 @@ def test_reboot(lab: RealLab) -> None:
         # Until the first event is seen, nobody knows whether events are watched.
         until(lambda: virsh(lab, "ham0", "suspend", "db") + virsh(lab, "ham0", "resume", "db") or events.stdout.read())
         asked = mclu(lab, "reboot", "db")
-        assert (asked.status, asked.out, asked.err) == (0, "ham0:db told to reboot\n", "")
+        assert (asked.status, asked.out, asked.err) == (0, "ham0:db reboot requested\n", "")
         hard = mclu(lab, "reboot", "--hard", "db")
         assert (hard.status, hard.out, hard.err) == (0, "ham0:db reset\n", "")
         until(lambda: b"event 'reboot' for domain 'db'" in (events.stdout.read() or b""))
@@ -98,18 +98,18 @@ def test_only_what_runs_is_rebooted(lab: RealLab) -> None:
     told = mclu(lab, "reboot", "--hard", "*:*")
     assert (told.status, sorted(told.lines), told.err) == (0, ["ham0:web reset", "ham1:mail reset"], "")
     told = mclu(lab, "reboot", "db", "mail", "ham1:web")
-    assert (told.status, told.lines) == (1, ["ham1:mail told to reboot"])
+    assert (told.status, told.lines) == (1, ["ham1:mail reboot requested"])
     assert sorted(told.err.splitlines()) == [
-        "mclu: ham0: db is not running; 'start ham0:db' starts it",
-        "mclu: ham1: web is not running; 'start ham1:web' starts it",
+        "mclu: ham0: db is not running; run 'start ham0:db'",
+        "mclu: ham1: web is not running; run 'start ham1:web'",
     ]
 
 
 def test_a_paused_guest_is_not_said_to_reboot(lab: RealLab) -> None:
     pause(lab)
     told = mclu(lab, "reboot", "db")
-    remedy = "'start ham0:db' resumes it, --hard resets it"
-    assert (told.status, told.out, told.err) == (1, "", f"mclu: ham0: db is paused, and hears nothing; {remedy}\n")
+    remedy = "run 'start ham0:db' to resume it, or use --hard to reset it"
+    assert (told.status, told.out, told.err) == (1, "", f"mclu: ham0: db is paused and cannot respond; {remedy}\n")
     assert mclu(lab, "reboot", "--hard", "db").out == "ham0:db reset\n"
 
 
@@ -117,7 +117,7 @@ def test_a_remedy_can_be_pasted_whatever_the_guest_is_called(lab: RealLab) -> No
     name = "we $(id) b"
     define(lab, "ham0", name)
     told = mclu(lab, "reboot", f"ham0:{name}")
-    assert (told.status, told.err) == (1, f"mclu: ham0: {name} is not running; start 'ham0:{name}' starts it\n")
+    assert (told.status, told.err) == (1, f"mclu: ham0: {name} is not running; run start 'ham0:{name}'\n")
 
 
 # shutdown
@@ -141,7 +141,7 @@ def test_a_guest_that_does_not_listen(lab: RealLab, seconds: str) -> None:
     told = mclu(lab, "shutdown", "db", "--timeout", seconds)
     assert (told.status, told.out) == (1, "")
     shown = {"0": "0 s", "500ms": "0.5 s"}[seconds]
-    assert told.err == f"mclu: ham0: db still runs after {shown}; --force stops it, like pulling its plug\n"
+    assert told.err == f"mclu: ham0: db is still running after {shown}; use --force to stop it like pulling its plug\n"
     assert states(lab, "ham0")["db"] == "running"
     told = mclu(lab, "shutdown", "db", "--timeout", seconds, "--force")
     assert (told.status, told.out, told.err) == (0, "ham0:db stopped by force\n", "")
@@ -151,8 +151,8 @@ def test_a_guest_that_does_not_listen(lab: RealLab, seconds: str) -> None:
 def test_a_paused_guest_does_not_listen_either(lab: RealLab) -> None:
     pause(lab)
     told = mclu(lab, "shutdown", "db", "--timeout", "60")
-    remedy = "'start ham0:db' resumes it, --force stops it, like pulling its plug"
-    assert (told.status, told.out, told.err) == (1, "", f"mclu: ham0: db is paused, and hears nothing; {remedy}\n")
+    remedy = "run 'start ham0:db' to resume it, or use --force to stop it like pulling its plug"
+    assert (told.status, told.out, told.err) == (1, "", f"mclu: ham0: db is paused and cannot respond; {remedy}\n")
     assert states(lab, "ham0")["db"] == "paused"
     told = mclu(lab, "shutdown", "db", "--timeout", "0", "--force")
     assert (told.status, told.out, told.err) == (0, "ham0:db stopped by force\n", "")
@@ -225,7 +225,7 @@ def test_a_name_on_two_nodes(lab: RealLab) -> None:
     start, shutdown, reboot = at_once(lab, "start web", "shutdown web", "reboot web")
     for told in (start, shutdown, reboot):
         assert (told.status, told.out) == (1, "")
-        assert told.err == "mclu: web is on ham0 and ham1; say ham0:web\n"
+        assert told.err == "mclu: web is on ham0 and ham1; specify the host: ham0:web\n"
     assert set(states(lab, "ham0").values()) == {"shut off"}
 
 

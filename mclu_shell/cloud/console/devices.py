@@ -25,9 +25,7 @@ def fetch_domain(node: Node, name: str, what: str) -> "ET.Element":
 
     xml = node.query(lambda client: client.fetch_running(name))
     if xml is None:
-        raise Refused(
-            f"{name} is not running", place=node.name, remedy=f"{to_type('start', node.name, name)} starts it"
-        )
+        raise Refused(f"{name} is not running", place=node.name, remedy=f"run {to_type('start', node.name, name)}")
     domain = ET.fromstring(xml)
     if domain.get("type") == "test":
         raise NodeFault(f"is simulated: its guests have no {what}", place=node.name)

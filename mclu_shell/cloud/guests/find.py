@@ -1,4 +1,4 @@
-"""Which guests are meant: names and wildcards, with or without their node, looked for on all nodes at once."""
+"""Lookup of guests by names and wildcards, with or without a node, on all nodes in parallel."""
 
 import shlex
 from collections.abc import Sequence
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class _GuestSurvey:
-    """What the nodes answered: their guests by the node's name, and why the others did not."""
+    """Replies of the nodes: guests or errors by node name."""
 
     guests: dict[str, tuple[Guest, ...]] = field(default_factory=dict)
     errors: dict[str, MCluError] = field(default_factory=dict)
 
     def faults(self, nodes: Sequence["Node"]) -> list[MCluError]:
-        """What is wrong with some of these nodes; to be off is not wrong."""
-        known = [self.errors[node.name] for node in nodes if node.name in self.errors]
-        return [error for error in known if not isinstance(error, NodeOff)]
+        """Return the errors of these nodes, except that a node is off."""
+        errors = [self.errors[node.name] for node in nodes if node.name in self.errors]
+        return [error for error in errors if not isinstance(error, NodeOff)]
 
-    def unknown(self, nodes: Sequence["Node"]) -> str:
-        """Which of these nodes did not answer, and why, in brackets; empty if all did."""
+    def missing(self, nodes: Sequence["Node"]) -> str:
+        """Describe in parentheses the nodes that did not reply, with the reasons; empty if all replied."""
         off = [node.name for node in nodes if isinstance(self.errors.get(node.name), NodeOff)]
-        told = [f"{', '.join(off)} {'is' if len(off) == 1 else 'are'} off"] if off else []
-        told += [f"{error.place} did not answer: {error.fact}" for error in self.faults(nodes)]
-        return f" ({', '.join(told)})" if told else ""
+        reasons = [f"{', '.join(off)} {'is' if len(off) == 1 else 'are'} off"] if off else []
+        reasons += [f"{error.place} did not answer: {error.fact}" for error in self.faults(nodes)]
+        return f" ({', '.join(reasons)})" if reasons else ""
 
 
 def find_guests(
@@ -42,21 +42,21 @@ def find_guests(
     active: bool | None = None,
     faults: list[MCluError] | None = None,
 ) -> list[tuple["Node", Guest]]:
-    """The guests that names and wildcards mean, with their nodes, each once, in configuration order, then by name.
+    """Find the guests that match, with their nodes, each once, in configuration order and then by name.
 
-    All nodes that may have one are asked at once. With `active`, wildcards mean only guests that run (or do not);
-    a name means its guest in any state, so that the caller can say what is wrong with it.
-    Raises NotFound, Ambiguous for a name that is on several nodes, and the fault of a node that was named. Where a
-    wildcard may mean guests of a node that did not answer, its fault is put into `faults`, or raised without it.
+    Query all possible nodes in parallel. `active` restricts wildcards to guests that run (or do not run). A name
+    matches its guest in any state, so that the caller can report the wrong state.
+    Raise NotFound, Ambiguous for a name on several nodes, or the error of a named node. If a wildcard may match
+    guests of a node that did not reply, append that node's error to `faults`, or raise it without `faults`.
     """
     parsed = [_parse(text) for text in patterns]
     reach = {pattern: cloud.match([pattern.host]) if pattern.host else list(cloud.nodes) for pattern in parsed}
     survey = _query_all(cloud, [node for nodes in reach.values() for node in nodes])
     chosen: set[tuple[str, str]] = set()
     for pattern, nodes in reach.items():
-        found = _find(pattern, nodes, survey, active)
-        chosen.update((guest.node, guest.uuid) for guest in found)
-        _note_faults(survey.faults(nodes) if pattern.is_wildcard else [], faults)
+        matches = _match(pattern, nodes, survey, active)
+        chosen.update((guest.node, guest.uuid) for guest in matches)
+        _report_faults(survey.faults(nodes) if pattern.is_wildcard else [], faults)
     return [
         (node, guest)
         for node in cloud.nodes
@@ -66,12 +66,12 @@ def find_guests(
 
 
 def find_guest(cloud: "Cloud", name: str) -> tuple["Node", Guest]:
-    """The one guest that a name means; Ambiguous if it is a wildcard that means several."""
-    found = find_guests(cloud, [name])
-    if len(found) > 1:
-        names = [shlex.quote(f"{guest.node}:{guest.name}") for _, guest in found]
-        raise Ambiguous(f"{name!r} means {_listed(names)}", remedy="say one")
-    return found[0]
+    """Find the one guest of a name; raise Ambiguous if a wildcard matches several."""
+    matches = find_guests(cloud, [name])
+    if len(matches) > 1:
+        names = [shlex.quote(f"{guest.node}:{guest.name}") for _, guest in matches]
+        raise Ambiguous(f"{name!r} matches {_join(names)}", remedy="name one of them")
+    return matches[0]
 
 
 def _parse(text: str) -> GuestPattern:
@@ -93,54 +93,55 @@ def _query_all(cloud: "Cloud", nodes: Sequence["Node"]) -> _GuestSurvey:
     return survey
 
 
-def _find(pattern: GuestPattern, nodes: Sequence["Node"], survey: _GuestSurvey, active: bool | None) -> list[Guest]:
-    there = [guest for node in nodes for guest in survey.guests.get(node.name, ())]
-    found = [guest for guest in there if pattern.means(guest)]
-    # A name may look like a wildcard: the guest that is really called so is meant.
-    exact = [guest for guest in found if guest.name == pattern.guest]
+def _match(pattern: GuestPattern, nodes: Sequence["Node"], survey: _GuestSurvey, active: bool | None) -> list[Guest]:
+    guests = [guest for node in nodes for guest in survey.guests.get(node.name, ())]
+    matches = [guest for guest in guests if pattern.means(guest)]
+    # A guest's name may look like a wildcard: an exact match takes precedence.
+    exact = [guest for guest in matches if guest.name == pattern.guest]
     if pattern.is_wildcard and not exact:
-        found = [guest for guest in found if active is None or guest.is_active == active]
+        matches = [guest for guest in matches if active is None or guest.is_active == active]
     else:
-        found = exact
-    if not found and (fault := _unanswered(pattern, nodes, survey)) is not None:
+        matches = exact
+    if not matches and (fault := _unknown(pattern, nodes, survey)) is not None:
         raise fault
-    if not found:
-        raise _not_found(pattern, nodes, survey, there, active)
-    if len(found) > 1 and not pattern.is_wildcard:
-        on = _listed([guest.node for guest in found])
-        raise Ambiguous(f"{pattern.guest} is on {on}", remedy=f"say {shlex.quote(f'{found[0].node}:{found[0].name}')}")
-    return found
+    if not matches:
+        raise _not_found(pattern, nodes, survey, guests, active)
+    if len(matches) > 1 and not pattern.is_wildcard:
+        first = shlex.quote(f"{matches[0].node}:{matches[0].name}")
+        fact = f"{pattern.guest} is on {_join([guest.node for guest in matches])}"
+        raise Ambiguous(fact, remedy=f"specify the host: {first}")
+    return matches
 
 
-def _unanswered(pattern: GuestPattern, nodes: Sequence["Node"], survey: _GuestSurvey) -> MCluError | None:
-    """Why it cannot be told whether there is a guest, where that is all there is to say."""
+def _unknown(pattern: GuestPattern, nodes: Sequence["Node"], survey: _GuestSurvey) -> MCluError | None:
+    """Return the error that leaves open if there is such a guest; None if the guest was simply not found."""
     errors = [survey.errors[node.name] for node in nodes if node.name in survey.errors]
     for error in errors:
         if isinstance(error, UnknownUntilUp):
-            what = f"what matches '{pattern}'" if pattern.is_wildcard else f"whether it has a guest {pattern.guest!r}"
-            return error.with_context(fact=f"{what} is not known before it is up")
-    is_one = pattern.host and not has_wildcard(pattern.host)
-    return errors[0] if is_one and errors else None
+            guest = f"guests that match '{pattern}'" if pattern.is_wildcard else f"guest {pattern.guest!r}"
+            return error.with_context(fact=f"cannot check for {guest} before it is up")
+    names_one_node = pattern.host and not has_wildcard(pattern.host)
+    return errors[0] if names_one_node and errors else None
 
 
 def _not_found(
-    pattern: GuestPattern, nodes: Sequence["Node"], survey: _GuestSurvey, there: Sequence[Guest], active: bool | None
+    pattern: GuestPattern, nodes: Sequence["Node"], survey: _GuestSurvey, guests: Sequence[Guest], active: bool | None
 ) -> NotFound:
-    unknown = survey.unknown(nodes)
+    missing = survey.missing(nodes)
     if pattern.is_wildcard:
-        which = {None: "", True: "running ", False: "stopped "}[active]
-        return NotFound(f"no {which}guest matches '{pattern}'{unknown}")
-    remedy = did_you_mean(pattern.guest, [guest.name for guest in there])
-    return NotFound(f"no such guest {pattern.guest!r}{unknown}", place=pattern.host, remedy=remedy)
+        state = {None: "", True: "running ", False: "stopped "}[active]
+        return NotFound(f"no {state}guest matches '{pattern}'{missing}")
+    remedy = did_you_mean(pattern.guest, [guest.name for guest in guests])
+    return NotFound(f"no such guest {pattern.guest!r}{missing}", place=pattern.host, remedy=remedy)
 
 
-def _note_faults(found: list[MCluError], faults: list[MCluError] | None) -> None:
-    if found and faults is None:
-        raise found[0]
+def _report_faults(errors: list[MCluError], faults: list[MCluError] | None) -> None:
+    if errors and faults is None:
+        raise errors[0]
     if faults is not None:
-        faults += [error for error in found if error not in faults]
+        faults += [error for error in errors if error not in faults]
 
 
-def _listed(names: list[str]) -> str:
+def _join(names: list[str]) -> str:
     shown = names[:6] + ([f"{len(names) - 6} more"] if len(names) > 6 else [])
     return " and ".join([", ".join(shown[:-1]), shown[-1]]) if len(shown) > 1 else shown[0]

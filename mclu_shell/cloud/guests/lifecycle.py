@@ -1,4 +1,4 @@
-"""Starting, shutting down and rebooting guests, and waiting until it has happened."""
+"""Start, shutdown and reboot of guests."""
 
 import threading
 import time
@@ -12,79 +12,83 @@ from mclu_shell.errors import LibvirtFault, MCluError, NotFound, Refused
 from mclu_shell.units import format_duration
 
 _POLL_S = 0.25
-_ASK_AGAIN_S = 5.0
-# virsh's word for a guest that holds its memory, and hears nothing.
+_REPEAT_S = 5.0
+# virsh's name of the state: the guest is in memory, but its CPUs are stopped.
 _PAUSED = "paused"
+_FORCE = "--force to stop it like pulling its plug"
 
 
 def start(node: Node, guest: Guest) -> str:
-    """Start a guest that is not running, or let one that is paused go on. What was done."""
-    verb = choose_start_action(node, guest)
-    _change(node, guest, verb)
-    return f"{verb}d" if verb == "resume" else f"{verb}ed"
+    """Start a stopped guest or resume a paused one; return "started" or "resumed"."""
+    action = choose_start_action(node, guest)
+    _change(node, guest, action)
+    return f"{action}d" if action == "resume" else f"{action}ed"
 
 
 def choose_start_action(node: Node, guest: Guest) -> str:
-    """`start` or `resume`, whichever a guest needs; Refused if it runs."""
+    """Return `start` or `resume`, by the guest's state; raise Refused if it runs."""
     if guest.state == _PAUSED:
         return "resume"
     if guest.is_active:
-        raise Refused(f"{guest.name} is {guest.state} already", place=node.name)
+        raise Refused(f"{guest.name} is already {guest.state}", place=node.name)
     return "start"
 
 
 def reboot(node: Node, guest: Guest, *, hard: bool) -> str:
-    """Ask a guest to reboot, or reset it; which, in words."""
-    verb = choose_reboot_action(node, guest, hard=hard)
+    """Request a reboot, or reset the guest; return which."""
+    action = choose_reboot_action(node, guest, hard=hard)
     mark_reboot(node, guest.name)
-    _change(node, guest, verb)
-    return "reset" if hard else "told to reboot"
+    _change(node, guest, action)
+    return "reset" if hard else "reboot requested"
 
 
 def choose_reboot_action(node: Node, guest: Guest, *, hard: bool) -> str:
-    """`reboot` or `reset`; Refused if nothing would come of it."""
+    """Return `reboot` or `reset`; raise Refused if the guest cannot respond to it."""
     require_active(node, guest)
     if guest.state == _PAUSED and not hard:
-        # libvirt would take the request, and nothing come of it.
-        raise _paused(node, guest, "--hard resets it")
+        # libvirt accepts the request, but a paused guest ignores it.
+        raise _paused(node, guest, "--hard to reset it")
     return "reset" if hard else "reboot"
 
 
 def shutdown(node: Node, guest: Guest, timeout_s: float, *, force: bool, stop: threading.Event) -> str:
-    """Ask a guest to shut down and wait until it has; with `force`, pull its plug at the end. How it went."""
+    """Request a shutdown and wait for it; return "shut down" or "stopped by force".
+
+    At the timeout, raise MCluError, or with `force` stop the guest as if its plug were pulled. If `stop` is set, raise
+    MCluError at once: an interrupted command must not force anything.
+    """
     require_can_shut_down(node, guest, force=force)
     deadline = time.monotonic() + timeout_s
     while True:
-        # Asked again now and then: a guest that is still starting does not see its power button.
-        if _ask_to_stop(node, guest, force=force):
+        # The request is repeated because a booting guest ignores its power button.
+        if _request_shutdown(node, guest, force=force):
             return "shut down"
-        if wait_until_stopped(node, guest.name, min(_ASK_AGAIN_S, deadline - time.monotonic()), stop):
+        if wait_until_stopped(node, guest.name, min(_REPEAT_S, deadline - time.monotonic()), stop):
             return "shut down"
         if stop.is_set() or time.monotonic() >= deadline:
             break
-    # Who interrupts the waiting has not asked for what would have come at its end.
     if not force or stop.is_set():
         raise MCluError(
-            f"{guest.name} still runs after {format_duration(timeout_s)}",
+            f"{guest.name} is still running after {format_duration(timeout_s)}",
             place=node.name,
-            remedy="--force stops it, like pulling its plug",
+            remedy=f"use {_FORCE}",
         )
-    with suppress(NotFound):  # Without a definition it is gone when it stops, if only just now by itself.
+    with suppress(NotFound):  # A guest without a persistent definition is gone once it stops by itself.
         node.change_guest(guest.name, "stop", guest.uuid)
     return "stopped by force"
 
 
 def require_can_shut_down(node: Node, guest: Guest, *, force: bool) -> None:
-    """Refused if a guest cannot be shut down: it does not run, or is paused and is not to be stopped by force."""
+    """Raise Refused if the guest does not run, or is paused and `force` is not set."""
     require_active(node, guest)
     if guest.state == _PAUSED and not force:
-        raise _paused(node, guest, "--force stops it, like pulling its plug")
+        raise _paused(node, guest, _FORCE)
 
 
-def _ask_to_stop(node: Node, guest: Guest, *, force: bool) -> bool:
-    """Ask a guest to shut down; whether it has done so already, if that is why it cannot be asked.
+def _request_shutdown(node: Node, guest: Guest, *, force: bool) -> bool:
+    """Request a shutdown; return True if that fails because the guest has already stopped.
 
-    With `force`, one that cannot be asked does not listen: it hangs, or is paused for a moment, while it is saved.
+    With `force`, ignore libvirt's errors: the guest hangs, or is paused for a moment while it is being saved.
     """
     try:
         node.change_guest(guest.name, "shutdown", guest.uuid)
@@ -95,18 +99,18 @@ def _ask_to_stop(node: Node, guest: Guest, *, force: bool) -> bool:
         if force and isinstance(error, LibvirtFault):
             return False
         if state == _PAUSED:
-            raise _paused(node, guest, "--force stops it, like pulling its plug") from error
+            raise _paused(node, guest, _FORCE) from error
         raise
     return False
 
 
-def _paused(node: Node, guest: Guest, otherwise: str) -> Refused:
-    remedy = f"{to_type('start', node.name, guest.name)} resumes it, {otherwise}"
-    return Refused(f"{guest.name} is paused, and hears nothing", place=node.name, remedy=remedy)
+def _paused(node: Node, guest: Guest, option: str) -> Refused:
+    remedy = f"run {to_type('start', node.name, guest.name)} to resume it, or use {option}"
+    return Refused(f"{guest.name} is paused and cannot respond", place=node.name, remedy=remedy)
 
 
 def wait_until_stopped(node: Node, name: str, timeout_s: float, stop: threading.Event) -> bool:
-    """Whether a guest stops in time."""
+    """Wait until a guest stops; return False at the timeout, or when `stop` is set."""
     deadline = time.monotonic() + timeout_s
     while is_active_state(_fetch_state(node, name)):
         if time.monotonic() >= deadline or stop.wait(_POLL_S):
@@ -115,19 +119,19 @@ def wait_until_stopped(node: Node, name: str, timeout_s: float, stop: threading.
 
 
 def _fetch_state(node: Node, name: str) -> str:
-    # A guest without a definition is gone when it stops.
+    # A guest without a persistent definition is gone once it stops.
     return node.query(lambda client: client.fetch_state(name)) or "shut off"
 
 
 def require_active(node: Node, guest: Guest) -> None:
-    """Refused if a guest does not run."""
+    """Raise Refused if a guest does not run."""
     if not guest.is_active:
-        remedy = f"{to_type('start', node.name, guest.name)} starts it"
+        remedy = f"run {to_type('start', node.name, guest.name)}"
         raise Refused(f"{guest.name} is not running", place=node.name, remedy=remedy)
 
 
-def _change(node: Node, guest: Guest, verb: str) -> None:
+def _change(node: Node, guest: Guest, action: str) -> None:
     try:
-        node.change_guest(guest.name, verb, guest.uuid)
+        node.change_guest(guest.name, action, guest.uuid)
     except NotFound as error:
-        raise NotFound(f"{guest.name} has gone meanwhile", place=node.name) from error
+        raise NotFound(f"{guest.name} no longer exists", place=node.name) from error

@@ -8,14 +8,15 @@ from mclu_shell.output.schema.record import Record
 
 @dataclass(frozen=True, slots=True)
 class Changed(Record):
-    """A guest was started, told to reboot, or has stopped."""
+    """A guest was started, rebooted or stopped."""
 
     KIND: ClassVar = "changed"
 
     node: Annotated[str, "where the guest is"]
     guest: Annotated[str, "its name there"]
     change: Annotated[
-        str, "`started`, `resumed`, `shut down`, `stopped by force`, `told to reboot` (nothing confirms it) or `reset`"
+        str,
+        "`started`, `resumed`, `shut down`, `stopped by force`, `reboot requested` (nothing confirms it) or `reset`",
     ]
 
 

@@ -67,14 +67,14 @@ def test_wildcards_stand_for_nodes_and_for_guests(nodes: Callable[..., Cloud]) -
 
 def test_a_name_on_two_nodes_is_an_error_that_lists_both(nodes: Callable[..., Cloud]) -> None:
     cloud = nodes(ham0=["web"], ham1=["web"], ham2=["db"])
-    assert failure(cloud, "web", kind=Ambiguous) == "web is on ham0 and ham1; say ham0:web"
+    assert failure(cloud, "web", kind=Ambiguous) == "web is on ham0 and ham1; specify the host: ham0:web"
     assert found(cloud, "ham1:web") == ["ham1:web"]
 
 
 def test_what_is_said_to_be_typed_can_be_pasted_into_a_shell(nodes: Callable[..., Cloud]) -> None:
     cloud = nodes(ham0=["we $(id) b"], ham1=["we $(id) b"])
-    assert failure(cloud, "we $(id) b", kind=Ambiguous).endswith("; say 'ham0:we $(id) b'")
-    with pytest.raises(Ambiguous, match=re.escape("means 'ham0:we $(id) b' and 'ham1:we $(id) b'; say one")):
+    assert failure(cloud, "we $(id) b", kind=Ambiguous).endswith("; specify the host: 'ham0:we $(id) b'")
+    with pytest.raises(Ambiguous, match=re.escape("matches 'ham0:we $(id) b' and 'ham1:we $(id) b'; name one of them")):
         find_guest(cloud, "w*")
 
 
@@ -117,7 +117,7 @@ def test_a_good_new_name(name: str) -> None:
 def test_where_one_guest_is_needed_a_wildcard_may_mean_no_more(nodes: Callable[..., Cloud]) -> None:
     cloud = nodes(ham0=["web", "wiki"], ham1=["db"])
     assert find_guest(cloud, "d*")[1].name == "db"
-    with pytest.raises(Ambiguous, match=r"'w\*' means ham0:web and ham0:wiki; say one"):
+    with pytest.raises(Ambiguous, match=r"'w\*' matches ham0:web and ham0:wiki; name one of them"):
         find_guest(cloud, "w*")
 
 
