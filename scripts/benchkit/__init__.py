@@ -1,1 +1,1 @@
-"""What scripts/bench measures with: the parts that need more than a command line."""
+"""Measurements of scripts/bench that need more than a command line."""

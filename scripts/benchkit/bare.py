@@ -1,7 +1,7 @@
-"""The least that mclu's libraries take: paramiko and libvirt-python alone, with nothing checked, told or tidied.
+"""The floor of `mclu status`: paramiko and libvirt-python alone, without checks, output or cleanup.
 
-Run as a program on a lab's LAN with the number of its nodes: it logs in on ham0, ham1, …, all at once, and asks
-each libvirt over a forwarded socket what `mclu status` asks.
+Run it as a program on a lab's LAN with the number of nodes. It logs in to ham0, ham1, … in parallel and makes the same
+libvirt calls as `mclu status`, over forwarded sockets.
 """
 
 import os
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import libvirt
 
-# As mclu does (cloud/lean.py): it is for something that neither of them uses.
+# As mclu does (cloud/transport/lean_import.py): neither uses invoke.
 sys.modules["invoke"] = None  # type: ignore[assignment]
 import paramiko  # noqa: E402
 
@@ -67,7 +67,7 @@ def _pump(receive: Callable[[int], bytes], send: Callable[[bytes], object]) -> N
 
 
 def main(count: int) -> None:
-    """Ask them all, and wait for all answers."""
+    """Query all nodes in parallel and wait for the answers."""
     key = paramiko.Ed25519Key.from_private_key_file(str(Path.home() / ".ssh/id_ed25519"))
     with tempfile.TemporaryDirectory() as directory:
         asking = [

@@ -1,6 +1,6 @@
-"""The least that a one-shot beside an open shell takes: libvirt-python alone, over the shell's sockets.
+"""The floor of a one-shot beside an open shell: libvirt-python alone, over the shell's sockets.
 
-Run as a program on a lab's LAN: it asks each libvirt behind them, all at once, what `mclu status` asks.
+Run it as a program on a lab's LAN. It makes the same libvirt calls as `mclu status`, over all sockets in parallel.
 """
 
 import os
@@ -18,7 +18,7 @@ def _ask(path: Path) -> None:
 
 
 def main() -> None:
-    """Ask them all, and wait for all answers."""
+    """Query all nodes in parallel and wait for the answers."""
     paths = Path(os.environ["XDG_RUNTIME_DIR"]).glob("mclu-run-*/[0-9]*.sock")
     asking = [threading.Thread(target=_ask, args=(path,), daemon=True) for path in paths]
     for thread in asking:

@@ -1,4 +1,4 @@
-"""Measurements of an interactive shell that stays open, inside a lab."""
+"""Measurements of an open interactive shell in a lab."""
 
 import os
 import re
@@ -17,7 +17,7 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 class _Shell:
-    """A shell in a pseudo-terminal, which is connected to as many nodes as are on."""
+    """A shell in a pseudo-terminal that is connected to all nodes that are on."""
 
     def __init__(self, mclu: str, nodes: int) -> None:
         environment = {**os.environ, "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"}
@@ -29,24 +29,24 @@ class _Shell:
         while len(list(Path(os.environ["XDG_RUNTIME_DIR"]).glob("mclu-run-*/[0-9]*.sock"))) < nodes:
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        # What is still coming in belongs to connecting.
+        # Let the connections settle.
         time.sleep(5)
         self.pid = int(str(self._program.pid))
 
     def cpu_s(self) -> float:
-        """The processor time that it has taken so far."""
+        """Return the processor time used so far, in seconds."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
 
     def resident_mib(self) -> float:
-        """The memory that it has now."""
-        found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{self.pid}/status").read_text())
-        assert found
-        return int(found[1]) / 1024
+        """Return the resident memory, in MiB."""
+        match = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{self.pid}/status").read_text())
+        assert match
+        return int(match[1]) / 1024
 
 
 def beside_a_shell(mclu: str, nodes: int, timer: Timer) -> Timer:
-    """The same measurement while a shell is open; it is started with the first."""
+    """Make a measurement while a shell is open; the first call starts the shell."""
     shells: list[_Shell] = []
 
     def measure() -> float:
@@ -58,7 +58,7 @@ def beside_a_shell(mclu: str, nodes: int, timer: Timer) -> Timer:
 
 
 def idle_cpu(mclu: str, nodes: int) -> Timer:
-    """Processor seconds that an idle shell takes in a second."""
+    """Measure the processor seconds per second of an idle shell."""
 
     def measure() -> float:
         shell = _Shell(mclu, nodes)
@@ -70,12 +70,12 @@ def idle_cpu(mclu: str, nodes: int) -> Timer:
 
 
 def idle_memory(mclu: str, nodes: int) -> Timer:
-    """MiB that an idle shell has."""
+    """Measure the resident memory of an idle shell, in MiB."""
     return lambda: _Shell(mclu, nodes).resident_mib()
 
 
 def change_known() -> float:
-    """From another program's request to define a guest until this one knows of it, which has asked for nothing."""
+    """Measure from another program's definition of a guest to its event in this process, which makes no query."""
     from mclu_shell.cloud.open import open_cloud
     from mclu_shell.cloud.state.snapshot import Phase
     from mclu_shell.config import find_config, load_config

@@ -1,4 +1,4 @@
-"""How long the user's own shell waits for mclu where Tab is pressed: from a snapshot of many guests that is kept."""
+"""Measurement of completion in the user's own shell, from a cached snapshot of many guests."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def to_answer(mclu: str, *lines: str) -> Callable[[], float]:
-    """The time of the whole process that answers a shell; of several lines, the slowest."""
+    """Measure the whole process that completes a line; return the slowest of several lines."""
 
     def measure() -> float:
         with tempfile.TemporaryDirectory() as directory:
@@ -21,16 +21,16 @@ def to_answer(mclu: str, *lines: str) -> Callable[[], float]:
 
 
 def _seconds(mclu: str, config: Path, line: str) -> float:
-    asked = [mclu, "--complete", "bash", "9", " \t\n\"'@><=;|&(:", f"mclu -f {config} {line}"]
+    command = [mclu, "--complete", "bash", "9", " \t\n\"'@><=;|&(:", f"mclu -f {config} {line}"]
     started = time.perf_counter()
-    done = subprocess.run(asked, stdin=subprocess.DEVNULL, capture_output=True, check=True)
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=True)
     taken = time.perf_counter() - started
     assert done.stdout.count(b"\n") > 1, line
     return taken
 
 
 def _crowd(directory: Path) -> Path:
-    """Keep what would be known of 300 nodes and 10,200 guests; the configuration that has them."""
+    """Write a snapshot of 300 nodes and 10,200 guests to the cache; return its configuration."""
     from mclu_shell.cloud.state.disk_cache import recollection_file, save
     from mclu_shell.cloud.state.guest import Guest, NodeInfo
     from mclu_shell.cloud.state.snapshot import NodeState, NodeView, Phase, Snapshot
