@@ -1,8 +1,8 @@
-"""Let a word stand for a whole line: a command with its options, or several commands.
+"""Define aliases, or show them.
 
-What follows the word is added at the end. Aliases are for the prompt only: scripts and -c do not know them. They are
-forgotten when you leave, so put those that you want to keep into ~/.config/mclu/mclurc, a file of lines that the shell
-runs when it starts. Without arguments, all aliases are shown.
+An alias stands for a whole line: a command with its options, or several commands. Words after the alias are appended.
+Aliases work at the prompt only, not in scripts or -c. They last until you leave the shell. To keep them, put the
+'alias' commands into ~/.config/mclu/mclurc, which the shell runs when it starts. Without arguments, all are shown.
 
   alias st=status                     then 'st ham1' is 'status ham1'
   alias up="on 'ham*' --wait; list"
@@ -25,37 +25,37 @@ GROUP = Group.SHELL
 NEEDS_PROMPT = True
 DOCUMENT = ("aliases",)
 
-# Nothing that the language reads as anything but a word.
+# Only characters without a meaning in the language.
 _NAME = re.compile(r"[\w.+][\w.+-]*")
 
 
 def add_arguments(parser: Parser) -> None:
-    """Definitions, or names to be shown."""
-    parser.add_argument("aliases", nargs="*", metavar="NAME[='TEXT']", help="what to define, or to show (default: all)")
+    """Add the definitions, or names to show."""
+    parser.add_argument("aliases", nargs="*", metavar="NAME[='TEXT']", help="alias to define or to show (default: show all)")
 
 
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
-    """Nothing for what is defined; a line, as it could be typed, for what is to be shown."""
+    """Define aliases, or yield each as a line that defines it."""
     assert context.prompt is not None
-    known = context.prompt.aliases
-    for given in args.aliases or sorted(known):
-        name, is_definition, text = given.partition("=")
+    aliases = context.prompt.aliases
+    for argument in args.aliases or sorted(aliases):
+        name, is_definition, text = argument.partition("=")
         if is_definition:
-            known[name] = _checked(name, text)
-        elif name in known:
-            yield Text(f"alias {name}={shlex.quote(known[name])}", data=partial(Alias, name, known[name]))
+            aliases[name] = _checked(name, text)
+        elif name in aliases:
+            yield Text(f"alias {name}={shlex.quote(aliases[name])}", data=partial(Alias, name, aliases[name]))
         else:
-            yield NotFound(f"no such alias {name!r}", remedy=did_you_mean(name, sorted(known)))
+            yield NotFound(f"no such alias {name!r}", remedy=did_you_mean(name, sorted(aliases)))
 
 
 def _checked(name: str, text: str) -> str:
-    """The text, if both can be used."""
+    """Return the text; raise UsageError if the name or the text is invalid."""
     if not _NAME.fullmatch(name):
-        raise UsageError(f"bad alias {name!r}", remedy="it should be such as NAME='TEXT', with no blank beside the =")
+        raise UsageError(f"bad alias name {name!r}", remedy="write NAME='TEXT', without blanks around the =")
     try:
         lines = parser.parse(text)
     except UsageError as error:
         raise UsageError(f"alias {name}: {error}") from error
     if not lines:
-        raise UsageError(f"alias {name}: it would stand for nothing", remedy=f"'unalias {name}' forgets it")
+        raise UsageError(f"alias {name}: the text is empty", remedy=f"'unalias {name}' removes the alias")
     return text

@@ -1,8 +1,8 @@
-"""Make a new guest from a template, and start it.
+"""Create a guest from a template and start it.
 
-Without HOST it goes to the first node, in the order of mclu.conf, that has enough free memory. Everything that
-can be checked is, before anything is made; if something fails later, or you interrupt it, nothing is left behind.
-What a template has to tell you for good, such as a password that it has made up, stands below the answer.
+Without HOST, the guest goes to the first node in mclu.conf that has enough free memory. All checks are made before
+anything is created. If a later step fails or is interrupted, everything is removed again. Notes from the build, such
+as a generated password, are printed below the guest's name.
 
   boot tiny web
   boot rawhide ham1:test --size 20G --memory 4G
@@ -29,21 +29,21 @@ LINES = ("booted",)
 
 
 def add_arguments(parser: Parser) -> None:
-    """The template, the new guest's name, and what it gets."""
-    parser.add_argument("template", metavar="TEMPLATE", type=types.TEMPLATE, help="what to build ('list --templates')")
-    parser.add_argument("guest", metavar="[HOST:]NAME", type=types.NEW_GUEST, help="the new guest")
-    parser.add_argument("--memory", metavar="SIZE", type=types.size_kind("1G", "2G", "4G", "8G"), help="such as 4G")
-    parser.add_argument("--size", metavar="SIZE", type=types.size_kind("10G", "20G", "50G"), help="of its disk: 20G")
-    parser.add_argument("--timezone", metavar="TZ", type=types.TIMEZONE, help="such as Europe/London")
+    """Add the template, the new guest's name, and its resources."""
+    parser.add_argument("template", metavar="TEMPLATE", type=types.TEMPLATE, help="template name ('list --templates')")
+    parser.add_argument("guest", metavar="[HOST:]NAME", type=types.NEW_GUEST, help="name of the new guest")
+    parser.add_argument("--memory", metavar="SIZE", type=types.size_kind("1G", "2G", "4G", "8G"), help="memory, such as 4G")
+    parser.add_argument("--size", metavar="SIZE", type=types.size_kind("10G", "20G", "50G"), help="disk size, such as 20G")
+    parser.add_argument("--timezone", metavar="TZ", type=types.TIMEZONE, help="time zone, such as Europe/London")
     parser.add_argument(
         "--vcpus", metavar="N", type=types.VCPUS, help="virtual CPUs (default: physical CPUs, at most 4)"
     )
-    parser.add_argument("--console", action="store_true", help="open its serial console at once")
-    parser.add_argument("--viewer", action="store_true", help="open its screen at once")
+    parser.add_argument("--console", action="store_true", help="attach to the guest's serial console")
+    parser.add_argument("--viewer", action="store_true", help="show the guest's screen")
 
 
 def _request(context: Context, args: argparse.Namespace) -> tuple["Template", "BootRequest"]:
-    # Completion needs the arguments alone; what a boot needs would take it half of its time to import.
+    # Completion needs only the arguments; these imports would double its time.
     from mclu_shell.attach import require_viewer
     from mclu_shell.cloud.boot.request import BootRequest
     from mclu_shell.cloud.templates.template import find_template, read_template
@@ -52,14 +52,14 @@ def _request(context: Context, args: argparse.Namespace) -> tuple["Template", "B
     if args.console:
         context.require_text("--console")
     if args.viewer:
-        require_viewer("or boot without --viewer; 'viewer --print' then gives the address of the screen")
+        require_viewer("or boot without --viewer, and use 'viewer --print'")
     opens = frozenset(word for word in ("console", "viewer") if getattr(args, word))
     request = BootRequest(name, host, args.memory, args.size, args.timezone, args.vcpus, opens)
     return read_template(find_template(args.template)), request
 
 
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
-    """Where it runs, and what its build noted; then what was asked to be opened."""
+    """Yield the new guest with its build's notes, then its screen and console if requested."""
     from mclu_shell.attach import console_of, viewer_of
     from mclu_shell.cloud.boot.boot import boot
 
@@ -68,8 +68,8 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     yield from booted.unasked
     name = request.name
     acceleration = booted.acceleration
-    how = (acceleration.kind or None, acceleration.reason or None)
-    data = partial(Booted, booted.node.name, name, template.name, *how, booted.notes)
+    accel = (acceleration.kind or None, acceleration.reason or None)
+    data = partial(Booted, booted.node.name, name, template.name, *accel, booted.notes)
     details = (acceleration.warning, *booted.notes) if acceleration.warning else booted.notes
     yield Entry(f"{booted.node.name}:{name}", "running", details, tone="good", data=data)
     if args.viewer:
@@ -79,14 +79,13 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
 
 
 def dry_run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
-    """Where it would run, and what would be opened then."""
-    # Only a dry run needs it.
+    """Yield the guest that would be created, and the screen or console that would be opened."""
     from mclu_shell.cloud.dryrun.boot import dry_run_boot
 
     template, request = _request(context, args)
     dry_run = dry_run_boot(context.dry_run_cloud, template, request)
     yield from dry_run.unasked
     yield would(dry_run.planned)
-    for what in ("viewer", "console"):
-        if what in request.opens:
-            yield would(Planned(f"open the {what} of", dry_run.node.name, request.name))
+    for view in ("viewer", "console"):
+        if view in request.opens:
+            yield would(Planned(f"open the {view} of", dry_run.node.name, request.name))

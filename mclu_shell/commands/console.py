@@ -1,10 +1,10 @@
-"""Have a running guest's serial console in this terminal.
+"""Attach to a running guest's serial console.
 
-Every key goes to the guest, until you leave with ^] (Control and ]). What you type ahead goes there, too.
-Where the input is no terminal, it is sent as it is, and the command ends with the guest, or with Ctrl-C.
+Every key goes to the guest, except ^] (Control and ]), which detaches. Keys typed before the console opens are sent,
+too. If stdin is not a terminal, it is sent unchanged, and the command ends when the guest stops, or with Ctrl-C.
 
   console web
-  console ham0:web --log web.log    also append what it says to a file
+  console ham0:web --log web.log    also append its output to a file
 """
 
 import argparse
@@ -22,15 +22,15 @@ LINES = ()
 
 
 def add_arguments(parser: Parser) -> None:
-    """The guest, and what is to be done besides."""
-    parser.add_argument("guest", metavar="[HOST:]GUEST", type=types.RUNNING_GUEST, help="guest that runs")
-    parser.add_argument("--log", metavar="FILE", type=types.FILE, help="append what the guest writes to a file")
-    parser.add_argument("--force", action="store_true", help="take the console over from whoever has it")
+    """Add the guest, a log file, and --force."""
+    parser.add_argument("guest", metavar="[HOST:]GUEST", type=types.RUNNING_GUEST, help="running guest")
+    parser.add_argument("--log", metavar="FILE", type=types.FILE, help="also append the guest's output to a file")
+    parser.add_argument("--force", action="store_true", help="disconnect another session of this console")
 
 
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
-    """The console takes the terminal."""
-    # Completion needs the arguments alone, and would wait for this; so it is below.
+    """Yield the console session, which takes over the terminal."""
+    # Completion needs only the arguments, so this import is not at the top.
     from mclu_shell.attach import console_of
 
     context.require_text("console")
@@ -39,7 +39,7 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
 
 
 def dry_run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
-    """Which console would take the terminal."""
+    """Yield the console that would be opened."""
     from mclu_shell.cloud.console.session import require_console
     from mclu_shell.dryrun import require_writable
 

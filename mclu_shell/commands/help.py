@@ -1,6 +1,6 @@
-"""Explain the commands, or one of them, with examples.
+"""List all commands, or explain some of them.
 
-COMMAND --help does the same.
+COMMAND --help shows the same as help COMMAND.
 
   help
   help status
@@ -23,18 +23,18 @@ DOCUMENT = ("commands", "aliases")
 
 _COMMAND = ArgType(str, lambda _snapshot: [Candidate(name) for name in command_loader.command_names()])
 _MORE = """
-'help COMMAND' explains one, with examples. Nodes and guests may be named with wildcards: off 'ham*'
+'help COMMAND' explains a command, with examples. Names of nodes and guests may contain wildcards: off 'ham*'
 
-Commands follow one another after ';'. COMMAND | PROGRAM, COMMAND > FILE and !PROGRAM are as in your own shell."""
+';' separates commands. COMMAND | PROGRAM, COMMAND > FILE and !PROGRAM work as in your own shell."""
 
 
 def add_arguments(parser: Parser) -> None:
-    """Commands, if not all are meant."""
+    """Add the commands to explain; none means all."""
     parser.add_argument("commands", nargs="*", metavar="COMMAND", type=_COMMAND, help="command to explain")
 
 
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
-    """A line per command, by what one wants to do; or the whole help of those named."""
+    """Yield a line per command, by group; or the full help of the named commands."""
     if not args.commands:
         yield from _overview()
     aliases = context.prompt.aliases if context.prompt else {}

@@ -1,7 +1,7 @@
-"""List the running guests, and the templates.
+"""List running guests and templates.
 
-A guest's line has its node and name, state, memory, virtual CPUs and its IP address where that is known.
-Nodes that are off have no guests to list. A template's line has what it says of itself.
+A guest's line shows its node and name, state, memory, virtual CPUs, and IP addresses if known. A template's line shows
+its base image, memory and disk size. Guests on nodes that are off are not listed.
 
   list              running guests and templates
   list --inactive   guests that are defined, but not running
@@ -29,7 +29,7 @@ DOCUMENT = ("guests", "templates")
 
 
 def add_arguments(parser: Parser) -> None:
-    """One of what there is to list."""
+    """Add the options that select guests or templates; at most one may be given."""
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--active", action="store_const", dest="which", const="active", help="only running guests")
     which.add_argument(
@@ -51,7 +51,7 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
-    """A table of guests, one of templates, then what went wrong."""
+    """Yield a table of guests, a table of templates, then the errors."""
     faults: list[MCluError] = []
     if args.which != "templates":
         yield _guests(context, active=args.which != "inactive", faults=faults)
@@ -67,7 +67,7 @@ def _guests(context: Context, *, active: bool, faults: list[MCluError]) -> Table
 
 
 def _rows(outcome: Outcome[Node, tuple[Guest, ...]], *, active: bool) -> list[Row]:
-    """A node's guests; of one that does not answer those that the interactive shell knows of, and how old that is."""
+    """Return a row per guest; for a node that does not answer, its last known guests with their age."""
     if outcome.error is None:
         return [_guest(guest) for guest in outcome.unwrap()]
     if isinstance(outcome.error, NodeOff):
@@ -77,7 +77,7 @@ def _rows(outcome: Outcome[Node, tuple[Guest, ...]], *, active: bool) -> list[Ro
 
 
 def _guest(guest: Guest, remembered: NodeView | None = None) -> Row:
-    """A guest's line; the view that it comes from, where its node has not just told of it."""
+    """Return a guest's row; `remembered` is the cached view that the guest comes from, if any."""
     cells = (
         f"{guest.node}:{guest.name}",
         guest.state,

@@ -1,8 +1,8 @@
 """Switch nodes off cleanly, unless guests run on them.
 
-All the nodes named are looked at first: if a guest runs on one of them, or one cannot be asked, none is
-switched off. Each is looked at again right before it is told to power off, over SSH (with sudo if the
-user there is not root), and reported as off when it no longer answers.
+All named nodes are checked first. If a guest runs on one of them, or one does not answer, none is switched off. Each
+node is checked again right before it gets the poweroff command over SSH (with sudo if the SSH user is not root). It is
+reported as off when it no longer answers.
 
   off ham1
   off 'ham*'
@@ -30,32 +30,31 @@ LINES = ("power",)
 
 
 def add_arguments(parser: Parser) -> None:
-    """Nodes or wildcards."""
+    """Add nodes or wildcards."""
     parser.add_argument("nodes", nargs="+", metavar="NODE", type=types.NODE_TO_SWITCH_OFF, help="node or wildcard")
 
 
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
-    """A line per node that is off, as it goes down."""
+    """Yield a line per node as it goes down."""
     nodes = context.cloud.match(args.nodes)
-    looked = look_before_off(context.cloud, nodes)
-    if any(_objects(outcome) for outcome in looked):
-        yield from map(_left, looked)
+    checks = look_before_off(context.cloud, nodes)
+    if any(_objects(outcome) for outcome in checks):
+        yield from map(_left, checks)
         return
-    down = [node.name for node in nodes]
+    pending = [node.name for node in nodes]
     stop = threading.Event()
     try:
-        context.notify(f"waiting for {', '.join(down)} to go down")
+        context.notify(f"waiting for {', '.join(pending)} to go down")
         for outcome in switch_off(nodes, stop):
-            down.remove(outcome.item.name)
-            yield outcome.error or _now(outcome.item, "off", "off")
-            context.notify(f"waiting for {', '.join(down)} to go down" if down else "")
+            pending.remove(outcome.item.name)
+            yield outcome.error or _entry(outcome.item, "off", "off")
+            context.notify(f"waiting for {', '.join(pending)} to go down" if pending else "")
     finally:
         stop.set()
 
 
 def dry_run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
-    """A line per node that would be switched off, or why none would be."""
-    # Only a dry run needs it.
+    """Yield a line per node that would be switched off, or the errors that prevent it."""
     from mclu_shell.cloud.dryrun.power import dry_run_off
 
     cloud = context.dry_run_cloud
@@ -67,11 +66,11 @@ def _objects(outcome: "Outcome[Node, None]") -> bool:
 
 
 def _left(outcome: "Outcome[Node, None]") -> Result:
-    """How a node is left where none is switched off, because of it or of another."""
+    """Return the state of a node after a check failed: its own error, off, or left on."""
     if outcome.error is not None and _objects(outcome):
         return outcome.error
-    return _now(outcome.item, "off", "off") if outcome.error else _now(outcome.item, "on", "left on")
+    return _entry(outcome.item, "off", "off") if outcome.error else _entry(outcome.item, "on", "left on")
 
 
-def _now(node: "Node", power: str, words: str) -> Entry:
-    return Entry(node.name, words, tone="quiet", data=partial(Power, node.name, power))
+def _entry(node: "Node", power: str, state: str) -> Entry:
+    return Entry(node.name, state, tone="quiet", data=partial(Power, node.name, power))

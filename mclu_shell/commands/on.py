@@ -1,7 +1,7 @@
 """Switch nodes on with Wake-on-LAN.
 
-The magic packet goes to the node's mac= of mclu.conf. Nothing confirms it: with --wait the command
-ends when libvirt answers on every node, and sends the packet again now and then until it does.
+The magic packet goes to the node's mac= in mclu.conf. Nodes do not confirm it. With --wait, the command ends when
+libvirt answers on every node; until then it resends the packet from time to time.
 
   on ham1
   on 'ham*' --wait
@@ -27,7 +27,7 @@ _WAIT_S = 300
 
 
 def add_arguments(parser: Parser) -> None:
-    """Nodes or wildcards, and whether to wait."""
+    """Add nodes or wildcards, and --wait."""
     parser.add_argument("nodes", nargs="+", metavar="NODE", type=types.NODE_TO_WAKE, help="node or wildcard")
     parser.add_argument(
         "--wait",
@@ -40,7 +40,7 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
-    """A line per packet; with --wait, one per node that is up."""
+    """Yield a line per packet; with --wait, also one per node that is up."""
     woken = []
     for node in context.cloud.match(args.nodes):
         try:
@@ -56,8 +56,7 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
 
 
 def dry_run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
-    """A line per packet that would be sent; with --wait, one per node that would be waited for."""
-    # Only a dry run needs it.
+    """Yield a line per packet that would be sent; with --wait, also one per node to wait for."""
     from mclu_shell.cloud.dryrun.power import dry_run_on
 
     cloud = context.dry_run_cloud

@@ -1,6 +1,6 @@
-"""Leave the shell, or end a script here. Ctrl-D does the same, and so does 'exit'.
+"""Leave the shell, or end a script.
 
-One leaves with the status of the command before.
+Ctrl-D and 'exit' do the same. The exit status is that of the previous command.
 
   status; quit
 """
@@ -16,9 +16,9 @@ LINES = ()
 
 
 def add_arguments(parser: Parser) -> None:
-    """None."""
+    """Add nothing: there are no arguments."""
 
 
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
-    """Say that nothing more is to be run."""
+    """Yield Quit, which ends the session."""
     yield Quit()

@@ -1,6 +1,7 @@
-"""Reboot guests: ask each to, or with --hard reset it, as its reset button would.
+"""Reboot guests.
 
-A guest that is asked may take its time, or not listen: nothing is waited for.
+Each guest is asked to reboot. The command does not wait for the reboot, and a guest may take long or ignore the request.
+With --hard, guests are reset at once, as with their reset button.
 
   reboot web
   reboot --hard 'ham1:*'
@@ -26,25 +27,25 @@ LINES = ("changed",)
 
 
 def add_arguments(parser: Parser) -> None:
-    """Guests or wildcards, and how."""
+    """Add guests or wildcards, and --hard."""
     parser.add_argument("guests", nargs="+", metavar="[HOST:]GUEST", type=types.RUNNING_GUEST, help="guest or wildcard")
-    parser.add_argument("--hard", action="store_true", help="reset it instead of asking it")
+    parser.add_argument("--hard", action="store_true", help="reset the guests instead of asking them")
 
 
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
-    """A line per guest."""
+    """Yield a line per guest."""
     faults: list[MCluError] = []
-    found = find_guests(context.cloud, args.guests, active=True, faults=faults)
-    for outcome in as_completed(found, lambda one: lifecycle.reboot(*one, hard=args.hard)):
+    guests = find_guests(context.cloud, args.guests, active=True, faults=faults)
+    for outcome in as_completed(guests, lambda item: lifecycle.reboot(*item, hard=args.hard)):
         yield changed(outcome, "good")
     yield from faults
 
 
 def dry_run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
-    """A line per guest that would be rebooted."""
+    """Yield a line per guest that would be rebooted."""
     faults: list[MCluError] = []
-    found = find_guests(context.dry_run_cloud, args.guests, active=True, faults=faults)
-    for outcome in gather(found, lambda one: lifecycle.choose_reboot_action(*one, hard=args.hard)):
+    guests = find_guests(context.dry_run_cloud, args.guests, active=True, faults=faults)
+    for outcome in gather(guests, lambda item: lifecycle.choose_reboot_action(*item, hard=args.hard)):
         node, guest = outcome.item
         yield would(outcome.error or Planned(outcome.unwrap(), node.name, guest.name))
     yield from faults

@@ -1,6 +1,7 @@
 """Run a script.
 
-All of it is checked before its first command runs. Its arguments are $1 to $9, $@ and $#; NAME=value is ${NAME} there.
+The whole script is checked before its first command runs. The arguments are $1 to $9, $@ and $# in the script;
+NAME=value sets ${NAME}.
 
   run morning.mclu
   run lab.mclu test 3 TEMPLATE=tiny
@@ -19,16 +20,16 @@ LINES = ()
 
 
 def add_arguments(parser: Parser) -> None:
-    """The file, and what it is given."""
-    parser.add_argument("file", metavar="FILE", type=types.FILE, help="script, or - for standard input")
+    """Add the file and its arguments."""
+    parser.add_argument("file", metavar="FILE", type=types.FILE, help="script file, or - for standard input")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARG", help="argument, or NAME=value")
 
 
 def script(args: argparse.Namespace) -> Script:
-    """The script that a line runs."""
+    """Return the script that the command line names."""
     return read_script(str(args.file), args.arguments)
 
 
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
-    """The session runs it."""
+    """Yield the script, which the session runs."""
     yield script(args)

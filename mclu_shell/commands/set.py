@@ -1,7 +1,11 @@
-"""Show or change how the interactive shell behaves.
+"""Show or change settings of the interactive shell.
 
-alerts: whether nodes and guests that go away by themselves are told above the prompt. What is to hold in every
-shell belongs into its start-up file, ~/.config/mclu/mclurc.
+Settings:
+  alerts  on or off: report nodes and guests that go away unexpectedly,
+          above the prompt
+
+Settings last until you leave the shell. To keep them, put the 'set' commands into ~/.config/mclu/mclurc, which the
+shell runs when it starts.
 
   set
   set alerts off
@@ -22,13 +26,13 @@ DOCUMENT = ("settings",)
 
 
 def add_arguments(parser: Parser) -> None:
-    """What, and to what."""
-    parser.add_argument("name", nargs="?", metavar="NAME", type=word_kind("alerts"), help="what to set: alerts")
-    parser.add_argument("value", nargs="?", metavar="VALUE", type=word_kind("on", "off"), help="on or off")
+    """Add the setting's name and value."""
+    parser.add_argument("name", nargs="?", metavar="NAME", type=word_kind("alerts"), help="setting (default: show all)")
+    parser.add_argument("value", nargs="?", metavar="VALUE", type=word_kind("on", "off"), help="on or off (default: show it)")
 
 
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
-    """A line per setting that is shown."""
+    """Change a setting, or yield a line per setting."""
     assert context.prompt is not None
     settings = context.prompt.settings
     if args.value is not None:

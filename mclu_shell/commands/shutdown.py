@@ -1,7 +1,7 @@
-"""Shut guests down: ask each to, and wait until it has.
+"""Shut guests down, and wait until they are off.
 
-A guest that does not listen (no ACPI, no agent, a question on its screen, paused, hanging) still runs after --timeout;
-with --force it is then stopped, like pulling its plug.
+Each guest is asked to shut down. A guest may ignore the request: no ACPI, no agent, a question on its screen, paused,
+or hanging. It keeps running after --timeout; with --force it is then powered off, like pulling its plug.
 
   shutdown web
   shutdown 'ham1:*' --timeout 5m --force
@@ -30,27 +30,29 @@ _TIMEOUT_S = 120
 
 
 def add_arguments(parser: Parser) -> None:
-    """Guests or wildcards, and how long to be patient."""
+    """Add guests or wildcards, --timeout, and --force."""
     parser.add_argument("guests", nargs="+", metavar="[HOST:]GUEST", type=types.RUNNING_GUEST, help="guest or wildcard")
     parser.add_argument(
         "--timeout",
-        metavar="SECONDS",
+        metavar="TIME",
         type=types.duration_kind(60, _TIMEOUT_S, 300),
         default=_TIMEOUT_S,
-        help=f"how long to wait (default: {format_duration(_TIMEOUT_S)})",
+        help=f"time limit, such as 90, 5m or 1h (default: {format_duration(_TIMEOUT_S)})",
     )
-    parser.add_argument("--force", action="store_true", help="then stop it, like pulling its plug")
+    parser.add_argument("--force", action="store_true", help="power off guests that still run after --timeout")
 
 
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
-    """A line per guest, as it stops."""
+    """Yield a line per guest as it stops."""
     faults: list[MCluError] = []
-    found = find_guests(context.cloud, args.guests, active=True, faults=faults)
+    guests = find_guests(context.cloud, args.guests, active=True, faults=faults)
     stop = threading.Event()
     try:
-        context.notify("waiting for the guest to shut down" if len(found) == 1 else "waiting for guests to shut down")
-        waiting = as_completed(found, lambda one: lifecycle.shutdown(*one, args.timeout, force=args.force, stop=stop))
-        for outcome in waiting:
+        context.notify("waiting for the guest to shut down" if len(guests) == 1 else "waiting for guests to shut down")
+        outcomes = as_completed(
+            guests, lambda item: lifecycle.shutdown(*item, args.timeout, force=args.force, stop=stop)
+        )
+        for outcome in outcomes:
             yield changed(outcome, "quiet")
     finally:
         stop.set()
@@ -58,14 +60,13 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
 
 
 def dry_run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
-    """A line per guest that would be asked."""
-    # Only a dry run needs it.
+    """Yield a line per guest that would be shut down."""
     from mclu_shell.cloud.dryrun.lifecycle import dry_run_shutdown
 
     faults: list[MCluError] = []
-    found = find_guests(context.dry_run_cloud, args.guests, active=True, faults=faults)
+    guests = find_guests(context.dry_run_cloud, args.guests, active=True, faults=faults)
     otherwise = ", and then stop it by force" if args.force else ""
-    for outcome in gather(found, lambda one: dry_run_shutdown(context.dry_run_cloud, *one, force=args.force)):
+    for outcome in gather(guests, lambda item: dry_run_shutdown(context.dry_run_cloud, *item, force=args.force)):
         node, guest = outcome.item
         how = f"ask it to, wait at most {format_duration(args.timeout)}{otherwise}"
         yield would(outcome.error or Planned("shut down", node.name, guest.name, how))

@@ -1,6 +1,6 @@
-"""Start guests that are defined, but not running, and let paused ones go on.
+"""Start guests that are shut off, and resume paused ones.
 
-A wildcard means those that are shut off among the guests that match it; a paused one is resumed if it is named.
+A wildcard selects only guests that are shut off. To resume a paused guest, name it.
 
   start web
   start 'ham1:*'
@@ -26,27 +26,26 @@ LINES = ("changed",)
 
 
 def add_arguments(parser: Parser) -> None:
-    """Guests or wildcards."""
+    """Add guests or wildcards."""
     parser.add_argument("guests", nargs="+", metavar="[HOST:]GUEST", type=types.STOPPED_GUEST, help="guest or wildcard")
 
 
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
-    """A line per guest."""
+    """Yield a line per guest."""
     faults: list[MCluError] = []
-    found = find_guests(context.cloud, args.guests, active=False, faults=faults)
-    for outcome in as_completed(found, lambda one: lifecycle.start(*one)):
+    guests = find_guests(context.cloud, args.guests, active=False, faults=faults)
+    for outcome in as_completed(guests, lambda item: lifecycle.start(*item)):
         yield changed(outcome, "good")
     yield from faults
 
 
 def dry_run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
-    """A line per guest that would be started."""
-    # Only a dry run needs it.
+    """Yield a line per guest that would be started."""
     from mclu_shell.cloud.dryrun.lifecycle import dry_run_start
 
     faults: list[MCluError] = []
-    found = find_guests(context.dry_run_cloud, args.guests, active=False, faults=faults)
-    for outcome in gather(found, lambda one: dry_run_start(context.dry_run_cloud, *one)):
+    guests = find_guests(context.dry_run_cloud, args.guests, active=False, faults=faults)
+    for outcome in gather(guests, lambda item: dry_run_start(context.dry_run_cloud, *item)):
         node, guest = outcome.item
         yield would(outcome.error or Planned(outcome.unwrap(), node.name, guest.name))
     yield from faults

@@ -1,8 +1,12 @@
-"""Show which nodes are on, and what they have.
+"""Show which nodes are on, and their CPUs and memory.
 
-All nodes are asked at once. For a node that is on: the physical CPUs and the memory that it has in
-all, what its running guests may use of them, and the memory that a new guest can have. A node that
-is on but does not answer says why; the interactive shell then adds what it knew last, and how long ago.
+All nodes are queried in parallel. Lines of a node that is on:
+  total:  physical CPUs and memory
+  used:   running guests, with the virtual CPUs and memory they may use
+  free:   memory available to a new guest
+
+If a node is on but does not answer, the reason is shown. The interactive shell adds the last known figures and their
+age.
 
   status          all nodes
   status 'ham*'   some
@@ -29,16 +33,16 @@ DOCUMENT = ("nodes",)
 
 
 def add_arguments(parser: Parser) -> None:
-    """Nodes or wildcards, if not all are meant."""
+    """Add nodes or wildcards; none means all."""
     parser.add_argument("nodes", nargs="*", metavar="NODE", type=types.NODE, help="node or wildcard (default: all)")
 
 
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
-    """An entry per node, then the faults with what to do about them."""
+    """Yield an entry per node, then the errors with their remedies."""
     cloud = context.cloud
     faults = []
     nodes = cloud.match(args.nodes) if args.nodes else None
-    # What is there is not held back by a node further down that hangs.
+    # Show each node as soon as those before it have answered, even if a later one hangs.
     for outcome in cloud.query_in_order(lambda node: node.fetch_report(), nodes):
         name = outcome.item.name
         if isinstance(outcome.error, NodeOff):
@@ -53,17 +57,17 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
 
 
 def _faulty(view: NodeView, fault: NodeFault) -> Entry:
-    """A node that does not answer, with what the interactive shell knows of it, and how old that is."""
-    words = f"{fault.power}, {fault.fact}"
-    known = (f"{format_age(view.age_s)} ago:", *_details(view.report)) if view.report is not None else ()
+    """Return the entry of a node that does not answer, with its last known figures and their age."""
+    state = f"{fault.power}, {fault.fact}"
+    details = (f"{format_age(view.age_s)} ago:", *_details(view.report)) if view.report is not None else ()
     data = partial(_record, view.name, fault.power, view.report, fault=fault.fact, seen_at=view.seen_at)
-    return Entry(view.name, words, known, tone="bad", data=data)
+    return Entry(view.name, state, details, tone="bad", data=data)
 
 
 def _record(
     name: str, power: str, report: NodeReport | None = None, *, fault: str | None = None, seen_at: float | None = None
 ) -> "Record":
-    # A person need not wait for what only programs want.
+    # Only -o json needs the records.
     from mclu_shell.output.schema.node import NodeRecord
     from mclu_shell.output.schema.record import iso_time
 

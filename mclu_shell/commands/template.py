@@ -1,8 +1,12 @@
-"""Show what a template says of itself, or check that it keeps the contract of templates.
+"""Show a template's settings, or check a template.
 
-A check asks a template all that mclu will ever ask it, and says rule by rule what holds; what a template may
-leave out and does is "not given". Nothing is built: that is tried with 'boot'. FILE has a slash in it, or ends
-with .template, and need not be in a directory of $MCLU_PATH.
+Actions:
+  show   print the settings of the template
+  check  run every query that mclu makes, and report each rule as
+         ok, not ok, or not given (optional)
+
+A name that contains a slash or ends with .template is a file, and need not be in a directory of $MCLU_PATH. 'check'
+builds nothing; to try a build, use 'boot'.
 
   template show debian
   template check ./mine.template
@@ -28,32 +32,32 @@ _VERDICTS = {True: ("ok", "good"), False: ("not ok", "bad"), None: ("not given",
 
 
 def add_arguments(parser: Parser) -> None:
-    """What to do, and with which template."""
-    parser.add_argument("action", metavar="show|check", type=types.word_kind("show", "check"), help="what to do")
-    parser.add_argument("template", metavar="NAME|FILE", type=types.TEMPLATE_OR_FILE, help="the template")
+    """Add the action and the template."""
+    parser.add_argument("action", metavar="show|check", type=types.word_kind("show", "check"), help="action")
+    parser.add_argument("template", metavar="NAME|FILE", type=types.TEMPLATE_OR_FILE, help="template, by name or by file")
 
 
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
-    """A table of its answers, or of the rules."""
+    """Yield a table of the template's settings, or of the rules."""
     path = _path(args.template)
     if args.action == "show":
-        yield _answers(read_template(path))
+        yield _settings(read_template(path))
     else:
         yield from _check(context, path)
 
 
-def _path(given: str) -> Path:
-    is_file = "/" in given or given.endswith(SUFFIX)
-    return Path(given).expanduser().absolute() if is_file else find_template(given)
+def _path(name: str) -> Path:
+    is_file = "/" in name or name.endswith(SUFFIX)
+    return Path(name).expanduser().absolute() if is_file else find_template(name)
 
 
-def _answers(template: Template) -> Table:
+def _settings(template: Template) -> Table:
     sizes = {
         "minimum-memory": template.minimum_memory_bytes,
         "recommended-memory": template.recommended_memory_bytes,
         "minimum-size": template.minimum_size_bytes,
     }
-    told = {
+    settings = {
         "path": str(template.path),
         "base-image": template.base_image,
         **{parameter: format_size(size) for parameter, size in sizes.items() if size is not None},
@@ -61,18 +65,18 @@ def _answers(template: Template) -> Table:
         "network-model": template.network_model,
         "kernel-arguments": template.kernel_arguments,
     }
-    rows = tuple(Row((parameter, answer)) for parameter, answer in told.items() if answer is not None)
+    rows = tuple(Row((parameter, value)) for parameter, value in settings.items() if value is not None)
     return Table(rows, data=partial(template_record, template))
 
 
 def _check(context: Context, path: Path) -> Iterator[Result]:
-    context.notify(f"asking {template_name(path)}")
+    context.notify(f"checking {template_name(path)}")
     findings = list(check_template(path))
     yield Table(tuple(_row(finding) for finding in findings))
-    broken = sum(finding.holds is False for finding in findings)
-    if broken:
-        rules = "1 rule does" if broken == 1 else f"{broken} rules do"
-        yield TemplateError(f"{rules} not hold", place=template_name(path))
+    failed = sum(finding.holds is False for finding in findings)
+    if failed:
+        rules = "1 rule" if failed == 1 else f"{failed} rules"
+        yield TemplateError(f"{rules} failed", place=template_name(path))
 
 
 def _row(finding: Finding) -> Row:

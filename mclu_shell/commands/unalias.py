@@ -1,6 +1,6 @@
-"""Forget aliases.
+"""Remove aliases.
 
-Those of ~/.config/mclu/mclurc are there again in the next shell.
+Aliases from ~/.config/mclu/mclurc are back in the next shell.
 
   unalias st
 """
@@ -19,14 +19,14 @@ LINES = ()
 
 
 def add_arguments(parser: Parser) -> None:
-    """Their names."""
-    parser.add_argument("names", nargs="+", metavar="NAME", type=types.ALIAS, help="alias to forget")
+    """Add the names."""
+    parser.add_argument("names", nargs="+", metavar="NAME", type=types.ALIAS, help="alias to remove")
 
 
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
-    """Nothing, unless there is none of a name."""
+    """Remove the aliases; yield NotFound for each that does not exist."""
     assert context.prompt is not None
-    known = context.prompt.aliases
+    aliases = context.prompt.aliases
     for name in args.names:
-        if known.pop(name, None) is None:
-            yield NotFound(f"no such alias {name!r}", remedy=did_you_mean(name, sorted(known)))
+        if aliases.pop(name, None) is None:
+            yield NotFound(f"no such alias {name!r}", remedy=did_you_mean(name, sorted(aliases)))

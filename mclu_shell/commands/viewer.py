@@ -1,10 +1,11 @@
-"""Show a running guest's screen in a window, with remote-viewer.
+"""Show a running guest's screen in a window (remote-viewer).
 
-The screen (VNC or SPICE) is reached through the SSH connection to its node, at an address of this machine
-that no other user can connect to. At the prompt you can go on meanwhile.
+The screen (VNC or SPICE) is forwarded over the SSH connection to its node, to an address of this machine that no other
+user can connect to. The prompt stays usable. With --print, the address is valid until Ctrl-C, or until you leave the
+shell.
 
   viewer web
-  viewer --print web    the address, for another viewer; it is good until Ctrl-C, or until you leave the shell
+  viewer --print web    print the address, for another viewer
 """
 
 import argparse
@@ -23,14 +24,14 @@ LINES = ("screen",)
 
 
 def add_arguments(parser: Parser) -> None:
-    """The guest, and whether its address is enough."""
-    parser.add_argument("guest", metavar="[HOST:]GUEST", type=types.RUNNING_GUEST, help="guest that runs")
+    """Add the guest, and --print."""
+    parser.add_argument("guest", metavar="[HOST:]GUEST", type=types.RUNNING_GUEST, help="running guest")
     parser.add_argument("--print", action="store_true", help="print the address instead of starting a viewer")
 
 
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
-    """A viewer, or what one needs."""
-    # Completion needs the arguments alone, and would wait for this; so it is below.
+    """Yield the viewer, or the screen's address with --print."""
+    # Completion needs only the arguments, so this import is not at the top.
     from mclu_shell.attach import address_of, viewer_of
 
     node, guest = find_guest(context.cloud, args.guest)
@@ -41,15 +42,15 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
 
 
 def dry_run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
-    """Whose screen would be shown."""
+    """Yield the viewer or the address that would be opened."""
     from mclu_shell.attach import viewer_for
 
     node, guest = find_guest(context.dry_run_cloud, args.guest)
     require_active(node, guest)
     if not context.dry_run_cloud.is_changed(guest):
-        # Else there is nothing to look at yet.
+        # A guest that earlier lines of the dry run start has no screen yet.
         find_screen(node, guest.name)
     if not args.print:
         viewer_for(node, guest.name)
-    what = "address of the screen" if args.print else "viewer"
-    yield would(Planned(f"open the {what} of", node.name, guest.name))
+    view = "address of the screen" if args.print else "viewer"
+    yield would(Planned(f"open the {view} of", node.name, guest.name))

@@ -1,11 +1,21 @@
-"""Wait until nodes or guests are as they should be, so that a script can go on from there.
+"""Wait until nodes or guests reach a state.
 
-NAME… is followed by what is waited for. Nodes: 'on', which can be left out (libvirt answers there), or 'off'. Guests:
-'running', 'off', 'ip' (it has an address), 'ssh' (an sshd answers there, seen from its node), 'console' and a
-regular expression, for a line on its serial console since it was started, or since mclu has told it to reboot. It is
-of RE2's kind, which has no backreferences and does not look around, and so never takes long.
-Wildcards mean what is there now, and all of it has to get there. What cannot come any more ends the waiting at once:
-a guest that has gone, or that stops before it has written that; a node that goes off with its guests.
+Conditions for nodes:
+  on             libvirt answers (default)
+  off            the node no longer answers
+
+Conditions for guests:
+  running        running
+  off            shut off
+  ip             an IP address is known
+  ssh            an SSH server answers there, seen from the node
+  console REGEX  a line on the serial console matches
+
+'console' reads all that the guest has written since it was started, or rebooted by mclu. REGEX has RE2 syntax, without
+backreferences and look-around.
+
+Wildcards are expanded once, and all matches must reach the state. The command fails at once if the condition can no
+longer be met: a guest is gone or stopped, or its node went off.
 
   wait node 'ham*' --timeout 10m
   wait guest web db running
@@ -42,35 +52,34 @@ _TIMEOUT_S = 300
 
 
 def add_arguments(parser: Parser) -> None:
-    """Nodes or guests, which, what they are to come to, and how long to be patient."""
-    parser.add_argument("what", metavar="node|guest", type=types.word_kind("node", "guest"), help="what to wait for")
+    """Add the kind of names, the names with their condition, and --timeout."""
+    parser.add_argument("what", metavar="node|guest", type=types.word_kind("node", "guest"), help="kind of the names")
     parser.add_argument(
         "goal",
         nargs="+",
         metavar="NAME",
         type=GOAL,
         action=ReadGoal,
-        help="nodes [on|off], or [HOST:]GUEST… running|off|ip|ssh|console REGEX",
+        help="names or wildcards, followed by a condition",
     )
     parser.add_argument(
         "--timeout",
         metavar="TIME",
         type=types.duration_kind(60, _TIMEOUT_S, 600),
         default=_TIMEOUT_S,
-        help=f"how long to wait, such as 90, 5m or 1h (default: {format_duration(_TIMEOUT_S)})",
+        help=f"time limit, such as 90, 5m or 1h (default: {format_duration(_TIMEOUT_S)})",
     )
 
 
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
-    """A line for each node or guest, as it gets there."""
+    """Yield a line for each node or guest as it reaches the state."""
     if args.what == "node":
         return _wait_for_nodes(context, args.goal, args.timeout)
     return _wait_for_guests(context, args.goal, args.timeout)
 
 
 def dry_run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
-    """A line for each node or guest that would be waited for."""
-    # Only a dry run needs them.
+    """Yield a line for each node or guest that would be waited for."""
     from mclu_shell.cloud.dryrun.lifecycle import dry_run_waiting
     from mclu_shell.cloud.dryrun.power import dry_run_wait
     from mclu_shell.cloud.guests.wait_targets import WaitTarget, resolve_wait_targets
@@ -82,20 +91,20 @@ def dry_run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
         return
     cloud.assume_woken()
     faults: list[MCluError] = []
-    awaited = resolve_wait_targets(cloud, goal.names, faults)
+    targets = resolve_wait_targets(cloud, goal.names, faults)
 
-    def already(one: WaitTarget) -> str:
-        return dry_run_waiting(cloud, *one.match, goal.state) if one.match else ""
+    def state_reached(target: WaitTarget) -> str:
+        return dry_run_waiting(cloud, *target.match, goal.state) if target.match else ""
 
-    for outcome in gather(awaited, already):
+    for outcome in gather(targets, state_reached):
         node, _, guest = outcome.item.name.rpartition(":")
         yield would(outcome.error or _waiting(node, guest, goal, args.timeout, outcome.unwrap()))
     yield from faults
 
 
-def _waiting(node: str, guest: str, goal: Goal, timeout_s: float, already: str) -> Planned:
-    if already:
-        return Planned("not wait for", node, guest, f"{already} already")
+def _waiting(node: str, guest: str, goal: Goal, timeout_s: float, state: str) -> Planned:
+    if state:
+        return Planned("not wait for", node, guest, f"{state} already")
     return Planned("wait for", node, guest, f"{goal}, at most {format_duration(timeout_s)}")
 
 
@@ -113,23 +122,23 @@ def _wait_for_nodes(context: Context, goal: Goal, timeout_s: float) -> Iterator[
 
 
 def _wait_for_guests(context: Context, goal: Goal, timeout_s: float) -> Iterator[Result]:
-    # What it needs takes some milliseconds to import, and nodes are waited for without it.
     from mclu_shell.cloud.concurrency.cancel_scope import CancelScope
     from mclu_shell.cloud.guests.wait import WaitCondition, wait_for_guest
     from mclu_shell.cloud.guests.wait_targets import resolve_wait_targets
 
     faults: list[MCluError] = []
     scope = CancelScope(timeout_s)
-    waiting = resolve_wait_targets(context.cloud, goal.names, faults)
-    # Nobody should have to wait for that.
+    targets = resolve_wait_targets(context.cloud, goal.names, faults)
+    # Errors are shown before the wait, which may be long.
     yield from faults
-    wanted = WaitCondition(goal.state, goal.expression)
+    condition = WaitCondition(goal.state, goal.expression)
+    pending = [target.name for target in targets]
     try:
-        context.notify(goal.progress([one.name for one in waiting]))
-        for outcome in as_completed(list(waiting), lambda one: wait_for_guest(context.cloud, one, wanted, scope)):
-            waiting.remove(outcome.item)
+        context.notify(goal.progress(pending))
+        for outcome in as_completed(targets, lambda target: wait_for_guest(context.cloud, target, condition, scope)):
+            pending.remove(outcome.item.name)
             yield outcome.error or _reached(goal, *outcome.unwrap())
-            context.notify(goal.progress([one.name for one in waiting]))
+            context.notify(goal.progress(pending))
     finally:
         scope.end()
 
