@@ -9,9 +9,9 @@ from mclu_shell.argtypes.types import GUEST, NODE, ArgType, Candidate, Spot
 if TYPE_CHECKING:
     from mclu_shell.cloud.console.regex import Regex
 
-_NODE_STATES = ("on", "off")
-_GUEST_STATES = ("running", "off", "ip", "ssh")
-_CONSOLE = "console"
+NODE_STATES = ("on", "off")
+GUEST_STATES = ("running", "off", "ip", "ssh")
+CONSOLE = "console"
 # More names than these make no progress easier to read.
 _SHOWN = 5
 _WORDS = {
@@ -54,18 +54,18 @@ class ReadGoal(argparse.Action):
 def _of_nodes(words: Sequence[str]) -> Goal:
     # A node may be called as a state is.
     *names, last = words
-    if names and last in _NODE_STATES:
+    if names and last in NODE_STATES:
         return Goal(tuple(map(NODE, names)), last)
     return Goal(tuple(map(NODE, words)), "on")
 
 
 def _of_guests(words: Sequence[str]) -> Goal:
     *names, last = words
-    if len(names) > 1 and names[-1] == _CONSOLE:
-        return Goal(tuple(map(GUEST, names[:-1])), _CONSOLE, _expression(last))
-    if names and last == _CONSOLE:
+    if len(names) > 1 and names[-1] == CONSOLE:
+        return Goal(tuple(map(GUEST, names[:-1])), CONSOLE, _expression(last))
+    if names and last == CONSOLE:
         raise ValueError("after 'console' comes a regular expression, with '--' right before it if it begins with '-'")
-    if not names or last not in _GUEST_STATES:
+    if not names or last not in GUEST_STATES:
         raise ValueError("the last word has to be running, off, ip, ssh, or console and REGEX")
     return Goal(tuple(map(GUEST, names)), last)
 
@@ -83,7 +83,7 @@ def _expression(text: str) -> "Regex":
 def _candidates(spot: Spot) -> Iterable[Candidate]:
     """Names, and after the first of them what they may come to; nothing after that."""
     is_node = spot.options.get("what") == "node"
-    states = _NODE_STATES if is_node else (*_GUEST_STATES, _CONSOLE)
+    states = NODE_STATES if is_node else (*GUEST_STATES, CONSOLE)
     if any(word in states for word in spot.given[1:]):
         return
     yield from (NODE if is_node else GUEST).candidates(spot)

@@ -4,6 +4,7 @@ An alias stands for a whole line: a command with its options, or several command
 Aliases work at the prompt only, not in scripts or -c. They last until you leave the shell. To keep them, put the
 'alias' commands into ~/.config/mclu/mclurc, which the shell runs when it starts. Without arguments, all are shown.
 
+Examples:
   alias st=status                     then 'st ham1' is 'status ham1'
   alias up="on 'ham*' --wait; list"
   alias ll='!ls -l'                   a command of your own shell
@@ -31,7 +32,9 @@ _NAME = re.compile(r"[\w.+][\w.+-]*")
 
 def add_arguments(parser: Parser) -> None:
     """Add the definitions, or names to show."""
-    parser.add_argument("aliases", nargs="*", metavar="NAME[='TEXT']", help="alias to define or to show (default: show all)")
+    parser.add_argument(
+        "aliases", nargs="*", metavar="NAME[='TEXT']", help="alias to define or to show (default: show all)"
+    )
 
 
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:

@@ -3,6 +3,7 @@
 Every key goes to the guest, except ^] (Control and ]), which detaches. Keys typed before the console opens are sent,
 too. If stdin is not a terminal, it is sent unchanged, and the command ends when the guest stops, or with Ctrl-C.
 
+Examples:
   console web
   console ham0:web --log web.log    also append its output to a file
 """

@@ -13,6 +13,7 @@ Kept, and listed with the reason:
   all files, if a guest on another node has the same UUID (as after
     a migration on shared storage)
 
+Examples:
   destroy web
   destroy 'ham1:test*' --yes
 """

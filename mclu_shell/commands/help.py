@@ -2,6 +2,7 @@
 
 COMMAND --help shows the same as help COMMAND.
 
+Examples:
   help
   help status
 """

@@ -7,6 +7,7 @@ type. Lines that begin with a blank are not recorded, and 'history' commands are
 itself, such as help, are left out. Commands that failed, were interrupted or declined become comments. A script does
 not ask before it destroys guests: see 'help destroy'.
 
+Examples:
   history                       all lines
   history 20                    the last 20 lines
   history boot tiny             lines that contain both words

@@ -3,6 +3,7 @@
 A guest's line shows its node and name, state, memory, virtual CPUs, and IP addresses if known. A template's line shows
 its base image, memory and disk size. Guests on nodes that are off are not listed.
 
+Examples:
   list              running guests and templates
   list --inactive   guests that are defined, but not running
 """

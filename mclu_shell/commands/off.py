@@ -4,6 +4,7 @@ All named nodes are checked first. If a guest runs on one of them, or one does n
 node is checked again right before it gets the poweroff command over SSH (with sudo if the SSH user is not root). It is
 reported as off when it no longer answers.
 
+Examples:
   off ham1
   off 'ham*'
 """

@@ -3,6 +3,7 @@
 The magic packet goes to the node's mac= in mclu.conf. Nodes do not confirm it. With --wait, the command ends when
 libvirt answers on every node; until then it resends the packet from time to time.
 
+Examples:
   on ham1
   on 'ham*' --wait
 """

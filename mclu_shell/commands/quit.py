@@ -2,6 +2,7 @@
 
 Ctrl-D and 'exit' do the same. The exit status is that of the previous command.
 
+Examples:
   status; quit
 """
 

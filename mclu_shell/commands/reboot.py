@@ -3,6 +3,7 @@
 Each guest is asked to reboot. The command does not wait for the reboot, and a guest may take long or ignore the request.
 With --hard, guests are reset at once, as with their reset button.
 
+Examples:
   reboot web
   reboot --hard 'ham1:*'
 """

@@ -3,6 +3,7 @@
 The whole script is checked before its first command runs. The arguments are $1 to $9, $@ and $# in the script;
 NAME=value sets ${NAME}.
 
+Examples:
   run morning.mclu
   run lab.mclu test 3 TEMPLATE=tiny
 """

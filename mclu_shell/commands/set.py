@@ -1,12 +1,12 @@
 """Show or change settings of the interactive shell.
 
 Settings:
-  alerts  on or off: report nodes and guests that go away unexpectedly,
-          above the prompt
+  alerts  on|off: report nodes and guests that go away unexpectedly
 
 Settings last until you leave the shell. To keep them, put the 'set' commands into ~/.config/mclu/mclurc, which the
 shell runs when it starts.
 
+Examples:
   set
   set alerts off
 """
@@ -28,7 +28,9 @@ DOCUMENT = ("settings",)
 def add_arguments(parser: Parser) -> None:
     """Add the setting's name and value."""
     parser.add_argument("name", nargs="?", metavar="NAME", type=word_kind("alerts"), help="setting (default: show all)")
-    parser.add_argument("value", nargs="?", metavar="VALUE", type=word_kind("on", "off"), help="on or off (default: show it)")
+    parser.add_argument(
+        "value", nargs="?", metavar="VALUE", type=word_kind("on", "off"), help="new value, such as on or off"
+    )
 
 
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:

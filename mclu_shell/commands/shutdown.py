@@ -3,6 +3,7 @@
 Each guest is asked to shut down. A guest may ignore the request: no ACPI, no agent, a question on its screen, paused,
 or hanging. It keeps running after --timeout; with --force it is then powered off, like pulling its plug.
 
+Examples:
   shutdown web
   shutdown 'ham1:*' --timeout 5m --force
 """

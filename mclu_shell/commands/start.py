@@ -2,6 +2,7 @@
 
 A wildcard selects only guests that are shut off. To resume a paused guest, name it.
 
+Examples:
   start web
   start 'ham1:*'
 """

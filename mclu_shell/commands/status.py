@@ -8,6 +8,7 @@ All nodes are queried in parallel. Lines of a node that is on:
 If a node is on but does not answer, the reason is shown. The interactive shell adds the last known figures and their
 age.
 
+Examples:
   status          all nodes
   status 'ham*'   some
 """

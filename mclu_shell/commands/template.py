@@ -8,6 +8,7 @@ Actions:
 A name that contains a slash or ends with .template is a file, and need not be in a directory of $MCLU_PATH. 'check'
 builds nothing; to try a build, use 'boot'.
 
+Examples:
   template show debian
   template check ./mine.template
 """
@@ -34,7 +35,9 @@ _VERDICTS = {True: ("ok", "good"), False: ("not ok", "bad"), None: ("not given",
 def add_arguments(parser: Parser) -> None:
     """Add the action and the template."""
     parser.add_argument("action", metavar="show|check", type=types.word_kind("show", "check"), help="action")
-    parser.add_argument("template", metavar="NAME|FILE", type=types.TEMPLATE_OR_FILE, help="template, by name or by file")
+    parser.add_argument(
+        "template", metavar="NAME|FILE", type=types.TEMPLATE_OR_FILE, help="template, by name or by file"
+    )
 
 
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:

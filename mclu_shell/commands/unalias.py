@@ -2,6 +2,7 @@
 
 Aliases from ~/.config/mclu/mclurc are back in the next shell.
 
+Examples:
   unalias st
 """
 

@@ -4,6 +4,7 @@ The screen (VNC or SPICE) is forwarded over the SSH connection to its node, to a
 user can connect to. The prompt stays usable. With --print, the address is valid until Ctrl-C, or until you leave the
 shell.
 
+Examples:
   viewer web
   viewer --print web    print the address, for another viewer
 """

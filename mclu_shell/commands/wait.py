@@ -8,19 +8,20 @@ Conditions for guests:
   running        running
   off            shut off
   ip             an IP address is known
-  ssh            an SSH server answers there, seen from the node
-  console REGEX  a line on the serial console matches
+  ssh            its SSH server answers, seen from the node
+  console REGEX  a line on its serial console matches REGEX
 
-'console' reads all that the guest has written since it was started, or rebooted by mclu. REGEX has RE2 syntax, without
+'console' reads everything that the guest has written since it was started, or rebooted by mclu. REGEX has RE2 syntax, without
 backreferences and look-around.
 
 Wildcards are expanded once, and all matches must reach the state. The command fails at once if the condition can no
 longer be met: a guest is gone or stopped, or its node went off.
 
+Examples:
   wait node 'ham*' --timeout 10m
   wait guest web db running
   wait guest web console 'login:'
-  wait --timeout 1m guest web console -- '-sh'
+  wait --timeout 1m guest web console -- '-sh'    a REGEX that begins with '-'
 """
 
 import argparse

@@ -2,6 +2,7 @@ import re
 
 import pytest
 
+from mclu_shell.argtypes.wait_conditions import CONSOLE, GUEST_STATES, NODE_STATES
 from mclu_shell.command import Group
 from mclu_shell.command_loader import Outline, command_names, load_command, outline
 from mclu_shell.language import parser
@@ -20,7 +21,7 @@ def test_every_command_is_listed_with_what_it_does_by_what_one_wants_to_do(demo:
             listed[group] = []
     assert list(listed) == [group for group in Group if group is not Group.MORE]
     assert sorted(line.split()[0] for lines in listed.values() for line in lines) == command_names()
-    assert "status    Show which nodes are on, and what they have." in listed[Group.LOOK]
+    assert "status    Show which nodes are on, and their CPUs and memory." in listed[Group.LOOK]
     assert max(map(len, answer.out.splitlines())) <= 120
 
 
@@ -69,7 +70,18 @@ def test_its_lines_fit_the_terminal(demo: InProcess, name: str, columns: int, mo
 @pytest.mark.parametrize("name", command_names())
 def test_a_summary_is_one_sentence_that_fits_a_line(name: str) -> None:
     assert load_command(name).summary.endswith(".")
-    assert len(load_command(name).summary) <= 100
+    assert len(load_command(name).summary) <= 60
+
+
+@pytest.mark.parametrize("name", command_names())
+def test_lists_and_examples_fit_80_columns(name: str) -> None:
+    assert max(len(line) for line in load_command(name).about.splitlines() if line.startswith(" ")) <= 80
+
+
+def test_the_help_of_wait_lists_its_conditions(demo: InProcess) -> None:
+    lines = [line.split() for line in demo("help wait").out.splitlines() if line.startswith("  ")]
+    conditions = [words[0] for words in lines if words[0] in (*NODE_STATES, *GUEST_STATES, CONSOLE)]
+    assert conditions == [*NODE_STATES, *GUEST_STATES, CONSOLE]
 
 
 def test_several_can_be_explained_at_once(demo: InProcess) -> None:

@@ -112,8 +112,8 @@ def test_each_rule_that_does_not_hold_is_told(
     assert answer.status == 1
     broken = verdicts(answer.out)["not ok"]
     assert any(told in rule for rule in broken), answer.out
-    rules = "1 rule does" if len(broken) == 1 else f"{len(broken)} rules do"
-    assert answer.err == f"mclu: mine: {rules} not hold\n"
+    rules = "1 rule" if len(broken) == 1 else f"{len(broken)} rules"
+    assert answer.err == f"mclu: mine: {rules} failed\n"
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_one_that_is_no_template_at_all_is_not_asked_further(
 ) -> None:
     write(old, new)
     answer = demo("template check mine")
-    assert (answer.status, answer.err) == (1, "mclu: mine: 1 rule does not hold\n")
+    assert (answer.status, answer.err) == (1, "mclu: mine: 1 rule failed\n")
     assert verdicts(answer.out)["not ok"] == [told]
     assert " ".join(answer.out.splitlines()[-1].split()) == f"not ok {told}"
 

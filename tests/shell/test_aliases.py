@@ -96,10 +96,10 @@ def test_at_the_prompt(terminal: Callable[..., Terminal]) -> None:
     ("line", "told"),
     [
         ("alias st = status", "no such alias 'st'"),
-        ("alias =status", "bad alias ''; it should be such as NAME='TEXT'"),
-        ("alias 'a b=status'", "bad alias 'a b'"),
+        ("alias =status", "bad alias name ''; write NAME='TEXT'"),
+        ("alias 'a b=status'", "bad alias name 'a b'"),
         ("alias -x=status", "unrecognized arguments: -x=status"),
-        ("alias st=", "alias st: it would stand for nothing"),
+        ("alias st=", "alias st: the text is empty"),
         ('alias st="status \'a"', "alias st: no closing '"),
         ("unalias st", "no such alias 'st'"),
         ("unalias", "the following arguments are required: NAME"),

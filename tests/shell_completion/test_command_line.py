@@ -41,7 +41,7 @@ def offered(mclu: Program, *words: str) -> list[str]:
 class TestWords:
     def test_commands_are_offered_but_for_those_of_the_prompt(self, mclu: Program) -> None:
         answer = mclu("--complete", "fish", "")
-        assert "status\tShow which nodes are on, and what they have.\n" in answer.out
+        assert "status\tShow which nodes are on, and their CPUs and memory.\n" in answer.out
         wanted = [name for name in command_names() if not load_command(name).needs_prompt]
         assert offered(mclu, "") == wanted
         assert {"alias", "history", "set"}.isdisjoint(wanted)
