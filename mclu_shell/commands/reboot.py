@@ -1,7 +1,7 @@
 """Reboot guests.
 
-Each guest is asked to reboot. The command does not wait for the reboot, and a guest may take long or ignore the request.
-With --hard, guests are reset at once, as with their reset button.
+Each guest is asked to reboot. The command does not wait for it, and a guest may take long or ignore the request. With
+--hard, guests are reset at once, as with their reset button.
 
 Examples:
   reboot web

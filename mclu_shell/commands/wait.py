@@ -11,8 +11,8 @@ Conditions for guests:
   ssh            its SSH server answers, seen from the node
   console REGEX  a line on its serial console matches REGEX
 
-'console' reads everything that the guest has written since it was started, or rebooted by mclu. REGEX has RE2 syntax, without
-backreferences and look-around.
+'console' reads everything that the guest has written since it was started, or rebooted by mclu. REGEX has RE2 syntax,
+without backreferences and look-around.
 
 Wildcards are expanded once, and all matches must reach the state. The command fails at once if the condition can no
 longer be met: a guest is gone or stopped, or its node went off.
