@@ -100,7 +100,7 @@ class NodeOff(NodeFault):
     power = "off"
 
     def __init__(self, node: str) -> None:
-        super().__init__("is off", place=node, remedy=f"'on {node}' wakes it")
+        super().__init__("is off", place=node, remedy=f"run 'on {node}'")
 
 
 class Unreachable(NodeFault):

@@ -160,14 +160,14 @@ def test_one_node_alone_need_not_be_named() -> None:
 
 def test_states_nodes_and_memory_stand_beside_the_names() -> None:
     assert about("status ") == {
-        "ham0": "on, 20.0G free",
+        "ham0": "on, 20G free",
         "ham1": "off",
         "ham2": "faulty",
         "egg": "off",
-        "Spam": "on, 4.0G free",
+        "Spam": "on, 4G free",
     }
-    assert about("console w") == {"web": "running on ham0, 2.0G"}
-    assert about("start ham0:") == {"ham0:db": "shut off on ham0, 2.0G"}
+    assert about("console w") == {"web": "running on ham0, 2G"}
+    assert about("start ham0:") == {"ham0:db": "shut off on ham0, 2G"}
     assert about("console h") == {"ham0:": "on, 2 guests"}
     assert about("start h") == {"ham0:": "on, 1 guest"}
 
@@ -179,8 +179,8 @@ def test_the_reason_of_a_fault_stands_beside_its_node() -> None:
 
 class TestBoot:
     def test_nodes_that_have_room_are_offered_with_what_is_free(self) -> None:
-        assert about("boot tiny ") == {"ham0:": "on, 20.0G free", "Spam:": "on, 4.0G free"}
-        assert about("boot tiny --memory 8G ") == {"ham0:": "on, 20.0G free"}
+        assert about("boot tiny ") == {"ham0:": "on, 20G free", "Spam:": "on, 4G free"}
+        assert about("boot tiny --memory 8G ") == {"ham0:": "on, 20G free"}
         assert about("boot --memory=8G tiny S") == {}
         assert offered("boot tiny --memory 21G ") == []
         assert offered("boot tiny --memory what ") == ["ham0:", "Spam:"]

@@ -95,7 +95,7 @@ def test_a_file_of_another_system_is_read_too(tmp_path: Path) -> None:
         ("[nodes]\nham0 uri=qemu:///system?socket=/x", "bad uri"),
         ("[nodes]\nham0 images=relative", "bad images 'relative': it should be an absolute path on the node"),
         ("[nodes]\nham0 network=", "bad network '': it is empty or not printable"),
-        ("[global]\nconnect_timeout=soon", "bad connect_timeout 'soon': bad time 'soon'"),
+        ("[global]\nconnect_timeout=soon", "bad connect_timeout 'soon': bad duration 'soon'"),
         ("[global]\nconnect_timeout=0", "it should be a time above 0"),
         ("[global]\nanswer_timeout=2h", "at most an hour"),
         ("[nodes]\nham0 user='x", "mclu.conf:2: unbalanced quote"),

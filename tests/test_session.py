@@ -126,8 +126,8 @@ class TestMessages:
             ("off ham0", "mclu: ham0: not switched off: guests running: db, web\n"),
             ("list --templates x", "mclu: list: unrecognized arguments: x; see 'help list'\n"),
             ("list --activ", "mclu: list: unrecognized arguments: --activ; did you mean '--active' or '--inactive'?\n"),
-            ("on ham1 --wait=soon", "mclu: on: argument --wait: bad time 'soon': a number of seconds, or such as "
-             "30s, 5m, 1h; see 'help on'\n"),
+            ("on ham1 --wait=soon", "mclu: on: argument --wait: bad duration 'soon': write a number of seconds, or "
+             "a value such as 30s, 5m or 1h; see 'help on'\n"),
             ("status 'a", "mclu: no closing '\n"),
             ("status\nstatus 'a", "mclu: line 2: no closing '\n"),
         ],

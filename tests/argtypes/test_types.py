@@ -78,7 +78,7 @@ def test_guests_of_nodes_that_are_not_off_are_offered_with_state_node_and_memory
     # It can be started again where it was.
     paused = Snapshot((view("ham0", Phase.ON, mail="paused", web="running"),))
     assert [found.text for found in types.STOPPED_GUEST.candidates(types.Spot(paused))] == ["mail"]
-    assert next(iter(types.GUEST.candidates(types.Spot(snapshot)))).about == "shut off on ham0, 2.0G"
+    assert next(iter(types.GUEST.candidates(types.Spot(snapshot)))).about == "shut off on ham0, 2G"
 
 
 def test_a_file_is_read_as_a_path() -> None:
@@ -92,5 +92,5 @@ def test_the_usual_times_are_offered_and_others_are_read_too() -> None:
         ("300", "5 min"),
     ]
     assert kind("2m") == 120
-    with pytest.raises(argparse.ArgumentTypeError, match="bad time"):
+    with pytest.raises(argparse.ArgumentTypeError, match="bad duration"):
         kind("soon")

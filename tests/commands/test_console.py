@@ -22,7 +22,7 @@ def test_so_does_a_node_of_libvirts_test_driver(clouds: Callable[..., InProcess]
     ("line", "status", "words"),
     [
         ("console nosuch", 1, "no such guest 'nosuch'"),
-        ("console ham1:web", 1, "ham1: is off; 'on ham1' wakes it"),
+        ("console ham1:web", 1, "ham1: is off; run 'on ham1'"),
         ("console ham9:web", 1, "no such node 'ham9'"),
         ("console *", 1, "'*' matches ham0:db and ham0:web; name one of them"),
         ("console", 2, "console: the following arguments are required: [HOST:]GUEST"),
@@ -51,4 +51,4 @@ def test_only_running_guests_are_offered(demo: InProcess) -> None:
     demo("list")
     found = complete("console ", demo.cloud.snapshot).candidates
     assert [candidate.text for candidate in found] == ["db", "web", "ham0:"]
-    assert found[0].about == "running on ham0, 4.0G"
+    assert found[0].about == "running on ham0, 4G"

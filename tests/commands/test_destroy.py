@@ -90,7 +90,7 @@ def test_the_question_says_all_of_it_and_nothing_that_a_terminal_obeys(
     answer = mclu("destroy ham0:web")
     assert (answer.status, answer.out, answer.err) == (0, "Nothing was destroyed.\n", "")
     assert asked[0].splitlines() == [
-        "web on ham0 (running), 64.0K on disk",
+        "web on ham0 (running), 64K on disk",
         f"  deleted: {disk}",
         f"  kept: {tmp_path}/odd 2J.img (not made by mclu)",
         f"faulty: cannot check for the same guest: ssh: connection refused on port {closed_port}",

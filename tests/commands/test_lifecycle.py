@@ -24,7 +24,7 @@ def disks(demo: InProcess) -> list[str]:
 def test_a_guest_is_made_and_unmade_and_nothing_of_it_is_left(demo: InProcess) -> None:
     assert demo("boot empty new --memory 512M --size 1G").out == "ham0:new running\n"
     assert disks(demo) == ["new.qcow2"]
-    assert "ham0:new  running  512.0M  4vcpus" in demo("list --active").out
+    assert "ham0:new  running  512M  4vcpus" in demo("list --active").out
     assert demo("destroy new").out == "ham0:new destroyed\n"
     assert disks(demo) == []
     assert "new" not in demo("list --active").out
@@ -35,9 +35,9 @@ def test_a_guest_is_made_and_unmade_and_nothing_of_it_is_left(demo: InProcess) -
     ("line", "told"),
     [
         ("boot empty web", "ham0: there is a guest 'web' already"),
-        ("boot empty ham1:new", "ham1: is off; 'on ham1' wakes it"),
+        ("boot empty ham1:new", "ham1: is off; run 'on ham1'"),
         ("boot empty new --memory 999G", "no room"),
-        ("boot empty new --size 1", "a disk of 1 byte is too small: empty needs 1.0M"),
+        ("boot empty new --size 1", "a disk of 1 byte is too small: empty needs 1M"),
         ("boot nosuch new", "no such template 'nosuch'"),
         ("boot empty 'a b'", "bad name for a guest 'a b'"),
         ("boot empty '../x'", "bad name for a guest '../x'"),
@@ -62,7 +62,7 @@ def test_what_cannot_be_booted_is_one_clear_line_and_makes_nothing(demo: InProce
 
 def test_guests_are_stopped_and_started(demo: InProcess) -> None:
     assert demo("shutdown web").out == "ham0:web shut down\n"
-    assert demo("list --inactive").out == "ham0:web  shut off  2.0G  2vcpus\n"
+    assert demo("list --inactive").out == "ham0:web  shut off  2G  2vcpus\n"
     assert demo("shutdown web").err == "mclu: ham0: web is not running; run 'start ham0:web'\n"
     assert demo("start web").out == "ham0:web started\n"
     assert demo("start web").err == "mclu: ham0: web is already running\n"

@@ -5,7 +5,7 @@ import pytest
 
 from tests.conftest import InProcess
 
-GUESTS = "ham0:db   running  4.0G  2vcpus\nham0:web  running  2.0G  2vcpus\n"
+GUESTS = "ham0:db   running  4G  2vcpus\nham0:web  running  2G  2vcpus\n"
 TEMPLATE = """\
 #!/bin/sh
 case $1 in
@@ -42,7 +42,7 @@ def test_all_is_guests_and_templates_and_what_is_wrong_with_them(demo: InProcess
     answer = demo("list")
     shown = [line.split() for line in answer.out.splitlines()]
     assert shown[2:] == [
-        ["fedora", "template", "fedora-40", "memory>=1.0G", "memory=2.0G", "size>=10.0G"],
+        ["fedora", "template", "fedora-40", "memory>=1G", "memory=2G", "size>=10G"],
         ["old", "broken", "template"],
     ]
     assert answer.out.startswith(GUESTS)
@@ -64,7 +64,7 @@ def test_templates_need_no_node(clouds: Callable[..., InProcess], closed_port: i
 def test_a_node_that_fails_is_told_and_hides_no_other(clouds: Callable[..., InProcess], closed_port: int) -> None:
     cloud = clouds(f"[nodes]\nbad address=127.0.0.1 port={closed_port}\ngood via=local uri=test:///default")
     answer = cloud("list --active")
-    assert (answer.status, answer.out) == (1, "good:test  running  8.0G  2vcpus\n")
+    assert (answer.status, answer.out) == (1, "good:test  running  8G  2vcpus\n")
     assert answer.err.startswith(f"mclu: bad: ssh: connection refused on port {closed_port}; ")
 
 

@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 from tests.conftest import InProcess
 
-HAM0_ON = "ham0 on\n  total: 8pcpus 30.9G\n  used:  2guests 4vcpus 6.0G\n  free: 24.9G\n"
+HAM0_ON = "ham0 on\n  total: 8pcpus 30.9G\n  used:  2guests 4vcpus 6G\n  free: 24.9G\n"
 
 
 def test_it_is_the_manuals_example(demo: InProcess) -> None:

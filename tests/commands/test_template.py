@@ -63,10 +63,10 @@ def test_one_that_keeps_the_contract_passes_every_rule(demo: InProcess, write: W
             "probe prints hello",
             "an unknown parameter ends with exit status 2",
             "base-image is the name of an image fedora-42",
-            "minimum-memory is a size 1.0G",
-            "recommended-memory is a size 2.0G",
+            "minimum-memory is a size 1G",
+            "recommended-memory is a size 2G",
             "recommended-memory is not below minimum-memory",
-            "minimum-size is a size 6.0G",
+            "minimum-size is a size 6G",
             "disk-bus is one that there is ide",
             "network-model is one that there is e1000",
             "kernel-arguments are words on one line console=ttyS0 quiet",
@@ -95,7 +95,7 @@ def test_what_may_be_left_out_is_not_given_and_no_fault(demo: InProcess, tmp_pat
         ("echo fedora-42", "echo '$(reboot)'", "name of an image base-image: not the name of an image: '$(reboot)'"),
         ("base-image)", "image)", "name of an image it does not know 'base-image'"),
         ("echo 1G", "echo much", "minimum-memory: not a size, such as 512M or 4G: 'much'"),
-        ("echo 1G", "echo 3G", "recommended-memory is not below minimum-memory 2.0G is less than 3.0G"),
+        ("echo 1G", "echo 3G", "recommended-memory is not below minimum-memory 2G is less than 3G"),
         ("echo ide", "echo floppy", "disk-bus: not one of ide, virtio, virtio-scsi: 'floppy'"),
         ("</domain>", "", "its xml is not XML"),
         ("domain>", "network>", "its xml is a <network>, not a <domain>"),
@@ -148,8 +148,8 @@ def test_show_tells_what_it_says_of_itself(demo: InProcess, write: Write) -> Non
     assert demo("template show mine").out == (
         f"path              {path}\n"
         "base-image        fedora-42\n"
-        "minimum-memory    1.0G\n"
-        "minimum-size      6.0G\n"
+        "minimum-memory    1G\n"
+        "minimum-size      6G\n"
         "disk-bus          ide\n"
         "network-model     e1000\n"
         "kernel-arguments  console=ttyS0 quiet\n"

@@ -16,7 +16,7 @@ def test_a_simulated_node_says_why_it_cannot(demo: InProcess, line: str) -> None
     ("line", "status", "words"),
     [
         ("viewer nosuch", 1, "no such guest 'nosuch'"),
-        ("viewer ham1:web", 1, "ham1: is off; 'on ham1' wakes it"),
+        ("viewer ham1:web", 1, "ham1: is off; run 'on ham1'"),
         ("viewer", 2, "viewer: the following arguments are required: [HOST:]GUEST"),
     ],
 )

@@ -35,7 +35,7 @@ def test_what_is_so_already_is_not_waited_for(demo: InProcess, line: str, out: s
         ("wait node ham0 off", "ham0: not off after 0.1 s"),
         ("wait guest web off", "ham0: web is still running after 0.1 s"),
         ("wait guest web ip", "ham0: web has no address that is known after 0.1 s; libvirt knows it"),
-        ("wait guest ham1:web running", "ham1: is off, and ham1:web was waited for 0.1 s; 'on ham1' wakes it"),
+        ("wait guest ham1:web running", "ham1: is off, and ham1:web was waited for 0.1 s; run 'on ham1'"),
     ],
 )
 def test_at_the_limit_it_says_what_is_missing(demo: InProcess, line: str, err: str) -> None:
@@ -78,7 +78,7 @@ def test_what_cannot_come_is_not_waited_for(demo: InProcess, line: str, err: str
         ("guest web console '(?=a)'", "bad regular expression '(?=a)': invalid perl operator: (?="),
         ("guest web console 'x*'", "the regular expression 'x*' is found also where nothing is written"),
         ("guest a/b running", "bad guest name 'a/b'"),
-        ("guest web running --timeout soon", "bad time 'soon'"),
+        ("guest web running --timeout soon", "bad duration 'soon'"),
         ("node", "the following arguments are required"),
         ("node 'a b'", "bad node name 'a b'"),
         ("thing web", "'thing' is not one of node, guest"),

@@ -147,7 +147,7 @@ def test_a_real_run_does_what_was_said(clouds: Callable[..., InProcess]) -> None
     lines = "boot mine new --memory 512M --vcpus 3; shutdown web db; start web; reboot new; destroy db; on ham1 --wait"
     said = told(dry(lines))[1].splitlines()
     assert said[:3] == [
-        "would boot ham0:new: mine, 512.0M, 3vcpus, disk …/ham0/new.qcow2",
+        "would boot ham0:new: mine, 512M, 3vcpus, disk …/ham0/new.qcow2",
         "would shut down ham0:db: ask it to, wait at most 2 min",
         "would shut down ham0:web: ask it to, wait at most 2 min",
     ]
@@ -159,7 +159,7 @@ def test_a_real_run_does_what_was_said(clouds: Callable[..., InProcess]) -> None
         "would wait for ham1: at most 5 min, until libvirt answers there",
     ]
     assert real(lines).status == 0
-    assert real("list --active").out == "ham0:new  running  512.0M  3vcpus\nham0:web  running  2.0G    2vcpus\n"
+    assert real("list --active").out == "ham0:new  running  512M  3vcpus\nham0:web  running  2G    2vcpus\n"
     assert (Path(real.cloud.nodes[0].config.images) / "new.qcow2").exists()
     assert real.on == ["ham0", "ham1"]
 

@@ -45,7 +45,7 @@ def test_files_that_would_be_gone_are_in_nobodys_way(clouds: Callable[..., InPro
     answer = dry("destroy new; boot mine new")
     assert (answer.status, answer.err) == (0, "")
     assert f"  would delete {image} (" in answer.out
-    assert f"would boot ham0:new: mine, 64.0M, 4vcpus, disk {image}\n" in answer.out
+    assert f"would boot ham0:new: mine, 64M, 4vcpus, disk {image}\n" in answer.out
     assert everything(real.cloud) == before
 
 
@@ -113,7 +113,7 @@ def test_no_node_that_comes_up_has_what_would_have_been_made(dry: InProcess) -> 
 
 def test_a_node_that_would_be_off_is(dry: InProcess) -> None:
     answer = dry("shutdown '*'; off ham0; boot mine ham0:new")
-    assert (answer.status, answer.err) == (1, "mclu: ham0: is off; 'on ham0' wakes it\n")
+    assert (answer.status, answer.err) == (1, "mclu: ham0: is off; run 'on ham0'\n")
     assert "would switch off ham0: no guest runs on it\n" in answer.out
 
 
@@ -123,7 +123,7 @@ def test_of_a_node_that_is_off_and_would_be_on_nothing_is_made_up(dry: InProcess
         "shutdown new\noff ham1\nboot mine ham1:more\n"
     )
     assert answer.out.splitlines()[2:] == [
-        "x.mclu:2: would boot ham1:new: mine, 999.0G, if it has room, and no guest 'new', "
+        "x.mclu:2: would boot ham1:new: mine, 999G, if it has room, and no guest 'new', "
         "which is not known before it is up",
         "x.mclu:3: would reboot ham1:new",
         "x.mclu:5: would reboot ham1:new",
@@ -133,7 +133,7 @@ def test_of_a_node_that_is_off_and_would_be_on_nothing_is_made_up(dry: InProcess
     assert answer.err.splitlines() == [
         "mclu: x.mclu:4: ham1: whether it has a guest 'other' is not known before it is up",
         "mclu: x.mclu:5: ham1: what it has is not known before it is up",
-        "mclu: x.mclu:8: ham1: is off; 'on ham1' wakes it",
+        "mclu: x.mclu:8: ham1: is off; run 'on ham1'",
     ]
     assert answer.status == 1
 
@@ -146,8 +146,8 @@ def test_a_guest_that_runs_keeps_its_node_on_also_if_both_would_only_be_there(dr
 @pytest.mark.parametrize(
     ("memory", "place"),
     [
-        ("1G", "ham0:new: mine, 1.0G, 4vcpus, disk …/ham0/new.qcow2"),
-        ("30G", "ham1:new: mine, 30.0G, if it has room, and no guest 'new', which is not known before it is up"),
+        ("1G", "ham0:new: mine, 1G, 4vcpus, disk …/ham0/new.qcow2"),
+        ("30G", "ham1:new: mine, 30G, if it has room, and no guest 'new', which is not known before it is up"),
     ],
 )
 def test_the_first_node_that_surely_has_room_has_the_guest(dry: InProcess, memory: str, place: str) -> None:
@@ -171,7 +171,7 @@ def test_a_node_that_nobody_waits_for_is_still_off(dry: InProcess) -> None:
     # What a program of the user's does takes its time, which is nobody's to know.
     answer = dry("on ham1\n!sleep 60\nboot mine ham1:new")
     assert answer.status == 0
-    assert answer.out.splitlines()[-1].startswith("would boot ham1:new: mine, 64.0M, if it has room")
+    assert answer.out.splitlines()[-1].startswith("would boot ham1:new: mine, 64M, if it has room")
 
 
 def test_an_interrupted_script_does_not_say_that_anything_was_done(

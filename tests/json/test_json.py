@@ -140,8 +140,8 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("error", "place", "told"),
         [
-            (NodeOff("ham1"), "", ("node-off", "ham1", "is off", "'on ham1' wakes it", 1, None, None)),
-            (NodeOff("ham1"), "a b:7", ("node-off", "ham1", "is off", "'on ham1' wakes it", 1, "a b", 7)),
+            (NodeOff("ham1"), "", ("node-off", "ham1", "is off", "run 'on ham1'", 1, None, None)),
+            (NodeOff("ham1"), "a b:7", ("node-off", "ham1", "is off", "run 'on ham1'", 1, "a b", 7)),
             (MCluError("x"), "stdin:12", ("failed", None, "x", None, 1, "stdin", 12)),
             (UsageError("x", place="a:b.mclu:3"), "", ("usage", "a:b.mclu:3", "x", None, 2, "a:b.mclu", 3)),
             (UsageError("x", place="line 2"), "", ("usage", "line 2", "x", None, 2, None, 2)),

@@ -312,7 +312,7 @@ def test_this_machines_own_libvirt(lab: RealLab) -> None:
         "exec mclu -f /run/mclu.conf -k -c 'status here; list --active; off here; on here'"
     )
     done = lab.run("unshare", "-m", "sh", "-c", script, input="[nodes]\nhere via=local\nham0\n")
-    assert re.match(r"here on\n  total: .*\n  used:  1guests 1vcpus 64.0M\n  free: .*\nhere:web +running", done.stdout)
+    assert re.match(r"here on\n  total: .*\n  used:  1guests 1vcpus 64M\n  free: .*\nhere:web +running", done.stdout)
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
         "mclu: here: not switched off: guest running: web",

@@ -60,7 +60,7 @@ def test_status_counts_what_runs(nodes: RealLab, stopped_guest: str) -> None:
     run_guest(nodes, "ham1", "web", memory_mib=64, vcpus=1)
     run_guest(nodes, "ham1", "db", memory_mib=96, vcpus=2)
     told = mclu(nodes, "status", "ham[12]")
-    assert told.lines[2] == "  used:  2guests 3vcpus 160.0M"
+    assert told.lines[2] == "  used:  2guests 3vcpus 160M"
     assert [line for line in told.lines if not line.startswith(" ")] == ["ham1 on", "ham2 off"]
 
 
@@ -107,7 +107,7 @@ def test_list_says_what_virsh_says(nodes: RealLab, stopped_guest: str) -> None:
     assert _guests(nodes, "--active") == running
     assert running[1][1] == "paused"
     assert _guests(nodes, "--inactive") == _virsh_guests(nodes, "ham1", "--list-inactive")
-    assert _guests(nodes, "--inactive") == [["ham1:spare", "shut", "off", "128.0M", "3vcpus"]]
+    assert _guests(nodes, "--inactive") == [["ham1:spare", "shut", "off", "128M", "3vcpus"]]
 
 
 def test_list_has_guests_and_templates(nodes: RealLab) -> None:

@@ -84,7 +84,7 @@ def test_it_ends_with_its_guest(web: EchoGuest, console: Typed, end: str) -> Non
 def test_a_pulled_plug_ends_it(web: EchoGuest, console: Typed) -> None:
     web.lab.off("ham0")
     assert console.end() == 1
-    assert "\r\nmclu: ham0: is off; 'on ham0' wakes it\r\n" in console.said
+    assert "\r\nmclu: ham0: is off; run 'on ham0'\r\n" in console.said
     assert left_behind(web.lab) == []
 
 

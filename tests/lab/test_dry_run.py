@@ -69,7 +69,7 @@ def changes(lab: RealLab, line: str) -> str:
 
 def test_what_is_said_of_a_boot_is_what_it_makes(lab: RealLab) -> None:
     said = changes(lab, "boot tiny new --memory 160M --vcpus 1 --size 64M")
-    expected = f"would boot ham0:new: tiny, 160.0M, 1vcpus, disk {IMAGES}/new.qcow2 (64.0M)"
+    expected = f"would boot ham0:new: tiny, 160M, 1vcpus, disk {IMAGES}/new.qcow2 (64M)"
     assert re.fullmatch(re.escape(expected) + r", with(out KVM| KVM if it works there)\n", said), said
     about = virsh(lab, "ham0", "dominfo", "new")
     assert re.search(rf"CPU\(s\): +1\nMax memory: +{160 << 10} KiB|Max memory: +{160 << 10} KiB", about)

@@ -14,7 +14,7 @@ import pytest
 from tests.lab.support.cli import LIMIT_S, Told, at_once, is_on, logins, mclu, run_guest, started, until
 from tests.lab.support.lab import RealLab
 
-HAM0 = r"ham0 on\n  total: \d+pcpus \S+\n  used:  1guests 1vcpus 64.0M\n  free: \S+\n"
+HAM0 = r"ham0 on\n  total: \d+pcpus \S+\n  used:  1guests 1vcpus 64M\n  free: \S+\n"
 HAM2 = r"ham2 on\n  total: \d+pcpus \S+\n  free: \S+\n"
 
 
@@ -156,7 +156,7 @@ def test_a_node_that_dies_during_the_command(lab: RealLab, soon: None) -> None:
     lab.freeze("ham1", libvirtd=True)
     lines = {
         "status": f"{HAM0}ham1 off\n{HAM2}ham3 off\n",
-        "list --active": r"ham0:web +running +64.0M +1vcpus\n",
+        "list --active": r"ham0:web +running +64M +1vcpus\n",
         "off ham1": "ham1 off\n",
     }
     with contextlib.ExitStack() as stack:

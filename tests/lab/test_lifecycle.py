@@ -238,7 +238,7 @@ def test_nodes_that_cannot_be_asked(lab: RealLab) -> None:
         lab.thaw("ham1", libvirtd=True)
     assert (every.status, every.out) == (1, "ham0:db reset\n")
     assert every.err.startswith("mclu: ham1: libvirtd not answering; ")
-    assert (off.status, off.err) == (1, "mclu: ham3: is off; 'on ham3' wakes it\n")
+    assert (off.status, off.err) == (1, "mclu: ham3: is off; run 'on ham3'\n")
     assert (named.status, named.out) == (1, "")
     assert named.err.startswith("mclu: ham1: libvirtd not answering; ")
 
@@ -252,7 +252,7 @@ def test_a_node_that_dies_while_its_guest_shuts_down(lab: RealLab) -> None:
         virsh(lab, "ham0", "destroy", "db")
         out, err = command.communicate(timeout=30)
     assert (command.returncode, out) == (1, "ham0:db shut down\n")
-    assert err == "mclu: ham1: is off; 'on ham1' wakes it\n"
+    assert err == "mclu: ham1: is off; run 'on ham1'\n"
 
 
 def test_what_was_done_is_known_to_tab_afterwards(lab: RealLab) -> None:

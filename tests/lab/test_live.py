@@ -215,9 +215,9 @@ def test_a_guest_hangs(lab: RealLab, shell: Terminal) -> None:
     shell.expect_toolbar("1 guest running")
     sh(lab, "ham0", "pkill -STOP -f '[q]emu-system.*guest=web'")
     shell.answer("status ham0")
-    until(lambda: shell.answer("status ham0").splitlines()[2:3] == ["  used:  1guests 1vcpus 64.0M"])
+    until(lambda: shell.answer("status ham0").splitlines()[2:3] == ["  used:  1guests 1vcpus 64M"])
     shell.expect_toolbar("2 on  2 off  1 guest running")
-    assert mclu(lab, "list", "--active").lines == ["ham0:web  running  64.0M  1vcpus"]
+    assert mclu(lab, "list", "--active").lines == ["ham0:web  running  64M  1vcpus"]
     virsh(lab, "ham0", "destroy", "web")
 
 

@@ -153,7 +153,7 @@ def test_a_pulled_plug_ends_it(web: EchoGuest, programs: Path) -> None:
         until(lambda: viewed(web.lab))
         web.lab.off("ham0")
         assert command.end() == 1
-        assert "mclu: ham0: is off; 'on ham0' wakes it\r\n" in command.said
+        assert "mclu: ham0: is off; run 'on ham0'\r\n" in command.said
 
 
 @pytest.mark.parametrize("words", [("viewer", "web"), ()], ids=["command", "prompt"])

@@ -187,7 +187,7 @@ def test_a_node_that_dies_is_named_and_holds_no_other_back(cloud: RealLab) -> No
         assert any("ham1: libvirt state: " in line for line in waiting.stderr)
         cloud.off("ham1")
         told = next(line for line in waiting.stderr if "debug" not in line)
-        assert told == "mclu: ham1: is off, while web was waited for; 'on ham1' wakes it\n"
+        assert told == "mclu: ham1: is off, while web was waited for; run 'on ham1'\n"
         virsh(cloud, "ham0", "destroy", "web")
         out, _ = waiting.communicate(timeout=15)
     assert (waiting.returncode, out) == (1, "ham0:web gone\n")

@@ -48,17 +48,17 @@ def test_a_guest_is_reached_through_its_node(shell: Terminal) -> None:
     shell.type("console h" + TAB)
     shell.expect(r"^mclu> console ham0:$")
     shell.type(TAB)
-    shell.expect(r"^mclu> console ham0:\n +ham0:db +running on ham0, 4\.0G\n +ham0:web +running on ham0, 2\.0G$")
+    shell.expect(r"^mclu> console ham0:\n +ham0:db +running on ham0, 4G\n +ham0:web +running on ham0, 2G$")
 
 
 def test_only_guests_in_the_right_state_are_offered(shell: Terminal) -> None:
     shell.run("shutdown db; list --inactive")
     shell.type("start " + TAB)
-    shell.expect(r"^mclu> start\n +db +shut off on ham0, 4\.0G\n +ham0: +on, 1 guest$")
-    assert "ham0, 2.0G" not in shell.screen.rpartition("mclu> start")[2]
+    shell.expect(r"^mclu> start\n +db +shut off on ham0, 4G\n +ham0: +on, 1 guest$")
+    assert "ham0, 2G" not in shell.screen.rpartition("mclu> start")[2]
     shell.type(CTRL_U + "shutdown " + TAB)
-    shell.expect(r"^mclu> shutdown .*\n +web +running on ham0, 2\.0G\n +ham0: +on, 1 guest$")
-    assert "ham0, 4.0G" not in shell.screen.rpartition("mclu> shutdown")[2]
+    shell.expect(r"^mclu> shutdown .*\n +web +running on ham0, 2G\n +ham0: +on, 1 guest$")
+    assert "ham0, 4G" not in shell.screen.rpartition("mclu> shutdown")[2]
 
 
 def test_a_guest_is_booted_only_where_there_is_room(shell: Terminal) -> None:

@@ -19,7 +19,7 @@ def test_it_greets_and_runs_commands(shell: Terminal) -> None:
     assert "4 nodes" in shell.screen
     assert "'help' lists the commands, Ctrl-D leaves." in shell.screen
     shell.run("status")
-    assert "ham0 on\n  total: 8pcpus 30.9G\n  used:  2guests 4vcpus 6.0G\n  free: 24.9G\nham1 off\n" in shell.screen
+    assert "ham0 on\n  total: 8pcpus 30.9G\n  used:  2guests 4vcpus 6G\n  free: 24.9G\nham1 off\n" in shell.screen
 
 
 def test_a_line_means_what_it_means_everywhere(shell: Terminal) -> None:

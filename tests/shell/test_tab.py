@@ -184,9 +184,9 @@ def test_names_come_out_quoted_as_the_shell_quotes(name: str, started: Callable[
 @pytest.mark.parametrize(
     ("name", "about"),
     [
-        ("bash", r"^ham0:web +\(running on ham0, 2\.0G\) +ham0:it's "),
-        ("zsh", r"^ham0:web +-- running on ham0, 2\.0G"),
-        ("fish", r"ham0:web +\(running on ham0, 2\.0G\)"),
+        ("bash", r"^ham0:web +\(running on ham0, 2G\) +ham0:it's "),
+        ("zsh", r"^ham0:web +-- running on ham0, 2G"),
+        ("fish", r"ham0:web +\(running on ham0, 2G\)"),
     ],
 )
 def test_what_is_known_stands_beside_the_names(name: str, about: str, started: Callable[[str], Terminal]) -> None:

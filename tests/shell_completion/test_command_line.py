@@ -51,8 +51,8 @@ class TestWords:
         assert offered(mclu, "status", "") == ["ham0", "ham1"]
         assert offered(mclu, "console", "") == ["web", "ham0:"]
         assert offered(mclu, "start", "") == ["db", "ham0:"]
-        assert "web\trunning on ham0, 2.0G\n" in mclu("--complete", "fish", "console", "").out
-        assert "ham0\t16.0G free 20" in mclu("--complete", "fish", "status", "").out
+        assert "web\trunning on ham0, 2G\n" in mclu("--complete", "fish", "console", "").out
+        assert "ham0\t16G free 20" in mclu("--complete", "fish", "status", "").out
 
     @pytest.mark.usefixtures("kept")
     def test_a_line_of_the_language_is_completed_as_at_the_prompt(self, mclu: Program) -> None:

@@ -135,7 +135,7 @@ def test_a_missing_guest_is_told_with_near_misses_and_with_the_nodes_that_could_
 
 def test_the_fault_of_a_node_that_was_named_is_told(nodes: Callable[..., Cloud], faulty: str) -> None:
     cloud = nodes(faulty, ham0=["web"])
-    assert failure(cloud, "off:web", kind=NodeOff) == "off: is off; 'on off' wakes it"
+    assert failure(cloud, "off:web", kind=NodeOff) == "off: is off; run 'on off'"
     failure(cloud, "faulty:*", kind=SSHDown)
     assert failure(cloud, "ham:web") == "no such node 'ham'; did you mean 'ham0'?"
     assert failure(cloud, "x*:web").startswith("no node matches 'x*'")

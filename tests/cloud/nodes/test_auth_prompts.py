@@ -63,7 +63,7 @@ class House:
 def test_one_answer_may_open_several_and_the_others_are_as_they_were() -> None:
     house = House(Door("a", "red"), Door("b"), Door("c", "red"), Door("d", "off"), Door("e", "blue"))
     words = {"word for red: ": "red", "word for blue: ": "blue"}
-    assert house.visit(words.get) == ["in a", "in b", "in c", "d: is off; 'on d' wakes it", "in e"]
+    assert house.visit(words.get) == ["in a", "in b", "in c", "d: is off; run 'on d'", "in e"]
     assert house.asked == ["word for red: ", "word for blue: "]
 
 

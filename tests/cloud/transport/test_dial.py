@@ -68,7 +68,7 @@ class TestDirect:
         with pytest.raises(NodeOff) as caught:
             dial(target(port=silent_port), 0.3)
         assert 0.3 <= time.monotonic() - started < 2
-        assert str(caught.value) == "ham0: is off; 'on ham0' wakes it"
+        assert str(caught.value) == "ham0: is off; run 'on ham0'"
 
     def test_one_lost_packet_does_not_make_a_node_look_off(self) -> None:
         """A full queue drops the first packet; then there is room, long before the kernel would send it again."""

@@ -36,14 +36,14 @@ def test_bad_names(lab: RealLab) -> None:
 
 
 BAD_OPTIONS = {
-    "--size 0": "boot: argument --size: bad size '0': it must be more than nothing",
+    "--size 0": "boot: argument --size: bad size '0': must be greater than 0",
     "--size -1": "boot: argument --size: bad size '-1'",
     "--size=-1G": "boot: argument --size: bad size '-1G'",
-    "--size 1": "a disk of 1 byte is too small: tiny needs 1.0M",
-    "--size 999999T": "a disk of 976.6P is too large: at most 64.0T",
+    "--size 1": "a disk of 1 byte is too small: tiny needs 1M",
+    "--size 999999T": "a disk of 976.6P is too large: at most 64T",
     "--memory 0": "boot: argument --memory: bad size '0'",
-    "--memory 1": "1 byte of memory is too little: tiny needs 96.0M",
-    "--memory 95M": "95.0M of memory is too little: tiny needs 96.0M",
+    "--memory 1": "1 byte of memory is too little: tiny needs 96M",
+    "--memory 95M": "95M of memory is too little: tiny needs 96M",
     "--memory 999999T": "no node has 976.6P of memory free; ham",
     "--vcpus 0": "boot: argument --vcpus: bad number",
     "--vcpus 4000": "4000 virtual CPUs are too many: pc-q35-",
