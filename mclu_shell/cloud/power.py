@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from mclu_shell.cloud.concurrency.cancel_scope import LAST_ANSWER_S
-from mclu_shell.cloud.concurrency.fanout import Outcome, as_completed, with_timeout
+from mclu_shell.cloud.concurrency.cancel_scope import CancelScope
+from mclu_shell.cloud.concurrency.fanout import Outcome, as_completed
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.state.guest import Guest
 from mclu_shell.errors import (
@@ -37,10 +37,10 @@ STARTING = (NodeOff, SSHDown, LibvirtDown, ConnectionLost, Unreachable, NodeBusy
 
 def wait_until_on(node: Node, timeout_s: float, stop: threading.Event, *, wakes: bool = True) -> None:
     """Wait until libvirt answers, with `wakes` waking the node again now and then; NodeFault tells why it did not."""
-    deadline = time.monotonic() + timeout_s
+    scope = CancelScope(timeout_s)
     wake_again = time.monotonic() + _WAKE_AGAIN_S
-    while (fault := _not_on(node, deadline)) is not None:
-        if time.monotonic() >= deadline:
+    while (fault := _not_on(node, scope)) is not None:
+        if scope.is_over:
             told = f"not up after {format_duration(timeout_s)}: {fault.fact}"
             raise NodeFault(told, place=node.name, remedy="" if isinstance(fault, NodeOff) else fault.remedy)
         if wakes and time.monotonic() >= wake_again:
@@ -51,11 +51,11 @@ def wait_until_on(node: Node, timeout_s: float, stop: threading.Event, *, wakes:
             return
 
 
-def _not_on(node: Node, deadline: float) -> NodeFault | None:
+def _not_on(node: Node, scope: CancelScope) -> NodeFault | None:
     """None once libvirt answers, else what a node that is starting shows; other faults are raised."""
     try:
         # That a node has just answered is not enough: it may be going down.
-        with_timeout(lambda: node.query(lambda client: client.ping()), deadline + LAST_ANSWER_S)
+        scope.run(lambda: node.query(lambda client: client.ping()))
     except STARTING as fault:
         return fault
     except TimeoutError:
@@ -65,9 +65,9 @@ def _not_on(node: Node, deadline: float) -> NodeFault | None:
 
 def wait_until_off(node: Node, timeout_s: float, stop: threading.Event) -> None:
     """Wait until nothing answers at a node's address; NodeFault if something still does."""
-    deadline = time.monotonic() + timeout_s
-    while not isinstance(fault := _not_on(node, deadline), NodeOff):
-        if time.monotonic() >= deadline:
+    scope = CancelScope(timeout_s)
+    while not isinstance(fault := _not_on(node, scope), NodeOff):
+        if scope.is_over:
             how = f": {fault.fact}" if fault else ""
             raise NodeFault(f"not off after {format_duration(timeout_s)}{how}", place=node.name)
         if stop.wait(_POLL_S):

@@ -141,7 +141,7 @@ def _wait_for_guests(context: Context, goal: Goal, timeout_s: float) -> Iterator
             yield outcome.error or _reached(goal, *outcome.unwrap())
             context.notify(goal.progress(pending))
     finally:
-        scope.end()
+        scope.cancel()
 
 
 def _reached(goal: Goal, guest: "Guest", seen: "Observation") -> Entry:

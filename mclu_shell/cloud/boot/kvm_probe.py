@@ -3,13 +3,13 @@
 import json
 import re
 import secrets
-import threading
 import time
 from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
 
+from mclu_shell.cloud.concurrency.deadline import Deadline
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.state.disk_cache import cache_directory, replace_file
 
@@ -163,24 +163,21 @@ def _run(node: Node, emulator: str, options: tuple[str, ...], limit_s: float, kn
     word = f"@{secrets.token_hex(8)}"
     argv = ["sh", "-c", _SCRIPT, "mclu-kvm", word, emulator, known, f"{limit_s:.2f}", *options]
     process = node.start_read_only(argv)
-    timer = threading.Timer(limit_s + _SPARE_S, process.close)
-    timer.daemon = True
-    timer.start()
     mark, output = "", []
     try:
-        for line in process.lines():
-            said, _, rest = line.removeprefix(f"{word} ").partition(" ")
-            if not line.startswith(f"{word} "):
-                output.append(line)
-            elif said == "mark":
-                mark = rest
-            elif said == "lacking":
-                return _Run(mark, None, 0.0, limit_s, (f"there is no {rest} on the node",))
-            else:
-                status, began, ended = rest.split()
-                return _Run(mark, int(status), float(ended) - float(began), limit_s, tuple(output))
+        with Deadline(time.monotonic() + limit_s + _SPARE_S, process.close):
+            for line in process.lines():
+                said, _, rest = line.removeprefix(f"{word} ").partition(" ")
+                if not line.startswith(f"{word} "):
+                    output.append(line)
+                elif said == "mark":
+                    mark = rest
+                elif said == "lacking":
+                    return _Run(mark, None, 0.0, limit_s, (f"there is no {rest} on the node",))
+                else:
+                    status, began, ended = rest.split()
+                    return _Run(mark, int(status), float(ended) - float(began), limit_s, tuple(output))
     finally:
-        timer.cancel()
         process.close()
     return _Run(mark, None, 0.0, limit_s, (*output, "the test did not end"))
 

@@ -1,4 +1,7 @@
-"""One thread for all deadlines: it ends what is late, because a call of libvirt's does not end by itself."""
+"""Deadlines that interrupt a call in progress: libvirt's and paramiko's calls do not end by themselves.
+
+For a wait that several threads share, or that can be cancelled, use `CancelScope`.
+"""
 
 import heapq
 import itertools
@@ -7,83 +10,85 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
-# How often a call that is late is ended again, until it has ended.
-_AGAIN_S = 0.05
+# The interval at which a late call is interrupted again, until it has ended.
+_REPEAT_S = 0.05
 
 
 class Deadline:
-    """In its block, `end` is called when `at` (of `time.monotonic`) has come, and again until the block is left.
+    """A context manager that calls `interrupt` when `at` (of `time.monotonic`) has passed, until the block is left.
 
-    More than once, because a connection may have been made in the very moment of the first time. `end` is called
-    by another thread, which serves all deadlines: it must not wait for anything.
+    It calls more than once: a connection may be made at the very moment of the first call. Each call runs in a thread
+    of its own, so it may block without delaying other deadlines. Leaving the block waits for a call in progress, so an
+    interrupt never hits what follows the block. `interrupt` must not raise.
     """
 
-    def __init__(self, at: float, end: Callable[[], None]) -> None:
+    def __init__(self, at: float, interrupt: Callable[[], object]) -> None:
         self.at = at
         self.is_late = False
-        self._end = end
-        self._is_left = False
-        # Whoever leaves the block must not have the end of it fall upon what comes next.
-        self._ending = threading.Lock()
+        self.is_cancelled = False
+        self._interrupt = interrupt
+        self._lock = threading.Lock()
 
     def __enter__(self) -> "Deadline":
-        _watcher.add(self.at, self._ring)
+        _watcher.add(self.at, self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.leave()
+        self.cancel()
 
-    def leave(self) -> None:
-        """From now on nothing is ended any more."""
-        with self._ending:
-            self._is_left = True
+    def cancel(self) -> None:
+        """Interrupt nothing from now on, as at the end of the block."""
+        with self._lock:
+            self.is_cancelled = True
 
-    def _ring(self) -> bool:
-        """End it; whether that is to be done again."""
-        with self._ending:
-            if self._is_left:
-                return False
+    def expire(self) -> None:
+        """Interrupt the call, and schedule the next time."""
+        with self._lock:
+            if self.is_cancelled:
+                return
             self.is_late = True
-            self._end()
-            return True
+            self._interrupt()
+        _watcher.add(time.monotonic() + _REPEAT_S, self)
 
 
 class _Watcher:
-    """Calls functions when their time has come; its thread is started with the first."""
+    """The thread that waits for all deadlines; it starts with the first one."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._waiting: list[tuple[float, int, Callable[[], bool]]] = []
+        self._queue: list[tuple[float, int, Deadline]] = []
         self._numbers = itertools.count()
         self._is_started = False
 
-    def add(self, at: float, ring: Callable[[], bool]) -> None:
-        """Call `ring` at that time, and again as long as it wants to be."""
+    def add(self, at: float, deadline: Deadline) -> None:
+        """Let a deadline expire at that time unless it is cancelled before."""
         with self._changed:
-            heapq.heappush(self._waiting, (at, next(self._numbers), ring))
+            heapq.heappush(self._queue, (at, next(self._numbers), deadline))
             if not self._is_started:
                 self._is_started = True
                 threading.Thread(target=self._watch, name="deadlines", daemon=True).start()
-            elif self._waiting[0][0] == at:
-                # Only one that is the next concerns the thread, which sleeps until then.
+            elif self._queue[0][0] == at:
+                # The thread sleeps until the earliest deadline; only an earlier one need wake it.
                 self._changed.notify()
 
     def _watch(self) -> None:
         while True:
-            at, ring = self._next()
-            if ring():
-                self.add(at + _AGAIN_S, ring)
+            deadline = self._next()
+            if not deadline.is_cancelled:
+                try:
+                    threading.Thread(target=deadline.expire, name="deadline", daemon=True).start()
+                except RuntimeError:  # The process has as many threads as it may have.
+                    self.add(time.monotonic() + _REPEAT_S, deadline)
 
-    def _next(self) -> tuple[float, Callable[[], bool]]:
+    def _next(self) -> Deadline:
         with self._changed:
             while True:
-                left = self._waiting[0][0] - time.monotonic() if self._waiting else None
-                if left is not None and left <= 0:
-                    at, _, ring = heapq.heappop(self._waiting)
-                    return at, ring
-                self._changed.wait(left)
+                left_s = self._queue[0][0] - time.monotonic() if self._queue else None
+                if left_s is not None and left_s <= 0:
+                    return heapq.heappop(self._queue)[2]
+                self._changed.wait(left_s)
 
 
 _watcher = _Watcher()

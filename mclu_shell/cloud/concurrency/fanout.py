@@ -2,7 +2,6 @@
 
 import contextlib
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from queue import Empty, SimpleQueue
 from typing import Generic, NamedTuple, TypeVar
@@ -80,22 +79,6 @@ def first_success(works: Sequence[Callable[[], Value]]) -> Value:
             return outcome.unwrap()
         outcomes[outcome.item] = outcome
     return outcomes[works[-1]].unwrap()
-
-
-def with_timeout(work: Callable[[], Value], deadline: float) -> Value:
-    """What work comes to, on a thread of its own; TimeoutError at `deadline` (of `time.monotonic`).
-
-    As with `each` it must end by itself: nobody waits for it then.
-    """
-    results: SimpleQueue[Outcome[None, Value] | BaseException] = SimpleQueue()
-    threading.Thread(target=_run_one, args=(None, lambda _nothing: work(), results), daemon=True).start()
-    try:
-        result = results.get(timeout=max(0.0, deadline - time.monotonic()))
-    except Empty:
-        raise TimeoutError from None
-    if isinstance(result, BaseException):
-        raise result
-    return result.unwrap()
 
 
 def _run_one(

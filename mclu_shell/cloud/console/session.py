@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from mclu_shell.cloud.concurrency.deadline import Deadline
 from mclu_shell.cloud.console.devices import fetch_devices
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.state.guest import is_active_state
@@ -130,25 +131,19 @@ def open_console(node: Node, name: str, *, force: bool = False) -> Iterator[Cons
 
 @contextmanager
 def _limited(node: Node, forward: Forward | None) -> Iterator[None]:
-    """End libvirt's calls over a branch when the node's time is up."""
-    is_late = threading.Event()
+    """Interrupt libvirt's calls over a branch when the node's answer timeout has passed."""
 
     def cut() -> None:
-        is_late.set()
         if forward is not None:
             forward.close()
 
-    timer = threading.Timer(node.config.answer_timeout, cut)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    except (LibvirtFault, ConnectionLost) as error:
-        if not is_late.is_set():
-            raise
-        raise LibvirtDown("libvirtd not answering", place=node.name) from error
-    finally:
-        timer.cancel()
+    with Deadline(time.monotonic() + node.config.answer_timeout, cut) as deadline:
+        try:
+            yield
+        except (LibvirtFault, ConnectionLost) as error:
+            if not deadline.is_late:
+                raise
+            raise LibvirtDown("libvirtd not answering", place=node.name) from error
 
 
 def explain_end(node: Node, name: str, fault: MCluError | None) -> str:

@@ -7,7 +7,6 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from mclu_shell.cloud.concurrency.cancel_scope import CancelScope
-from mclu_shell.cloud.concurrency.fanout import with_timeout
 from mclu_shell.cloud.console.expect import ConsoleWatcher, watch_console
 from mclu_shell.cloud.console.regex import Regex
 from mclu_shell.cloud.guests.ssh_banner import fetch_banner
@@ -74,7 +73,7 @@ def wait_for_guest(
     """Wait until a guest is as wanted: which one that is, and what was seen then; MCluError why it is not."""
     progress = _Progress(awaited.match, fault=awaited.fault)
     try:
-        return with_timeout(lambda: _find_and_wait(cloud, awaited, wanted, scope, progress), scope.last_moment)
+        return scope.run(lambda: _find_and_wait(cloud, awaited, wanted, scope, progress))
     except TimeoutError:
         raise _unanswered(awaited.name, scope, progress) from None
 

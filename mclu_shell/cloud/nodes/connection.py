@@ -136,7 +136,7 @@ class Connection:
             except (ConnectionLost, LibvirtFault) as error:
                 if not watched.is_late:
                     raise
-                watched.leave()
+                watched.cancel()
                 if self._transport.responds(self._node.connect_timeout):
                     raise self._late(is_heard=self._transport.heard_at > began) from error
                 raise ConnectionLost("the connection was lost", place=self._node.name) from error

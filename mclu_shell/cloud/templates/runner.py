@@ -78,7 +78,10 @@ def check_runnable(path: Path) -> None:
 
 
 def _read(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
-    """What a process prints until its end, and complains; TimeoutError, or OverflowError if it is too much."""
+    """Return a process's output and error output; raise TimeoutError, or OverflowError if it is too much.
+
+    It polls the pipes because killing the process group need not close them: a program that left the group keeps them.
+    """
     deadline = time.monotonic() + _TIME_LIMIT_S
     assert process.stdout
     assert process.stderr

@@ -1,10 +1,9 @@
 import threading
-import time
 from functools import partial
 
 import pytest
 
-from mclu_shell.cloud.concurrency.fanout import Outcome, as_completed, first_success, gather, in_order, with_timeout
+from mclu_shell.cloud.concurrency.fanout import Outcome, as_completed, first_success, gather, in_order
 from mclu_shell.errors import NodeFault, NodeOff
 
 
@@ -72,31 +71,6 @@ def test_what_is_still_under_way_does_not_keep_the_process() -> None:
     release.set()
     asking.join(10)
     assert not asking.is_alive()
-
-
-def test_work_that_takes_too_long_is_not_waited_for() -> None:
-    release, ended = threading.Event(), threading.Event()
-
-    def work() -> bool:
-        done = release.wait(10)
-        ended.set()
-        return done
-
-    with pytest.raises(TimeoutError):
-        with_timeout(work, time.monotonic() + 0.05)
-    # It goes on all the same, and nobody hears of it.
-    release.set()
-    assert ended.wait(10)
-    assert with_timeout(work, time.monotonic() + 10)
-
-
-def test_what_goes_wrong_in_time_is_raised() -> None:
-    def work(error: BaseException) -> None:
-        raise error
-
-    for error in (NodeOff("ham0"), KeyError("a defect")):
-        with pytest.raises(type(error)):
-            with_timeout(partial(work, error), time.monotonic() + 10)
 
 
 def test_outcomes_in_order_wait_only_for_those_before_them() -> None:

@@ -109,7 +109,10 @@ def test_one_that_is_no_program_says_why(tmp_path: Path) -> None:
     assert fault(path) == "it is no script: its first line does not begin with #!"
 
 
-@pytest.mark.parametrize("hang", ["sleep 60", "sleep 60; :", "sleep 60 & wait", "sleep 60 & echo hello"])
+# The last one leaves the process group that is killed, and keeps the output open.
+@pytest.mark.parametrize(
+    "hang", ["sleep 60", "sleep 60; :", "sleep 60 & wait", "sleep 60 & echo hello", "setsid sleep 8 & echo hello"]
+)
 def test_one_that_hangs_is_not_awaited_nor_is_what_it_started(
     write: Write, monkeypatch: pytest.MonkeyPatch, hang: str
 ) -> None:
