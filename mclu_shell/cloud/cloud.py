@@ -110,7 +110,7 @@ class Cloud:
         """Keep what was heard of nodes, unless by an open shell: it keeps that itself."""
         if self._is_live:
             return
-        asked = [node for node in self.nodes if node.modules]
+        asked = [node for node in self.nodes if not node.is_shared]
         # What was done there has changed what was heard before.
         gather([node for node in asked if node.has_changed and node.is_connected], lambda node: node.fetch_guests())
         heard = tuple(node.view for node in asked if node.view.seen_at is not None)

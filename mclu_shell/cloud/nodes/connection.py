@@ -12,7 +12,7 @@ from mclu_shell.cloud.concurrency.deadline import Deadline
 from mclu_shell.cloud.state.guest import GuestEvent
 from mclu_shell.cloud.state.node_store import NodeStore
 from mclu_shell.cloud.state.snapshot import Phase, phase_of
-from mclu_shell.cloud.transport.base import Transport
+from mclu_shell.cloud.transport.base import LibvirtTransport
 from mclu_shell.config import NodeConfig
 from mclu_shell.errors import ConnectionLost, LibvirtDown, LibvirtFault, NodeBusy, NodeFault
 
@@ -35,7 +35,7 @@ class Connection:
     """
 
     def __init__(
-        self, node: NodeConfig, transport: Transport, store: NodeStore, told: Callable[[GuestEvent | None], None]
+        self, node: NodeConfig, transport: LibvirtTransport, store: NodeStore, told: Callable[[GuestEvent | None], None]
     ) -> None:
         self._node = node
         self._transport = transport
@@ -55,14 +55,14 @@ class Connection:
     @property
     def silent_s(self) -> float:
         """How long nothing has been heard: neither an answer, nor a ping of libvirtd's."""
-        return time.monotonic() - max(self._answered_at, self._transport.heard_at)
+        return time.monotonic() - max(self._answered_at, self._transport.last_message_at)
 
     def deadline(self) -> float:
         """Until when an answer that is asked for now is waited for (of `time.monotonic`)."""
         timeout_s = self._node.answer_timeout
         if self.is_open:
             timeout_s = min(timeout_s, _KEPT_ANSWER_S)
-        return time.monotonic() + min(timeout_s, self._transport.patience_s)
+        return time.monotonic() + min(timeout_s, self._transport.answer_timeout_s)
 
     @contextmanager
     def turn(self, deadline: float = math.inf) -> Iterator[None]:
@@ -138,7 +138,7 @@ class Connection:
                     raise
                 watched.cancel()
                 if self._transport.responds(self._node.connect_timeout):
-                    raise self._late(is_heard=self._transport.heard_at > began) from error
+                    raise self._late(is_heard=self._transport.last_message_at > began) from error
                 raise ConnectionLost("the connection was lost", place=self._node.name) from error
 
     def _late(self, *, is_heard: bool) -> LibvirtDown:

@@ -13,7 +13,7 @@ from mclu_shell.cloud.state.expected import ExpectedChanges
 from mclu_shell.cloud.state.guest import Guest, GuestEvent, NodeReport
 from mclu_shell.cloud.state.node_store import NodeStore
 from mclu_shell.cloud.state.snapshot import NodeView, Phase
-from mclu_shell.cloud.transport.base import Transport
+from mclu_shell.cloud.transport.base import LibvirtTransport
 from mclu_shell.config import NodeConfig
 from mclu_shell.errors import ConnectionLost, MCluError, NodeFault, NodeOff, Unreachable
 from mclu_shell.units import format_duration
@@ -47,7 +47,7 @@ class Node:
     Questions may come from several threads; one at a time is asked.
     """
 
-    def __init__(self, config: NodeConfig, transport: Transport) -> None:
+    def __init__(self, config: NodeConfig, transport: LibvirtTransport) -> None:
         self.config = config
         self._transport = transport
         self._reported_at = -math.inf
@@ -69,8 +69,13 @@ class Node:
 
     @property
     def modules(self) -> tuple[str, ...]:
-        """What a question to it will import."""
+        """The modules that a query imports."""
         return ("mclu_shell.cloud.hypervisor.client", *self._transport.modules)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether an open shell answers for the node."""
+        return False
 
     @property
     def view(self) -> NodeView:
@@ -196,7 +201,7 @@ class Node:
     def look_with(self, argv: Sequence[str], timeout_s: float = _RUN_TIMEOUT_S) -> "Completed":
         """Run a command on the machine that changes nothing there."""
         self.query(lambda _client: None)
-        return self._transport.run(argv, timeout_s)
+        return self._transport.direct().run(argv, timeout_s)
 
     def start(self, argv: Sequence[str]) -> "Process":
         """Start a command on the machine."""
@@ -206,20 +211,20 @@ class Node:
     def start_read_only(self, argv: Sequence[str]) -> "Process":
         """Start a command on the machine that changes nothing there."""
         self.query(lambda _client: None)
-        return self._transport.start(argv)
+        return self._transport.direct().start(argv)
 
     def branch(self) -> "tuple[str, Forward | None]":
         """A URI for a libvirt connection beside this one, and what cuts it: for what takes its time."""
         self.query(lambda _client: None)
-        return self._transport.branch()
+        return self._transport.direct().branch()
 
     def connect(self, address: "Address") -> "ByteStream":
         """What listens at an address of the machine; ConnectionRefusedError if nothing does."""
-        return self._transport.connect(address)
+        return self._transport.direct().connect(address)
 
     def still_answers(self) -> bool:
         """Whether the way that is open still leads there; if not, all that goes over it ends."""
-        return self._transport.carries(self.config.answer_timeout)
+        return self._transport.direct_responds(self.config.answer_timeout)
 
     def _told(self, event: GuestEvent | None) -> None:
         if event is not None:
@@ -230,19 +235,19 @@ class Node:
 
     def packet(self) -> "MagicPacket":
         """What `wake` would send; NodeFault if it can send nothing."""
-        return self._transport.packet()
+        return self._transport.power.packet()
 
     def wake(self) -> None:
         """Ask it to switch on."""
         self._require_writable()
-        self._transport.wake()
+        self._transport.power.wake()
         self.expected.wake()
         self.attention.set()
 
     def require_power_off(self) -> None:
         """Raise what speaks against switching it off, whatever runs on it."""
         self.query(lambda _client: None)
-        self._transport.require_power_off()
+        self._transport.power.require_power_off()
 
     def power_off(self, timeout_s: float, stop: threading.Event) -> None:
         """Switch it off cleanly and wait until it is down; NodeFault if it is not in time."""
@@ -254,7 +259,7 @@ class Node:
                 return
             self.expected.power_off()
             try:
-                self._transport.power_off()
+                self._transport.power.power_off()
             except MCluError:
                 self.expected.power_off_failed()
                 raise
@@ -270,7 +275,7 @@ class Node:
 
     def _is_off(self) -> bool:
         try:
-            return self._transport.is_off(self.config.connect_timeout)
+            return self._transport.power.is_off(self.config.connect_timeout)
         except Unreachable as fault:
             # Its jump host may be on its way down, too.
             told = f"was told to power off, but it cannot be told whether it did: {fault.fact}"

@@ -33,9 +33,14 @@ class SharedNode(Node):
         self._shell = shell
 
     @property
+    def is_shared(self) -> bool:
+        """Whether the open shell still answers for the node."""
+        return self._shared_transport.is_good
+
+    @property
     def modules(self) -> tuple[str, ...]:
-        """What a question to it will import: nothing, as long as the shell answers."""
-        return () if self._shared_transport.is_good else super().modules
+        """The modules that a query imports: none as long as the shell answers."""
+        return () if self.is_shared else super().modules
 
     def fetch_report(self, *, trusting: bool = False) -> NodeReport:
         """Its resources and all its guests."""
@@ -65,12 +70,12 @@ class SharedNode(Node):
 
     def _have_asked(self, question: dict[str, Any], read: Callable[[Any], T], ask_it: Callable[[], T]) -> T:
         """What the shell is answered; where it has no answer, or not one of ours, what the node itself says."""
-        if not self._shared_transport.is_good:
+        if not self.is_shared:
             return ask_it()
         request = ShareRequest(self._shell, {"node": self.name, **question})
         started = time.perf_counter()
         try:
-            return self._read(request, read, self._shared_transport.patience_s)
+            return self._read(request, read, self._shared_transport.answer_timeout_s)
         except TimeoutError:
             # The node may be slow, or the shell: it would be no quicker over the shell's socket, but a way of our own
             # may take longer still.

@@ -10,25 +10,18 @@ import socket
 import stat
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from mclu_shell.cloud.transport.base import Transport
+from mclu_shell.cloud.transport.base import LibvirtTransport, PowerControl, Transport
 from mclu_shell.cloud.transport.libvirt_socket import forwarded_uri
 from mclu_shell.config import NodeConfig
-
-if TYPE_CHECKING:
-    from mclu_shell.cloud.transport.forward import Address, ByteStream, Forward
-    from mclu_shell.cloud.transport.process import Completed, Process
-    from mclu_shell.cloud.transport.wake_on_lan import MagicPacket
-
 
 _PATIENCE_S = 1.0
 
 
-class SharedTransport(Transport):
+class SharedTransport(LibvirtTransport):
     """A machine whose libvirt is reached through `path`; `make_own` makes the way of our own."""
 
     def __init__(self, node: NodeConfig, path: Path, make_own: Callable[[], Transport]) -> None:
@@ -43,11 +36,16 @@ class SharedTransport(Transport):
         self._opening = threading.RLock()
 
     @property
-    def patience_s(self) -> float:
+    def answer_timeout_s(self) -> float:
         """The other shell's connection may be dead without its knowing yet."""
         return _PATIENCE_S if self.is_good else math.inf
 
-    def open(self, deadline: float) -> str:
+    @property
+    def power(self) -> PowerControl:
+        """The power control of this process's own transport, which stays closed as it is."""
+        return self._unopened().power
+
+    def open(self, deadline: float, /) -> str:
         """The URI of libvirt through the other's socket, or through one of our own."""
         self.is_good = self.is_good and self._path.is_socket()
         return forwarded_uri(self.node.uri, self._path) if self.is_good else self._open_own(deadline)
@@ -64,14 +62,14 @@ class SharedTransport(Transport):
             self._own = self._make_own()
         return self._own
 
-    def _opened(self) -> Transport:
-        """The way of our own, open."""
+    def direct(self) -> Transport:
+        """Return this process's own transport; open it first if needed."""
         with self._opening:
             if not self._is_own_open:
                 self._open_own(time.monotonic() + self.node.answer_timeout)
             return self._unopened()
 
-    def responds(self, timeout_s: float) -> bool:
+    def responds(self, timeout_s: float, /) -> bool:
         """Whether the way still leads there; one that is not ours is looked after by whose it is."""
         return self._path.is_socket() if self.is_good else self._unopened().responds(timeout_s)
 
@@ -83,11 +81,11 @@ class SharedTransport(Transport):
         elif self._own is not None:
             self._own.cut()
 
-    def carries(self, timeout_s: float) -> bool:
+    def direct_responds(self, timeout_s: float, /) -> bool:
         """Whether our own way still leads there, over which all goes beside libvirt."""
         return self._unopened().responds(timeout_s) if self._is_own_open else self.responds(timeout_s)
 
-    def release(self, timeout_s: float) -> None:
+    def release(self, timeout_s: float, /) -> None:
         """Use the other's connection no more, or let go of libvirt on ours."""
         if self.is_good:
             self.cut()
@@ -99,42 +97,6 @@ class SharedTransport(Transport):
         self.is_good = self._is_own_open = False
         if self._own is not None:
             self._own.close()
-
-    def is_off(self, timeout_s: float) -> bool:
-        """Whether nothing answers at the machine's address."""
-        return self._unopened().is_off(timeout_s)
-
-    def packet(self) -> "MagicPacket":
-        """What `wake` would send."""
-        return self._unopened().packet()
-
-    def wake(self) -> None:
-        """Ask the machine to switch on."""
-        self._unopened().wake()
-
-    def require_power_off(self) -> None:
-        """Raise what speaks against it, over a connection of our own."""
-        self._opened().require_power_off()
-
-    def power_off(self) -> None:
-        """Tell the machine to switch off cleanly."""
-        self._unopened().power_off()
-
-    def run(self, argv: Sequence[str], timeout_s: float) -> "Completed":
-        """Run a command there, over a connection of our own."""
-        return self._opened().run(argv, timeout_s)
-
-    def start(self, argv: Sequence[str]) -> "Process":
-        """Start a command there, over a connection of our own."""
-        return self._opened().start(argv)
-
-    def branch(self) -> "tuple[str, Forward | None]":
-        """One more connection to libvirt, over a connection of our own."""
-        return self._opened().branch()
-
-    def connect(self, address: "Address") -> "ByteStream":
-        """What listens at an address of the machine, over a connection of our own."""
-        return self._opened().connect(address)
 
 
 def cut_connections(path: Path) -> None:

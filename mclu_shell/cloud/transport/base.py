@@ -1,8 +1,9 @@
-"""How a machine is reached: what all ways have in common. Each opens the way to its libvirt."""
+"""The interfaces of a transport to one machine and of its power control."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.transport.forward import Address, ByteStream, Forward
@@ -10,67 +11,110 @@ if TYPE_CHECKING:
     from mclu_shell.cloud.transport.wake_on_lan import MagicPacket
 
 
-class Transport(Protocol):
-    """The way to one machine. Methods raise NodeFault; none blocks longer than it is told."""
+class PowerControl(ABC):
+    """The power switch of one machine. It works whether or not a transport to the machine is open.
+
+    Its methods raise NodeFault.
+    """
+
+    @abstractmethod
+    def is_off(self, timeout_s: float, /) -> bool:
+        """Return whether nothing answers at the machine's address; Unreachable if there is no way to know."""
+
+    @abstractmethod
+    def packet(self) -> "MagicPacket":
+        """Return the packet that `wake` sends."""
+
+    @abstractmethod
+    def wake(self) -> None:
+        """Switch the machine on; return at once."""
+
+    @abstractmethod
+    def require_power_off(self) -> None:
+        """Raise NodeFault if `power_off` would fail."""
+
+    @abstractmethod
+    def power_off(self) -> None:
+        """Order a clean power-off; return at once."""
+
+
+class LibvirtTransport(ABC):
+    """The transport of libvirt's connection to one machine.
+
+    Its methods raise NodeFault and end within their deadline or timeout.
+    """
 
     @property
     def modules(self) -> tuple[str, ...]:
-        """What opening it will import."""
+        """The modules that `open` imports."""
         return ()
 
     @property
-    def patience_s(self) -> float:
-        """How long a question may take over this way, where that is less than the node's own limit."""
+    def answer_timeout_s(self) -> float:
+        """The longest wait for libvirt's answer, if shorter than the node's own timeout."""
         return math.inf
 
     @property
-    def heard_at(self) -> float:
-        """When its libvirtd last said something by itself (of time.monotonic); -inf where that is not known."""
+    def last_message_at(self) -> float:
+        """The time (of `time.monotonic`) of libvirtd's last message; -inf if unknown."""
         return -math.inf
 
-    def open(self, deadline: float) -> str:
-        """Reach the machine before `deadline` (of time.monotonic); the URI of its libvirt, to be opened here."""
+    @property
+    @abstractmethod
+    def power(self) -> PowerControl:
+        """The machine's power control."""
 
-    def responds(self, timeout_s: float) -> bool:
-        """Whether an opened way still leads there."""
+    @abstractmethod
+    def open(self, deadline: float, /) -> str:
+        """Reach the machine before `deadline` (of `time.monotonic`); return the URI of its libvirt for this host."""
 
+    @abstractmethod
+    def responds(self, timeout_s: float, /) -> bool:
+        """Return whether the open transport still reaches the machine."""
+
+    @abstractmethod
     def cut(self) -> None:
-        """End libvirt's calls that are blocked on the way, from our end."""
+        """End libvirt's connections from this end, and with them its blocked calls; the transport stays open."""
 
-    def release(self, timeout_s: float) -> None:  # noqa: ARG002
-        """Give up what libvirt is reached by; what else goes over the way goes on, where it still leads there."""
+    def release(self, _timeout_s: float, /) -> None:
+        """Close libvirt's connections; keep a transport that carries other channels, if it responds in time."""
         self.close()
 
-    def carries(self, timeout_s: float) -> bool:
-        """Whether what goes over an opened way beside libvirt still can."""
+    @abstractmethod
+    def close(self) -> None:
+        """Close the transport; every call that is blocked on it ends at once."""
+
+    @abstractmethod
+    def direct(self) -> "Transport":
+        """Return this process's own transport, open, for commands and sockets beside libvirt."""
+
+    def direct_responds(self, timeout_s: float, /) -> bool:
+        """Return whether commands and sockets beside libvirt still reach the machine."""
         return self.responds(timeout_s)
 
-    def close(self) -> None:
-        """Give up the way; what waits on it ends at once."""
 
-    def is_off(self, timeout_s: float) -> bool:
-        """Whether nothing answers at the machine's address."""
+class Transport(LibvirtTransport):
+    """A transport to one machine for libvirt, commands and sockets.
 
-    def packet(self) -> "MagicPacket":
-        """What `wake` would send."""
+    The commands and sockets need `open` first.
+    """
 
-    def wake(self) -> None:
-        """Ask the machine to switch on."""
+    def direct(self) -> "Transport":
+        """Return this transport."""
+        return self
 
-    def require_power_off(self) -> None:
-        """Raise what speaks against `power_off`, over the way that is open."""
-
-    def power_off(self) -> None:
-        """Tell the machine to switch off cleanly."""
-
+    @abstractmethod
     def run(self, argv: Sequence[str], timeout_s: float) -> "Completed":
-        """Run a command on the machine, over the way that is open."""
+        """Run a command on the machine and wait for its end."""
 
+    @abstractmethod
     def start(self, argv: Sequence[str]) -> "Process":
-        """Start a command on the machine, over the way that is open."""
+        """Start a command on the machine."""
 
+    @abstractmethod
     def branch(self) -> "tuple[str, Forward | None]":
-        """A URI of libvirt for one more connection, and what cuts that one alone (if it can be cut)."""
+        """Return a URI for one more libvirt connection, and the forward that cuts it alone (None if it needs none)."""
 
+    @abstractmethod
     def connect(self, address: "Address") -> "ByteStream":
-        """What listens at an address of the machine, over the way that is open; ConnectionRefusedError if nothing."""
+        """Connect to a socket or port of the machine; ConnectionRefusedError if nothing listens there."""

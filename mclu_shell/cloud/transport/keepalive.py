@@ -23,22 +23,22 @@ def _message(procedure: int) -> bytes:
 PING, PONG = _message(_PING), _message(_PONG)
 
 
-class LastHeard:
-    """When something was last heard of a libvirtd (of `time.monotonic`), over any of the ways to it."""
+class LastMessage:
+    """The time `at` (of `time.monotonic`) of a libvirtd's last message, over any connection to it."""
 
-    heard_at = -math.inf
+    at = -math.inf
 
-    def hear(self) -> None:
-        """It has said something."""
-        self.heard_at = time.monotonic()
+    def note(self) -> None:
+        """Record that a message came now."""
+        self.at = time.monotonic()
 
 
 class KeepaliveResponder:
     """A way to libvirtd that answers its pings itself."""
 
-    def __init__(self, far: ByteStream, ear: LastHeard) -> None:
+    def __init__(self, far: ByteStream, last_message: LastMessage) -> None:
         self._far = far
-        self._ear = ear
+        self._last_message = last_message
         self._sending = threading.Lock()
 
     def recv(self, size: int, /) -> bytes:
@@ -46,7 +46,7 @@ class KeepaliveResponder:
         while True:
             data = self._far.recv(size)
             if data:
-                self._ear.hear()
+                self._last_message.note()
             # It comes alone: nothing else is said while libvirtd has nothing to say.
             if data != PING:
                 return data

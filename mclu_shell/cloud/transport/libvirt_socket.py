@@ -27,21 +27,21 @@ for path do
 done"""
 
 
-def open_libvirt_socket(link: "SSHConnection", deadline: float) -> "tuple[str, ByteStream]":
+def open_libvirt_socket(connection: "SSHConnection", deadline: float) -> "tuple[str, ByteStream]":
     """The path of the socket that answers, and a channel to it; NodeFault says why there is none."""
-    found = _answering(link, deadline)
+    found = _answering(connection, deadline)
     if found is None:
-        fault = _why_not(link, deadline)
+        fault = _why_not(connection, deadline)
         # Where somebody listens there all the same, libvirtd may have come up meanwhile.
-        found = _answering(link, deadline) if isinstance(fault, SSHRefused) else None
+        found = _answering(connection, deadline) if isinstance(fault, SSHRefused) else None
         if found is None:
             raise fault
     return found
 
 
-def _answering(link: "SSHConnection", deadline: float) -> "tuple[str, ByteStream] | None":
+def _answering(connection: "SSHConnection", deadline: float) -> "tuple[str, ByteStream] | None":
     for path in LIBVIRT_SOCKETS:
-        channel = link.open_socket(path, _left(deadline))
+        channel = connection.open_channel(path, _left(deadline))
         if channel is not None:
             return path, channel
     return None
@@ -51,10 +51,10 @@ def _left(deadline: float) -> float:
     return max(0.1, deadline - time.monotonic())
 
 
-def _why_not(link: "SSHConnection", deadline: float) -> NodeFault:
-    node, user = link.target.node, link.target.user
+def _why_not(connection: "SSHConnection", deadline: float) -> NodeFault:
+    node, user = connection.target.node, connection.target.user
     try:
-        found = link.run(["sh", "-c", _WHY, "sh", *LIBVIRT_SOCKETS], _left(deadline)).out.split()
+        found = connection.run(["sh", "-c", _WHY, "sh", *LIBVIRT_SOCKETS], _left(deadline)).out.split()
     except (SSHFault, ConnectionLost):
         # Where no command may be run, nothing more is known.
         found = []

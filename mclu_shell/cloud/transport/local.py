@@ -5,7 +5,7 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 
-from mclu_shell.cloud.transport.base import Transport
+from mclu_shell.cloud.transport.base import PowerControl, Transport
 from mclu_shell.cloud.transport.forward import Address, ByteStream, Forward
 from mclu_shell.cloud.transport.libvirt_socket import LIBVIRT_SOCKETS, branch, forwarded_uri
 from mclu_shell.cloud.transport.process import Completed, LocalProcess, Process, run_here
@@ -23,13 +23,18 @@ class LocalTransport(Transport):
         self._forward: Forward | None = None
         self._remote_path = ""
 
-    def open(self, deadline: float) -> str:  # noqa: ARG002
+    def open(self, _deadline: float, /) -> str:
         """Find the daemon's socket and forward it; a URI that is not the system's is left to libvirt."""
         if not self.node.uri.endswith("/system"):
             return self.node.uri
         self._remote_path = self._find_libvirt()
         self._forward = Forward(self._socket_path, self._connect)
         return forwarded_uri(self.node.uri, self._socket_path)
+
+    @property
+    def power(self) -> PowerControl:
+        """The refusal of every change of this machine's power."""
+        return LocalPowerControl(self.node.name)
 
     def _find_libvirt(self) -> str:
         for path in LIBVIRT_SOCKETS:
@@ -53,8 +58,8 @@ class LocalTransport(Transport):
             raise
         return connection
 
-    def responds(self, timeout_s: float) -> bool:  # noqa: ARG002
-        """This machine is here."""
+    def responds(self, _timeout_s: float, /) -> bool:
+        """Return True: this process runs on the machine."""
         return True
 
     def cut(self) -> None:
@@ -68,18 +73,6 @@ class LocalTransport(Transport):
         forward, self._forward = self._forward, None
         if forward is not None:
             forward.close()
-
-    def is_off(self, timeout_s: float) -> bool:  # noqa: ARG002
-        """Never: we run on it."""
-        return False
-
-    def packet(self) -> MagicPacket:
-        """None."""
-        raise NodeFault("is this machine, which is on", place=self.node.name)
-
-    def wake(self) -> None:
-        """Nothing to do."""
-        self.packet()
 
     def run(self, argv: Sequence[str], timeout_s: float) -> Completed:
         """Run a command here."""
@@ -103,10 +96,29 @@ class LocalTransport(Transport):
         connection.settimeout(None)
         return connection
 
+
+class LocalPowerControl(PowerControl):
+    """The power control of this machine: it is on, and mclu does not switch it off."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def is_off(self, _timeout_s: float, /) -> bool:
+        """Return False: this process runs on the machine."""
+        return False
+
+    def packet(self) -> MagicPacket:
+        """Raise NodeFault: the machine is on."""
+        raise NodeFault("is this machine, which is on", place=self._name)
+
+    def wake(self) -> None:
+        """Raise NodeFault: the machine is on."""
+        self.packet()
+
     def require_power_off(self) -> None:
-        """Not ours to do: it would end this program, too."""
-        raise NodeFault("is this machine; mclu does not switch it off", place=self.node.name)
+        """Raise NodeFault: a power-off would end this process, too."""
+        raise NodeFault("is this machine; mclu does not switch it off", place=self._name)
 
     def power_off(self) -> None:
-        """Not ours to do."""
+        """Raise NodeFault."""
         self.require_power_off()

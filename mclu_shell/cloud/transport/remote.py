@@ -6,57 +6,60 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mclu_shell.cloud.transport.base import Transport
+from mclu_shell.cloud.transport.base import PowerControl, Transport
 from mclu_shell.cloud.transport.dial import dial
 from mclu_shell.cloud.transport.forward import Address, ByteStream, Forward
-from mclu_shell.cloud.transport.keepalive import KeepaliveResponder, LastHeard
+from mclu_shell.cloud.transport.keepalive import KeepaliveResponder, LastMessage
 from mclu_shell.cloud.transport.libvirt_socket import branch, forwarded_uri, open_libvirt_socket
 from mclu_shell.cloud.transport.openssh.config import SSHConfig, Target
 from mclu_shell.cloud.transport.process import Completed, Process
-from mclu_shell.cloud.transport.wake_on_lan import MagicPacket, magic_packet, send_magic_packet
+from mclu_shell.cloud.transport.ssh_power import SSHPowerControl
 from mclu_shell.config import NodeConfig
-from mclu_shell.errors import ConnectionLost, LibvirtDown, NodeFault, NodeOff, SSHFault, Unreachable
+from mclu_shell.errors import ConnectionLost, LibvirtDown, NodeFault
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.transport.ssh.client import SSHConnection
 
 _log = logging.getLogger(__name__)
 
-# sudo is needed only by a user who is not root; a non-interactive shell may have no sbin in its PATH.
-_POWER_OFF = 'PATH=$PATH:/usr/sbin:/sbin; if [ "$(id -u)" = 0 ]; then poweroff; else sudo -n poweroff; fi'
-# Only looks whether that can be done.
-_CAN_POWER_OFF = """
-PATH=$PATH:/usr/sbin:/sbin
-command -v poweroff >/dev/null || { echo "there is no poweroff"; exit 1; }
-[ "$(id -u)" = 0 ] || sudo -n -l poweroff
-"""
-_POWER_OFF_TIMEOUT_S = 20.0
-
 
 class SSHTransport(Transport):
     """Over one SSH connection: libvirt through a forwarded private socket, commands beside it."""
-
-    modules: tuple[str, ...] = ("mclu_shell.cloud.transport.ssh.client",)
 
     def __init__(self, node: NodeConfig, socket_path: Path, ssh_config: SSHConfig) -> None:
         self.node = node
         self._ssh_config = ssh_config
         self._socket_path = socket_path
-        self._link: SSHConnection | None = None
+        self._connection: SSHConnection | None = None
         self._forward: Forward | None = None
         self._ready: ByteStream | None = None
         self._remote_path = ""
-        self._ear = LastHeard()
+        self._last_message = LastMessage()
 
-    def open(self, deadline: float) -> str:
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """The module that imports paramiko."""
+        return ("mclu_shell.cloud.transport.ssh.client",)
+
+    @property
+    def last_message_at(self) -> float:
+        """The time (of `time.monotonic`) of libvirtd's last message, on any connection through the socket."""
+        return self._last_message.at
+
+    @property
+    def power(self) -> PowerControl:
+        """Wake-on-LAN, and poweroff over this connection or a new one."""
+        return SSHPowerControl(self.node, self._target, self._log_in_and_run)
+
+    def open(self, deadline: float, /) -> str:
         """Dial and log in, unless we are; find libvirt's socket and forward it."""
         if not self.responds(self.node.connect_timeout):
             self.close()
-            self._link = self._login(deadline)
-        assert self._link is not None
+            self._connection = self._login(deadline)
+        assert self._connection is not None
         try:
             self._forget_ready()
-            self._remote_path, self._ready = open_libvirt_socket(self._link, deadline)
+            self._remote_path, self._ready = open_libvirt_socket(self._connection, deadline)
         except LibvirtDown:
             raise
         except NodeFault:
@@ -78,13 +81,8 @@ class SSHTransport(Transport):
         if ready is not None:
             ready.close()
 
-    @property
-    def heard_at(self) -> float:
-        """When libvirtd last said something (of time.monotonic), on whichever connection through the socket."""
-        return self._ear.heard_at
-
     def _answering(self) -> ByteStream:
-        return KeepaliveResponder(self._channel(), self._ear)
+        return KeepaliveResponder(self._channel(), self._last_message)
 
     def _target(self) -> Target:
         return self._ssh_config.resolve(self.node)
@@ -99,20 +97,31 @@ class SSHTransport(Transport):
 
         return SSHConnection(target, sock, deadline)
 
+    def _log_in_and_run(self, argv: Sequence[str], timeout_s: float) -> Completed:
+        """Run a command without libvirt; log in if there is no connection."""
+        connection = self._connection or self._login(time.monotonic() + self.node.answer_timeout)
+        self._connection = connection
+        return connection.run(argv, timeout_s)
+
     def _channel(self) -> ByteStream:
         """What a new local connection is carried to; the first takes the channel that found libvirt."""
         ready, self._ready = self._ready, None
         if ready is not None:
             return ready
-        link = self._link
-        channel = link.open_socket(self._remote_path, self.node.answer_timeout) if link is not None else None
+        connection = self._connection
+        if connection is None:
+            raise ConnectionRefusedError
+        return self._open_channel(connection, self._remote_path)
+
+    def _open_channel(self, connection: "SSHConnection", address: Address) -> ByteStream:
+        channel = connection.open_channel(address, self.node.answer_timeout)
         if channel is None:
             raise ConnectionRefusedError
         return channel
 
-    def responds(self, timeout_s: float) -> bool:
+    def responds(self, timeout_s: float, /) -> bool:
         """Whether sshd answers on the open connection."""
-        return self._link is not None and self._link.is_alive and self._link.responds(timeout_s)
+        return self._connection is not None and self._connection.is_alive and self._connection.responds(timeout_s)
 
     def cut(self) -> None:
         """End what libvirt waits for; the SSH connection stays."""
@@ -121,7 +130,7 @@ class SSHTransport(Transport):
         if forward is not None:
             forward.cut()
 
-    def release(self, timeout_s: float) -> None:
+    def release(self, timeout_s: float, /) -> None:
         """End libvirt's connections; the SSH connection stays if sshd answers on it."""
         self.cut()
         if not self.responds(timeout_s):
@@ -132,29 +141,9 @@ class SSHTransport(Transport):
         forward, self._forward = self._forward, None
         if forward is not None:
             forward.close()
-        link, self._link = self._link, None
-        if link is not None:
-            link.close()
-
-    def is_off(self, timeout_s: float) -> bool:
-        """Whether nothing answers, not even with a refusal; Unreachable if there is no way to know."""
-        try:
-            dial(self._target(), timeout_s).close()
-        except NodeOff:
-            return True
-        except Unreachable:
-            raise
-        except NodeFault:
-            return False
-        return False
-
-    def packet(self) -> MagicPacket:
-        """The magic packet."""
-        return magic_packet(self.node)
-
-    def wake(self) -> None:
-        """Send the magic packet."""
-        send_magic_packet(self.node)
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
     def run(self, argv: Sequence[str], timeout_s: float) -> Completed:
         """Run a command on the node."""
@@ -170,35 +159,9 @@ class SSHTransport(Transport):
 
     def connect(self, address: Address) -> ByteStream:
         """A channel to a socket or port of the node."""
-        link, timeout_s = self._opened(), self.node.answer_timeout
-        channel = (
-            link.open_socket(address, timeout_s) if isinstance(address, str) else link.open_port(address, timeout_s)
-        )
-        if channel is None:
-            raise ConnectionRefusedError
-        return channel
+        return self._open_channel(self._opened(), address)
 
     def _opened(self) -> "SSHConnection":
-        if self._link is None:
+        if self._connection is None:
             raise ConnectionLost("the connection was lost", place=self.node.name)
-        return self._link
-
-    def require_power_off(self) -> None:
-        """Whether the user there is root, or sudo would run poweroff without a password."""
-        done = self._opened().run(["sh", "-c", _CAN_POWER_OFF], _POWER_OFF_TIMEOUT_S)
-        if done.status != 0:
-            raise self._not_powered_off(done)
-
-    def power_off(self) -> None:
-        """Run poweroff on the node, with sudo if the user is not root."""
-        link = self._link or self._login(time.monotonic() + self.node.answer_timeout)
-        self._link = link
-        done = link.run(["sh", "-c", _POWER_OFF], _POWER_OFF_TIMEOUT_S)
-        # -1: the node went down before sshd could tell.
-        if done.status not in (0, -1):
-            raise self._not_powered_off(done)
-
-    def _not_powered_off(self, done: Completed) -> SSHFault:
-        said = (done.err or done.out).strip().splitlines()
-        reason = said[-1] if said else f"exit status {done.status}"
-        return SSHFault(f"poweroff failed: {reason}", place=self.node.name)
+        return self._connection

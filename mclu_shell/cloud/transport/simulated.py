@@ -1,10 +1,10 @@
-"""The cloud of `mclu --demo`: simulated nodes on libvirt's own test: driver, in this process alone."""
+"""Simulated nodes for `mclu --demo`, on libvirt's test: driver within this process."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from mclu_shell.cloud.transport.base import Transport
+from mclu_shell.cloud.transport.base import PowerControl, Transport
 from mclu_shell.cloud.transport.forward import Address, ByteStream, Forward
 from mclu_shell.cloud.transport.process import Completed, LocalProcess, Process, run_here
 from mclu_shell.cloud.transport.wake_on_lan import MagicPacket
@@ -12,65 +12,78 @@ from mclu_shell.config import NodeConfig
 from mclu_shell.errors import NodeOff
 
 
+class SimulatedPowerControl(PowerControl):
+    """The power switch of a simulated node."""
+
+    def __init__(self, node: NodeConfig, *, is_on: bool) -> None:
+        self._node = node
+        self.is_on = is_on
+        self.has_guests = is_on
+
+    def is_off(self, _timeout_s: float, /) -> bool:
+        """Return whether the node is switched off."""
+        return not self.is_on
+
+    def packet(self) -> MagicPacket:
+        """Return the packet that a real node would receive."""
+        return MagicPacket(self._node.mac or "", self._node.broadcast)
+
+    def wake(self) -> None:
+        """Switch the node on."""
+        self.is_on = True
+
+    def require_power_off(self) -> None:
+        """Raise nothing: a simulated node can always be switched off."""
+
+    def power_off(self) -> None:
+        """Switch the node off; its guests are gone, as on a real node."""
+        self.is_on = self.has_guests = False
+
+
 class SimulatedTransport(Transport):
-    """A machine of libvirt's test: driver, described by a file of this package, with a power switch of our own."""
+    """A node of libvirt's test: driver, which a file of this package describes."""
 
     def __init__(self, node: NodeConfig, *, is_on: bool) -> None:
         self.node = node
-        self._is_on = is_on
-        self._has_guests = is_on
+        self._power = SimulatedPowerControl(node, is_on=is_on)
 
-    def open(self, deadline: float) -> str:  # noqa: ARG002
-        """A machine anew, if it is on."""
-        if not self._is_on:
+    @property
+    def power(self) -> SimulatedPowerControl:
+        """The node's power switch."""
+        return self._power
+
+    def open(self, _deadline: float, /) -> str:
+        """Return the URI of a node in its first state; NodeOff if it is off."""
+        if not self._power.is_on:
             raise NodeOff(self.node.name)
         return self._uri()
 
     def _uri(self) -> str:
-        name = "demo-node.xml" if self._has_guests else "demo-empty.xml"
+        name = "demo-node.xml" if self._power.has_guests else "demo-empty.xml"
         return f"test://{quote(str(Path(__file__).with_name(name)))}"
 
-    def responds(self, timeout_s: float) -> bool:  # noqa: ARG002
-        """As long as it is on."""
-        return self._is_on
+    def responds(self, _timeout_s: float, /) -> bool:
+        """Return whether the node is on."""
+        return self._power.is_on
 
     def cut(self) -> None:
-        """Nothing blocks in this process."""
+        """Do nothing: the test: driver blocks in no call."""
 
     def close(self) -> None:
-        """Nothing is kept open."""
-
-    def is_off(self, timeout_s: float) -> bool:  # noqa: ARG002
-        """Whether its switch is off."""
-        return not self._is_on
-
-    def packet(self) -> MagicPacket:
-        """What a real machine would be sent."""
-        return MagicPacket(self.node.mac or "", self.node.broadcast)
-
-    def wake(self) -> None:
-        """A magic packet would switch it on; this does, too."""
-        self._is_on = True
+        """Do nothing: no socket is open."""
 
     def run(self, argv: Sequence[str], timeout_s: float) -> Completed:
-        """Run a command here: the demo's guests live in a private directory of this machine."""
+        """Run a command on this machine, which has the directory of the simulated guests."""
         return run_here(argv, timeout_s)
 
     def start(self, argv: Sequence[str]) -> Process:
-        """Start a command here."""
+        """Start a command on this machine."""
         return LocalProcess(argv)
 
     def branch(self) -> tuple[str, Forward | None]:
-        """It is in this process; nothing is to be cut."""
+        """Return the node's URI; there is no socket to cut."""
         return self._uri(), None
 
-    def connect(self, address: Address) -> ByteStream:  # noqa: ARG002
-        """Nothing listens on it."""
+    def connect(self, _address: Address) -> ByteStream:
+        """Raise ConnectionRefusedError: a simulated node has no sockets."""
         raise ConnectionRefusedError
-
-    def require_power_off(self) -> None:
-        """Nothing speaks against it."""
-
-    def power_off(self) -> None:
-        """Switch it off; like a real machine it forgets what ran on it."""
-        self._is_on, self._has_guests = False, False

@@ -126,7 +126,7 @@ def borrowed(node: Node, shell: Path) -> SharedNode:
     """The node as a one-shot has it, whose own way is barred."""
 
     def make_own() -> Transport:
-        raise AssertionError("a way of its own")
+        raise AssertionError("a transport of its own")
 
     listen(shell.with_name("0.sock"))
     return SharedNode(node.config, SharedTransport(node.config, shell.with_name("0.sock"), make_own), shell)
@@ -138,7 +138,7 @@ def test_a_shell_asks_its_nodes_for_others(asking: Path, node: Node) -> None:
     assert one_shot.fetch_guests(active=True) == node.fetch_guests(active=True)
     assert one_shot.fetch_guests(active=False, addresses=True) == node.fetch_guests(active=False)
     assert one_shot.view.guests == node.view.guests
-    assert (one_shot.view.state.phase, one_shot.modules) == (Phase.ON, ())
+    assert (one_shot.view.state.phase, one_shot.is_shared, one_shot.modules) == (Phase.ON, True, ())
     one_shot.close()
 
 
@@ -203,15 +203,14 @@ def test_a_shell_that_was_there_may_take_its_time_to_say_so_again(short_director
 def test_a_slow_answer_is_better_than_a_fault(short_directory: Path, node: Node) -> None:
     """On a bad line a login of our own may not be through in time, when the shell has long been answered."""
 
-    class Barred(Transport):
-        def __getattribute__(self, name: str) -> object:
-            answered.wait(20)
-            raise ConnectionLost("a way of its own", place="ham0")
+    def make_own() -> Transport:
+        answered.wait(20)
+        raise ConnectionLost("a transport of its own", place="ham0")
 
     answered = threading.Event()
     report = json.dumps(report_as_json(node.fetch_report())).encode()
     listen(short_directory / "0.sock")
-    way = SharedTransport(node.config, short_directory / "0.sock", Barred)
+    way = SharedTransport(node.config, short_directory / "0.sock", make_own)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(short_directory / "ask.sock"))
         listener.listen()
@@ -250,12 +249,13 @@ def test_a_shell_that_is_silent_is_asked_once_only(short_directory: Path, node: 
         listener.listen()
         one_shot = borrowed(node, short_directory / "ask.sock")
         for _ in range(2):
-            with pytest.raises(AssertionError, match="a way of its own"):
+            with pytest.raises(AssertionError, match="a transport of its own"):
                 one_shot.fetch_report()
         listener.settimeout(0)
         listener.accept()[0].close()
         with pytest.raises(BlockingIOError):
             listener.accept()
+    assert not one_shot.is_shared
     assert "mclu_shell.cloud.hypervisor.client" in one_shot.modules
 
 

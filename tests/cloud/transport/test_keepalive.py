@@ -2,22 +2,22 @@ import socket
 import threading
 import time
 
-from mclu_shell.cloud.transport.keepalive import PING, PONG, KeepaliveResponder, LastHeard
+from mclu_shell.cloud.transport.keepalive import PING, PONG, KeepaliveResponder, LastMessage
 
 
 def test_pings_are_answered_and_not_carried_on() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.settimeout(5)
-        ear = LastHeard()
-        way = KeepaliveResponder(ours, ear)
+        last_message = LastMessage()
+        way = KeepaliveResponder(ours, last_message)
         theirs.sendall(PING)
         theirs.settimeout(5)
         received: list[bytes] = []
         reading = threading.Thread(target=lambda: received.append(way.recv(100)))
         reading.start()
         assert theirs.recv(100) == PONG
-        assert time.monotonic() - ear.heard_at < 5
+        assert time.monotonic() - last_message.at < 5
         theirs.sendall(b"an answer")
         reading.join(5)
         assert received == [b"an answer"]
@@ -27,7 +27,7 @@ def test_what_only_holds_a_ping_is_carried_on() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         theirs.sendall(PING + b"more")
-        assert KeepaliveResponder(ours, LastHeard()).recv(100) == PING + b"more"
+        assert KeepaliveResponder(ours, LastMessage()).recv(100) == PING + b"more"
 
 
 def test_they_are_as_libvirt_has_them() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import paramiko
 
+from mclu_shell.cloud.transport.forward import Address
 from mclu_shell.cloud.transport.openssh.config import Target
 from mclu_shell.cloud.transport.process import Completed, split_lines
 from mclu_shell.cloud.transport.ssh.login import authenticate, handshake
@@ -135,38 +136,27 @@ class SSHConnection:
                 timer.cancel()
         return self.is_alive
 
-    def open_socket(self, path: str, timeout_s: float) -> paramiko.Channel | None:
-        """A channel to a unix socket on the node; None if nothing answers there."""
-        return self._channel(
-            lambda: self._transport.open_unix_channel(path, timeout_s),
-            SSHRefused(
-                "ssh: sshd forwards no sockets",
-                place=self.target.node,
-                remedy="set 'AllowStreamLocalForwarding yes' in its sshd_config",
-            ),
-        )
+    def open_channel(self, address: Address, timeout_s: float) -> paramiko.Channel | None:
+        """Open a channel to a unix socket of the node, or to a host and port as the node sees them.
 
-    def open_port(self, address: tuple[str, int], timeout_s: float) -> paramiko.Channel | None:
-        """A channel to a host and port as the node sees them (RFC 4254, section 7.2); None if nothing answers there."""
-        return self._channel(
-            # The last address is that of whoever connects, which is nobody's business.
-            lambda: self._transport.open_channel("direct-tcpip", address, ("127.0.0.1", 0), timeout=timeout_s),
-            SSHRefused(
-                "ssh: sshd forwards no ports",
-                place=self.target.node,
-                remedy="set 'AllowTcpForwarding yes' in its sshd_config",
-            ),
-        )
-
-    def _channel(self, open_it: Callable[[], paramiko.Channel], prohibited: SSHRefused) -> paramiko.Channel | None:
+        Return None if nothing answers there (RFC 4254, section 7.2; OpenSSH's PROTOCOL, section 2.4).
+        """
         try:
-            return open_it()
+            if isinstance(address, str):
+                return self._transport.open_unix_channel(address, timeout_s)
+            # The last address is the originator's, which sshd does not need.
+            return self._transport.open_channel("direct-tcpip", address, ("127.0.0.1", 0), timeout=timeout_s)
         except paramiko.ChannelException as error:
             if error.code == _PROHIBITED:
-                raise prohibited from error
+                raise self._forwarding_refused(address) from error
             return None
         except (paramiko.SSHException, OSError, EOFError) as error:
             raise ConnectionLost("the connection was lost", place=self.target.node) from error
+
+    def _forwarding_refused(self, address: Address) -> SSHRefused:
+        things, option = ("sockets", "StreamLocal") if isinstance(address, str) else ("ports", "Tcp")
+        remedy = f"set 'Allow{option}Forwarding yes' in its sshd_config"
+        return SSHRefused(f"ssh: sshd forwards no {things}", place=self.target.node, remedy=remedy)
 
     def run(self, argv: Sequence[str], timeout_s: float) -> Completed:
         """Run a command on the node and wait for its end; no part of it is read by a shell."""
