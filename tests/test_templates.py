@@ -148,7 +148,7 @@ def test_the_guest_is_told_its_name_its_keys_and_where_it_is(mirror: Mirror, bui
 def test_a_guest_that_nobody_can_enter_is_announced(mirror: Mirror, build: Builder, output: Path) -> None:
     status, printed = build(mirror.template, authorized_keys="")
     assert status == 0
-    assert "note: there is no SSH key to let in, so nobody will be able to log in\n" in printed
+    assert "note: you have no SSH public key in ~/.ssh, so you cannot log in\n" in printed
     assert seed(output, "user-data") == "#cloud-config\ndisable_root: false\n"
 
 
@@ -174,7 +174,7 @@ def test_an_image_with_another_checksum_is_not_used_nor_kept(mirror: Mirror, bui
         image.write(b"more")
     status, printed = build(mirror.template)
     assert status == 1
-    told = f"{mirror.template}: {mirror.image} does not have the checksum that {mirror.sums} gives it\n"
+    told = f"{mirror.template}: {mirror.image} has a wrong checksum, compared with {mirror.sums}\n"
     assert printed.endswith(told)
     assert cached(output) == []
     assert list(output.parent.glob("[!.]*")) == []
@@ -196,7 +196,7 @@ def test_a_mirror_that_lacks_something_is_named(mirror: Mirror, build: Builder, 
         printed.splitlines()[-1]
         == {
             "image": f"{mirror.template}: cannot download file://{mirror.path}/{mirror.image}",
-            "checksum": f"{mirror.template}: file://{mirror.path}/{mirror.sums} says nothing of {mirror.image}",
+            "checksum": f"{mirror.template}: file://{mirror.path}/{mirror.sums} has no checksum of {mirror.image}",
             "everything": f"{mirror.template}: cannot download file://{mirror.path}/{mirror.sums}",
         }[lack]
     )
@@ -224,8 +224,8 @@ def test_a_build_that_is_ended_leaves_no_half_of_an_image(mirror: Mirror, build:
 @pytest.mark.parametrize(
     ("programs", "told"),
     [
-        ((), "none of these is on this node, and one is needed: curl wget"),
-        (("curl",), "none of these is on this node, and one is needed: genisoimage mkisofs xorrisofs"),
+        ((), "cannot build on this node: install one of: curl wget"),
+        (("curl",), "cannot build on this node: install one of: genisoimage mkisofs xorrisofs"),
     ],
 )
 def test_what_a_node_lacks_is_named_before_anything_is_downloaded(
@@ -300,7 +300,7 @@ def test_virt_builder_is_not_told_what_mclu_does_not_say(
 
 @pytest.mark.parametrize("template", BUILT)
 def test_a_node_without_virt_builder_is_told_what_to_install(template: str, build: Builder) -> None:
-    told = f"{template}: there is no virt-builder on this node: install guestfs-tools\n"
+    told = f"{template}: virt-builder is not installed on this node: install guestfs-tools\n"
     assert build(template, PATH="/nowhere") == (1, told)
 
 

@@ -58,20 +58,20 @@ def test_one_that_keeps_the_contract_passes_every_rule(demo: InProcess, write: W
     assert (answer.status, answer.err) == (0, "")
     assert verdicts(answer.out) == {
         "ok": [
-            "it can be run",
-            "its name can be typed mine",
+            "is an executable script",
+            "has a valid name mine",
             "probe prints hello",
-            "an unknown parameter ends with exit status 2",
-            "base-image is the name of an image fedora-42",
+            "an unknown parameter exits with status 2",
+            "base-image is an image name fedora-42",
             "minimum-memory is a size 1G",
             "recommended-memory is a size 2G",
             "recommended-memory is not below minimum-memory",
             "minimum-size is a size 6G",
-            "disk-bus is one that there is ide",
-            "network-model is one that there is e1000",
+            "disk-bus is ide, virtio or virtio-scsi ide",
+            "network-model is e1000 or virtio e1000",
             "kernel-arguments are words on one line console=ttyS0 quiet",
             "xml is a libvirt domain with the guest's name",
-            "it needs no file beside it",
+            "needs no other local file",
         ],
         "not ok": [],
         "not given": [],
@@ -90,17 +90,17 @@ def test_what_may_be_left_out_is_not_given_and_no_fault(demo: InProcess, tmp_pat
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("*) exit 2", "*) exit 0", "exit status 2 'no-such-parameter' ends with exit status 0, not 2"),
-        ("*) exit 2", "*) exit 1", "exit status 2 no-such-parameter: exit status 1"),
-        ("echo fedora-42", "echo '$(reboot)'", "name of an image base-image: not the name of an image: '$(reboot)'"),
-        ("base-image)", "image)", "name of an image it does not know 'base-image'"),
+        ("*) exit 2", "*) exit 0", "exits with status 2 'no-such-parameter': exit status 0, expected 2"),
+        ("*) exit 2", "*) exit 1", "exits with status 2 no-such-parameter: exit status 1"),
+        ("echo fedora-42", "echo '$(reboot)'", "an image name base-image: not an image name: '$(reboot)'"),
+        ("base-image)", "image)", "an image name 'base-image' is not supported"),
         ("echo 1G", "echo much", "minimum-memory: not a size, such as 512M or 4G: 'much'"),
         ("echo 1G", "echo 3G", "recommended-memory is not below minimum-memory 2G is less than 3G"),
         ("echo ide", "echo floppy", "disk-bus: not one of ide, virtio, virtio-scsi: 'floppy'"),
         ("</domain>", "", "its xml is not XML"),
         ("domain>", "network>", "its xml is a <network>, not a <domain>"),
         ("<name>", "<name>x", "its xml names 'xsample', not 'sample'"),
-        ("echo fedora-42", 'cat "$(dirname "$0")/image"', "no file beside it base-image: exit status 1"),
+        ("echo fedora-42", 'cat "$(dirname "$0")/image"', "no other local file base-image: exit status 1"),
     ],
 )
 def test_each_rule_that_does_not_hold_is_told(
@@ -119,9 +119,9 @@ def test_each_rule_that_does_not_hold_is_told(
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("echo hello", "echo hi", "probe prints hello its 'probe' does not say hello, but 'hi\\n'"),
+        ("echo hello", "echo hi", "probe prints hello probe: expected 'hello\\n', got 'hi\\n'"),
         ("echo hello", "kill -SEGV $$", "probe prints hello probe: killed by SIGSEGV"),
-        ("#!/bin/sh", "#!/nosuch", "it can be run its first line names /nosuch, which cannot be run here"),
+        ("#!/bin/sh", "#!/nosuch", "is an executable script cannot run its interpreter '/nosuch' on this machine"),
     ],
 )
 def test_one_that_is_no_template_at_all_is_not_asked_further(
@@ -140,7 +140,7 @@ def test_a_file_is_checked_wherever_it_is(demo: InProcess, write: Write, monkeyp
     monkeypatch.chdir(path.parent)
     assert demo("template check mine.template").status == demo("template check ./mine.template").status == 0
     answer = demo("template check ./nosuch")
-    assert (answer.status, answer.out) == (1, "not ok  it can be run  it is not a file\n")
+    assert (answer.status, answer.out) == (1, "not ok  is an executable script  not a file\n")
 
 
 def test_show_tells_what_it_says_of_itself(demo: InProcess, write: Write) -> None:

@@ -107,9 +107,9 @@ def test_tiny_gets_its_address_by_dhcp(lab: RealLab) -> None:
 @pytest.mark.parametrize(
     ("hidden", "told"),
     [
-        ("/boot", "tiny: no /boot/vmlinuz-* that may be read has its modules in /lib/modules\n"),
-        ("/lib/modules", "tiny: no /boot/vmlinuz-* that may be read has its modules in /lib/modules\n"),
-        ("/usr/sbin", "tiny: there is no modinfo on this node\n"),
+        ("/boot", "tiny: no readable /boot/vmlinuz-* with modules in /lib/modules\n"),
+        ("/lib/modules", "tiny: no readable /boot/vmlinuz-* with modules in /lib/modules\n"),
+        ("/usr/sbin", "tiny: modinfo is not installed on this node\n"),
     ],
 )
 def test_tiny_says_what_a_node_lacks(lab: RealLab, hidden: str, told: str) -> None:
@@ -156,7 +156,7 @@ def test_a_cloud_image_with_another_checksum_makes_no_guest(lab: RealLab, mirror
     lab.run("sh", "-c", "sed -i 's/^...../00000/' /root/mirror/SHA512SUMS", node="ham0")
     booted = boot(lab, "debian-cloud", "ham0:web", MCLU_MIRROR=mirror)
     assert booted.returncode == 1
-    assert "does not have the checksum that SHA512SUMS gives it" in booted.stderr
+    assert "has a wrong checksum, compared with SHA512SUMS" in booted.stderr
     assert virsh(lab, "ham0", "list", "--all", "--name").split() == []
     assert images(lab) == [".mclu-cache"]
     assert lab.run("find", f"{IMAGES}/.mclu-cache", "-size", "+0", "-type", "f", node="ham0").stdout == ""

@@ -1,1 +1,1 @@
-"""Template files: queries and checks."""
+"""Template files: lookup, parameters and checks."""

@@ -1,4 +1,4 @@
-"""The contract of templates, rule by rule: what a template must and may do, and whether one does (spec 5)."""
+"""Checks of a template against each rule of docs/templates.md."""
 
 import shutil
 import tempfile
@@ -16,59 +16,59 @@ _NO_PARAMETER = "no-such-parameter"
 
 
 class Finding(NamedTuple):
-    """A rule and what was found; it holds, or not, or the template leaves out (None) what the rule is about."""
+    """The result of a rule; `holds` is None if the template does not support the optional parameter."""
 
     rule: str
     holds: bool | None
     detail: str = ""
 
 
-# What a rule finds: a few words if it holds, None if the template leaves it out; TemplateError if it is broken.
+# Returns a detail if the rule holds, or None for an optional parameter that is not supported; raises TemplateError.
 _Check = Callable[[Path], str | None]
 
 
 def check_template(path: Path) -> Iterator[Finding]:
-    """Every rule of the contract, in the order in which an author meets them, without building anything."""
+    """Check every rule, in the order in which an author meets them, without a build."""
     for rule, check in _FIRST:
-        finding = _find(rule, check, path)
+        finding = _check_rule(rule, check, path)
         yield finding
         if not finding.holds:
-            # Whatever else were asked would find the same.
+            # All other rules would fail for the same reason.
             return
     for rule, check in _RULES:
-        yield _find(rule, check, path)
+        yield _check_rule(rule, check, path)
 
 
-def _find(rule: str, check: _Check, path: Path) -> Finding:
+def _check_rule(rule: str, check: _Check, path: Path) -> Finding:
     try:
-        found = check(path)
+        detail = check(path)
     except TemplateError as error:
         return Finding(rule, holds=False, detail="; ".join(filter(None, (error.fact, error.remedy))))
-    return Finding(rule, None if found is None else True, found or "")
+    return Finding(rule, None if detail is None else True, detail or "")
 
 
-def _runs(path: Path) -> str:
+def _check_runnable(path: Path) -> str:
     check_runnable(path)
     return ""
 
 
-def _has_a_name(path: Path) -> str:
+def _check_name(path: Path) -> str:
     template.check_name(path)
     return template.template_name(path)
 
 
-def _probe(path: Path) -> str:
+def _check_probe(path: Path) -> str:
     template.check_probe(path)
     return ""
 
 
-def _refuses_the_unknown(path: Path) -> str:
-    if template.answer(path, _NO_PARAMETER) is not None:
-        raise TemplateError(f"'{_NO_PARAMETER}' ends with exit status 0, not {template.UNKNOWN_PARAMETER}")
+def _check_unknown_parameter(path: Path) -> str:
+    if template.query(path, _NO_PARAMETER) is not None:
+        raise TemplateError(f"'{_NO_PARAMETER}': exit status 0, expected {template.UNKNOWN_PARAMETER}")
     return ""
 
 
-def _size(parameter: str) -> _Check:
+def _size_check(parameter: str) -> _Check:
     def check(path: Path) -> str | None:
         size = template.read_size(path, parameter)
         return None if size is None else format_size(size)
@@ -76,20 +76,20 @@ def _size(parameter: str) -> _Check:
     return check
 
 
-def _choice(parameter: str, allowed: tuple[str, ...]) -> _Check:
+def _choice_check(parameter: str, allowed: tuple[str, ...]) -> _Check:
     return lambda path: template.read_choice(path, parameter, allowed)
 
 
-def _memory_agrees(path: Path) -> str | None:
-    least, usual = template.read_size(path, "minimum-memory"), template.read_size(path, "recommended-memory")
-    if least is None or usual is None:
+def _check_recommended_memory(path: Path) -> str | None:
+    minimum, recommended = template.read_size(path, "minimum-memory"), template.read_size(path, "recommended-memory")
+    if minimum is None or recommended is None:
         return None
-    if usual < least:
-        raise TemplateError(f"{format_size(usual)} is less than {format_size(least)}")
+    if recommended < minimum:
+        raise TemplateError(f"{format_size(recommended)} is less than {format_size(minimum)}")
     return ""
 
 
-def _xml(path: Path) -> str | None:
+def _check_xml(path: Path) -> str | None:
     sample = DomainSpec(
         name="sample",
         uuid="00000000-0000-4000-8000-000000000001",
@@ -103,7 +103,7 @@ def _xml(path: Path) -> str | None:
         mac="52:54:00:00:00:01",
         network=("network", "default"),
     )
-    given = {
+    environment = {
         "name": sample.name,
         "format": sample.disk_format,
         "output": sample.output,
@@ -114,39 +114,39 @@ def _xml(path: Path) -> str | None:
         "network_model": sample.network_model,
         "mac_addr": sample.mac,
     }
-    xml = template.answer(path, "xml", given)
+    xml = template.query(path, "xml", environment)
     if xml is None:
         return None
     with_metadata(xml, sample)
     return ""
 
 
-def _stands_alone(path: Path) -> str:
-    """A build runs on a node, where there is nothing of its author's but the template itself."""
-    with tempfile.TemporaryDirectory(prefix="mclu-") as elsewhere:
-        copy = Path(shutil.copy(path, elsewhere))
+def _check_standalone(path: Path) -> str:
+    """Check that a copy of the template alone gives the same output: only the template is copied to the node."""
+    with tempfile.TemporaryDirectory(prefix="mclu-") as directory:
+        copy = Path(shutil.copy(path, directory))
         template.check_probe(copy)
-        here, there = template.read_base_image(path), template.read_base_image(copy)
-    if here != there:
-        raise TemplateError(f"base-image is {here!r} here, and {there!r} where nothing else is")
+        original, copied = template.read_base_image(path), template.read_base_image(copy)
+    if original != copied:
+        raise TemplateError(f"base-image is {original!r} here, but {copied!r} in an empty directory")
     return ""
 
 
 _FIRST: tuple[tuple[str, _Check], ...] = (
-    ("it can be run", _runs),
-    ("its name can be typed", _has_a_name),
-    ("probe prints hello", _probe),
+    ("is an executable script", _check_runnable),
+    ("has a valid name", _check_name),
+    ("probe prints hello", _check_probe),
 )
 _RULES: tuple[tuple[str, _Check], ...] = (
-    ("an unknown parameter ends with exit status 2", _refuses_the_unknown),
-    ("base-image is the name of an image", template.read_base_image),
-    ("minimum-memory is a size", _size("minimum-memory")),
-    ("recommended-memory is a size", _size("recommended-memory")),
-    ("recommended-memory is not below minimum-memory", _memory_agrees),
-    ("minimum-size is a size", _size("minimum-size")),
-    ("disk-bus is one that there is", _choice("disk-bus", template.DISK_BUSES)),
-    ("network-model is one that there is", _choice("network-model", template.NETWORK_MODELS)),
+    ("an unknown parameter exits with status 2", _check_unknown_parameter),
+    ("base-image is an image name", template.read_base_image),
+    ("minimum-memory is a size", _size_check("minimum-memory")),
+    ("recommended-memory is a size", _size_check("recommended-memory")),
+    ("recommended-memory is not below minimum-memory", _check_recommended_memory),
+    ("minimum-size is a size", _size_check("minimum-size")),
+    ("disk-bus is ide, virtio or virtio-scsi", _choice_check("disk-bus", template.DISK_BUSES)),
+    ("network-model is e1000 or virtio", _choice_check("network-model", template.NETWORK_MODELS)),
     ("kernel-arguments are words on one line", template.read_kernel_arguments),
-    ("xml is a libvirt domain with the guest's name", _xml),
-    ("it needs no file beside it", _stands_alone),
+    ("xml is a libvirt domain with the guest's name", _check_xml),
+    ("needs no other local file", _check_standalone),
 )

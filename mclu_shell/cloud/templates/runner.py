@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from mclu_shell.errors import TemplateError
+from mclu_shell.units import format_size
 
 _TIME_LIMIT_S = 5.0
 _LENGTH_LIMIT = 1 << 20
@@ -48,9 +49,9 @@ def run_template(path: Path, parameter: str, environment: Mapping[str, str] | No
         try:
             out, err = _read(process)
         except TimeoutError:
-            raise TemplateTimeout(f"{parameter}: no answer in {_TIME_LIMIT_S:g} s") from None
+            raise TemplateTimeout(f"{parameter}: timed out after {_TIME_LIMIT_S:g} s") from None
         except OverflowError:
-            raise TemplateError(f"{parameter}: its answer has no end") from None
+            raise TemplateError(f"{parameter}: more than {format_size(_LENGTH_LIMIT)} of output") from None
         finally:
             # What it started in the background must not outlive it; its group is there until we have waited for it.
             with contextlib.suppress(ProcessLookupError):
@@ -60,21 +61,21 @@ def run_template(path: Path, parameter: str, environment: Mapping[str, str] | No
 
 
 def check_runnable(path: Path) -> None:
-    """Tell in the user's words what execve would call "Permission denied" or "No such file or directory"."""
+    """Raise TemplateError with the cause where execve(2) would only fail with EACCES or ENOENT."""
     if not path.is_file():
-        raise TemplateError("it is not a file")
+        raise TemplateError("not a file")
     if not os.access(path, os.X_OK):
-        raise TemplateError("it is not executable", remedy=f"chmod +x {path}")
+        raise TemplateError("not executable", remedy=f"run 'chmod +x {path}'")
     try:
         with path.open("rb") as file:
             first = file.readline(256)
     except OSError as error:
-        raise TemplateError(f"it cannot be read: {error.strerror}") from None
+        raise TemplateError(f"cannot be read: {error.strerror}") from None
     if not first.startswith(b"#!"):
-        raise TemplateError("it is no script: its first line does not begin with #!")
+        raise TemplateError("not a script: its first line does not begin with #!")
     interpreter = os.fsdecode(first[2:].split(maxsplit=1)[0]) if first[2:].strip() else ""
     if not os.access(interpreter, os.X_OK):
-        raise TemplateError(f"its first line names {interpreter or 'nothing'}, which cannot be run here")
+        raise TemplateError(f"cannot run its interpreter {interpreter!r} on this machine")
 
 
 def _read(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:

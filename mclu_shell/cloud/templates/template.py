@@ -1,4 +1,4 @@
-"""Templates: executable files that answer questions about the guests they build."""
+"""Templates: executable files that describe and build guests."""
 
 import os
 import re
@@ -17,13 +17,13 @@ UNKNOWN_PARAMETER = 2
 DISK_BUSES = ("ide", "virtio", "virtio-scsi")
 NETWORK_MODELS = ("e1000", "virtio")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
-# As virt-builder names its images, and nothing that a shell or XML would read as more than a name.
+# virt-builder's names; no character that is special in a shell or in XML.
 _BASE_IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+-]{0,127}")
 _KERNEL_ARGUMENTS = re.compile(r"[!-~]+( [!-~]+)*")
 
 
 class Template(NamedTuple):
-    """What a template reports of itself; None where it does not know the parameter."""
+    """The parameters of a template; None where it does not support one."""
 
     name: str
     path: Path
@@ -34,18 +34,18 @@ class Template(NamedTuple):
     # One of DISK_BUSES, one of NETWORK_MODELS.
     disk_bus: str | None = None
     network_model: str | None = None
-    # Of a guest that boots $output.kernel and $output.initrd, which its build makes.
+    # For a guest that boots $output.kernel and $output.initrd, made by `build`.
     kernel_arguments: str | None = None
 
 
 def template_directories() -> list[Path]:
-    """The directories of $MCLU_PATH, or the one that came with mclu."""
-    named = [Path(name).expanduser().absolute() for name in os.environ.get("MCLU_PATH", "").split(":") if name]
-    return named or [_shipped_directory()]
+    """Return the directories of $MCLU_PATH, or else the directory that is shipped with mclu."""
+    directories = [Path(name).expanduser().absolute() for name in os.environ.get("MCLU_PATH", "").split(":") if name]
+    return directories or [_shipped_directory()]
 
 
 def _shipped_directory() -> Path:
-    """In a checkout, beside the package; where a wheel was installed, in share/mclu of the same prefix."""
+    """Return the directory beside the package in a checkout, or share/mclu of the wheel's prefix."""
     root = Path(__file__).parents[3]
     shared = (base / "share/mclu/templates" for base in (root, *root.parents))
     if (root / "pyproject.toml").exists():
@@ -54,61 +54,61 @@ def _shipped_directory() -> Path:
 
 
 def find_templates() -> list[Path]:
-    """The template files, by name; of two with one name, the one in the earlier directory."""
-    found: dict[str, Path] = {}
+    """Return the template files by name; of two with one name, the one in the earlier directory."""
+    paths: dict[str, Path] = {}
     for directory in template_directories():
         for path in directory.glob(f"[!.]*{SUFFIX}"):
-            found.setdefault(path.name, path)
-    return sorted(found.values(), key=template_name)
+            paths.setdefault(path.name, path)
+    return sorted(paths.values(), key=template_name)
 
 
 def find_template(name: str) -> Path:
-    """The file of a template; NotFound with near misses, or with the directories that were searched."""
-    found = {template_name(path): path for path in find_templates()}
-    if name not in found:
+    """Find a template's file; raise NotFound with near misses, or with the directories that were searched."""
+    paths = {template_name(path): path for path in find_templates()}
+    if name not in paths:
         searched = ", ".join(map(str, template_directories()))
-        remedy = did_you_mean(name, list(found)) or f"there are {', '.join(found) or 'none'} in {searched}"
+        remedy = did_you_mean(name, list(paths)) or f"available in {searched}: {', '.join(paths) or 'none'}"
         raise NotFound(f"no such template {name!r}", remedy=remedy)
-    return found[name]
+    return paths[name]
 
 
 def template_name(path: Path) -> str:
-    """The name by which a template is booted, as it can be shown."""
+    """Return a template's name, with unprintable characters escaped."""
     name = path.name.removesuffix(SUFFIX)
     return name if name.isprintable() else ascii(name)[1:-1]
 
 
 def read_template(path: Path) -> Template:
-    """Ask a template about itself; TemplateError says how it breaks its contract.
+    """Read a template's parameters; raise TemplateError if it breaks a rule.
 
-    Its answers are remembered as long as the file is what it was; faults are not, as their cause may lie elsewhere.
+    The parameters are cached until the file changes. Errors are not, because their cause may be outside the file.
     """
     identity = _identity(path)
-    _in_vain.pop(path.absolute(), None)
+    _timeouts.pop(path.absolute(), None)
     try:
         return _read(path.absolute(), identity)
     except runner.TemplateTimeout as fault:
-        _in_vain[path.absolute()] = identity, fault
+        _timeouts[path.absolute()] = identity, fault
         raise
 
 
 def read_template_cached(path: Path) -> Template:
-    """As `read_template`, but one that was waited for in vain is not waited for again before its file changes."""
-    identity, fault = _in_vain.get(path.absolute(), (None, None))
+    """Read a template as `read_template` does, but raise its last timeout again until the file changes."""
+    identity, fault = _timeouts.get(path.absolute(), (None, None))
     if fault is not None and identity == _identity(path):
         raise fault.with_context()
     return read_template(path)
 
 
-# The files that gave no answer, as they were then, and what was said of that.
-_in_vain: dict[Path, tuple[tuple[int, ...], runner.TemplateTimeout]] = {}
+# Templates that timed out: the identity of the file at that time, and the error.
+_timeouts: dict[Path, tuple[tuple[int, ...], runner.TemplateTimeout]] = {}
 
 
 def _identity(path: Path) -> tuple[int, ...]:
     try:
         stat = path.stat()
     except OSError as error:
-        raise TemplateError(f"it cannot be read: {error.strerror}", place=template_name(path)) from None
+        raise TemplateError(f"cannot be read: {error.strerror}", place=template_name(path)) from None
     return stat.st_mtime_ns, stat.st_size, stat.st_ino, stat.st_mode
 
 
@@ -130,30 +130,31 @@ def _read(path: Path, _identity: tuple[int, ...]) -> Template:
 
 
 def check_name(path: Path) -> None:
-    """TemplateError if the file's name is none by which a template could be booted."""
+    """Raise TemplateError if the file's name is not a valid template name."""
     name = template_name(path)
     if not _NAME.fullmatch(name):
-        raise TemplateError("a bad name for a template: letters, digits and . _ + - are allowed", place=name)
+        raise TemplateError("bad template name: use letters, digits and . _ + -", place=name)
 
 
 def check_probe(path: Path) -> None:
-    """TemplateError if it does not say that it is a template."""
-    said = answer(path, "probe")
-    if said != "hello\n":
-        but = "" if said is None else f", but {_shown(said)}"
-        raise TemplateError(f"its 'probe' does not say hello{but}", place=template_name(path))
+    """Raise TemplateError if `probe` does not print "hello"."""
+    output = query(path, "probe")
+    if output is None:
+        raise TemplateError("'probe' is not supported", place=template_name(path))
+    if output != "hello\n":
+        raise TemplateError(f"probe: expected 'hello\\n', got {_shown(output)}", place=template_name(path))
 
 
 def custom_xml(template: Template, environment: Mapping[str, str]) -> str | None:
-    """The libvirt XML that a template has for an odd guest; None if it has none. It is not looked at here.
+    """Return a template's own libvirt XML, unchecked; None if it has none.
 
-    The environment holds name, format, output, memory_kb, vcpus, base_image, disk_bus, network_model and mac_addr.
+    The environment has name, format, output, memory_kb, vcpus, base_image, disk_bus, network_model and mac_addr.
     """
-    return answer(template.path, "xml", environment)
+    return query(template.path, "xml", environment)
 
 
-def answer(path: Path, parameter: str, environment: Mapping[str, str] | None = None) -> str | None:
-    """What a template prints for a parameter; None if it does not know the parameter."""
+def query(path: Path, parameter: str, environment: Mapping[str, str] | None = None) -> str | None:
+    """Return a template's output for a parameter; None if it does not support the parameter."""
     name = template_name(path)
     try:
         reply = runner.run_template(path, parameter, environment)
@@ -170,22 +171,22 @@ def answer(path: Path, parameter: str, environment: Mapping[str, str] | None = N
 
 
 def _line(path: Path, parameter: str) -> str | None:
-    text = answer(path, parameter)
+    text = query(path, parameter)
     return text if text is None else text.removesuffix("\n")
 
 
 def read_base_image(path: Path) -> str:
-    """The image that it builds; TemplateError if it names none."""
+    """Return the name of the image that a template builds; raise TemplateError if it has none."""
     image = _line(path, "base-image")
     if image is None:
-        raise TemplateError("it does not know 'base-image'", place=template_name(path))
+        raise TemplateError("'base-image' is not supported", place=template_name(path))
     if not _BASE_IMAGE.fullmatch(image):
-        raise TemplateError(f"base-image: not the name of an image: {_shown(image)}", place=template_name(path))
+        raise TemplateError(f"base-image: not an image name: {_shown(image)}", place=template_name(path))
     return image
 
 
 def read_size(path: Path, parameter: str) -> int | None:
-    """The bytes of a parameter such as minimum-memory."""
+    """Return the bytes of a parameter such as minimum-memory."""
     text = _line(path, parameter)
     try:
         return text if text is None else parse_size(text)
@@ -195,7 +196,7 @@ def read_size(path: Path, parameter: str) -> int | None:
 
 
 def read_choice(path: Path, parameter: str, allowed: tuple[str, ...]) -> str | None:
-    """One of the words that are allowed for a parameter."""
+    """Return the value of a parameter that has a list of allowed values."""
     text = _line(path, parameter)
     if text is None or text in allowed:
         return text
@@ -203,7 +204,7 @@ def read_choice(path: Path, parameter: str, allowed: tuple[str, ...]) -> str | N
 
 
 def read_kernel_arguments(path: Path) -> str | None:
-    """What the kernel is told that its build provides."""
+    """Return the arguments for the kernel that `build` makes."""
     text = _line(path, "kernel-arguments")
     if text is None or _KERNEL_ARGUMENTS.fullmatch(text):
         return text
@@ -211,5 +212,5 @@ def read_kernel_arguments(path: Path) -> str | None:
 
 
 def _shown(text: str) -> str:
-    """What a template said, so that it can do no harm to a terminal, nor fill it."""
+    """Return a template's output escaped for a terminal, and shortened."""
     return repr(text if len(text) <= 60 else text[:59] + "…")

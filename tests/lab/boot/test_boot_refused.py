@@ -70,8 +70,8 @@ def test_bad_templates(lab: RealLab, templates: Path) -> None:
     path.write_text(path.read_text().replace("echo hello", "true"))
     before = traces(lab, "ham0")
     evil, mute, none = at_once(lab, "boot evil web", "boot mute web", "boot ../quick web")
-    complains(evil, "evil: base-image: not the name of an image: ", "touch")
-    complains(mute, "mute: its 'probe' does not say hello")
+    complains(evil, "evil: base-image: not an image name: ", "touch")
+    complains(mute, "mute: probe: expected 'hello\\n', got ")
     complains(none, "no such template '../quick'")
     assert traces(lab, "ham0") == before
 
