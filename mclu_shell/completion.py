@@ -9,8 +9,8 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from mclu_shell import command_loader
-from mclu_shell.argtypes.completers import shortened
-from mclu_shell.argtypes.types import ALIAS, FILE, TIMEZONE, ArgType, Candidate, Spot
+from mclu_shell.argtypes.completers import truncate
+from mclu_shell.argtypes.types import ALIAS, FILE, TIMEZONE, ArgType, Candidate, CompletionContext
 from mclu_shell.cloud.state.snapshot import Snapshot
 from mclu_shell.command import Parser
 from mclu_shell.errors import UsageError
@@ -34,7 +34,7 @@ def prepare() -> None:
     """Load what the first completion would have to wait for: all commands, and the names of time zones."""
     for command in _commands():
         _parser(command.text)
-    tuple(TIMEZONE.candidates(Spot(Snapshot(()))))
+    tuple(TIMEZONE.complete(CompletionContext(Snapshot(()))))
 
 
 def complete(text: str, snapshot: Snapshot, aliases: Mapping[str, str] = _NO_ALIASES) -> Completions:
@@ -45,70 +45,70 @@ def complete(text: str, snapshot: Snapshot, aliases: Mapping[str, str] = _NO_ALI
     end = tail(text)
     if end is None:
         return Completions(len(text), ())
-    found = _found(end, Spot(snapshot, end.word, aliases=aliases))
+    found = _found(end, CompletionContext(snapshot, end.word, aliases=aliases))
     return Completions(end.start, tuple(map(_quoted, found)))
 
 
 def complete_words(words: Sequence[str], word: str, snapshot: Snapshot) -> Sequence[Candidate]:
     """The candidates for the word that follows others of a command, none of them quoted."""
-    return _found(Tail(tuple(words), word, 0), Spot(snapshot, word))
+    return _found(Tail(tuple(words), word, 0), CompletionContext(snapshot, word))
 
 
-def _found(end: Tail, spot: Spot) -> Sequence[Candidate]:
-    found = list(_candidates(end, spot)) or list(_candidates(end, spot._replace(any_case=True)))
-    return shortened(found, lambda candidate: candidate.text)
+def _found(end: Tail, context: CompletionContext) -> Sequence[Candidate]:
+    found = list(_candidates(end, context)) or list(_candidates(end, context._replace(any_case=True)))
+    return truncate(found, lambda candidate: candidate.text)
 
 
 def _quoted(found: Candidate) -> Candidate:
     text = found.text if _PLAIN.fullmatch(found.text) else shlex.quote(found.text)
-    return found._replace(text=text, shown=found.shown or found.text)
+    return found._replace(text=text, display=found.display or found.text)
 
 
-def _candidates(end: Tail, spot: Spot) -> Iterable[Candidate]:
+def _candidates(end: Tail, context: CompletionContext) -> Iterable[Candidate]:
     if end.is_output:
-        return _of(FILE, spot)
+        return _of(FILE, context)
     if not end.words:
-        return _first_words(spot)
+        return _first_words(context)
     # What follows an alias goes to the last of the commands that it stands for; that may be the user's own.
-    *_, meant = expand(Line(end.words), spot.aliases)
+    *_, meant = expand(Line(end.words), context.aliases)
     if meant.pipe or not meant.words or (parser := _parser(meant.words[0])) is None:
         return ()
-    return _arguments(_ParsedWords(parser, meant.words[1:]), spot)
+    return _arguments(_ParsedWords(parser, meant.words[1:]), context)
 
 
-def _first_words(spot: Spot) -> list[Candidate]:
-    commands = [command for command in _commands() if command.text not in spot.aliases]
-    return _fitting(sorted([*commands, *ALIAS.candidates(spot)], key=lambda one: one.text), spot)
+def _first_words(context: CompletionContext) -> list[Candidate]:
+    commands = [command for command in _commands() if command.text not in context.aliases]
+    return _fitting(sorted([*commands, *ALIAS.complete(context)], key=lambda one: one.text), context)
 
 
-def _arguments(given: "_ParsedWords", spot: Spot) -> Iterable[Candidate]:
-    if spot.word.startswith("-") and given.takes_options:
-        return _value(given, spot) if "=" in spot.word else _fitting(given.free_options(), spot)
-    return [candidate for action in given.wanted() for candidate in _of_argument(action, given, spot)]
+def _arguments(given: "_ParsedWords", context: CompletionContext) -> Iterable[Candidate]:
+    if context.word.startswith("-") and given.takes_options:
+        return _value(given, context) if "=" in context.word else _fitting(given.free_options(), context)
+    return [candidate for action in given.wanted() for candidate in _of_argument(action, given, context)]
 
 
-def _value(given: "_ParsedWords", spot: Spot) -> Iterator[Candidate]:
+def _value(given: "_ParsedWords", context: CompletionContext) -> Iterator[Candidate]:
     """The value of `--option=value`, as one word."""
-    name, _, value = spot.word.partition("=")
+    name, _, value = context.word.partition("=")
     action = given.options.get(name)
     if action is not None and action.nargs != 0:
-        for found in _of_argument(action, given, spot._replace(word=value)):
-            yield found._replace(text=f"{name}={found.text}", shown=found.shown or found.text)
+        for found in _of_argument(action, given, context._replace(word=value)):
+            yield found._replace(text=f"{name}={found.text}", display=found.display or found.text)
 
 
-def _of_argument(action: argparse.Action, given: "_ParsedWords", spot: Spot) -> Iterable[Candidate]:
+def _of_argument(action: argparse.Action, given: "_ParsedWords", context: CompletionContext) -> Iterable[Candidate]:
     if not isinstance(action.type, ArgType):
         return ()
     options = {dest: values[-1] for dest, values in given.values.items() if values}
-    return _of(action.type, spot._replace(given=tuple(given.values.get(action.dest, ())), options=options))
+    return _of(action.type, context._replace(previous=tuple(given.values.get(action.dest, ())), options=options))
 
 
-def _of(kind: ArgType, spot: Spot) -> Iterable[Candidate]:
-    return _fitting(kind.candidates(spot), spot)
+def _of(kind: ArgType, context: CompletionContext) -> Iterable[Candidate]:
+    return _fitting(kind.complete(context), context)
 
 
-def _fitting(candidates: Iterable[Candidate], spot: Spot) -> list[Candidate]:
-    return [candidate for candidate in candidates if spot.fits(candidate.text)]
+def _fitting(candidates: Iterable[Candidate], context: CompletionContext) -> list[Candidate]:
+    return [candidate for candidate in candidates if context.fits(candidate.text)]
 
 
 @cache

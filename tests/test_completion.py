@@ -44,13 +44,13 @@ def offered(text: str, snapshot: Snapshot = SNAPSHOT) -> list[str]:
 
 
 def about(text: str, snapshot: Snapshot = SNAPSHOT) -> dict[str, str]:
-    return {candidate.text: candidate.about for candidate in complete(text, snapshot).candidates}
+    return {candidate.text: candidate.description for candidate in complete(text, snapshot).candidates}
 
 
 def test_an_empty_line_offers_all_commands_with_what_they_do() -> None:
     found = complete("", SNAPSHOT).candidates
     assert [candidate.text for candidate in found] == command_names()
-    assert all(candidate.about for candidate in found)
+    assert all(candidate.description for candidate in found)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_guests_are_offered_by_name_or_in_two_stages(text: str, candidates: list
 
 def test_only_what_ends_a_word_is_finished_with_a_blank() -> None:
     def whole(text: str) -> list[bool]:
-        return [candidate.is_whole for candidate in complete(text, SNAPSHOT).candidates]
+        return [candidate.is_complete for candidate in complete(text, SNAPSHOT).candidates]
 
     assert whole("console ham") == [False]
     assert whole("boot tiny ham") == [False]
@@ -237,7 +237,7 @@ class TestQuotes:
         assert offered("console 'Spam:my g") == offered("console Spam:'my g") == ["'Spam:my guest'"]
 
     def test_the_menu_shows_the_name_itself(self) -> None:
-        assert [candidate.shown for candidate in complete("console it", SNAPSHOT).candidates] == ["it's"]
+        assert [candidate.display for candidate in complete("console it", SNAPSHOT).candidates] == ["it's"]
 
     def test_a_word_that_was_quoted_is_the_same_as_one_that_was_not(self) -> None:
         assert offered("console 'web' W") == []
@@ -290,7 +290,7 @@ class TestFiles:
 
     def test_a_directory_goes_on_and_the_menu_shows_its_last_part(self, tmp_path: Path) -> None:
         (found,) = complete("list > ~/su", SNAPSHOT).candidates
-        assert (found.shown, found.is_whole) == ("sub/", False)
+        assert (found.display, found.is_complete) == ("sub/", False)
 
     def test_a_template_comes_before_directories_that_are_called_like_it(self) -> None:
         Path("x-files").mkdir()

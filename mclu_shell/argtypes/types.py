@@ -1,4 +1,4 @@
-"""The kinds of names and values that arguments take: how each is read, and what may be completed there."""
+"""Types of command arguments: each parses a word, and completes it."""
 
 import argparse
 import re
@@ -6,23 +6,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mclu_shell.argtypes import completers as candidates
+from mclu_shell.argtypes import completers
 from mclu_shell.argtypes.completers import Candidate as Candidate
-from mclu_shell.argtypes.completers import Finder
-from mclu_shell.argtypes.completers import Spot as Spot
+from mclu_shell.argtypes.completers import Completer
+from mclu_shell.argtypes.completers import CompletionContext as CompletionContext
 from mclu_shell.config import NODE_NAME
 from mclu_shell.units import format_duration, parse_duration, parse_size
 
 
 class ArgType:
-    """A kind of argument; given to argparse as `type`, so that parsing and completion cannot disagree."""
+    """A `type` for argparse that also completes, so that parsing and completion agree."""
 
-    def __init__(self, parse: Callable[[str], Any], candidates: Finder) -> None:
+    def __init__(self, parse: Callable[[str], Any], complete: Completer) -> None:
         self.parse = parse
-        self.candidates = candidates
+        self.complete = complete
 
     def __call__(self, text: str) -> Any:
-        """The value of a word; argparse reports the reason if it is none."""
+        """Return the value of a word; raise ArgumentTypeError with the reason if it has none."""
         try:
             return self.parse(text)
         except ValueError as error:
@@ -30,7 +30,7 @@ class ArgType:
 
 
 _TIMEZONE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+/-]*")
-# libvirt takes more, but a machine that has them would be news to us.
+# A typing error rather than a machine; libvirt itself accepts more.
 _MOST_VCPUS = 4096
 _NODE_PATTERN = re.compile(r"[A-Za-z0-9*?\[][A-Za-z0-9._*?\[\]!-]*")
 
@@ -41,14 +41,14 @@ def _node_pattern(text: str) -> str:
     return text
 
 
-NODE = ArgType(_node_pattern, candidates.nodes())
-# What is faulty answers, so it is not off; what is not known yet, or no longer, may be.
-NODE_TO_WAKE = ArgType(_node_pattern, candidates.nodes("on", "faulty"))
-NODE_TO_SWITCH_OFF = ArgType(_node_pattern, candidates.nodes("off"))
+NODE = ArgType(_node_pattern, completers.nodes())
+# A faulty node answers, so it is not off. A node of unknown state may be off.
+NODE_TO_WAKE = ArgType(_node_pattern, completers.nodes("on", "faulty"))
+NODE_TO_SWITCH_OFF = ArgType(_node_pattern, completers.nodes("off"))
 
 
 def _guest_pattern(text: str) -> str:
-    # Here and below: `status` takes no guest and no template, and need not import what knows them.
+    # Here and below: `status` has neither guests nor templates, and should not pay for these imports.
     from mclu_shell.cloud.state.guest_name import parse_guest
 
     if parse_guest(text).host:
@@ -56,23 +56,19 @@ def _guest_pattern(text: str) -> str:
     return text
 
 
-# [HOST:]GUEST, both with wildcards; `cloud.guests` finds what is meant.
-GUEST = ArgType(_guest_pattern, candidates.guests(candidates.any_guest))
-RUNNING_GUEST = ArgType(_guest_pattern, candidates.guests(lambda guest: guest.is_active))
-STOPPED_GUEST = ArgType(_guest_pattern, candidates.guests(lambda guest: not guest.is_active or guest.state == "paused"))
+# [HOST:]GUEST, both with wildcards; `cloud.guests` resolves them.
+GUEST = ArgType(_guest_pattern, completers.guests(completers.any_guest))
+RUNNING_GUEST = ArgType(_guest_pattern, completers.guests(lambda guest: guest.is_active))
+STOPPED_GUEST = ArgType(_guest_pattern, completers.guests(lambda guest: not guest.is_active or guest.state == "paused"))
 
 
-def _size(text: str) -> int:
-    return parse_size(text)
-
-
-def size_kind(*usual: str) -> ArgType:
-    """A size in bytes; the usual ones are offered."""
-    return ArgType(_size, lambda _spot: [Candidate(size) for size in usual])
+def size(*suggestions: str) -> ArgType:
+    """Return the type of a size in bytes, which completes the suggestions."""
+    return ArgType(parse_size, lambda _context: [Candidate(text) for text in suggestions])
 
 
 def _new_guest(text: str) -> tuple[str, str]:
-    """`[HOST:]NAME` of a guest that is to be made."""
+    """Return host and name of a new guest's `[HOST:]NAME`; the host may be empty."""
     host, colon, name = text.rpartition(":")
     if colon and not NODE_NAME.fullmatch(host):
         raise ValueError(f"bad node name {host!r}")
@@ -81,32 +77,32 @@ def _new_guest(text: str) -> tuple[str, str]:
     return host, check_new_name(name)
 
 
-NEW_GUEST = ArgType(_new_guest, candidates.nodes_with_room)
+NEW_GUEST = ArgType(_new_guest, completers.nodes_with_room)
 
 
 def _timezone(text: str) -> str:
-    """A time zone's name; what a node knows of it is for the build to say."""
+    """Check the form of a time zone's name; the build reports a zone that the node does not have."""
     if not _TIMEZONE.fullmatch(text) or ".." in text:
         raise ValueError(f"bad time zone {text!r}: such as Europe/London or UTC")
     return text
 
 
-TIMEZONE = ArgType(_timezone, candidates.timezones)
-TEMPLATE = ArgType(str, candidates.templates)
-TEMPLATE_OR_FILE = ArgType(str, candidates.template_files)
-ALIAS = ArgType(str, candidates.aliases)
-FILE = ArgType(Path, candidates.files)
+TIMEZONE = ArgType(_timezone, completers.timezones)
+TEMPLATE = ArgType(str, completers.templates)
+TEMPLATE_OR_FILE = ArgType(str, completers.template_files)
+ALIAS = ArgType(str, completers.aliases)
+FILE = ArgType(Path, completers.files)
 
 
-def word_kind(*words: str) -> ArgType:
-    """One of a few words, which are offered."""
+def choice(*words: str) -> ArgType:
+    """Return the type of one of a few words."""
 
     def parse(text: str) -> str:
         if text not in words:
             raise ValueError(f"{text!r} is not one of {', '.join(words)}")
         return text
 
-    return ArgType(parse, lambda _spot: [Candidate(word) for word in words])
+    return ArgType(parse, lambda _context: [Candidate(word) for word in words])
 
 
 def _vcpus(text: str) -> int:
@@ -115,9 +111,9 @@ def _vcpus(text: str) -> int:
     return int(text)
 
 
-VCPUS = ArgType(_vcpus, lambda _spot: [Candidate(str(count)) for count in (1, 2, 4, 8)])
+VCPUS = ArgType(_vcpus, lambda _context: [Candidate(str(count)) for count in (1, 2, 4, 8)])
 
 
-def duration_kind(*usual_s: float) -> ArgType:
-    """A time; the usual ones are offered."""
-    return ArgType(parse_duration, lambda _spot: [Candidate(f"{s:g}", format_duration(s)) for s in usual_s])
+def duration(*suggestions_s: float) -> ArgType:
+    """Return the type of a duration in seconds, which completes the suggestions."""
+    return ArgType(parse_duration, lambda _context: [Candidate(f"{s:g}", format_duration(s)) for s in suggestions_s])

@@ -33,12 +33,8 @@ def add_arguments(parser: Parser) -> None:
     """Add the template, the new guest's name, and its resources."""
     parser.add_argument("template", metavar="TEMPLATE", type=types.TEMPLATE, help="template name ('list --templates')")
     parser.add_argument("guest", metavar="[HOST:]NAME", type=types.NEW_GUEST, help="name of the new guest")
-    parser.add_argument(
-        "--memory", metavar="SIZE", type=types.size_kind("1G", "2G", "4G", "8G"), help="memory, such as 4G"
-    )
-    parser.add_argument(
-        "--size", metavar="SIZE", type=types.size_kind("10G", "20G", "50G"), help="disk size, such as 20G"
-    )
+    parser.add_argument("--memory", metavar="SIZE", type=types.size("1G", "2G", "4G", "8G"), help="memory, such as 4G")
+    parser.add_argument("--size", metavar="SIZE", type=types.size("10G", "20G", "50G"), help="disk size, such as 20G")
     parser.add_argument("--timezone", metavar="TZ", type=types.TIMEZONE, help="time zone, such as Europe/London")
     parser.add_argument(
         "--vcpus", metavar="N", type=types.VCPUS, help="virtual CPUs (default: physical CPUs, at most 4)"

@@ -35,7 +35,7 @@ def add_arguments(parser: Parser) -> None:
         nargs="?",
         const=_WAIT_S,
         metavar="SECONDS",
-        type=types.duration_kind(60, _WAIT_S, 600),
+        type=types.duration(60, _WAIT_S, 600),
         help=f"wait until libvirt answers (default: at most {format_duration(_WAIT_S)})",
     )
 

@@ -15,7 +15,7 @@ import argparse
 from collections.abc import Iterator
 from functools import partial
 
-from mclu_shell.argtypes.types import word_kind
+from mclu_shell.argtypes.types import choice
 from mclu_shell.command import Context, Group, Parser
 from mclu_shell.output.results import Result, Text
 from mclu_shell.output.schema.shell_state import Setting
@@ -27,9 +27,9 @@ DOCUMENT = ("settings",)
 
 def add_arguments(parser: Parser) -> None:
     """Add the setting's name and value."""
-    parser.add_argument("name", nargs="?", metavar="NAME", type=word_kind("alerts"), help="setting (default: show all)")
+    parser.add_argument("name", nargs="?", metavar="NAME", type=choice("alerts"), help="setting (default: show all)")
     parser.add_argument(
-        "value", nargs="?", metavar="VALUE", type=word_kind("on", "off"), help="new value, such as on or off"
+        "value", nargs="?", metavar="VALUE", type=choice("on", "off"), help="new value, such as on or off"
     )
 
 

@@ -36,7 +36,7 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--timeout",
         metavar="TIME",
-        type=types.duration_kind(60, _TIMEOUT_S, 300),
+        type=types.duration(60, _TIMEOUT_S, 300),
         default=_TIMEOUT_S,
         help=f"time limit, such as 90, 5m or 1h (default: {format_duration(_TIMEOUT_S)})",
     )

@@ -34,7 +34,7 @@ _VERDICTS = {True: ("ok", "good"), False: ("not ok", "bad"), None: ("not given",
 
 def add_arguments(parser: Parser) -> None:
     """Add the action and the template."""
-    parser.add_argument("action", metavar="show|check", type=types.word_kind("show", "check"), help="action")
+    parser.add_argument("action", metavar="show|check", type=types.choice("show", "check"), help="action")
     parser.add_argument(
         "template", metavar="NAME|FILE", type=types.TEMPLATE_OR_FILE, help="template, by name or by file"
     )

@@ -31,7 +31,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mclu_shell.argtypes import types
-from mclu_shell.argtypes.wait_conditions import GOAL, Goal, ReadGoal
+from mclu_shell.argtypes.wait_conditions import GOAL, Goal, ParseGoal
 from mclu_shell.cloud.concurrency.fanout import as_completed, gather
 from mclu_shell.cloud.dryrun.planned import Planned
 from mclu_shell.cloud.nodes.node import Node
@@ -54,19 +54,19 @@ _TIMEOUT_S = 300
 
 def add_arguments(parser: Parser) -> None:
     """Add the kind of names, the names with their condition, and --timeout."""
-    parser.add_argument("what", metavar="node|guest", type=types.word_kind("node", "guest"), help="kind of the names")
+    parser.add_argument("what", metavar="node|guest", type=types.choice("node", "guest"), help="kind of the names")
     parser.add_argument(
         "goal",
         nargs="+",
         metavar="NAME",
         type=GOAL,
-        action=ReadGoal,
+        action=ParseGoal,
         help="names or wildcards, followed by a condition",
     )
     parser.add_argument(
         "--timeout",
         metavar="TIME",
-        type=types.duration_kind(60, _TIMEOUT_S, 600),
+        type=types.duration(60, _TIMEOUT_S, 600),
         default=_TIMEOUT_S,
         help=f"time limit, such as 90, 5m or 1h (default: {format_duration(_TIMEOUT_S)})",
     )

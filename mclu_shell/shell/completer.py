@@ -27,8 +27,8 @@ class SnapshotCompleter(Completer):
         is_alone = len(found.candidates) == 1 and not document.text_after_cursor
         for candidate in found.candidates:
             yield Completion(
-                candidate.text + (" " if is_alone and candidate.is_whole else ""),
+                candidate.text + (" " if is_alone and candidate.is_complete else ""),
                 start_position=found.start - len(text),
-                display=candidate.shown,
-                display_meta=candidate.about,
+                display=candidate.display,
+                display_meta=candidate.description,
             )

@@ -25,15 +25,15 @@ def bash_answer(found: Sequence["Candidate"], raw: str, breaks: str, *, is_list:
     fitting = [one for one in found if one.text.startswith(lead) and not (quote == "'" and "'" in one.text)]
     texts = [_quoted(one.text[len(lead) :], quote, is_begin=not lead) for one in fitting]
     if is_list and len(fitting) > 1:
-        width = max(len(one.shown or one.text) for one in fitting)
+        width = max(len(one.display or one.text) for one in fitting)
         texts = [_in_list(one, width) for one in fitting]
-    nospace = len(fitting) == 1 and not fitting[0].is_whole
+    nospace = len(fitting) == 1 and not fitting[0].is_complete
     return "".join(f"{line}\n" for line in ("nospace" if nospace else "", *texts))
 
 
 def _in_list(one: "Candidate", width: int) -> str:
-    text = one.shown or one.text
-    return f"{text.ljust(width)}  ({one.about})" if one.about else text
+    text = one.display or one.text
+    return f"{text.ljust(width)}  ({one.description})" if one.description else text
 
 
 def _begin(raw: str, breaks: str) -> tuple[int, str]:

@@ -5,8 +5,8 @@ import os
 from collections.abc import Iterable, Sequence
 
 from mclu_shell import command_loader
-from mclu_shell.argtypes.completers import files, shortened
-from mclu_shell.argtypes.types import Candidate, Spot
+from mclu_shell.argtypes.completers import files, truncate
+from mclu_shell.argtypes.types import Candidate, CompletionContext
 from mclu_shell.cloud.state.snapshot import NodeState, NodeView, Phase, Snapshot
 from mclu_shell.completion import complete, complete_words
 from mclu_shell.config import Config, demo_config, find_config, load_config
@@ -31,9 +31,9 @@ def complete_oneshot(words: Sequence[str], word: str, options: Sequence[argparse
     given = _read(words, options)
     if given.rest and not _is_script(given):
         return complete_words(given.rest, word, _snapshot(given))
-    spot = Spot(_NOTHING, word)
-    found = _found(given, spot, options) or _found(given, spot._replace(any_case=True), options)
-    return shortened(found, lambda one: one.text)
+    context = CompletionContext(_NOTHING, word)
+    found = _found(given, context, options) or _found(given, context._replace(any_case=True), options)
+    return truncate(found, lambda one: one.text)
 
 
 def _read(words: Sequence[str], options: Sequence[argparse.Action]) -> _GlobalOptions:
@@ -62,53 +62,57 @@ def _is_script(given: _GlobalOptions) -> bool:
     return "check" in given.values or first == "-" or first.endswith(".mclu") or "/" in first
 
 
-def _found(given: _GlobalOptions, spot: Spot, options: Sequence[argparse.Action]) -> list[Candidate]:
-    return [one for one in _candidates(given, spot, options) if spot.fits(one.text)]
+def _found(given: _GlobalOptions, context: CompletionContext, options: Sequence[argparse.Action]) -> list[Candidate]:
+    return [one for one in _candidates(given, context, options) if context.fits(one.text)]
 
 
-def _candidates(given: _GlobalOptions, spot: Spot, options: Sequence[argparse.Action]) -> Iterable[Candidate]:
+def _candidates(
+    given: _GlobalOptions, context: CompletionContext, options: Sequence[argparse.Action]
+) -> Iterable[Candidate]:
     if given.waiting is not None:
-        return _values(given.waiting, given, spot)
+        return _values(given.waiting, given, context)
     if given.rest:
-        return files(spot)
-    if spot.word.startswith("-") and given.takes_options:
-        return _options(given, spot, options)
+        return files(context)
+    if context.word.startswith("-") and given.takes_options:
+        return _options(given, context, options)
     if "lines" in given.values:
         return ()
-    return [*_scripts(spot), *(() if "check" in given.values else _commands(spot))]
+    return [*_scripts(context), *(() if "check" in given.values else _commands(context))]
 
 
-def _commands(spot: Spot) -> list[Candidate]:
-    known = {name: command_loader.outline(name) for name in command_loader.command_names() if spot.fits(name)}
+def _commands(context: CompletionContext) -> list[Candidate]:
+    known = {name: command_loader.outline(name) for name in command_loader.command_names() if context.fits(name)}
     return [Candidate(name, outline.summary) for name, outline in known.items() if not outline.needs_prompt]
 
 
-def _scripts(spot: Spot) -> list[Candidate]:
+def _scripts(context: CompletionContext) -> list[Candidate]:
     """Scripts; directories, in which there may be some, where a path is begun, or nothing else is meant."""
-    found = list(files(spot, ".mclu"))
-    is_path = "/" in spot.word or spot.word[:1] in (".", "~")
-    return [one for one in found if one.is_whole or is_path]
+    found = list(files(context, ".mclu"))
+    is_path = "/" in context.word or context.word[:1] in (".", "~")
+    return [one for one in found if one.is_complete or is_path]
 
 
-def _options(given: _GlobalOptions, spot: Spot, options: Sequence[argparse.Action]) -> Iterable[Candidate]:
-    name, equals, value = spot.word.partition("=")
+def _options(
+    given: _GlobalOptions, context: CompletionContext, options: Sequence[argparse.Action]
+) -> Iterable[Candidate]:
+    name, equals, value = context.word.partition("=")
     for action in options:
         if equals and name in action.option_strings:
-            for found in _values(action, given, spot._replace(word=value)):
-                yield found._replace(text=f"{name}={found.text}", shown=found.shown or found.text)
+            for found in _values(action, given, context._replace(word=value)):
+                yield found._replace(text=f"{name}={found.text}", display=found.display or found.text)
         elif not equals and action.option_strings and (action.dest not in given.values or action.dest == "lines"):
             yield Candidate(action.option_strings[-1], action.help or "")
 
 
-def _values(action: argparse.Action, given: _GlobalOptions, spot: Spot) -> Iterable[Candidate]:
+def _values(action: argparse.Action, given: _GlobalOptions, context: CompletionContext) -> Iterable[Candidate]:
     """What an option can have: a word of some, a file, or a line of the language."""
     if action.choices is not None:
         return [Candidate(choice) for choice in action.choices if choice]
     if action.dest == "lines":
-        line = complete(spot.word, _snapshot(given))
-        begun = spot.word[: line.start]
-        return [one._replace(text=begun + one.text, shown=one.shown or one.text) for one in line.candidates]
-    return files(spot) if action.metavar == "FILE" else ()
+        line = complete(context.word, _snapshot(given))
+        begun = context.word[: line.start]
+        return [one._replace(text=begun + one.text, display=one.display or one.text) for one in line.candidates]
+    return files(context) if action.metavar == "FILE" else ()
 
 
 def _snapshot(given: _GlobalOptions) -> Snapshot:

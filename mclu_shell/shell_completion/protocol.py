@@ -28,7 +28,7 @@ def answer(asked: Sequence[str], options: Sequence["argparse.Action"]) -> str:
             return _for_zsh(complete_oneshot(words, word, options))
         case "fish", *words, word:
             found = complete_oneshot(words, word, options)
-            return "".join(f"{one.text}\t{one.about}\n" for one in found)
+            return "".join(f"{one.text}\t{one.description}\n" for one in found)
         case _:
             return ""
 
@@ -39,10 +39,10 @@ _LISTING = "63"
 
 def _for_zsh(found: Sequence["Candidate"]) -> str:
     """Whether the word can end so, the word, and what the menu shows."""
-    width = max((len(one.shown or one.text) for one in found), default=0)
-    return "".join(f"{one.is_whole:d}\t{one.text}\t{_in_menu(one, width)}\n" for one in found)
+    width = max((len(one.display or one.text) for one in found), default=0)
+    return "".join(f"{one.is_complete:d}\t{one.text}\t{_in_menu(one, width)}\n" for one in found)
 
 
 def _in_menu(one: "Candidate", width: int) -> str:
-    text = one.shown or one.text
-    return f"{text.ljust(width)}  -- {one.about}" if one.about else text
+    text = one.display or one.text
+    return f"{text.ljust(width)}  -- {one.description}" if one.description else text

@@ -11,7 +11,7 @@ SNAPSHOT = Snapshot(tuple(NodeView(phase.name.lower(), NodeState(phase, 0.0)) fo
 
 
 def offered(kind: types.ArgType) -> list[str]:
-    return [candidate.text for candidate in kind.candidates(types.Spot(SNAPSHOT))]
+    return [candidate.text for candidate in kind.complete(types.CompletionContext(SNAPSHOT))]
 
 
 @pytest.mark.parametrize("text", ["ham0", "ham*", "*", "ham[0-3]", "ham[!1]", "?am0", "a.b_c-d"])
@@ -27,7 +27,7 @@ def test_anything_else_is_no_name_of_a_node(text: str) -> None:
 
 def test_any_node_is_offered_with_its_state() -> None:
     assert offered(types.NODE) == ["unseen", "connecting", "on", "off", "faulty", "lost"]
-    assert {(found.text, found.about) for found in types.NODE.candidates(types.Spot(SNAPSHOT))} >= {
+    assert {(found.text, found.description) for found in types.NODE.complete(types.CompletionContext(SNAPSHOT))} >= {
         ("off", "off"),
         ("lost", "link lost"),
     }
@@ -66,7 +66,7 @@ def test_guests_of_nodes_that_are_not_off_are_offered_with_state_node_and_memory
     )
 
     def texts(kind: types.ArgType, word: str = "") -> list[str]:
-        return [candidate.text for candidate in kind.candidates(types.Spot(snapshot, word))]
+        return [candidate.text for candidate in kind.complete(types.CompletionContext(snapshot, word))]
 
     # A name that is on two nodes would be refused without its node.
     assert texts(types.GUEST) == ["db", "ham0:", "ham1:"]
@@ -77,8 +77,8 @@ def test_guests_of_nodes_that_are_not_off_are_offered_with_state_node_and_memory
     assert texts(types.GUEST, "ham2:") == []
     # It can be started again where it was.
     paused = Snapshot((view("ham0", Phase.ON, mail="paused", web="running"),))
-    assert [found.text for found in types.STOPPED_GUEST.candidates(types.Spot(paused))] == ["mail"]
-    assert next(iter(types.GUEST.candidates(types.Spot(snapshot)))).about == "shut off on ham0, 2G"
+    assert [found.text for found in types.STOPPED_GUEST.complete(types.CompletionContext(paused))] == ["mail"]
+    assert next(iter(types.GUEST.complete(types.CompletionContext(snapshot)))).description == "shut off on ham0, 2G"
 
 
 def test_a_file_is_read_as_a_path() -> None:
@@ -86,8 +86,8 @@ def test_a_file_is_read_as_a_path() -> None:
 
 
 def test_the_usual_times_are_offered_and_others_are_read_too() -> None:
-    kind = types.duration_kind(60, 300)
-    assert [(found.text, found.about) for found in kind.candidates(types.Spot(SNAPSHOT))] == [
+    kind = types.duration(60, 300)
+    assert [(found.text, found.description) for found in kind.complete(types.CompletionContext(SNAPSHOT))] == [
         ("60", "1 min"),
         ("300", "5 min"),
     ]

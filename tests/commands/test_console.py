@@ -51,4 +51,4 @@ def test_only_running_guests_are_offered(demo: InProcess) -> None:
     demo("list")
     found = complete("console ", demo.cloud.snapshot).candidates
     assert [candidate.text for candidate in found] == ["db", "web", "ham0:"]
-    assert found[0].about == "running on ham0, 4G"
+    assert found[0].description == "running on ham0, 4G"
