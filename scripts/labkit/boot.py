@@ -1,4 +1,4 @@
-"""What a node does from the moment the power comes: its namespaces, its mounts, its network, its daemons."""
+"""Boot of a node: its namespaces, mounts, network and daemons."""
 
 import contextlib
 import os
@@ -8,16 +8,18 @@ import subprocess
 from pathlib import Path
 from typing import NoReturn
 
-from labkit import kernel, lan
+from labkit import lan, syscalls
 from labkit.errors import LabError
 from labkit.node import Node
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 ENVIRONMENT = {"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8"}
-# What a node reports when its daemons are up; anything else is an error text.
+# The report of a node whose daemons run. Any other report is an error text.
 BOOTED = "booted"
-NAMESPACES = kernel.CLONE_NEWNET | kernel.CLONE_NEWNS | kernel.CLONE_NEWPID | kernel.CLONE_NEWUTS | kernel.CLONE_NEWIPC
-# Sources are relative to the node's directory, because a mount may hide the way to it (it may be below /run).
+NAMESPACES = (
+    syscalls.CLONE_NEWNET | syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID | syscalls.CLONE_NEWUTS | syscalls.CLONE_NEWIPC
+)
+# Sources are relative to the node's directory, because a mount may hide its path (it may be below /run).
 BINDS = {
     "../shared/passwd": "/etc/passwd",
     "../shared/commands": "/usr/local/sbin",
@@ -34,7 +36,7 @@ BINDS = {
 
 
 def power_on(node: Node) -> int:
-    """Start a node, and return a descriptor that will give BOOTED or an error text."""
+    """Start a node; return a descriptor on which it reports BOOTED or an error text."""
     report_read, report_write = os.pipe()
     pid_read, pid_write = os.pipe()
     go_read, go_write = os.pipe()
@@ -54,11 +56,11 @@ def power_on(node: Node) -> int:
 
 
 def _become_node(node: Node, report: int, pid_write: int, go_read: int, go_write: int) -> NoReturn:
-    """Make the namespaces and the node's pid 1, in a fork of the lab's process; never returns into its code."""
+    """Make the namespaces and the node's pid 1, in a fork of the lab's process; never return into its code."""
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        kernel.unshare(NAMESPACES)
+        syscalls.unshare(NAMESPACES)
         pid = os.fork()
         if pid:
             os.write(pid_write, str(pid).encode())
@@ -66,7 +68,7 @@ def _become_node(node: Node, report: int, pid_write: int, go_read: int, go_write
         os.close(go_write)
         if os.read(go_read, 1):
             _boot(node, report)
-    except BaseException as error:  # noqa: BLE001 – a fork must not run on into the code of its parent.
+    except BaseException as error:  # noqa: BLE001 – a fork must not continue in the code of its parent.
         os.write(report, f"{node.name}: {error!r}".encode())
     os._exit(1)
 
@@ -76,37 +78,37 @@ def _boot(node: Node, report: int) -> NoReturn:
     _fresh("run", 0o755)
     _fresh("tmp", 0o1777)
     Path("run/sshd").mkdir(mode=0o755)
-    # /var/lock leads there; libvirtd locks a guest's console in it, as UUCP did.
+    # /var/lock is a link to it. libvirtd makes a UUCP lock file there for a guest's console.
     Path("run/lock").mkdir(mode=0o755)
-    kernel.set_host_name(node.name)
+    syscalls.set_host_name(node.name)
     lan.configure_node(node.number)
     _mount_all()
     os.chdir("/")
     _start_daemons()
     os.write(report, BOOTED.encode())
-    # What pid 1 has to do is to be there and to reap. The kernel reaps for a process that ignores SIGCHLD, and keeps
-    # all other signals from it, so the smallest program there is does it.
+    # A pid 1 must exist and reap its children. The kernel reaps for a process that ignores SIGCHLD, and does not
+    # deliver other signals to a pid 1 without handlers, so sleep(1) is enough.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
-            pass  # Those that ended before.
+            pass  # Reap the children that ended before.
     os.execve("/usr/bin/sleep", ["sleep", "infinity"], ENVIRONMENT)
 
 
 def _fresh(name: str, mode: int) -> None:
-    """Empty a directory whose contents do not outlive a reboot."""
+    """Empty a directory whose contents do not survive a reboot."""
     shutil.rmtree(name)
     Path(name).mkdir()
     Path(name).chmod(mode)
 
 
 def _mount_all() -> None:
-    kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
-    kernel.mount("devpts", "/dev/pts", "devpts", 0, "newinstance,ptmxmode=0666,mode=0620,gid=5")
-    kernel.bind("/dev/pts/ptmx", "/dev/ptmx")
-    kernel.mount("sysfs", "/sys", "sysfs", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
+    syscalls.mount("proc", "/proc", "proc", syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC)
+    syscalls.mount("devpts", "/dev/pts", "devpts", 0, "newinstance,ptmxmode=0666,mode=0620,gid=5")
+    syscalls.bind("/dev/pts/ptmx", "/dev/ptmx")
+    syscalls.mount("sysfs", "/sys", "sysfs", syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC)
     for source, target in BINDS.items():
-        kernel.bind(source, target)
+        syscalls.bind(source, target)
 
 
 def _start_daemons() -> None:

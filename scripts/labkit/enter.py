@@ -1,22 +1,22 @@
-"""Runs a command in a lab: as the operator on the LAN, or inside a node."""
+"""Commands in a lab: as the operator on the LAN, or in a node."""
 
 import os
 import signal
 from pathlib import Path
 from typing import NoReturn
 
-from labkit import place
+from labkit import state_dir
 from labkit.errors import LabError
-from labkit.place import Lab
+from labkit.state_dir import Lab
 
 NODE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-# A command ends when what entered for it ends, so that a killed `lab exec` leaves nothing behind.
+# The command ends with its nsenter, so that a killed `lab exec` leaves nothing behind.
 TIED = ("setpriv", "--pdeathsig", "KILL", "--")
 
 
 def node_pid(lab: Lab, name: str) -> int:
-    """Return the pid, as the lab numbers it, of a node's pid 1."""
-    pids = {node: pid for node, pid, _ in place.node_states(lab)}
+    """Return the pid of a node's pid 1, in the pid namespace of the lab."""
+    pids = {node: pid for node, pid, _ in state_dir.node_states(lab)}
     if name not in pids:
         raise LabError(f"{name}: no such node")
     if not pids[name]:
@@ -25,8 +25,8 @@ def node_pid(lab: Lab, name: str) -> int:
 
 
 def run(lab: Lab, command: list[str], node: str | None) -> NoReturn:
-    """Become a command in the lab."""
-    inner = place.inner_pid(lab)
+    """Replace this process by a command in the lab."""
+    inner = state_dir.inner_pid(lab)
     enter = ["nsenter", f"--target={inner}", "--net", "--mount", "--pid", "--ipc"]
     if Path("/proc/self/ns/user").readlink() != Path(f"/proc/{inner}/ns/user").readlink():
         enter.append("--user")
@@ -35,7 +35,7 @@ def run(lab: Lab, command: list[str], node: str | None) -> NoReturn:
     else:
         deeper = ["nsenter", f"--target={node_pid(lab, node)}", "--net", "--mount", "--uts", "--ipc", "--pid", "--"]
         inside = [*deeper, *TIED, "env", *_signals(), *_on_node(), *command]
-    # The command gets the keyboard's signals itself. What waits for it must not die of them.
+    # The command receives the keyboard's signals itself. nsenter, which waits for it, must survive them.
     for number in (signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
@@ -47,7 +47,7 @@ def _signals() -> list[str]:
 
 
 def _operator(lab: Lab) -> list[str]:
-    """Return the arguments to env(1) that make the operator's environment of the caller's."""
+    """Return the arguments of env(1) that change the caller's environment into the operator's."""
     strange = [name for name in os.environ if name.startswith(("XDG_", "SSH_", "DBUS_", "LIBVIRT_"))]
     path = os.environ.get("PATH", os.defpath)
     system = [part for part in ("/usr/sbin", "/sbin") if part not in path.split(":")]
@@ -67,6 +67,6 @@ def _operator(lab: Lab) -> list[str]:
 
 
 def _on_node() -> list[str]:
-    """Return the arguments to env(1) that give what sshd would give there."""
+    """Return the arguments of env(1) for the environment that sshd provides."""
     kept = [f"{name}={os.environ[name]}" for name in ("TERM", "LANG") if name in os.environ]
     return ["--ignore-environment", "--chdir=/root", "HOME=/root", "USER=root", f"PATH={NODE_PATH}", *kept]

@@ -1,5 +1,5 @@
-"""The one exception that a user of the lab is meant to see, as one line."""
+"""The exception that the command line prints as one line."""
 
 
 class LabError(Exception):
-    """What went wrong, in words fit for `lab: WORDS`."""
+    """An error of the lab; its text follows `lab: `."""

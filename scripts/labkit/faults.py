@@ -1,4 +1,4 @@
-"""What goes wrong with nodes: they freeze, lose packets and change their keys."""
+"""Faults of nodes: frozen processes, lost packets, changed host keys."""
 
 import contextlib
 import os
@@ -8,7 +8,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from labkit import answers, furnish
+from labkit import files, readiness
 from labkit.errors import LabError
 from labkit.node import Node
 
@@ -27,11 +27,11 @@ table inet lab {{
 
 
 def processes(node: Node, name: str = "") -> list[int]:
-    """Return the pids of a node's processes, or of those of this name."""
+    """Return the pids of a node's processes, all or those of one name."""
     namespace = Path(f"/proc/{node.pid}/ns/pid").readlink()
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
-        # A process may end while it is looked at.
+        # A process may end during this.
         with contextlib.suppress(OSError):
             if (entry / "ns/pid").readlink() == namespace and name in ("", (entry / "comm").read_text().strip()):
                 found.append(int(entry.name))
@@ -39,9 +39,9 @@ def processes(node: Node, name: str = "") -> list[int]:
 
 
 def freeze(node: Node, *, libvirtd: bool) -> None:
-    """Stop a whole node, or its libvirtd; the kernel goes on accepting connections for it."""
+    """Stop a whole node, or its libvirtd; the kernel still accepts connections for it."""
     stopped: set[int] = set()
-    # A process that was forked meanwhile needs another turn.
+    # Repeat for processes that were forked during the previous round.
     while more := set(processes(node, "libvirtd" if libvirtd else "")) - stopped:
         _signal(more, signal.SIGSTOP)
         stopped |= more
@@ -51,7 +51,7 @@ def freeze(node: Node, *, libvirtd: bool) -> None:
 
 
 def thaw(node: Node, *, libvirtd: bool) -> None:
-    """Let a node, or its libvirtd, go on."""
+    """Continue a node, or its libvirtd."""
     _signal(processes(node, "libvirtd" if libvirtd else ""), signal.SIGCONT)
     if not libvirtd or node.frozen == "libvirtd":
         node.frozen = ""
@@ -64,7 +64,7 @@ def _signal(pids: set[int] | list[int], number: signal.Signals) -> None:
 
 
 def in_node(node: Node, command: list[str], text: str = "") -> None:
-    """Run a command in the node's namespaces; text is its input."""
+    """Run a command in the node's namespaces, with `text` as its input."""
     enter = ["nsenter", f"--target={node.pid}", "--net", "--mount", "--uts", "--ipc", "--pid", "--"]
     done = subprocess.run([*enter, *command], input=text, capture_output=True, text=True, check=False)
     if done.returncode != 0:
@@ -72,21 +72,21 @@ def in_node(node: Node, command: list[str], text: str = "") -> None:
 
 
 def lose(node: Node, packets: int) -> None:
-    """Drop the next TCP packets towards a node that would open a connection; 0: drop no more."""
+    """Drop the next TCP packets to a node that would open a connection; 0 stops it."""
     rules = LOSE_RULES.format(packets=packets) if packets else ""
     in_node(node, ["nft", "-f", "-"], FORGET_RULES + rules)
 
 
 def rekey(node: Node) -> None:
     """Give a node a new SSH host key, as after a reinstallation."""
-    furnish.make_keys([node.host_key])
+    files.make_keys([node.host_key])
     if not node.pid:
         return
     for pid in processes(node, "sshd"):
         if _parent(pid) == node.pid:
             _end(pid)
     in_node(node, ["/usr/sbin/sshd", "-E", "/var/log/sshd"])
-    if complaint := answers.sshd_complaint(node, time.monotonic() + 10):
+    if complaint := readiness.sshd_complaint(node, time.monotonic() + 10):
         raise LabError(complaint)
 
 
@@ -103,20 +103,20 @@ def _end(pid: int) -> None:
 
 
 def forget(node: Node, known_hosts: Path) -> None:
-    """Take a node's line out of known_hosts."""
+    """Remove a node's line from known_hosts."""
     lines = known_hosts.read_text().splitlines(keepends=True) if known_hosts.exists() else []
     known_hosts.write_text("".join(line for line in lines if node.name not in line.split()[0].split(",")))
 
 
 def remember(node: Node, known_hosts: Path) -> None:
-    """Put a node's present key into known_hosts, and nothing else of that node."""
+    """Write a node's current key to known_hosts, in place of any other of that node."""
     forget(node, known_hosts)
     with known_hosts.open("a") as file:
-        file.write(furnish.known_host(node))
+        file.write(files.known_host(node))
 
 
 def inflict(verb: str, node: Node, options: dict[str, int], known_hosts: Path) -> None:
-    """Do to a node what an order says; a verb that is none of these does nothing."""
+    """Carry out a request for a fault; ignore other verbs."""
     if verb in ("freeze", "thaw", "lose") and not node.pid:
         raise LabError(f"{node.name}: is off")
     match verb:

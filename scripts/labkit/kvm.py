@@ -1,4 +1,4 @@
-"""KVM in a lab: a test whether it can be used, and its removal where it cannot."""
+"""KVM in a lab: a test, and its removal if it cannot be used."""
 
 import fcntl
 import os
@@ -6,7 +6,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from labkit import kernel
+from labkit import syscalls
 
 DEVICE = Path("/dev/kvm")
 EMULATOR = f"qemu-system-{os.uname().machine}"
@@ -22,18 +22,18 @@ QUICK, SLOW, LONGEST = 1.0, 3.0, 20.0
 
 
 def hide(directory: Path) -> None:
-    """Put a file that cannot be written to in the place of the device.
+    """Mount a read-only file over the device.
 
-    With /dev/null there, libvirtd takes KVM for usable and starts QEMU at each question about it.
+    With /dev/null instead, libvirtd considers KVM usable and starts QEMU for each query about it.
     """
     if DEVICE.exists():
         file = directory / "no-kvm"
         file.touch()
-        kernel.bind_read_only(file, DEVICE)
+        syscalls.bind_read_only(file, DEVICE)
 
 
 def is_usable(directory: Path) -> bool:
-    """Return whether guests can use KVM. A result that took long is kept in a directory until the machine reboots."""
+    """Return whether guests can use KVM; cache a slow result in a directory until the machine reboots."""
     if not DEVICE.exists():
         return False
     if os.uname().machine != "x86_64":
@@ -54,7 +54,7 @@ def is_usable(directory: Path) -> bool:
 
 
 def _test() -> str:
-    """Return "works", "slow", or "fails". A busy machine is told from a slow KVM by runs of TCG before and after."""
+    """Return "works", "slow", or "fails". Runs of TCG before and after distinguish a busy machine from a slow KVM."""
     limit = QUICK
     until = time.monotonic() + 2 * LONGEST
     while time.monotonic() < until:

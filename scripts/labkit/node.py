@@ -1,4 +1,4 @@
-"""A node as the lab's one process knows it."""
+"""State of a node in the lab's one process."""
 
 import dataclasses
 from pathlib import Path
@@ -12,7 +12,7 @@ class Node:
 
     number: int
     directory: Path
-    pid: int = 0  # Of its pid 1, as the outer namespace numbers it; 0 while the node is off.
+    pid: int = 0  # Its pid 1, in the pid namespace of the lab; 0 while the node is off.
     frozen: str = ""  # "", "node" or "libvirtd".
 
     @property
@@ -32,12 +32,12 @@ class Node:
 
     @property
     def host_key(self) -> Path:
-        """Return the private SSH host key; the public one lies beside it."""
+        """Return the file of the private SSH host key; the public key is beside it."""
         return self.directory / "etc-ssh/ssh_host_ed25519_key"
 
     @property
     def libvirt_socket(self) -> Path:
-        """Return where libvirtd's socket is seen from outside the node."""
+        """Return the path of libvirtd's socket outside the node."""
         return self.directory / "run/libvirt/libvirt-sock"
 
     @property

@@ -1,4 +1,4 @@
-"""Where the labs of one user keep their state on the host, and which of them are alive."""
+"""State directories of one user's labs on the host."""
 
 import contextlib
 import fcntl
@@ -18,7 +18,7 @@ IN_USER_NAMESPACE = ("unshare", "--user", "--map-auto", "--map-root-user")
 
 
 class Lab(NamedTuple):
-    """The state directory of one lab. The outer process keeps it; `nodes` is a tmpfs seen inside only."""
+    """The state directory of one lab. Its outer process maintains it; `nodes` is a tmpfs visible inside only."""
 
     path: Path
 
@@ -29,22 +29,22 @@ class Lab(NamedTuple):
 
     @property
     def outer(self) -> Path:
-        """The file that names the outer process and when it started."""
+        """The file with pid and start time of the outer process."""
         return self.path / "outer"
 
     @property
     def control(self) -> Path:
-        """The socket on which the lab takes orders."""
+        """The socket for requests."""
         return self.path / "control"
 
     @property
     def state(self) -> Path:
-        """The file with a line a node: its name, its pid 1 (0: off), and its state in words."""
+        """The file with one line per node: its name, its pid 1 (0: off), and its state in words."""
         return self.path / "state"
 
     @property
     def log(self) -> Path:
-        """What the outer process had to say."""
+        """The standard output and error of the outer process."""
         return self.path / "log"
 
     @property
@@ -74,7 +74,7 @@ class Lab(NamedTuple):
 
 
 def start_time(pid: int) -> str:
-    """Return when a living process started, in clock ticks since boot: this makes its pid unique."""
+    """Return the start time of a living process in clock ticks since boot; with it, a pid is unique."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
@@ -92,7 +92,7 @@ def outer_pid(lab: Lab) -> int:
 
 
 def inner_pid(lab: Lab) -> int:
-    """Return the pid, as the host sees it, of pid 1 inside the lab."""
+    """Return the pid of the lab's pid 1, in the pid namespace of the host."""
     pid = outer_pid(lab)
     try:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split() if pid else []
@@ -104,38 +104,38 @@ def inner_pid(lab: Lab) -> int:
 
 
 def node_states(lab: Lab) -> list[tuple[str, int, str]]:
-    """Return each node's name, the pid of its pid 1 as the lab numbers it (0: off), and its state in words."""
+    """Return each node's name, its pid 1 in the pid namespace of the lab (0: off), and its state in words."""
     try:
         lines = lab.state.read_text().splitlines()
     except FileNotFoundError:
-        return []  # The lab is just being made.
+        return []  # The lab is starting.
     return [(name, int(pid), words) for name, pid, words in (line.split(maxsplit=2) for line in lines)]
 
 
 def base_directory() -> Path:
-    """Return the private directory of this user's labs, made if need be."""
+    """Return the private directory of this user's labs; make it if necessary."""
     base = _candidate()
     with contextlib.suppress(FileExistsError):
         base.mkdir(mode=0o700)
-    found = base.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-        raise LabError(f"{base}: not a private directory of this user")
+    status = base.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
+        raise LabError(f"{base} is not a private directory of this user; remove it")
     return base
 
 
 def _candidate() -> Path:
     run = Path(os.environ.get("XDG_RUNTIME_DIR", ""))
     usable = run.is_absolute() and len(str(run)) < LONGEST_BASE - len("/mclu-lab") and run.is_dir()
-    # After `su` the variable may still be the other user's.
+    # After `su` the variable may still have the other user's value.
     if usable and run.stat().st_uid == os.getuid():
         return run / "mclu-lab"
     return Path(f"/tmp/mclu-lab-{os.getuid()}")
 
 
 def named(name: str) -> Lab:
-    """Return the lab of this name, which may or may not exist."""
+    """Return the lab of this name, even if it does not exist."""
     if not NAME.match(name):
-        raise LabError(f"{name!r}: a lab's name is up to 20 letters, digits, - and _")
+        raise LabError(f"bad name {name!r}; use up to 20 letters, digits, - and _")
     return Lab(base_directory() / name)
 
 
@@ -150,7 +150,7 @@ def _all() -> list[Lab]:
 
 @contextlib.contextmanager
 def locked() -> Iterator[None]:
-    """Keep others from making or sweeping a lab meanwhile."""
+    """Hold the lock for making and removing labs."""
     descriptor = os.open(base_directory(), os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -160,13 +160,13 @@ def locked() -> Iterator[None]:
 
 
 def sweep() -> None:
-    """Remove what labs left whose outer process is gone."""
+    """Remove the state directories of labs whose outer process is gone."""
     with locked():
         sweep_locked()
 
 
 def sweep_locked() -> None:
-    """Do the same while the lock is held: without it, a lab that is just being made would look dead."""
+    """Do the same with the lock held; without it, a lab that is starting would look dead."""
     for lab in _all():
         if not outer_pid(lab):
             remove(lab)
@@ -174,7 +174,7 @@ def sweep_locked() -> None:
 
 def remove(lab: Lab) -> None:
     """Remove a state directory."""
-    # They are loaded here, because `lab exec` is to be quick and needs neither.
+    # `lab exec` must be fast and needs neither.
     import shutil
     import subprocess
 
@@ -182,5 +182,5 @@ def remove(lab: Lab) -> None:
         try:
             shutil.rmtree(lab.path)
         except PermissionError:
-            # Without root, files that the lab gave to another user can be removed from a user namespace only.
+            # Without root, files that the lab gave to another user can be removed only in a user namespace.
             subprocess.run([*IN_USER_NAMESPACE, "rm", "-rf", "--", str(lab.path)], check=False)

@@ -1,4 +1,4 @@
-"""Whether a node really answers: sshd with its banner, libvirtd with a reply to a call."""
+"""Readiness of a node: sshd sends its banner, and libvirtd replies to a call."""
 
 import socket
 import struct
@@ -26,10 +26,10 @@ def _libvirt_reply(path: Path, timeout: float) -> bool:
         return len(connection.recv(28)) == 28
 
 
-def _until(question: Callable[[float], bool], deadline: float) -> bool:
+def _poll(check: Callable[[float], bool], deadline: float) -> bool:
     while (left := deadline - time.monotonic()) > 0:
         try:
-            if question(min(left, 5)):
+            if check(min(left, 5)):
                 return True
         except OSError:
             pass  # Not yet: refused, no route, no such socket.
@@ -38,14 +38,14 @@ def _until(question: Callable[[float], bool], deadline: float) -> bool:
 
 
 def sshd_complaint(node: Node, deadline: float) -> str:
-    """Wait until sshd answers; return "" or what is wrong (`deadline` in terms of time.monotonic)."""
-    answers = _until(lambda timeout: _ssh_banner(node.address, timeout), deadline)
-    return "" if answers else f"{node.name}: sshd does not answer"
+    """Wait until sshd answers; return "" or an error text. `deadline` is a value of time.monotonic."""
+    is_ready = _poll(lambda timeout: _ssh_banner(node.address, timeout), deadline)
+    return "" if is_ready else f"{node.name}: sshd does not answer"
 
 
 def complaint(node: Node, deadline: float) -> str:
-    """Wait until sshd and libvirtd answer; return "" or what is wrong."""
+    """Wait until sshd and libvirtd answer; return "" or an error text."""
     if problem := sshd_complaint(node, deadline):
         return problem
-    answers = _until(lambda timeout: _libvirt_reply(node.libvirt_socket, timeout), deadline)
-    return "" if answers else f"{node.name}: libvirtd does not answer"
+    is_ready = _poll(lambda timeout: _libvirt_reply(node.libvirt_socket, timeout), deadline)
+    return "" if is_ready else f"{node.name}: libvirtd does not answer"

@@ -1,4 +1,4 @@
-"""The lab's one process, pid 1 of the outer namespace: switches nodes on and off, and takes orders on a socket."""
+"""The lab's one process, pid 1 of the outer namespace: switches nodes on and off, and serves requests on a socket."""
 
 import collections
 import contextlib
@@ -13,18 +13,18 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from labkit import answers, boot, button, faults, lan
+from labkit import boot, faults, lan, magic_packets, readiness
 from labkit.errors import LabError
 from labkit.node import Node
-from labkit.place import Lab
+from labkit.state_dir import Lab
 
 ANSWER_SECONDS = 60
-ORDER_SECONDS = 5
+REQUEST_SECONDS = 5
 
 
 @dataclasses.dataclass(slots=True)
 class Waiting:
-    """Someone who wants to know when nodes answer: still to boot, to ask when all have, and where to write."""
+    """A client that waits until nodes answer: the names that still boot, and all its nodes."""
 
     booting: set[str]
     nodes: list[Node]
@@ -33,7 +33,7 @@ class Waiting:
 
 @dataclasses.dataclass(slots=True)
 class Watching:
-    """A client who wants to know when all of these nodes are on, or off, by whatever cause."""
+    """A client that waits until all of these nodes are on, or off."""
 
     on: bool
     nodes: list[Node]
@@ -41,55 +41,55 @@ class Watching:
 
     @property
     def fulfilled(self) -> bool:
-        """Whether the nodes are now as wanted."""
+        """True if all nodes are in this state."""
         return all(bool(node.pid) == self.on for node in self.nodes)
 
 
 def reply(client: socket.socket, text: str) -> None:
-    """Give a client its answer: "ok" or an error text."""
-    # The client may have given up.
+    """Send the reply, "ok" or an error text, and close the connection."""
+    # The client may be gone.
     with client, contextlib.suppress(OSError):
         client.sendall((text or "ok").encode())
-        # Other processes may hold the socket too, and the client waits for its end.
+        # Forked processes may still hold the socket, and the client waits for its end.
         client.shutdown(socket.SHUT_RDWR)
 
 
-class Room:
-    """The machine room: all nodes, and whoever waits for one."""
+class Server:
+    """The server of a lab: its nodes, and the clients that wait for them."""
 
     def __init__(self, lab: Lab, nodes: list[Node], listener: socket.socket, parent: int | None) -> None:
-        """Take orders from `listener`, and end when the process behind the pidfd `parent` does."""
+        """Serve requests on `listener`; end with the process of the pidfd `parent`."""
         self.lab = lab
         self.nodes = {node.name: node for node in nodes}
         self._by_mac = {node.mac: node for node in nodes}
         self._selector = selectors.DefaultSelector()
         self._queue: collections.deque[Node] = collections.deque()
         self._booting: dict[int, Node] = {}
-        # More nodes booting at a time than this only wait for each other's turn on the processors.
+        # Booting more nodes at a time is not faster: they would wait for processors.
         self._most_booting = 2 * (os.cpu_count() or 1) + 2
         self._waiting: list[Waiting] = []
         self._watching: list[Watching] = []
         self._ended = False
-        self._watch(listener, lambda: self._take_order(listener.accept()[0]))
-        watcher = button.watch(lan.BRIDGE)
-        self._watch(watcher, lambda: self._see_frame(watcher))
+        self._watch(listener, lambda: self._serve_request(listener.accept()[0]))
+        watcher = magic_packets.watch(lan.BRIDGE)
+        self._watch(watcher, lambda: self._read_frame(watcher))
         self._watch(self._children_socket(), self._reap)
         if parent is not None:
             self._watch(parent, self._end)
         self._write_state()
 
     def serve(self) -> None:
-        """Work until the end."""
+        """Serve until the end."""
         while not self._ended:
             self._start_next()
             for key, _ in self._selector.select():
                 key.data()
 
-    def _watch(self, what: Any, react: Callable[[], None]) -> None:
-        self._selector.register(what, selectors.EVENT_READ, react)
+    def _watch(self, source: Any, react: Callable[[], None]) -> None:
+        self._selector.register(source, selectors.EVENT_READ, react)
 
     def _children_socket(self) -> int:
-        """Return a descriptor that becomes readable when a child has ended."""
+        """Return a descriptor that becomes readable when a child ends."""
         read, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -102,15 +102,15 @@ class Room:
     # Switching on and off
 
     def switch_on(self, nodes: list[Node], client: socket.socket) -> None:
-        """Press the power buttons; the client hears when these nodes answer, or what went wrong."""
+        """Switch nodes on; reply to the client when they answer, or with an error."""
         for node in nodes:
             self._press(node)
         booting = {node.name for node in nodes if node in self._queue or node in self._booting.values()}
         self._waiting.append(Waiting(booting, nodes, client))
-        self._ask_who_booted()
+        self._wait_for_booted()
 
     def _press(self, node: Node) -> None:
-        """Press a power button, which does nothing to a node that is on."""
+        """Press a power button; it has no effect on a node that is on."""
         if not node.pid and node not in self._queue:
             self._queue.append(node)
 
@@ -123,10 +123,10 @@ class Room:
                 self._booted(node, str(error))
                 continue
             self._booting[descriptor] = node
-            self._watch(descriptor, functools.partial(self._see_report, descriptor))
+            self._watch(descriptor, functools.partial(self._read_report, descriptor))
             self._changed()
 
-    def _see_report(self, descriptor: int) -> None:
+    def _read_report(self, descriptor: int) -> None:
         text = os.read(descriptor, 4096).decode()
         self._selector.unregister(descriptor)
         os.close(descriptor)
@@ -134,31 +134,31 @@ class Room:
         self._booted(node, "" if text == boot.BOOTED else text or f"{node.name}: ended while it booted")
 
     def _booted(self, node: Node, error: str) -> None:
-        """Note that a node has booted, or tell those who wait for it that it did not."""
+        """Note that a node has booted; on an error, reply to the clients that wait for it."""
         for waiting in [waiting for waiting in self._waiting if node.name in waiting.booting]:
             waiting.booting.remove(node.name)
             if error:
                 self._waiting.remove(waiting)
                 reply(waiting.client, error)
-        self._ask_who_booted()
+        self._wait_for_booted()
 
-    def _ask_who_booted(self) -> None:
+    def _wait_for_booted(self) -> None:
         for waiting in [waiting for waiting in self._waiting if not waiting.booting]:
             self._waiting.remove(waiting)
-            self._ask(waiting)
+            self._wait_until_ready(waiting)
 
-    def _ask(self, waiting: Waiting) -> None:
-        """Ask the nodes, in a process of its own, until they answer, and tell the client."""
+    def _wait_until_ready(self, waiting: Waiting) -> None:
+        """Fork a process that waits until the nodes answer and replies to the client."""
         if os.fork() == 0:
             signal.set_wakeup_fd(-1)
             deadline = time.monotonic() + ANSWER_SECONDS
-            complaints = (answers.complaint(node, deadline) for node in waiting.nodes if not node.frozen)
+            complaints = (readiness.complaint(node, deadline) for node in waiting.nodes if not node.frozen)
             reply(waiting.client, next(filter(None, complaints), ""))
             os._exit(0)
         waiting.client.close()
 
     def switch_off(self, nodes: list[Node]) -> None:
-        """Pull the plugs: the link first, so that nothing of a node's end is heard on the LAN."""
+        """Cut the power. Remove the link first, so that no packet of a node's end reaches the LAN."""
         for node in nodes:
             if node in self._queue:
                 self._queue.remove(node)
@@ -174,37 +174,37 @@ class Room:
     def _is_off(self, node: Node) -> None:
         node.pid, node.frozen = 0, ""
 
-    # What happens by itself
+    # Events
 
     def _reap(self) -> None:
-        """Bury ended children. A node that ended is off, or boots anew if it asked the kernel for a reboot."""
+        """Reap children. A node that ended is off, or boots again if it called reboot(2) to restart."""
         with contextlib.suppress(BlockingIOError):
             os.read(self._wakeup, 4096)
         by_pid = {node.pid: node for node in self.nodes.values() if node.pid}
         with contextlib.suppress(ChildProcessError):
-            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
-                if node := by_pid.get(ended[0]):
+            while (child := os.waitpid(-1, os.WNOHANG))[0]:
+                if node := by_pid.get(child[0]):
                     lan.unplug(node.name)
                     self._is_off(node)
                     # reboot(2): the kernel ends pid 1 with SIGHUP to restart and with SIGINT to power off.
-                    if os.WIFSIGNALED(ended[1]) and os.WTERMSIG(ended[1]) == signal.SIGHUP:
+                    if os.WIFSIGNALED(child[1]) and os.WTERMSIG(child[1]) == signal.SIGHUP:
                         self._press(node)
         self._changed()
 
-    def _see_frame(self, watcher: socket.socket) -> None:
-        # Somebody may have taken the bridge down.
+    def _read_frame(self, watcher: socket.socket) -> None:
+        # A user of the lab may have removed the bridge.
         with contextlib.suppress(OSError):
-            for mac in button.macs_in(watcher.recv(2048)):
+            for mac in magic_packets.macs_in(watcher.recv(2048)):
                 if node := self._by_mac.get(mac):
                     self._press(node)
 
     def _changed(self) -> None:
-        """Tell those who wait for it how the nodes are now."""
+        """Write the state, and reply to the clients that wait for it."""
         self._write_state()
         for watching in [watching for watching in self._watching if watching.fulfilled]:
             self._watching.remove(watching)
             if watching.on:
-                self._ask(Waiting(set(), watching.nodes, watching.client))
+                self._wait_until_ready(Waiting(set(), watching.nodes, watching.client))
             else:
                 reply(watching.client, "")
 
@@ -214,32 +214,32 @@ class Room:
         fresh.write_text("".join(lines))
         fresh.rename(self.lab.state)
 
-    # Orders
+    # Requests
 
-    def _take_order(self, client: socket.socket) -> None:
-        """Do what one client asks: a verb, nodes and options in JSON."""
+    def _serve_request(self, client: socket.socket) -> None:
+        """Serve one request: a verb, nodes and options in JSON."""
         try:
-            client.settimeout(ORDER_SECONDS)
-            order = json.loads(client.makefile().readline())
-            nodes = self._found(order["nodes"])
-            if order["verb"] == "on":
+            client.settimeout(REQUEST_SECONDS)
+            request = json.loads(client.makefile().readline())
+            nodes = self._find(request["nodes"])
+            if request["verb"] == "on":
                 return self.switch_on(nodes, client)
-            if order["verb"] == "wait":
-                self._watching.append(Watching(bool(order["options"]["on"]), nodes, client))
+            if request["verb"] == "wait":
+                self._watching.append(Watching(bool(request["options"]["on"]), nodes, client))
                 return self._changed()
-            self._obey(order["verb"], nodes, order["options"])
+            self._apply(request["verb"], nodes, request["options"])
         except (LabError, OSError, ValueError, KeyError) as error:
             return reply(client, str(error))
         self._write_state()
         return reply(client, "")
 
-    def _found(self, names: list[str]) -> list[Node]:
+    def _find(self, names: list[str]) -> list[Node]:
         for name in names:
             if name not in self.nodes:
                 raise LabError(f"{name}: no such node")
         return [self.nodes[name] for name in names]
 
-    def _obey(self, verb: str, nodes: list[Node], options: dict[str, int]) -> None:
+    def _apply(self, verb: str, nodes: list[Node], options: dict[str, int]) -> None:
         if verb == "off":
             self.switch_off(nodes)
         for node in nodes:

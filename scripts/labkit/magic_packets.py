@@ -1,4 +1,4 @@
-"""The power button: sees magic packets on the LAN, as UDP to any port or as ethertype 0x0842."""
+"""Magic packets on the LAN (Wake-on-LAN): UDP to any port, or ethertype 0x0842."""
 
 import ctypes
 import socket
@@ -8,8 +8,8 @@ from collections.abc import Iterator
 ETH_P_ALL = 3
 SO_ATTACH_FILTER = 26
 SYNC = b"\xff" * 6
-# Classic BPF, see bpf(4): lets in ethertype 0x0842 and UDP over IPv4, so that the traffic of guests and of SSH, which
-# passes the bridge as well, costs nothing. Each line: code, jump if true, jump if false, operand.
+# Classic BPF (bpf(4)): accept ethertype 0x0842 and UDP over IPv4. Traffic of guests and SSH also passes the bridge, and
+# must not wake the process. Each line: code, jump if true, jump if false, operand.
 FILTER = (
     (0x28, 0, 0, 12),  # load the half-word at 12, the ethertype
     (0x15, 4, 0, 0x0842),  # Wake-on-LAN: accept
@@ -22,7 +22,7 @@ FILTER = (
 
 
 def watch(interface: str) -> socket.socket:
-    """Return a socket that gives the Ethernet frames in which a magic packet may be."""
+    """Return a socket that receives the Ethernet frames that may contain a magic packet."""
     watcher = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
     program = b"".join(struct.pack("HBBI", *line) for line in FILTER)
     buffer = ctypes.create_string_buffer(program, len(program))

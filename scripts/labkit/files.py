@@ -1,4 +1,4 @@
-"""The files of a lab: what the operator and the nodes find in /etc, in their homes and on their disks."""
+"""The files of a lab: /etc, homes and disks of the operator and the nodes."""
 
 import socket
 import subprocess
@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from labkit.node import Node
-from labkit.place import Lab
+from labkit.state_dir import Lab
 
-# Without PAM, sshd refuses a key for an account whose password field starts with "!", as root's often does.
+# Without PAM, sshd rejects keys for an account whose password field starts with "!", as root's often does.
 SHADOW = "root:*:19000:0:99999:7:::\n"
 SSHD_CONFIG = """\
 HostKey /etc/ssh/ssh_host_ed25519_key
@@ -25,7 +25,7 @@ MaxSessions 1000
 AcceptEnv LANG LC_*
 Subsystem sftp internal-sftp
 """
-# Everything in a node is root's already, and there are no cgroups to hand out.
+# In a node everything belongs to root, and there are no cgroups.
 QEMU_CONF = """\
 user = "root"
 group = "root"
@@ -39,8 +39,8 @@ stdio_handler = "file"
 POWER_COMMANDS = ("halt", "poweroff", "reboot", "shutdown", "systemctl")
 POWER_SCRIPT = """\
 #!/bin/sh
-# Switches this node of a lab off, or reboots it, in the background as systemd does: it ends the SSH
-# sessions, takes the link down and asks the kernel, which ends everything in the node.
+# Switch this node of a lab off, or reboot it, in the background as systemd does: end the SSH sessions,
+# take the link down and call reboot(2), which ends all processes of the node.
 how=poweroff
 case ${0##*/} in
     reboot) how=reboot ;;
@@ -53,7 +53,7 @@ case ${0##*/} in
         case $word in
             poweroff | halt) ;;
             reboot) how=reboot ;;
-            *) echo "systemctl: ${word:-no command}: a lab's node has no systemd" >&2; exit 1 ;;
+            *) echo "systemctl: ${word:-no command}: the nodes of a lab have no systemd" >&2; exit 1 ;;
         esac ;;
 esac
 export how
@@ -61,7 +61,7 @@ setsid sh -c '
     sessions() { read -r pid </run/sshd.pid && cat "/proc/$pid/task/$pid/children"; }
     turn=0
     while [ $turn -lt 20 ] && [ -n "$(sessions)" ]; do
-        # The session that gave the order may first bring home its exit status.
+        # First let the session of this command return its exit status.
         [ $turn -eq 10 ] && kill $(sessions)
         turn=$((turn + 1))
         sleep 0.02
@@ -72,7 +72,7 @@ setsid sh -c '
 """
 
 
-# The users and groups that sshd and libvirtd ask for, which the host has only if it runs them itself.
+# The users and groups that sshd and libvirtd need. The host may not have them.
 USERS = (
     "sshd:x:100:65534::/run/sshd:/usr/sbin/nologin",
     "libvirt-qemu:x:64055:64055::/var/lib/libvirt:/usr/sbin/nologin",
@@ -81,16 +81,16 @@ GROUPS = ("kvm:x:64054:", "libvirt-qemu:x:64055:")
 
 
 def passwd(home: Path | str) -> str:
-    """Return the host's /etc/passwd with another home for root."""
+    """Return the host's /etc/passwd with another home directory for root."""
     lines = Path("/etc/passwd").read_text().splitlines()
     others = [line for line in lines if not line.startswith("root:")]
     return _completed([f"root:x:0:0:root:{home}:/bin/bash", *others], USERS)
 
 
-def _completed(lines: list[str], wanted: Iterable[str]) -> str:
-    """Return lines and those wanted ones whose name they lack."""
+def _completed(lines: list[str], required: Iterable[str]) -> str:
+    """Return lines, and the required lines whose name is missing in them."""
     names = {line.split(":")[0] for line in lines}
-    return "\n".join([*lines, *(line for line in wanted if line.split(":")[0] not in names), ""])
+    return "\n".join([*lines, *(line for line in required if line.split(":")[0] not in names), ""])
 
 
 def hosts(nodes: Iterable[Node]) -> str:
@@ -100,9 +100,9 @@ def hosts(nodes: Iterable[Node]) -> str:
 
 
 def mclu_conf(nodes: Iterable[Node], broadcast: str, *, has_kvm: bool) -> str:
-    """Return an mclu.conf. A magic packet needs the LAN's own broadcast address: there is no default route.
+    """Return an mclu.conf. Magic packets need the broadcast address of the LAN, because there is no default route.
 
-    Without KVM, `accel` keeps each boot from reporting it.
+    Without KVM, `accel` prevents a warning at each boot.
     """
     lines = "".join(f"{node.name} mac={node.mac}\n" for node in nodes)
     accel = "" if has_kvm else "accel=tcg\n"
@@ -110,7 +110,7 @@ def mclu_conf(nodes: Iterable[Node], broadcast: str, *, has_kvm: bool) -> str:
 
 
 def make_keys(paths: Iterable[Path]) -> None:
-    """Make SSH key pairs, each overwriting an older one."""
+    """Make SSH key pairs; overwrite existing ones."""
     running = []
     for path in paths:
         path.unlink(missing_ok=True)
@@ -128,8 +128,8 @@ def known_host(node: Node) -> str:
     return f"{node.name},{node.address} {kind} {key}\n"
 
 
-def furnish_operator(lab: Lab, nodes: list[Node]) -> None:
-    """Write the operator's home and keys."""
+def write_operator(lab: Lab, nodes: list[Node]) -> None:
+    """Write the operator's home directory and keys."""
     ssh = lab.home / ".ssh"
     ssh.mkdir(parents=True, mode=0o700)
     lab.run.mkdir(mode=0o700)
@@ -139,8 +139,8 @@ def furnish_operator(lab: Lab, nodes: list[Node]) -> None:
     lab.known_hosts.write_text("".join(map(known_host, nodes)))
 
 
-def furnish_shared(lab: Lab, nodes: list[Node]) -> None:
-    """Write what is the same for all nodes, into NODES/shared."""
+def write_shared(lab: Lab, nodes: list[Node]) -> None:
+    """Write the files that all nodes share, into NODES/shared."""
     shared = lab.nodes / "shared"
     commands = shared / "commands"
     commands.mkdir(parents=True, exist_ok=True)
@@ -160,7 +160,7 @@ DISK = ("run", "tmp", "root/.ssh", "log/libvirt", "lib-libvirt/images", "cache-l
 
 
 def make_disk(node: Node) -> None:
-    """Make the directories that are the node's own."""
+    """Make a node's own directories."""
     for name in DISK:
         (node.directory / name).mkdir(parents=True)
     (node.directory / "root/.ssh").chmod(0o700)
@@ -169,11 +169,11 @@ def make_disk(node: Node) -> None:
     (node.directory / "hostname").write_text(node.name + "\n")
     (node.directory / "etc-ssh/sshd_config").write_text(SSHD_CONFIG)
     (node.directory / "etc-libvirt/qemu.conf").write_text(QEMU_CONF)
-    # Libvirt refuses to migrate a guest between two hosts of one UUID, and asks the BIOS for it by default.
+    # libvirt refuses to migrate a guest between hosts of one UUID, and reads it from the BIOS by default.
     host_uuid = uuid.uuid5(uuid.NAMESPACE_OID, node.mac)
     (node.directory / "etc-libvirt/libvirtd.conf").write_text(f'auth_unix_rw = "none"\nhost_uuid = "{host_uuid}"\n')
 
 
 def let_in(node: Node, public_key: str) -> None:
-    """Let the operator log in on a node."""
+    """Allow the operator to log in to a node."""
     (node.directory / "root/.ssh/authorized_keys").write_text(public_key)
