@@ -121,13 +121,13 @@ def _keep_open(screen: Screen, forward: PortForward, terminal: Terminal) -> None
 
 def _attend(node: Node, has_ended: Callable[[float], bool]) -> None:
     """Return when what has the screen has ended, or the node does not answer any more."""
-    while not has_ended(_LOOK_S) and node.still_answers():
+    while not has_ended(_LOOK_S) and node.check_alive():
         pass
 
 
 def _require_node(node: Node) -> None:
     """Raise what is wrong with a node whose connection is gone, if it is."""
-    if not node.still_answers():
+    if not node.check_alive():
         node.query(lambda _client: None)
         raise ConnectionLost("the connection was lost", place=node.name)
 

@@ -183,7 +183,7 @@ def _cloud(options: argparse.Namespace) -> "Cloud":
         return open_cloud(_config(options), demo_nodes)
     cloud = open_cloud(_config(options), borrow=not options.is_shell)
     if options.is_shell:
-        cloud.recall()
+        cloud.load_cache()
     return cloud
 
 

@@ -24,17 +24,17 @@ Value = TypeVar("Value")
 class Cloud:
     """The nodes, in configuration order. Nothing is asked of them until a question is."""
 
-    def __init__(self, nodes: Iterable[Node], directory: RunDirectory, remembered: Config | None = None) -> None:
-        """`remembered` is the configuration for which the snapshot is kept from one shell to the next."""
+    def __init__(self, nodes: Iterable[Node], directory: RunDirectory, cache_config: Config | None = None) -> None:
+        """`cache_config` is the configuration for which the snapshot is kept from one shell to the next."""
         self.nodes: tuple[Node, ...] = tuple(nodes)
         self.directory = directory
-        self._remembered = remembered
+        self._cache_config = cache_config
         self._life = contextlib.ExitStack()
         self._changing = threading.Lock()
         self._is_closed = False
-        self._is_live = False
-        if remembered is not None:
-            self._life.callback(self._remember, remembered)
+        self._is_supervised = False
+        if cache_config is not None:
+            self._life.callback(self._save_cache, cache_config)
         # Asks a person; None where nobody is there to answer.
         self.asker: Callable[[Question], str | None] | None = None
 
@@ -64,7 +64,7 @@ class Cloud:
         """The same, but each outcome as soon as it and those before it are there."""
         modules = {module for node in self.nodes for module in node.modules}
         if modules:
-            later = () if self._remembered is None else ("mclu_shell.cloud.state.disk_cache",)
+            later = () if self._cache_config is None else ("mclu_shell.cloud.state.disk_cache",)
             threading.Thread(target=_import, args=((*modules, *later),), daemon=True).start()
         # Only the main thread has the terminal: what goes on behind the prompt must not take it.
         asker = self.asker if threading.current_thread() is threading.main_thread() else None
@@ -95,31 +95,31 @@ class Cloud:
         for node in self.nodes:
             node.is_read_only = True
 
-    def recall(self) -> None:
+    def load_cache(self) -> None:
         """Take over what an earlier shell knew of the nodes."""
-        from mclu_shell.cloud.state.disk_cache import load, recollection_file
+        from mclu_shell.cloud.state.disk_cache import cache_file, load
 
-        if self._remembered is None:
+        if self._cache_config is None:
             return
-        views = {view.name: view for view in load(recollection_file(self._remembered))}
+        views = {view.name: view for view in load(cache_file(self._cache_config))}
         for node in self.nodes:
             if node.name in views:
-                node.store.recall(views[node.name])
+                node.store.load_cached(views[node.name])
 
-    def _remember(self, config: Config) -> None:
+    def _save_cache(self, config: Config) -> None:
         """Keep what was heard of nodes, unless by an open shell: it keeps that itself."""
-        if self._is_live:
+        if self._is_supervised:
             return
         asked = [node for node in self.nodes if not node.is_shared]
         # What was done there has changed what was heard before.
         gather([node for node in asked if node.has_changed and node.is_connected], lambda node: node.fetch_guests())
         heard = tuple(node.view for node in asked if node.view.seen_at is not None)
         if heard:
-            from mclu_shell.cloud.state.disk_cache import recollection_file, save
+            from mclu_shell.cloud.state.disk_cache import cache_file, save
 
-            save(Snapshot(heard), recollection_file(config))
+            save(Snapshot(heard), cache_file(config))
 
-    def keep_live(self, changed: Callable[[], None], tell: Callable[[str], None]) -> None:
+    def supervise(self, changed: Callable[[], None], tell: Callable[[str], None]) -> None:
         """Keep all nodes connected from now on, and the snapshot right.
 
         `changed` is called after each change of how nodes stand and of their guests, `tell` with what happened
@@ -127,24 +127,24 @@ class Cloud:
         """
         with self._changing:
             if not self._is_closed:
-                self._begin_to_live(changed, tell)
+                self._start_supervisor(changed, tell)
 
-    def _begin_to_live(self, changed: Callable[[], None], tell: Callable[[str], None]) -> None:
-        self._is_live = True
+    def _start_supervisor(self, changed: Callable[[], None], tell: Callable[[str], None]) -> None:
+        self._is_supervised = True
         from mclu_shell.cloud.nodes.supervisor import Supervisor
         from mclu_shell.cloud.sharing.server import ShareServer
         from mclu_shell.cloud.state.alerts import Alerts
-        from mclu_shell.cloud.state.disk_cache import Recorder, recollection_file
+        from mclu_shell.cloud.state.disk_cache import CacheWriter, cache_file
 
         listeners: list[Listener] = [Alerts({node.name: node.expected for node in self.nodes}, tell).changed]
-        if self._remembered is not None:
-            recorder = Recorder(lambda: self.snapshot, recollection_file(self._remembered))
-            self._life.callback(recorder.close)
-            listeners.append(lambda _before, _now: recorder.changed())
-            paths = socket_paths(self._remembered, self.directory.path)
+        if self._cache_config is not None:
+            writer = CacheWriter(lambda: self.snapshot, cache_file(self._cache_config))
+            self._life.callback(writer.close)
+            listeners.append(lambda _before, _now: writer.changed())
+            paths = socket_paths(self._cache_config, self.directory.path)
             # Without it, one-shots connect by themselves.
             with contextlib.suppress(OSError):
-                self._life.callback(ShareServer(self._remembered, self.directory.path, paths, self.nodes).close)
+                self._life.callback(ShareServer(self._cache_config, self.directory.path, paths, self.nodes).close)
         listeners.append(partial(_if_seen, changed))
         for node in self.nodes:
             node.store.listener = partial(_tell_all, tuple(listeners))

@@ -101,13 +101,13 @@ def wait_for_nodes(
         stop.set()
 
 
-def look_before_off(cloud: "Cloud", nodes: Sequence[Node]) -> list[Outcome[Node, None]]:
+def check_power_off(cloud: "Cloud", nodes: Sequence[Node]) -> list[Outcome[Node, None]]:
     """Why nodes must not be switched off, as errors: running guests, or no way to know. NodeOff is no objection."""
     return [_objection(outcome) for outcome in cloud.fetch_guests(nodes, active=True)]
 
 
 def _objection(outcome: Outcome[Node, tuple[Guest, ...]]) -> Outcome[Node, None]:
-    return Outcome(outcome.item, error=outcome.error or busy(outcome.item, outcome.unwrap()))
+    return Outcome(outcome.item, error=outcome.error or power_off_refusal(outcome.item, outcome.unwrap()))
 
 
 def switch_off(nodes: Sequence[Node], stop: threading.Event) -> Iterator[Outcome[Node, None]]:
@@ -118,14 +118,14 @@ def switch_off(nodes: Sequence[Node], stop: threading.Event) -> Iterator[Outcome
 def _switch_off(node: Node, stop: threading.Event) -> None:
     try:
         # A guest may have been started since all nodes were looked at.
-        if (refused := busy(node, node.fetch_guests(active=True))) is not None:
+        if (refused := power_off_refusal(node, node.fetch_guests(active=True))) is not None:
             raise refused
         node.power_off(_DOWN_TIMEOUT_S, stop)
     except NodeOff:
         return
 
 
-def busy(node: Node, guests: Sequence[Guest]) -> Refused | None:
+def power_off_refusal(node: Node, guests: Sequence[Guest]) -> Refused | None:
     """Why a node with these guests must not be switched off; None if none of them runs."""
     running = [guest for guest in guests if guest.is_active]
     return Refused(f"not switched off: {_are_running(running)}", place=node.name) if running else None

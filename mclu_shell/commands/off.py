@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mclu_shell.argtypes import types
-from mclu_shell.cloud.power import look_before_off, switch_off
+from mclu_shell.cloud.power import check_power_off, switch_off
 from mclu_shell.command import Context, Group, Parser
 from mclu_shell.errors import NodeOff
 from mclu_shell.output.results import Entry, Result, would
@@ -38,7 +38,7 @@ def add_arguments(parser: Parser) -> None:
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """Yield a line per node as it goes down."""
     nodes = context.cloud.match(args.nodes)
-    checks = look_before_off(context.cloud, nodes)
+    checks = check_power_off(context.cloud, nodes)
     if any(_objects(outcome) for outcome in checks):
         yield from map(_left, checks)
         return

@@ -42,7 +42,7 @@ class Live:
         except MCluError:
             # The command that needs the cloud tells.
             return
-        cloud.keep_live(self._changed, self._tell)
+        cloud.supervise(self._changed, self._tell)
 
     def _changed(self) -> None:
         self._is_stale = True
@@ -56,7 +56,7 @@ class Live:
         """The line below the prompt."""
         if (cloud := self._session.opened) is None:
             return ""
-        shape = (width, frozenset(node.name for node in cloud.nodes if node.expected.for_waking()))
+        shape = (width, frozenset(node.name for node in cloud.nodes if node.expected.is_waking()))
         if self._is_stale or shape != self._shape:
             # Before it is looked at: what changes meanwhile has it made once more.
             self._is_stale = False

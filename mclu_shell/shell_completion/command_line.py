@@ -117,14 +117,14 @@ def _values(action: argparse.Action, given: _GlobalOptions, context: CompletionC
 
 def _snapshot(given: _GlobalOptions) -> Snapshot:
     """The nodes of the configuration, with what is kept of them."""
-    from mclu_shell.cloud.state.disk_cache import load, recollection_file
+    from mclu_shell.cloud.state.disk_cache import cache_file, load
 
     try:
         config = _config(given)
     except MCluError:
         # What is wrong with it is told where the line is run.
         return _NOTHING
-    known = {} if "demo" in given.values else {view.name: view for view in load(recollection_file(config))}
+    known = {} if "demo" in given.values else {view.name: view for view in load(cache_file(config))}
     unseen = NodeState(Phase.UNSEEN, 0.0)
     return Snapshot(tuple(known.get(node.name, NodeView(node.name, unseen)) for node in config.nodes))
 

@@ -101,7 +101,7 @@ def change_known() -> float:
     view = ours.nodes[0].store
     try:
         other.fetch_guests()
-        ours.keep_live(notify, lambda _words: None)
+        ours.supervise(notify, lambda _words: None)
         until(lambda: view.view.state.phase == Phase.ON)
         started = time.perf_counter()
         other.change(lambda client: client.define(xml))

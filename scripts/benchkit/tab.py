@@ -31,7 +31,7 @@ def _seconds(mclu: str, config: Path, line: str) -> float:
 
 def _crowd(directory: Path) -> Path:
     """Write a snapshot of 300 nodes and 10,200 guests to the cache; return its configuration."""
-    from mclu_shell.cloud.state.disk_cache import recollection_file, save
+    from mclu_shell.cloud.state.disk_cache import cache_file, save
     from mclu_shell.cloud.state.guest import Guest, NodeInfo
     from mclu_shell.cloud.state.snapshot import NodeState, NodeView, Phase, Snapshot
     from mclu_shell.config import load_config
@@ -47,5 +47,5 @@ def _crowd(directory: Path) -> Path:
     views = tuple(map(view, range(300)))
     config = directory / "mclu.conf"
     config.write_text("\n".join(["[nodes]", *(view.name for view in views)]) + "\n")
-    assert save(Snapshot(views), recollection_file(load_config(config)))
+    assert save(Snapshot(views), cache_file(load_config(config)))
     return config

@@ -6,7 +6,7 @@ import pytest
 from mclu_shell.cloud.cloud import Cloud
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.open import demo_nodes, open_cloud
-from mclu_shell.cloud.power import look_before_off, switch_off
+from mclu_shell.cloud.power import check_power_off, switch_off
 from mclu_shell.config import demo_config
 from mclu_shell.errors import NodeOff, Refused
 
@@ -25,7 +25,7 @@ def nodes(cloud: Cloud) -> Sequence[Node]:
 
 def test_running_guests_are_an_objection_and_being_off_is_none(cloud: Cloud, nodes: Sequence[Node]) -> None:
     nodes[1].wake()
-    objection, fine, *off = [outcome.error for outcome in look_before_off(cloud, nodes)]
+    objection, fine, *off = [outcome.error for outcome in check_power_off(cloud, nodes)]
     assert isinstance(objection, Refused)
     assert str(objection) == "ham0: not switched off: guests running: db, web"
     assert fine is None
@@ -47,4 +47,4 @@ def test_a_guest_that_was_started_meanwhile_is_noticed_right_before(cloud: Cloud
     assert isinstance(outcomes["ham0"], Refused)
     assert outcomes["ham1"] is None
     assert len(nodes[0].fetch_guests(active=True)) == 2
-    assert isinstance(look_before_off(cloud, nodes[1:])[0].error, NodeOff)
+    assert isinstance(check_power_off(cloud, nodes[1:])[0].error, NodeOff)

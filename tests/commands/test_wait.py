@@ -147,7 +147,7 @@ def test_a_guest_that_stops_is_not_waited_for(demo: InProcess, dozing: threading
 
 
 def test_a_guest_of_a_node_that_was_just_woken_is_waited_for(demo: InProcess) -> None:
-    demo.cloud.nodes[1].expected.wake()
+    demo.cloud.nodes[1].expected.add_wake()
     answer = demo("wait guest nope running --timeout 0.1")
     assert answer.err.startswith("mclu: no such guest 'nope' (ham1, ham2, ham3 are off), and nope was waited for 0.1 s")
 

@@ -192,11 +192,11 @@ OFF_WITH_A_GUEST_THAT_COMES_LATE = """
 import os, subprocess, sys, threading
 from pathlib import Path
 from mclu_shell.cloud.open import open_cloud
-from mclu_shell.cloud.power import look_before_off, switch_off
+from mclu_shell.cloud.power import check_power_off, switch_off
 from mclu_shell.config import load_config
 cloud = open_cloud(load_config(Path(os.environ["MCLU_CONFIG"])))
 nodes = cloud.match(["ham0", "ham1"])
-assert not any(outcome.error for outcome in look_before_off(cloud, nodes))
+assert not any(outcome.error for outcome in check_power_off(cloud, nodes))
 subprocess.run(["ssh", "ham1", "virsh", "-q", "create", sys.argv[1]], check=True, stdout=subprocess.DEVNULL)
 for outcome in switch_off(nodes, threading.Event()):
     print(outcome.item.name, outcome.error)

@@ -345,7 +345,7 @@ def until(question):
             assert changed.wait(deadline - time.monotonic()), cloud.snapshot
 def count():
     return threading.active_count(), len(os.listdir("/proc/self/fd"))
-cloud.keep_live(notify, lambda words: None)
+cloud.supervise(notify, lambda words: None)
 nodes = cloud.nodes[:2]
 until(lambda: all(node.view.state.phase == Phase.ON for node in nodes))
 counts = []

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mclu_shell.cloud.state.disk_cache import recollection_file, save
+from mclu_shell.cloud.state.disk_cache import cache_file, save
 from mclu_shell.cloud.state.guest import Guest, NodeInfo
 from mclu_shell.cloud.state.snapshot import NodeState, NodeView, Phase, Snapshot
 from mclu_shell.config import load_config
@@ -55,8 +55,8 @@ def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own.write_text("[nodes]\nham0\nham1\n")
     Path("other.conf").write_text("[nodes]\nspam\n")
     guests = {"web": "running", "my guest": "running", "it's": "running", "a$b": "shut off", "wéb": "shut off"}
-    save(Snapshot((view("ham0", **guests), view("ham1", db="running"))), recollection_file(load_config(own)))
-    save(Snapshot((view("spam", eggs="running"),)), recollection_file(load_config(Path("other.conf"))))
+    save(Snapshot((view("ham0", **guests), view("ham1", db="running"))), cache_file(load_config(own)))
+    save(Snapshot((view("spam", eggs="running"),)), cache_file(load_config(Path("other.conf"))))
     for file in ("lab.mclu", "other.txt", "my file.mclu"):
         Path(file).touch()
     # A directory that is called like a node is none where a node is meant.

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mclu_shell.argtypes.types import Candidate
-from mclu_shell.cloud.state.disk_cache import recollection_file, save
+from mclu_shell.cloud.state.disk_cache import cache_file, save
 from mclu_shell.cloud.state.guest import Guest, NodeInfo
 from mclu_shell.cloud.state.snapshot import NodeState, NodeView, Phase, Snapshot
 from mclu_shell.command_loader import command_names, load_command
@@ -29,7 +29,7 @@ def kept(tmp_path: Path) -> None:
     own.write_text("[nodes]\nham0\nham1\n")
     guests = (Guest("ham0", "web", "u1", "running", 2 << 30, 1), Guest("ham0", "db", "u2", "shut off", 1 << 30, 1))
     view = NodeView("ham0", NodeState(Phase.ON, 0.0), guests, NodeInfo(8, 32 << 30, 16 << 30), 1.0)
-    save(Snapshot((view,)), recollection_file(load_config(own)))
+    save(Snapshot((view,)), cache_file(load_config(own)))
 
 
 def offered(mclu: Program, *words: str) -> list[str]:

@@ -86,7 +86,7 @@ def look_at_build(node: Node, template: Path, guest: DomainSpec, gone: Iterable[
     word = f"@{secrets.token_hex(8)}"
     script = template.read_bytes()
     argv = ["sh", "-c", LOOK, "mclu-build", word, guest.output, _interpreter(script), *gone]
-    for line in node.look_with(argv).out.splitlines():
+    for line in node.run_read_only(argv).out.splitlines():
         said, _, rest = line.removeprefix(f"{word} ").partition(" ")
         if line.startswith(f"{word} ") and said != "ready":
             raise _fault(node, said, rest, ())
@@ -114,7 +114,7 @@ def _cleaned_up(node: Node, process: Process, guest: DomainSpec, progress: Calla
             # The end of its input is the order to clean up, or, after `keep`, nothing. It is given time to obey, if it
             # is there to hear.
             process.end_input()
-            status = process.wait(_CLEAN_UP_S) if node.still_answers() else -1
+            status = process.wait(_CLEAN_UP_S) if node.check_alive() else -1
     except KeyboardInterrupt as error:
         raise _interrupted(node, guest, is_clean=status >= 0) from error
     finally:

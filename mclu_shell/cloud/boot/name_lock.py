@@ -66,7 +66,7 @@ def look_at_name(name: str, nodes: Sequence[Node]) -> None:
     """Raise what would speak against holding a guest's name now; nothing is touched."""
 
     def look(node: Node) -> str:
-        return _word(node.look_with(["sh", "-c", _LOOK_SCRIPT, "mclu-name", _lock(name, node)]).out.splitlines())
+        return _word(node.run_read_only(["sh", "-c", _LOOK_SCRIPT, "mclu-name", _lock(name, node)]).out.splitlines())
 
     _require_held(name, sorted(nodes, key=lambda node: node.name), look)
 

@@ -23,7 +23,7 @@ def fetch_domain(node: Node, name: str, what: str) -> "ET.Element":
     # 8 ms, and a one-shot that asks for something else does not need it.
     from xml.etree import ElementTree as ET
 
-    xml = node.query(lambda client: client.fetch_running(name))
+    xml = node.query(lambda client: client.fetch_live_xml(name))
     if xml is None:
         raise Refused(f"{name} is not running", place=node.name, remedy=f"run {to_type('start', node.name, name)}")
     domain = ET.fromstring(xml)

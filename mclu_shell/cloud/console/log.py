@@ -62,7 +62,7 @@ def mark_reboot(node: Node, name: str) -> None:
         known = node.run(["sh", "-c", _STAT, "sh", log]).out.split() if log else []
         if len(known) == 2:
             since = ET.tostring(ET.Element("since", inode=known[0], offset=known[1]), encoding="unicode")
-            node.change(lambda client: client.note(name, since, _NAMESPACE))
+            node.change(lambda client: client.set_metadata(name, since, _NAMESPACE))
 
 
 @contextmanager

@@ -73,7 +73,7 @@ class Console:
 
     def _watch(self) -> None:
         # A way that does not lead to the node any more is given up by the look at it, which ends the stream.
-        while not self._is_closing.wait(_LOOK_S) and self._node.still_answers():
+        while not self._is_closing.wait(_LOOK_S) and self._node.check_alive():
             pass
 
     def _hang_up(self) -> None:

@@ -10,6 +10,7 @@ from mclu_shell.cloud.hypervisor.domain_files import (
     DomainDefinition,
     backing_files,
     disk_files,
+    disks_without_path,
     is_named_by_libvirt,
     memory_files,
     nvram_files,
@@ -17,7 +18,6 @@ from mclu_shell.cloud.hypervisor.domain_files import (
     own_files,
     own_logs,
     referenced_files,
-    unnamed_disks,
 )
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.state.guest import Guest
@@ -187,7 +187,7 @@ def _foreign_files(own: DomainDefinition, files: DiskFiles, made: Sequence[str])
         if name in files.sizes and files.real_path(name) not in listed:
             listed.add(files.real_path(name))
             yield name
-    yield from unnamed_disks(own)
+    yield from disks_without_path(own)
 
 
 def _keep_needed(

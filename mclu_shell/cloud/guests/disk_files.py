@@ -103,7 +103,7 @@ def find_overlays(node: Node, targets: Sequence[str], files: DiskFiles, gone: Co
     directories = {file.rpartition("/")[0] or "/" for file in paths.union(targets)}
     if not directories:
         return {}
-    output = node.look_with(["sh", "-c", _FIND_SCRIPT, "mclu-look", *sorted(directories)]).out
+    output = node.run_read_only(["sh", "-c", _FIND_SCRIPT, "mclu-look", *sorted(directories)]).out
     images = [file for file in output.split("\n") if file and file not in gone and not files.backing.get(file)]
     if images:
         _inspect(node, images, [], files, strict=False)
@@ -115,7 +115,7 @@ def find_overlays(node: Node, targets: Sequence[str], files: DiskFiles, gone: Co
 
 def _inspect(node: Node, images: list[str], others: list[str], files: DiskFiles, *, strict: bool = True) -> None:
     names = images + others
-    done = node.look_with(["sh", "-c", _SCRIPT, "mclu-look", "strict" if strict else "", str(len(images)), *names])
+    done = node.run_read_only(["sh", "-c", _SCRIPT, "mclu-look", "strict" if strict else "", str(len(images)), *names])
     # splitlines() would also split at other separators, which a file name may contain.
     lines = done.out.removesuffix("\n").split("\n")
     if done.status != 0 or len(lines) != 3 * len(names):

@@ -95,7 +95,7 @@ def _query_all(cloud: "Cloud", nodes: Sequence["Node"]) -> _GuestSurvey:
 
 def _match(pattern: GuestPattern, nodes: Sequence["Node"], survey: _GuestSurvey, active: bool | None) -> list[Guest]:
     guests = [guest for node in nodes for guest in survey.guests.get(node.name, ())]
-    matches = [guest for guest in guests if pattern.means(guest)]
+    matches = [guest for guest in guests if pattern.matches(guest)]
     # A guest's name may look like a wildcard: an exact match takes precedence.
     exact = [guest for guest in matches if guest.name == pattern.guest]
     if pattern.is_wildcard and not exact:

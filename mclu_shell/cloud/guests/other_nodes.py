@@ -51,7 +51,9 @@ class OtherNodes(NamedTuple):
 
 def _inodes(node: Node, files: Iterable[str]) -> dict[str, str]:
     """Return the inodes of existing files; a network file system has the same numbers on all clients."""
-    done = node.look_with(["sh", "-c", 'for file; do stat -L -c %i -- "$file" 2>/dev/null || echo; done', "sh", *files])
+    done = node.run_read_only(
+        ["sh", "-c", 'for file; do stat -L -c %i -- "$file" 2>/dev/null || echo; done', "sh", *files]
+    )
     return {file: inode for file, inode in zip(files, done.out.splitlines(), strict=True) if inode}
 
 

@@ -24,7 +24,7 @@ def fetch_banner(node: Node, address: str) -> str:
         return ""
     except ConnectionLost:
         # sshd on the node says nothing as long as the guest does not.
-        if node.still_answers():
+        if node.check_alive():
             return ""
         raise
     try:

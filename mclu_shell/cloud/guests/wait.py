@@ -155,7 +155,7 @@ def _watch(
         if event is None or event.uuid == guest.uuid:
             waiter.set()
 
-    with node.heard_by(ring):
+    with node.listen(ring):
         while True:
             waiter.clear()
             seen = _try(look, node, guest)

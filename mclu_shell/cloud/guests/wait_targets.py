@@ -52,7 +52,7 @@ def _may_come(cloud: "Cloud", name: str, error: MCluError) -> bool:
     if parsed.is_wildcard or isinstance(error, SSHRefused):
         return False
     nodes = cloud.match([parsed.host]) if parsed.host else cloud.nodes
-    is_awaited = any(node.expected.for_waking() and node.view.state.phase != Phase.ON for node in nodes)
+    is_awaited = any(node.expected.is_waking() and node.view.state.phase != Phase.ON for node in nodes)
     return isinstance(error, NodeFault) or (isinstance(error, NotFound) and is_awaited)
 
 

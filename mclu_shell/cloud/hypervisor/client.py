@@ -225,12 +225,12 @@ class LibvirtClient:
         with self._call("blockInfo"):
             self._of(name, require_disks)
 
-    def fetch_running(self, name: str) -> str | None:
+    def fetch_live_xml(self, name: str) -> str | None:
         """A guest's XML as it runs now, with the ports and devices that it got; None if it does not run."""
         with self._call("XMLDesc"):
             return self._of(name, lambda domain: str(domain.XMLDesc(0)) if domain.isActive() else None)
 
-    def note(self, name: str, xml: str, namespace: str) -> None:
+    def set_metadata(self, name: str, xml: str, namespace: str) -> None:
         """Keep an element in a running guest's metadata, for as long as it runs, in place of one of its namespace."""
         with self._call("setMetadata"):
             how = (libvirt.VIR_DOMAIN_METADATA_ELEMENT, xml, "mclu", namespace, libvirt.VIR_DOMAIN_AFFECT_LIVE)
@@ -294,12 +294,12 @@ class LibvirtClient:
         if not by_mac:
             return {}
         # XML takes 8 ms to import, and most nodes have no leases.
-        from mclu_shell.cloud.hypervisor.domain_files import macs_of
+        from mclu_shell.cloud.hypervisor.domain_files import mac_addresses
 
         found = {}
         for domain in domains:
             with contextlib.suppress(libvirt.libvirtError):  # The guest may be gone by now.
-                macs = macs_of(domain.XMLDesc(0))
+                macs = mac_addresses(domain.XMLDesc(0))
                 found[domain.UUIDString()] = tuple(by_mac[mac] for mac in macs if mac in by_mac)
         return found
 

@@ -64,7 +64,7 @@ def path_in_pool(pool_xml: str, volume: str) -> str:
     return f"{directory}/{volume}" if directory else ""
 
 
-def unnamed_disks(guest: DomainDefinition) -> tuple[str, ...]:
+def disks_without_path(guest: DomainDefinition) -> tuple[str, ...]:
     """Those of a guest's disks that no path stands for, as one may call them: on the network, or of a lost pool."""
     found = []
     for xml in guest.xmls:
@@ -134,7 +134,7 @@ def referenced_files(guest: DomainDefinition) -> frozenset[str]:
     return frozenset().union(guest.volumes, *(named_paths(xml) for xml in guest.xmls + guest.snapshots))
 
 
-def macs_of(xml: str) -> list[str]:
+def mac_addresses(xml: str) -> list[str]:
     """The MAC addresses of a guest's interfaces."""
     from xml.etree import ElementTree as ET
 

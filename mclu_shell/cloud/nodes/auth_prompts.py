@@ -52,7 +52,7 @@ def retry_after_prompts(
 def _look_again(nodes: Iterable[Node]) -> None:
     for node in nodes:
         if node.view.state.phase == Phase.FAULTY:
-            node.attention.set()
+            node.poll_request.set()
 
 
 def _waiting(found: Mapping[Node, Outcome[Node, Value]], text: str = "") -> list[Node]:

@@ -65,7 +65,7 @@ class Connection:
         return time.monotonic() + min(timeout_s, self._transport.answer_timeout_s)
 
     @contextmanager
-    def turn(self, deadline: float = math.inf) -> Iterator[None]:
+    def locked(self, deadline: float = math.inf) -> Iterator[None]:
         """Hold the connection exclusively; raise NodeBusy at the deadline. Close it if the block fails."""
         timeout_s = -1.0 if deadline == math.inf else max(0.0, deadline - time.monotonic())
         if not self._lock.acquire(timeout=timeout_s):
@@ -83,12 +83,12 @@ class Connection:
         except NodeFault as fault:
             if self._client is not None and type(fault) is LibvirtFault:
                 # libvirt has answered: what it refuses says nothing against the connection, which others may be using.
-                self._store.note(Phase.ON)
+                self._store.set_state(Phase.ON)
                 raise
             self.drop()
-            self._store.note(phase_of(fault), fault.fact)
+            self._store.set_state(phase_of(fault), fault.fact)
             raise
-        self._store.note(Phase.ON)
+        self._store.set_state(Phase.ON)
 
     # What follows is done within a turn.
 
@@ -149,7 +149,7 @@ class Connection:
             told, remedy = "libvirtd not answering", "on the node: systemctl restart libvirtd"
         return LibvirtDown(told, place=self._node.name, remedy=remedy)
 
-    def look_after(self, deadline: float) -> None:
+    def check(self, deadline: float) -> None:
         """Drop one that does not work: what changes something is tried once only."""
         if self._client is not None:
             try:

@@ -59,7 +59,7 @@ class Node:
         self._connection = Connection(config, transport, self.store, self._told)
         self.expected = ExpectedChanges()
         # Set when something has happened that a look at the node would tell more of.
-        self.attention = threading.Event()
+        self.poll_request = threading.Event()
         self._listeners: set[Callable[[GuestEvent | None], None]] = set()
 
     @property
@@ -111,41 +111,41 @@ class Node:
     # Remembered while nobody else asks: an older answer must not take the place of a newer one.
 
     def _report(self, client: "LibvirtClient") -> NodeReport:
-        since = self.store.events
+        since = self.store.event_count
         report = client.fetch_report()
-        self.store.reported(report, since)
+        self.store.apply_report(report, since)
         return report
 
     def _guests(
         self, client: "LibvirtClient", *, active: bool | None = None, addresses: bool = False
     ) -> tuple[Guest, ...]:
-        since = self.store.events
+        since = self.store.event_count
         guests = client.fetch_guests(active=active, addresses=addresses)
-        self.store.listed(guests, active, since)
+        self.store.apply_guests(guests, active, since)
         return guests
 
-    def keep_live(self) -> None:
+    def enable_events(self) -> None:
         """From the next question on, have libvirt tell what happens to guests, and when it is lost."""
         self._connection.is_live = True
 
     @contextmanager
-    def heard_by(self, listener: Callable[[GuestEvent | None], None]) -> Iterator[None]:
+    def listen(self, listener: Callable[[GuestEvent | None], None]) -> Iterator[None]:
         """In its block, tell of each event of a guest, and by None that the connection is lost.
 
         It is called by the thread that all events come by, and must not wait.
         """
         self._listeners.add(listener)
-        self.keep_live()
+        self.enable_events()
         try:
             yield
         finally:
             self._listeners.discard(listener)
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Ask a node that is kept live what guests it has, and connect to it first if need be; NodeFault as `fetch`."""
-        with self._connection.turn(time.monotonic() + _TURN_S):
+        with self._connection.locked(time.monotonic() + _TURN_S):
             if self.view.state.phase == Phase.UNSEEN:
-                self.store.note(Phase.CONNECTING)
+                self.store.set_state(Phase.CONNECTING)
             if not self.is_connected or self.is_outdated:
                 deadline = self._connection.deadline() if self.is_connected else time.monotonic() + _PATIENT_S
                 self._reported_at = time.monotonic()
@@ -165,7 +165,7 @@ class Node:
         """
         again_until = time.monotonic() + max(self.config.answer_timeout, timeout_s)
         deadline = max(self._connection.deadline(), time.monotonic() + timeout_s)
-        with self._connection.turn(time.monotonic() + _TURN_S if trusting else deadline):
+        with self._connection.locked(time.monotonic() + _TURN_S if trusting else deadline):
             try:
                 return self._connection.call(fn, deadline, trusting=trusting)
             except ConnectionLost:
@@ -178,15 +178,15 @@ class Node:
         """Have libvirt change something: like `fetch`, but never twice, and with more time."""
         self._require_writable()
         deadline = time.monotonic() + timeout_s
-        with self._connection.turn(deadline):
-            self._connection.look_after(deadline)
+        with self._connection.locked(deadline):
+            self._connection.check(deadline)
             self.has_changed = True
             return self._connection.call(fn, deadline)
 
     def change_guest(self, name: str, verb: str, uuid: str) -> None:
         """Do one of `LibvirtClient.change`'s verbs to the guest of this UUID; NotFound if it is not there."""
         self._require_writable()
-        self.expected.guest(uuid, verb)
+        self.expected.add_guest(uuid, verb)
         self.change(lambda client: client.change(name, verb, uuid))
 
     def _require_writable(self) -> None:
@@ -196,9 +196,9 @@ class Node:
     def run(self, argv: Sequence[str], timeout_s: float = _RUN_TIMEOUT_S) -> "Completed":
         """Run a command on the machine, for as long as it is told."""
         self._require_writable()
-        return self.look_with(argv, timeout_s)
+        return self.run_read_only(argv, timeout_s)
 
-    def look_with(self, argv: Sequence[str], timeout_s: float = _RUN_TIMEOUT_S) -> "Completed":
+    def run_read_only(self, argv: Sequence[str], timeout_s: float = _RUN_TIMEOUT_S) -> "Completed":
         """Run a command on the machine that changes nothing there."""
         self.query(lambda _client: None)
         return self._transport.direct().run(argv, timeout_s)
@@ -222,14 +222,14 @@ class Node:
         """What listens at an address of the machine; ConnectionRefusedError if nothing does."""
         return self._transport.direct().connect(address)
 
-    def still_answers(self) -> bool:
+    def check_alive(self) -> bool:
         """Whether the way that is open still leads there; if not, all that goes over it ends."""
         return self._transport.direct_responds(self.config.answer_timeout)
 
     def _told(self, event: GuestEvent | None) -> None:
         if event is not None:
-            self.store.happened(event)
-        self.attention.set()
+            self.store.apply_event(event)
+        self.poll_request.set()
         for listener in tuple(self._listeners):
             listener(event)
 
@@ -241,8 +241,8 @@ class Node:
         """Ask it to switch on."""
         self._require_writable()
         self._transport.power.wake()
-        self.expected.wake()
-        self.attention.set()
+        self.expected.add_wake()
+        self.poll_request.set()
 
     def require_power_off(self) -> None:
         """Raise what speaks against switching it off, whatever runs on it."""
@@ -253,15 +253,15 @@ class Node:
         """Switch it off cleanly and wait until it is down; NodeFault if it is not in time."""
         self._require_writable()
         deadline = time.monotonic() + timeout_s
-        with self._connection.turn():
+        with self._connection.locked():
             if stop.is_set():
                 # The user has taken it back while the guests were being looked at.
                 return
-            self.expected.power_off()
+            self.expected.add_power_off()
             try:
                 self._transport.power.power_off()
             except MCluError:
-                self.expected.power_off_failed()
+                self.expected.remove_power_off()
                 raise
             while not self._is_off():
                 if time.monotonic() >= deadline:
@@ -271,7 +271,7 @@ class Node:
                     return
             self._transport.close()
             self._connection.drop()
-        self.store.note(Phase.OFF, NodeOff(self.name).fact)
+        self.store.set_state(Phase.OFF, NodeOff(self.name).fact)
 
     def _is_off(self) -> bool:
         try:

@@ -37,7 +37,7 @@ class Supervisor:
     def start(self) -> None:
         """Begin; returns at once."""
         for i, node in enumerate(self._nodes):
-            node.keep_live()
+            node.enable_events()
             delay_s = random.uniform(0, _SPREAD_S * i)
             name = f"keep {node.name}"
             threading.Thread(target=self._keep, args=(node, delay_s), name=name, daemon=True).start()
@@ -46,18 +46,18 @@ class Supervisor:
         """Look no more; the threads end by themselves."""
         self._closing.set()
         for node in self._nodes:
-            node.attention.set()
+            node.poll_request.set()
 
     def _keep(self, node: Node, delay_s: float) -> None:
         retry_s = _FIRST_RETRY_S
-        node.attention.wait(delay_s)
+        node.poll_request.wait(delay_s)
         while not self._closing.is_set():
-            node.attention.clear()
+            node.poll_request.clear()
             wait_s = self._look(node)
             if wait_s is None:
                 wait_s, retry_s = (
                     retry_s,
-                    min(2 * retry_s, _WAKING_S if node.expected.for_waking() else _LONGEST_RETRY_S),
+                    min(2 * retry_s, _WAKING_S if node.expected.is_waking() else _LONGEST_RETRY_S),
                 )
             else:
                 retry_s = _FIRST_RETRY_S
@@ -68,7 +68,7 @@ class Supervisor:
 
     def _waits(self, node: Node, wait_s: float) -> bool:
         """Wait until a node is to be looked at; whether it is because something has happened."""
-        while not node.attention.wait(wait_s):
+        while not node.poll_request.wait(wait_s):
             if not node.is_connected or node.silent_s >= _SILENT_S or node.is_outdated:
                 return False
             wait_s = _SILENT_S - node.silent_s
@@ -78,7 +78,7 @@ class Supervisor:
         """Look at a node; how long it need not be looked at again, or None if it did not answer."""
         try:
             with nullcontext() if node.is_connected else self._slots:
-                node.look()
+                node.poll()
         except NodeBusy:
             return _BUSY_S
         except SSHRefused:

@@ -44,11 +44,11 @@ class SharedNode(Node):
 
     def fetch_report(self, *, trusting: bool = False) -> NodeReport:
         """Its resources and all its guests."""
-        since = self.store.events
+        since = self.store.event_count
 
         def read(said: Any) -> NodeReport:
             report = report_from_json(said)
-            self.store.reported(report, since)
+            self.store.apply_report(report, since)
             return report
 
         return self._have_asked({"question": "report"}, read, partial(super().fetch_report, trusting=trusting))
@@ -57,11 +57,11 @@ class SharedNode(Node):
         self, *, active: bool | None = None, addresses: bool = False, trusting: bool = False
     ) -> tuple[Guest, ...]:
         """Its guests: running, not running, or (None) all; their addresses, where known, cost some calls more."""
-        since = self.store.events
+        since = self.store.event_count
 
         def read(said: Any) -> tuple[Guest, ...]:
             guests = guests_from_json(said)
-            self.store.listed(guests, active, since)
+            self.store.apply_guests(guests, active, since)
             return guests
 
         question = {"question": "guests", "active": active, "addresses": addresses}
@@ -99,7 +99,7 @@ class SharedNode(Node):
             raise
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ConnectionLost("the open shell has no answer", place=self.name) from error
-        self.store.note(Phase.ON)
+        self.store.set_state(Phase.ON)
         return answer
 
 

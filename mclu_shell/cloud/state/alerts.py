@@ -34,11 +34,11 @@ class Alerts:
             self._was_on.add(name)
             self._told.pop(name, None)
             since = self._lost.pop(name, None)
-            if since is not None and not self._asked[name].for_waking():
+            if since is not None and not self._asked[name].is_waking():
                 away_s = time.monotonic() - since
                 yield f"{name}: is back" + (f" after {format_age(away_s)}" if away_s >= 1 else "")
             return
-        if before.state.phase == Phase.ON and not self._asked[name].for_power_off():
+        if before.state.phase == Phase.ON and not self._asked[name].is_powering_off():
             self._lost[name] = time.monotonic()
         if phase not in _UNSETTLED and name in self._lost and self._told.get(name) != now.state.why:
             self._told[name] = now.state.why
@@ -50,8 +50,8 @@ class Alerts:
         there = {guest.uuid: guest for guest in now.guests}
         for guest in before.guests:
             told = _what_became_of(guest, there.get(guest.uuid))
-            if told and self._asked[now.name].for_guest(guest.uuid):
-                self._asked[now.name].done(guest.uuid)
+            if told and self._asked[now.name].is_stopping(guest.uuid):
+                self._asked[now.name].remove_guest(guest.uuid)
             elif told:
                 yield f"{now.name}:{guest.name} {told}"
 

@@ -27,9 +27,9 @@ _SETTLE_S = 2.0
 _PATIENCE_S, _PAUSE_S = 0.3, 0.005
 
 
-def recollection_file(config: Config) -> Path:
+def cache_file(config: Config) -> Path:
     """Where the snapshot of a configuration is kept: of the same nodes, reached in the same ways."""
-    return cache_directory() / f"{config_identity(config)}.json"
+    return cache_directory() / f"{cache_key(config)}.json"
 
 
 def cache_directory() -> Path:
@@ -37,7 +37,7 @@ def cache_directory() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mclu"
 
 
-def config_identity(config: Config) -> str:
+def cache_key(config: Config) -> str:
     """A name for what a configuration says of its nodes; the same wherever that stands."""
     told = repr(config.nodes).encode()
     # hashlib would bring all of OpenSSL, and take longer than all the rest; two configurations that are taken for one
@@ -140,14 +140,14 @@ def _view(node: dict[str, Any]) -> NodeView:
     return NodeView(node["name"], state, guests_from_json(node["guests"]), info, float(node["seen_at"]))
 
 
-class Recorder:
+class CacheWriter:
     """Saves a snapshot some time after it has changed, and at the end."""
 
     def __init__(self, snapshot: Callable[[], Snapshot], file: Path) -> None:
         self._snapshot = snapshot
         self._file = file
         self._changed, self._closing = threading.Event(), threading.Event()
-        threading.Thread(target=self._record, name="recollection", daemon=True).start()
+        threading.Thread(target=self._write, name="disk cache", daemon=True).start()
 
     def changed(self) -> None:
         """There is something to save."""
@@ -159,7 +159,7 @@ class Recorder:
         if self._changed.is_set():
             save(self._snapshot(), self._file)
 
-    def _record(self) -> None:
+    def _write(self) -> None:
         while not self._closing.is_set():
             self._changed.wait()
             if self._closing.wait(_SETTLE_S):

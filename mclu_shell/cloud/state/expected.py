@@ -16,37 +16,37 @@ class ExpectedChanges:
     def __init__(self) -> None:
         self._until: dict[str, float] = {}
 
-    def guest(self, uuid: str, verb: str) -> None:
+    def add_guest(self, uuid: str, verb: str) -> None:
         """A guest was asked to do this (one of `LibvirtClient.change`'s verbs)."""
         self._until.pop(uuid, None)
         if verb in _ENDING:
             self._until[uuid] = time.monotonic() + _ENDING[verb]
 
-    def done(self, uuid: str) -> None:
+    def remove_guest(self, uuid: str) -> None:
         """What was asked of a guest has happened."""
         self._until.pop(uuid, None)
 
-    def power_off(self) -> None:
+    def add_power_off(self) -> None:
         """The node itself was asked to switch off; it is not expected to come up any more."""
         self._until.pop("on", None)
         self._until["off"] = time.monotonic() + _LATER_S
 
-    def power_off_failed(self) -> None:
+    def remove_power_off(self) -> None:
         """It will not."""
         self._until.pop("off", None)
 
-    def wake(self) -> None:
+    def add_wake(self) -> None:
         """The node was asked to switch on; what was asked before is over."""
         self._until = {"on": time.monotonic() + _WAKING_S}
 
-    def for_guest(self, uuid: str) -> bool:
+    def is_stopping(self, uuid: str) -> bool:
         """Whether a guest's end was asked for."""
         return time.monotonic() < self._until.get(uuid, 0.0)
 
-    def for_power_off(self) -> bool:
+    def is_powering_off(self) -> bool:
         """Whether the node's end was asked for."""
-        return self.for_guest("off")
+        return self.is_stopping("off")
 
-    def for_waking(self) -> bool:
+    def is_waking(self) -> bool:
         """Whether the node is expected to come up."""
-        return self.for_guest("on")
+        return self.is_stopping("on")

@@ -27,7 +27,7 @@ class GuestPattern(NamedTuple):
         """Whether several guests may be meant: also one name on several nodes."""
         return has_wildcard(self.host) or has_wildcard(self.guest)
 
-    def means(self, guest: Guest) -> bool:
+    def matches(self, guest: Guest) -> bool:
         """Whether it means a guest of the nodes that its host part means."""
         return guest.name == self.guest or fnmatchcase(guest.name, self.guest)
 

@@ -18,35 +18,35 @@ class NodeStore:
         self.view = NodeView(name, NodeState(Phase.UNSEEN, time.monotonic()))
         self.listener: Listener | None = None
         # How many events have come: an answer may be older than those that came after its question.
-        self.events = 0
+        self.event_count = 0
         # By the guest's UUID: the number of its last event that told a state, and that state.
         self._told: dict[str, tuple[int, str]] = {}
         self._lock = threading.Lock()
 
-    def note(self, phase: Phase, why: str = "") -> None:
+    def set_state(self, phase: Phase, why: str = "") -> None:
         """The node stands like this now."""
         with self._lock:
             if (phase, why) != (self.view.state.phase, self.view.state.why):
-                self._become(self.view._replace(state=NodeState(phase, time.monotonic(), why)))
+                self._replace(self.view._replace(state=NodeState(phase, time.monotonic(), why)))
 
-    def recall(self, view: NodeView) -> None:
+    def load_cached(self, view: NodeView) -> None:
         """Take over what an earlier process knew, unless more is known by now; the state is not known from that."""
         with self._lock:
             if self.view.seen_at is None:
-                self._become(view._replace(state=self.view.state))
+                self._replace(view._replace(state=self.view.state))
 
-    def reported(self, report: NodeReport, since: int) -> None:
+    def apply_report(self, report: NodeReport, since: int) -> None:
         """It has said what it has; `since` is the count of `events` before it was asked."""
         with self._lock:
             guests = self._newest(report.guests, None, since)
-            self._become(self.view._replace(guests=guests, info=report.info, seen_at=time.time(), half=None))
+            self._replace(self.view._replace(guests=guests, info=report.info, seen_at=time.time(), half=None))
 
-    def listed(self, guests: tuple[Guest, ...], active: bool | None, since: int) -> None:
+    def apply_guests(self, guests: tuple[Guest, ...], active: bool | None, since: int) -> None:
         """It has listed its guests: the running ones, the others, or (None) all; of the rest, what was known stays."""
         with self._lock:
             is_half = active is not None and (self.view.seen_at is None or self.view.half == active)
             guests, half = self._newest(guests, active, since), active if is_half else None
-            self._become(self.view._replace(guests=guests, seen_at=time.time(), half=half))
+            self._replace(self.view._replace(guests=guests, seen_at=time.time(), half=half))
 
     def _newest(self, answer: tuple[Guest, ...], active: bool | None, since: int) -> tuple[Guest, ...]:
         """The guests of an answer, and those that it says nothing of; an event after the question is newer."""
@@ -66,15 +66,15 @@ class NodeStore:
     def _as_told(self, guest: Guest) -> Guest:
         return _after(guest, self._told[guest.uuid][1]) if guest.uuid in self._told else guest
 
-    def happened(self, event: GuestEvent) -> None:
+    def apply_event(self, event: GuestEvent) -> None:
         """A guest that is known has a new state; of any other, asking has to tell."""
         with self._lock:
-            self.events += 1
+            self.event_count += 1
             if event.state is not None:
-                self._told[event.uuid] = (self.events, event.state)
-                self._become(self.view._replace(guests=tuple(map(self._as_told, self.view.guests))))
+                self._told[event.uuid] = (self.event_count, event.state)
+                self._replace(self.view._replace(guests=tuple(map(self._as_told, self.view.guests))))
 
-    def _become(self, view: NodeView) -> None:
+    def _replace(self, view: NodeView) -> None:
         before, self.view = self.view, view
         if self.listener is not None and _differ(before, view):
             self.listener(before, view)

@@ -2,12 +2,12 @@ from mclu_shell.cloud.hypervisor.domain_files import (
     DomainDefinition,
     backing_files,
     disk_files,
+    disks_without_path,
     memory_files,
     named_paths,
     nvram_files,
     overlay_files,
     own_files,
-    unnamed_disks,
     volumes,
 )
 
@@ -46,8 +46,8 @@ def test_disks() -> None:
 
 
 def test_disks_that_no_path_stands_for() -> None:
-    assert unnamed_disks(DomainDefinition("web", (WEB,), (), ("/d/two.img",))) == ("nbd:export",)
-    assert unnamed_disks(DomainDefinition("web", (WEB, WEB), (), ())) == ("nbd:export", "disks/two.img")
+    assert disks_without_path(DomainDefinition("web", (WEB,), (), ("/d/two.img",))) == ("nbd:export",)
+    assert disks_without_path(DomainDefinition("web", (WEB, WEB), (), ())) == ("nbd:export", "disks/two.img")
 
 
 def test_what_libvirt_has_a_disk_built_on() -> None:

@@ -97,13 +97,13 @@ def test_a_question_that_is_asked_again_says_why() -> None:
 
 def test_what_was_answered_may_help_others_that_had_failed() -> None:
     others = [Node(NodeConfig(f"n{i}"), cast("Transport", None)) for i in range(3)]
-    others[0].store.note(Phase.FAULTY, "ssh: permission denied")
-    others[1].store.note(Phase.OFF)
+    others[0].store.set_state(Phase.FAULTY, "ssh: permission denied")
+    others[1].store.set_state(Phase.OFF)
     house = House(Door("a", "red"))
     house.visit(lambda _text: "wrong", others)
-    assert [node.attention.is_set() for node in others] == [False, False, False]
+    assert [node.poll_request.is_set() for node in others] == [False, False, False]
     house.visit(lambda _text: "red", others)
-    assert [node.attention.is_set() for node in others] == [True, False, False]
+    assert [node.poll_request.is_set() for node in others] == [True, False, False]
 
 
 def test_what_is_no_secret_is_asked_once() -> None:

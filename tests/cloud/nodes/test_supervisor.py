@@ -21,7 +21,7 @@ class Live:
         self.cloud = cloud
         self.alerts: list[str] = []
         self._changed = threading.Condition()
-        cloud.keep_live(self._notify, self.alerts.append)
+        cloud.supervise(self._notify, self.alerts.append)
 
     def _notify(self) -> None:
         with self._changed:

@@ -60,23 +60,23 @@ def test_guests_that_go_away(node: History, guests: dict[str, str], told: list[s
 
 
 def test_what_was_asked_for_surprises_nobody(node: History) -> None:
-    node.asked.guest("web", "shutdown")
+    node.asked.add_guest("web", "shutdown")
     assert node.set_state(web="shut_off") == []
     assert node.set_state(web="running") == []
-    node.asked.power_off()
+    node.asked.add_power_off()
     assert node.set_state(Phase.OFF, "is off", web="running") == []
     assert node.set_state(Phase.ON, web="running") == []
 
 
 def test_waking_a_node_forgets_that_it_was_to_be_off(node: History) -> None:
-    node.asked.power_off()
-    node.asked.wake()
+    node.asked.add_power_off()
+    node.asked.add_wake()
     assert node.set_state(Phase.OFF, "is off", web="running") == ["ham0: is off"]
 
 
 def test_a_node_that_was_woken_is_expected(node: History) -> None:
     assert node.set_state(Phase.OFF, "is off", web="running") == ["ham0: is off"]
-    node.asked.wake()
+    node.asked.add_wake()
     assert node.set_state(Phase.ON, web="running") == []
 
 
@@ -97,7 +97,7 @@ def test_a_connection_that_is_lost_for_a_moment_is_one_line(node: History) -> No
 
 def test_a_node_that_is_switched_off_is_not_expected_to_come_up_any_more() -> None:
     asked = ExpectedChanges()
-    asked.wake()
-    assert asked.for_waking()
-    asked.power_off()
-    assert (asked.for_waking(), asked.for_power_off()) == (False, True)
+    asked.add_wake()
+    assert asked.is_waking()
+    asked.add_power_off()
+    assert (asked.is_waking(), asked.is_powering_off()) == (False, True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mclu_shell.cloud.state.disk_cache import Recorder, config_identity, load, recollection_file, save
+from mclu_shell.cloud.state.disk_cache import CacheWriter, cache_file, cache_key, load, save
 from mclu_shell.cloud.state.guest import Guest, NodeInfo
 from mclu_shell.cloud.state.snapshot import NodeState, NodeView, Phase, Snapshot
 from mclu_shell.config import Config, parse_config
@@ -130,9 +130,9 @@ def test_one_shots_keep_what_they_hear(clouds: Callable[..., InProcess], tmp_pat
         cloud = clouds("[nodes]\nham0 via=local uri=test:///default")
         assert cloud(line).status == 0
         cloud.session.close()
-        (view,) = load(recollection_file(parsed))
+        (view,) = load(cache_file(parsed))
         assert ([guest.name for guest in view.guests], view.info is None) == (["test"], False)
-    assert recollection_file(parsed).is_relative_to(tmp_path)
+    assert cache_file(parsed).is_relative_to(tmp_path)
 
 
 def test_a_directory_that_cannot_be_written_to_disturbs_nobody(tmp_path: Path) -> None:
@@ -145,22 +145,22 @@ def test_each_configuration_has_its_own(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     one, same = config("[nodes]\nham0 user=a"), config("# the same\n[nodes]\nham0 user=a", "y.conf")
     other = config("[nodes]\nham0 user=b")
-    assert config_identity(one) == config_identity(same) != config_identity(other)
-    assert recollection_file(one).parent == tmp_path / "mclu"
+    assert cache_key(one) == cache_key(same) != cache_key(other)
+    assert cache_file(one).parent == tmp_path / "mclu"
 
 
 def test_changes_are_saved_soon_and_at_the_end(tmp_path: Path) -> None:
     file = tmp_path / "x.json"
-    recorder = Recorder(lambda: Snapshot((SEEN,)), file)
-    recorder.changed()
+    writer = CacheWriter(lambda: Snapshot((SEEN,)), file)
+    writer.changed()
     deadline = time.monotonic() + 10
     while not file.exists():
         assert time.monotonic() < deadline
         threading.Event().wait(0.05)
     file.unlink()
-    recorder.close()
+    writer.close()
     assert not file.exists()
-    last = Recorder(lambda: Snapshot((SEEN,)), file)
+    last = CacheWriter(lambda: Snapshot((SEEN,)), file)
     last.changed()
     last.close()
     assert file.exists()

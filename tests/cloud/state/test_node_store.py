@@ -19,48 +19,48 @@ def states(store: NodeStore) -> dict[str, str]:
 
 def test_what_was_not_asked_for_stays_known() -> None:
     store = NodeStore("ham0")
-    store.listed((guest("db"), guest("old", "shut off"), guest("web")), None, store.events)
+    store.apply_guests((guest("db"), guest("old", "shut off"), guest("web")), None, store.event_count)
     # db has stopped; of those that do not run nothing was said.
-    store.listed((guest("web"),), True, store.events)
+    store.apply_guests((guest("web"),), True, store.event_count)
     assert states(store) == {"old": "shut off", "web": "running"}
-    store.listed((guest("db", "shut off"), guest("old", "shut off")), False, store.events)
+    store.apply_guests((guest("db", "shut off"), guest("old", "shut off")), False, store.event_count)
     assert states(store) == {"db": "shut off", "old": "shut off", "web": "running"}
 
 
 def test_which_half_alone_is_known_is_told_until_both_are() -> None:
     store = NodeStore("ham0")
-    store.listed((guest("web"),), True, store.events)
-    store.listed((guest("web"),), True, store.events)
+    store.apply_guests((guest("web"),), True, store.event_count)
+    store.apply_guests((guest("web"),), True, store.event_count)
     assert store.view.half is True
-    store.listed((), False, store.events)
+    store.apply_guests((), False, store.event_count)
     assert store.view.half is None
-    store.listed((guest("web"),), True, store.events)
+    store.apply_guests((guest("web"),), True, store.event_count)
     assert store.view.half is None
     other = NodeStore("ham0")
-    other.listed((), False, other.events)
+    other.apply_guests((), False, other.event_count)
     assert other.view.half is False
-    other.reported(NodeReport(INFO, (guest("web"),)), other.events)
+    other.apply_report(NodeReport(INFO, (guest("web"),)), other.event_count)
     assert other.view.half is None
 
 
 def test_an_address_stays_known_as_long_as_its_guest_runs() -> None:
     store = NodeStore("ham0")
-    store.listed((guest("web", "running", "10.0.0.9"),), None, store.events)
-    store.listed((guest("web"),), None, store.events)
+    store.apply_guests((guest("web", "running", "10.0.0.9"),), None, store.event_count)
+    store.apply_guests((guest("web"),), None, store.event_count)
     assert store.view.guests[0].addresses == ("10.0.0.9",)
-    store.reported(NodeReport(INFO, (guest("web"),)), store.events)
+    store.apply_report(NodeReport(INFO, (guest("web"),)), store.event_count)
     assert store.view.guests[0].addresses == ("10.0.0.9",)
-    store.happened(GuestEvent("uuid-of-web", "web", "shut off"))
+    store.apply_event(GuestEvent("uuid-of-web", "web", "shut off"))
     assert store.view.guests[0].addresses == ()
 
 
 def test_an_event_changes_the_guest_that_it_is_about() -> None:
     store = NodeStore("ham0")
-    store.reported(NodeReport(INFO, (guest("db"), guest("web"))), store.events)
-    store.happened(GuestEvent("uuid-of-web", "web", "paused"))
+    store.apply_report(NodeReport(INFO, (guest("db"), guest("web"))), store.event_count)
+    store.apply_event(GuestEvent("uuid-of-web", "web", "paused"))
     assert states(store) == {"db": "running", "web": "paused"}
-    store.happened(GuestEvent("uuid-of-web", "web", None))
-    store.happened(GuestEvent("uuid-of-another", "new", "running"))
+    store.apply_event(GuestEvent("uuid-of-web", "web", None))
+    store.apply_event(GuestEvent("uuid-of-another", "new", "running"))
     assert states(store) == {"db": "running", "web": "paused"}
     assert store.view.info == INFO
 
@@ -71,37 +71,37 @@ def test_an_event_is_newer_than_an_answer_that_was_asked_for_before_it(
     active: bool | None, before: str, after: str
 ) -> None:
     store = NodeStore("ham0")
-    store.listed((guest("web", before),), None, store.events)
-    since = store.events
-    store.happened(GuestEvent("uuid-of-web", "web", after))
+    store.apply_guests((guest("web", before),), None, store.event_count)
+    since = store.event_count
+    store.apply_event(GuestEvent("uuid-of-web", "web", after))
     # An event that tells no state changes nothing of that.
-    store.happened(GuestEvent("uuid-of-web", "web", None))
+    store.apply_event(GuestEvent("uuid-of-web", "web", None))
     asked = active is None or active == (before == "running")
-    store.listed((guest("web", before),) if asked else (), active, since)
+    store.apply_guests((guest("web", before),) if asked else (), active, since)
     assert states(store) == {"web": after}
-    store.reported(NodeReport(INFO, (guest("web", before),)), since)
+    store.apply_report(NodeReport(INFO, (guest("web", before),)), since)
     assert states(store) == {"web": after}
     # What was asked for after it is newer still.
-    store.listed((guest("web", "paused"),), None, store.events)
+    store.apply_guests((guest("web", "paused"),), None, store.event_count)
     assert states(store) == {"web": "paused"}
 
 
 def test_a_guest_of_an_older_answer_is_in_the_state_that_an_event_has_told() -> None:
     store = NodeStore("ham0")
-    since = store.events
-    store.happened(GuestEvent("uuid-of-web", "web", "shut off"))
-    store.listed((guest("db"), guest("web")), None, since)
+    since = store.event_count
+    store.apply_event(GuestEvent("uuid-of-web", "web", "shut off"))
+    store.apply_guests((guest("db"), guest("web")), None, since)
     assert states(store) == {"db": "running", "web": "shut off"}
 
 
 def test_a_guest_that_an_older_answer_does_not_have_yet_stays_until_the_next_answer() -> None:
     store = NodeStore("ham0")
-    store.listed((guest("web", "shut off"),), None, store.events)
-    since = store.events
-    store.happened(GuestEvent("uuid-of-web", "web", "running"))
-    store.listed((), None, since)
+    store.apply_guests((guest("web", "shut off"),), None, store.event_count)
+    since = store.event_count
+    store.apply_event(GuestEvent("uuid-of-web", "web", "running"))
+    store.apply_guests((), None, since)
     assert states(store) == {"web": "running"}
-    store.listed((), None, store.events)
+    store.apply_guests((), None, store.event_count)
     assert states(store) == {}
 
 
@@ -109,35 +109,35 @@ def test_listeners_are_told_of_changes_alone_and_in_their_order() -> None:
     store = NodeStore("ham0")
     told: list[tuple[Phase, Phase]] = []
     store.listener = lambda before, now: told.append((before.state.phase, now.state.phase))
-    store.note(Phase.ON)
+    store.set_state(Phase.ON)
     since = store.view.state.since_s
-    store.note(Phase.ON)
+    store.set_state(Phase.ON)
     assert store.view.state.since_s == since
-    store.note(Phase.FAULTY, "why")
-    store.note(Phase.FAULTY, "why")
-    store.note(Phase.FAULTY, "another")
+    store.set_state(Phase.FAULTY, "why")
+    store.set_state(Phase.FAULTY, "why")
+    store.set_state(Phase.FAULTY, "another")
     faulty = (Phase.FAULTY, Phase.FAULTY)
     assert told == [(Phase.UNSEEN, Phase.ON), (Phase.ON, Phase.FAULTY), faulty]
-    store.listed((guest("web"),), None, store.events)
-    store.listed((guest("web"),), None, store.events)
+    store.apply_guests((guest("web"),), None, store.event_count)
+    store.apply_guests((guest("web"),), None, store.event_count)
     assert told[3:] == [faulty]
 
 
 def test_what_an_earlier_shell_knew_gives_way_to_what_is_known_now() -> None:
     old = NodeView("ham0", NodeState(Phase.ON, 0.0), (guest("old"),), INFO, 1.0)
     store = NodeStore("ham0")
-    store.recall(old)
+    store.load_cached(old)
     assert (store.view.state.phase, states(store), store.view.info) == (Phase.UNSEEN, {"old": "running"}, INFO)
-    store.listed((), None, store.events)
-    store.recall(old)
+    store.apply_guests((), None, store.event_count)
+    store.load_cached(old)
     assert states(store) == {}
 
 
 def test_changes_by_many_threads_lose_nothing() -> None:
     store = NodeStore("ham0")
-    store.listed(tuple(guest(str(i)) for i in range(50)), None, store.events)
+    store.apply_guests(tuple(guest(str(i)) for i in range(50)), None, store.event_count)
     threads = [
-        threading.Thread(target=store.happened, args=(GuestEvent(f"uuid-of-{i}", str(i), "shut off"),))
+        threading.Thread(target=store.apply_event, args=(GuestEvent(f"uuid-of-{i}", str(i), "shut off"),))
         for i in range(50)
     ]
     for thread in threads:
