@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import paramiko
 
+from mclu_shell.cloud.concurrency.deadline import Deadline
 from mclu_shell.cloud.transport.forward import Address
 from mclu_shell.cloud.transport.openssh.config import Target
 from mclu_shell.cloud.transport.process import Completed, split_lines
@@ -105,7 +106,7 @@ class SSHConnection:
         started = time.perf_counter()
         self._sock = sock
         self._transport = _Transport(sock)
-        self._asking = threading.Lock()
+        self._keepalive_lock = threading.Lock()
         try:
             handshake(self._transport, target, deadline)
             authenticate(self._transport, target, deadline)
@@ -122,18 +123,13 @@ class SSHConnection:
         return bool(self._transport.is_active())
 
     def responds(self, timeout_s: float) -> bool:
-        """Whether sshd answers a keep-alive in time; if not, the connection is closed."""
-        # paramiko tells the answers to two requests apart by nothing.
-        with self._asking:
-            timer = threading.Timer(timeout_s, self.close)
-            timer.daemon = True
-            timer.start()
+        """Return whether sshd answers a keep-alive in time; if not, close the connection."""
+        # paramiko cannot tell the replies to two requests apart.
+        with self._keepalive_lock, Deadline(time.monotonic() + timeout_s, self.close):
             try:
                 self._transport.global_request("keepalive@openssh.com", wait=True)
             except (paramiko.SSHException, OSError, EOFError):
                 self.close()
-            finally:
-                timer.cancel()
         return self.is_alive
 
     def open_channel(self, address: Address, timeout_s: float) -> paramiko.Channel | None:
@@ -189,7 +185,7 @@ class SSHConnection:
         return RemoteProcess(channel, lambda: self.responds(_SILENT_S))
 
     def close(self) -> None:
-        """End the connection; what waits on it ends at once."""
+        """Close the connection; every call that is blocked on it ends at once."""
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
         self._transport.close()
