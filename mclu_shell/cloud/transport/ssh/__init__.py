@@ -1,12 +1,13 @@
-"""SSH to a node, with paramiko: the only part that imports it."""
+"""SSH to a node with paramiko, which only this package imports."""
 
 import logging
 
-from mclu_shell.cloud.transport.lean_import import lean_imports
+from mclu_shell.cloud.transport import lean_import
 
-with lean_imports():
-    import paramiko  # noqa: F401
+lean_import.install()
 
-# What paramiko would write by itself belongs in our errors; nothing may write into the prompt.
+import paramiko  # noqa: E402, F401
+
+# paramiko's own messages are in our errors; nothing may write into the prompt.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 logging.getLogger("paramiko").propagate = False
