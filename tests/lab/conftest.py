@@ -1,29 +1,21 @@
-"""Real nodes for tests: one lab of four for all of them, reset for each."""
+"""Fixtures of a lab of four real nodes, which is set up once for each test file and reset for each test."""
 
 import contextlib
-import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import MCLU
-from tests.lab.support.lab import OWN, RealLab, why_not
+from tests.lab.support.guests import SHIPPED, clean, template
+from tests.lab.support.lab import RealLab, require_lab
 from tests.shell.terminal import CTRL_C, CTRL_D, Terminal
 
 
-def require_lab(words: Sequence[str] = OWN) -> None:
-    """Skip the test where no lab can be run; fail it in CI, where that would go unnoticed."""
-    if reason := why_not(words):
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Try a test on real nodes again: it shares two cores with emulated guests, and may miss a time limit once."""
+    """Allow two retries of each lab test: emulated guests share two processors with it, and it may miss a deadline."""
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:
@@ -32,7 +24,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="module")
 def lab4() -> Iterator[RealLab]:
-    """A lab of four nodes, for all tests of a file; it is as the test before left it."""
+    """A lab of four nodes, shared by the tests of a file, in the state that the previous test left."""
     require_lab()
     lab = RealLab(4, on=1)
     yield lab
@@ -40,28 +32,55 @@ def lab4() -> Iterator[RealLab]:
 
 
 @pytest.fixture
-def cloud(lab4: RealLab) -> RealLab:
-    """The lab of four nodes with ham0 on, the others off, nothing frozen and all keys known; `power` changes that."""
-    lab4.power(on=["ham0"])
+def lab(lab4: RealLab, request: pytest.FixtureRequest) -> RealLab:
+    """Four nodes: those of the marker `lab(on=[...])` are on and empty, the others are off (default: ham0 is on)."""
+    marker = request.node.get_closest_marker("lab")
+    on: list[str] = marker.kwargs["on"] if marker else ["ham0"]
+    lab4.power(on)
+    clean(lab4, *on)
     return lab4
 
 
 @pytest.fixture
+def templates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory with the template `quick`, which mclu searches before the templates that it ships."""
+    directory = tmp_path / "templates"
+    directory.mkdir()
+    template(directory, "quick")
+    monkeypatch.setenv("MCLU_PATH", f"{directory}:{SHIPPED}")
+    return directory
+
+
+@pytest.fixture
 def ssh_files(lab4: RealLab, tmp_path: Path) -> Iterator[Path]:
-    """The operator's .ssh, which a test may change, as it may mclu.conf: both are put back."""
-    directory, kept = lab4.path / "home/.ssh", tmp_path / "kept"
-    shutil.copytree(directory, kept)
+    """The operator's ~/.ssh; it and mclu.conf are restored after the test."""
+    directory, backup = lab4.path / "home/.ssh", tmp_path / "backup"
+    shutil.copytree(directory, backup)
     config = (lab4.path / "mclu.conf").read_text()
     yield directory
-    # Sockets there may go by themselves meanwhile.
+    # ssh may remove its own sockets there at the same time.
     shutil.rmtree(directory, ignore_errors=True)
-    shutil.copytree(kept, directory, dirs_exist_ok=True)
+    shutil.copytree(backup, directory, dirs_exist_ok=True)
     (lab4.path / "mclu.conf").write_text(config)
 
 
 @pytest.fixture
+def programs(lab4: RealLab) -> Iterator[Path]:
+    """A directory with every program that mclu needs on its PATH, but no viewer."""
+    (lab4.path / "home/viewed").unlink(missing_ok=True)
+    directory = lab4.path / "home/programs"
+    directory.mkdir()
+    ssh = shutil.which("ssh")
+    assert ssh
+    (directory / "ssh").symlink_to(ssh)
+    (directory / "mclu").symlink_to(MCLU)
+    yield directory
+    shutil.rmtree(directory)
+
+
+@pytest.fixture
 def shells(lab4: RealLab) -> Iterator[Callable[[], Terminal]]:
-    """Starts shells on the LAN, which end with the test."""
+    """Start interactive shells on the LAN; they end with the test."""
     with ExitStack() as stack:
 
         def start() -> Terminal:
@@ -75,14 +94,13 @@ def shells(lab4: RealLab) -> Iterator[Callable[[], Terminal]]:
 
 
 def _leave(shell: Terminal) -> None:
+    """Quit a shell with Ctrl-D, because a killed shell leaves its runtime directory behind."""
     if shell.is_running:
-        # A shell that is killed cannot tidy up.
         shell.read_a_little()
         before = shell.screen.count("mclu>")
         shell.type(CTRL_C)
-        # A Ctrl-D that the terminal gets before the prompt does is none to it.
+        # The terminal drops a Ctrl-D that arrives before the prompt reads. The shell may also be ending already.
         with contextlib.suppress(AssertionError):
-            # It may be ending already.
             shell.read_until(lambda screen: screen.count("mclu>") > before)
     if shell.is_running:
         shell.type(CTRL_D)

@@ -1,6 +1,6 @@
-"""What a user is told when something is wrong with a node, by every command, and how soon: on real nodes.
+"""Faults of real nodes, as every command reports them, and how soon.
 
-In each of these tests ham0 runs a guest, ham1 has the fault, ham2 is on and idle, and ham3 is off.
+In each of these tests, ham0 runs a guest, ham1 has the fault, ham2 is on and idle, and ham3 is off.
 """
 
 import contextlib
@@ -11,26 +11,36 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.support.cli import LIMIT_S, Told, at_once, is_on, logins, mclu, run_guest, started, until
+from tests.lab.support.cli import (
+    LIMIT_S,
+    Result,
+    background,
+    count_logins,
+    is_on,
+    mclu,
+    mclu_parallel,
+    run_guest,
+    wait_until,
+)
 from tests.lab.support.lab import RealLab
+
+pytestmark = pytest.mark.lab(on=["ham0", "ham1", "ham2"])
 
 HAM0 = r"ham0 on\n  total: \d+pcpus \S+\n  used:  1guests 1vcpus 64M\n  free: \S+\n"
 HAM2 = r"ham2 on\n  total: \d+pcpus \S+\n  free: \S+\n"
 
 
-@pytest.fixture
-def lab(lab4: RealLab) -> Iterator[RealLab]:
-    """The four nodes, before the fault."""
-    lab4.power(on=["ham0", "ham1", "ham2"])
-    run_guest(lab4, "ham0", "web")
-    yield lab4
-    # Some of the faults end with the power only.
-    lab4.off("ham1")
+@pytest.fixture(autouse=True)
+def _web(lab: RealLab) -> Iterator[None]:
+    """Start a guest on ham0, and end the fault of ham1 by a power cut after the test."""
+    run_guest(lab, "ham0", "web")
+    yield
+    lab.off("ham1")
 
 
 @pytest.fixture
-def soon(lab: RealLab, ssh_files: Path) -> None:
-    """The limit is half of the usual one, where the tests themselves would take long."""
+def short_timeout(lab: RealLab, ssh_files: Path) -> None:
+    """Halve the request timeout to shorten the test."""
     config = lab.path / "mclu.conf"
     config.write_text(config.read_text().replace("[global]", "[global]\nanswer_timeout=2"))
 
@@ -52,10 +62,10 @@ def _stop_sshd(lab: RealLab) -> None:
 
 
 def _hang_up(lab: RealLab) -> None:
-    """Have something at sshd's port that ends each connection, as sshd does where it is overloaded."""
+    """Replace sshd by a server that closes each connection, as an overloaded sshd does."""
     _stop_sshd(lab)
     _on_ham1(lab, "busybox nc -ll -p 22 -e true </dev/null >/dev/null 2>&1 &")
-    until(lambda: ":22 " in lab.run("ss", "-ltn", node="ham1").stdout)
+    wait_until(lambda: ":22 " in lab.run("ss", "-ltn", node="ham1").stdout)
 
 
 def _refuse_key(lab: RealLab) -> None:
@@ -89,70 +99,70 @@ FAULTS: dict[str, Fault] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_one_clear_line_and_the_others_in_full(lab: RealLab, fault: str) -> None:
+def test_a_fault_is_reported_in_one_line_and_the_other_nodes_in_full(lab: RealLab, fault: str) -> None:
     inflict, fact, remedy = FAULTS[fault]
     inflict(lab)
-    status, listed, off = at_once(lab, "status", "list --active", "off ham1 ham2")
-    for told in (status, listed, off):
-        told.complains("ham1", fact, *remedy)
+    status, listed, off = mclu_parallel(lab, "status", "list --active", "off ham1 ham2")
+    for result in (status, listed, off):
+        result.assert_error("ham1", fact, *remedy)
     assert re.fullmatch(f"{HAM0}ham1 on, {fact}\n{HAM2}ham3 off\n", status.out), status.out
     assert [line.split()[:2] for line in listed.lines] == [["ham0:web", "running"]]
     assert off.out == "ham2 left on\n"
     assert is_on(lab, "ham1", "ham2")
 
 
-def test_a_node_that_hangs_holds_back_no_answer_before_its_own(lab: RealLab) -> None:
+def test_a_frozen_node_does_not_delay_the_nodes_before_it(lab: RealLab) -> None:
     lab.freeze("ham1")
-    with started(lab, "status") as status:
+    with background(lab, "status") as status:
         assert status.stdout is not None
         assert status.stdout.readline() == "ham0 on\n"
         assert status.poll() is None
         assert "ham1 on, ssh: not answering\nham2 on\n" in status.stdout.read()
 
 
-def test_what_is_advised_for_host_keys_helps(lab: RealLab) -> None:
+def test_the_suggested_commands_fix_a_changed_host_key(lab: RealLab) -> None:
     lab.rekey("ham1")
-    advised = re.search(r"(ssh-keygen -R \S+), then '(ssh \S+)'", mclu(lab, "status", "ham1").err)
-    assert advised
-    assert lab.run(*advised[1].split()).returncode == 0
-    told = mclu(lab, "status", "ham1")
-    told.complains("ham1", "host key not known")
-    # The fingerprint is the one that ssh-keygen shows on the node.
+    suggestion = re.search(r"(ssh-keygen -R \S+), then '(ssh \S+)'", mclu(lab, "status", "ham1").err)
+    assert suggestion
+    assert lab.run(*suggestion[1].split()).returncode == 0
+    result = mclu(lab, "status", "ham1")
+    result.assert_error("ham1", "host key not known")
+    # ssh-keygen prints the same fingerprint on the node.
     shown = lab.run("ssh-keygen", "-lf", "/etc/ssh/ssh_host_ed25519_key.pub", node="ham1").stdout.split()[1]
-    assert shown in told.err
-    ssh, login = advised[2].split()
+    assert shown in result.err
+    ssh, login = suggestion[2].split()
     assert lab.run(ssh, "-o", "StrictHostKeyChecking=accept-new", login, "true").returncode == 0
     assert mclu(lab, "status", "ham1").status == 0
 
 
-def test_a_frozen_libvirtd_that_goes_on_is_well_again(lab: RealLab) -> None:
+def test_a_query_succeeds_when_a_frozen_libvirtd_continues(lab: RealLab) -> None:
     lab.freeze("ham1", libvirtd=True)
-    with started(lab, "status", "ham1") as command:
-        _is_asked(lab, logins(lab, "ham1"))
+    with background(lab, "status", "ham1") as command:
+        _wait_for_login(lab, count_logins(lab, "ham1"))
         lab.thaw("ham1", libvirtd=True)
         out, err = command.communicate(timeout=30)
     assert (command.returncode, out.splitlines()[0], err) == (0, "ham1 on", "")
 
 
-def test_a_libvirtd_that_dies_during_the_question(lab: RealLab) -> None:
-    before = logins(lab, "ham1")
+def test_a_query_reports_a_libvirtd_that_dies_during_it(lab: RealLab) -> None:
+    before = count_logins(lab, "ham1")
     lab.freeze("ham1", libvirtd=True)
-    with started(lab, "status", "ham1") as command:
-        _is_asked(lab, before)
+    with background(lab, "status", "ham1") as command:
+        _wait_for_login(lab, before)
         _on_ham1(lab, "read -r pid </run/libvirtd.pid; kill -KILL $pid")
         out, err = command.communicate(timeout=LIMIT_S)
     assert (command.returncode, out) == (1, "ham1 on, libvirtd not running\n")
     assert err == "mclu: ham1: libvirtd not running; on the node: systemctl start libvirtd\n"
 
 
-def _is_asked(lab: RealLab, logins_before: int) -> None:
-    """Wait until mclu has logged in on ham1."""
-    until(lambda: logins(lab, "ham1") > logins_before)
+def _wait_for_login(lab: RealLab, logins_before: int) -> None:
+    """Wait for another login on ham1."""
+    wait_until(lambda: count_logins(lab, "ham1") > logins_before)
 
 
-def test_a_node_that_dies_during_the_command(lab: RealLab, soon: None) -> None:
-    before = logins(lab, "ham1")
-    # It does not answer, so the questions are still under way when the plug is pulled.
+def test_a_node_that_loses_power_during_a_command_is_reported_as_off(lab: RealLab, short_timeout: None) -> None:
+    before = count_logins(lab, "ham1")
+    # libvirtd does not answer, so the requests are pending when the power is cut.
     lab.freeze("ham1", libvirtd=True)
     lines = {
         "status": f"{HAM0}ham1 off\n{HAM2}ham3 off\n",
@@ -160,22 +170,22 @@ def test_a_node_that_dies_during_the_command(lab: RealLab, soon: None) -> None:
         "off ham1": "ham1 off\n",
     }
     with contextlib.ExitStack() as stack:
-        commands = [stack.enter_context(started(lab, *line.split())) for line in lines]
-        until(lambda: logins(lab, "ham1") == before + len(lines))
+        commands = [stack.enter_context(background(lab, *line.split())) for line in lines]
+        wait_until(lambda: count_logins(lab, "ham1") == before + len(lines))
         lab.off("ham1")
-        for command, wanted in zip(commands, lines.values(), strict=True):
+        for command, expected in zip(commands, lines.values(), strict=True):
             out, err = command.communicate(timeout=LIMIT_S)
             assert (command.returncode, err) == (0, "")
-            assert re.fullmatch(wanted, out), out
+            assert re.fullmatch(expected, out), out
 
 
-def test_a_node_that_dies_while_it_is_watched_going_down(lab: RealLab) -> None:
+def test_off_reports_a_node_only_when_it_is_really_down(lab: RealLab) -> None:
     _on_ham1(lab, "printf '#!/bin/sh\\ntrue\\n' >/tmp/poweroff; chmod +x /tmp/poweroff")
     _on_ham1(lab, "mount --bind /tmp/poweroff /usr/local/sbin/poweroff")
-    before = logins(lab, "ham1")
-    with started(lab, "off", "ham1") as command:
-        _is_asked(lab, before)
-        # Its poweroff does nothing: it stays on, and so it is not reported as off.
+    before = count_logins(lab, "ham1")
+    with background(lab, "off", "ham1") as command:
+        _wait_for_login(lab, before)
+        # This poweroff does nothing, so the node stays on and must not be reported as off.
         with pytest.raises(subprocess.TimeoutExpired):
             command.communicate(timeout=2)
         lab.off("ham1")
@@ -183,20 +193,20 @@ def test_a_node_that_dies_while_it_is_watched_going_down(lab: RealLab) -> None:
     assert (command.returncode, out, err) == (0, "ham1 off\n", "")
 
 
-def test_no_node_answers(lab: RealLab, soon: None) -> None:
-    """All at once, each with another fault: one line for each, and not one after the other."""
+def test_faults_of_all_nodes_are_reported_within_one_timeout(lab: RealLab, short_timeout: None) -> None:
+    """Each node has a different fault; the timeouts run in parallel."""
     lab.freeze("ham0")
     lab.freeze("ham2", libvirtd=True)
     _stop_libvirtd(lab)
-    told: Told = mclu(lab, "status")
+    result: Result = mclu(lab, "status")
     lab.thaw("ham0")
     lab.thaw("ham2", libvirtd=True)
-    assert told.seconds < LIMIT_S
-    assert told.status == 1
-    assert told.lines == [
+    assert result.seconds < LIMIT_S
+    assert result.status == 1
+    assert result.lines == [
         "ham0 on, ssh: not answering",
         "ham1 on, libvirtd not running",
         "ham2 on, libvirtd not answering",
         "ham3 off",
     ]
-    assert [line.split(":")[1] for line in told.err.splitlines()] == [" ham0", " ham1", " ham2"]
+    assert [line.split(":")[1] for line in result.err.splitlines()] == [" ham0", " ham1", " ham2"]

@@ -1,4 +1,4 @@
-"""-o json as a program uses it, in every state of real nodes."""
+"""-o json in every state of real nodes, as a program uses it."""
 
 import json
 import sys
@@ -9,27 +9,25 @@ import pytest
 
 from tests.conftest import MCLU
 from tests.json.schema_check import Object, read, read_one
-from tests.lab.support.cli import Told, mclu, run_guest, started
-from tests.lab.support.guests import SHIPPED, clean
+from tests.lab.support.cli import Result, background, mclu, run_guest
 from tests.lab.support.lab import RealLab
 from tests.shell.terminal import ENTER, Terminal
 
-
-@pytest.fixture
-def lab(lab4: RealLab) -> RealLab:
-    """ham0 and ham1 are on, and ham0 runs web."""
-    lab4.power(on=["ham0", "ham1"])
-    clean(lab4, "ham0", "ham1")
-    run_guest(lab4, "ham0", "web")
-    return lab4
+pytestmark = pytest.mark.lab(on=["ham0", "ham1"])
 
 
-def ask(lab: RealLab, *words: str) -> Told:
+@pytest.fixture(autouse=True)
+def _web(lab: RealLab) -> None:
+    """Start the guest web on ham0."""
+    run_guest(lab, "ham0", "web")
+
+
+def ask(lab: RealLab, *words: str) -> Result:
     return mclu(lab, "-o", "json", *words)
 
 
 def nodes(document: Object) -> list[tuple[str, str | None, bool]]:
-    """Return how each node stands, why, and whether it is known what it has."""
+    """Return the power and the fault of each node, and whether its free memory is known."""
     return [(node["power"], node["fault"], node["free_bytes"] is not None) for node in document["nodes"]]
 
 
@@ -68,7 +66,7 @@ STATES: dict[str, tuple[Callable[[RealLab], None], list[object], list[tuple[str,
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_there_is_one_document_in_every_state(lab: RealLab, ssh_files: Path, state: str) -> None:
+def test_queries_print_one_json_document_in_every_state(lab: RealLab, ssh_files: Path, state: str) -> None:
     change, expected, errors = STATES[state]
     change(lab)
     status, listed = ask(lab, "status"), ask(lab, "list", "--active")
@@ -83,13 +81,13 @@ def test_there_is_one_document_in_every_state(lab: RealLab, ssh_files: Path, sta
     lab.off("ham1")
 
 
-def test_beside_an_open_shell_it_is_the_same(lab: RealLab, shells: Callable[[], Terminal]) -> None:
+def test_json_of_status_is_the_same_through_an_open_shell(lab: RealLab, shells: Callable[[], Terminal]) -> None:
     shell = shells()
     shell.expect_toolbar("2 on  2 off  1 guest running")
     assert nodes(read_one(ask(lab, "status").out)) == [ON, ON, OFF, OFF]
 
 
-def test_what_the_shell_remembers_says_since_when(lab: RealLab, tmp_path: Path) -> None:
+def test_cached_facts_in_json_have_the_time_of_the_snapshot(lab: RealLab, tmp_path: Path) -> None:
     program, *words = lab.command(str(MCLU), "-o", "json")
     shell = Terminal(*words, program=program)
     try:
@@ -106,28 +104,28 @@ def test_what_the_shell_remembers_says_since_when(lab: RealLab, tmp_path: Path) 
         lab.thaw("ham0", libvirtd=True)
 
 
-def test_a_guest_from_its_boot_to_its_end(lab: RealLab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MCLU_PATH", str(SHIPPED))
+@pytest.mark.usefixtures("templates")
+def test_actions_on_a_guest_print_one_json_line_per_event(lab: RealLab) -> None:
     (booted,) = read(ask(lab, "boot", "tiny", "ham1:new").out)
     assert (booted["kind"], booted["node"], booted["guest"], booted["template"]) == ("booted", "ham1", "new", "tiny")
     planned = read_one(ask(lab, "-n", "destroy", "new").out)
     answer = ask(lab, "-c", "reboot --hard new; shutdown new --force --timeout 1; start new; destroy new")
     changes = read(answer.out)
     assert changes[3]["deleted"] == planned["deleted"]
-    assert [one.get("change", one["kind"]) for one in changes[:3]] == ["reset", "stopped by force", "started"]
+    assert [change.get("change", change["kind"]) for change in changes[:3]] == ["reset", "stopped by force", "started"]
     assert [Path(file["path"]).name for file in changes[3]["deleted"]] != []
     assert all(file["size_bytes"] > 0 for file in changes[3]["deleted"])
     assert (changes[3]["kind"], changes[3]["kept"], answer.status) == ("destroyed", [], 0)
 
 
-def test_lines_come_as_things_happen(lab: RealLab) -> None:
-    with started(lab, "-o", "json", "on", "ham2", "nosuch", "--wait") as refused:
+def test_json_lines_are_printed_as_events_happen(lab: RealLab) -> None:
+    with background(lab, "-o", "json", "on", "ham2", "nosuch", "--wait") as refused:
         assert refused.stdout
         assert read_one(refused.stdout.read())["error"] == "not-found"
-    with started(lab, "-o", "json", "on", "ham2", "--wait") as waking:
+    with background(lab, "-o", "json", "on", "ham2", "--wait") as waking:
         assert waking.stdout
         assert read_one(waking.stdout.readline())["kind"] == "waking"
-        # It is still being waited for.
+        # mclu still waits for the node.
         assert waking.poll() is None
         assert read_one(waking.stdout.readline()) == {"kind": "power", "node": "ham2", "power": "on"}
     assert read_one(ask(lab, "off", "ham2").out) == {"kind": "power", "node": "ham2", "power": "off"}

@@ -1,39 +1,28 @@
-"""The templates that come with mclu, on real nodes: what they build starts, and can be logged in to and shut down."""
+"""Templates shipped with mclu, on real nodes: their guests start, accept a login and shut down."""
 
 import os
 import re
-from collections.abc import Iterator
 
 import pexpect
 import pytest
 
-from tests.lab.support.cli import mclu, until, virsh
+from tests.lab.support.cli import mclu, virsh, wait_until
 from tests.lab.support.lab import REPOSITORY, Done, RealLab, environment
 
 IMAGES = "/var/lib/libvirt/images"
-# Runs what comes on standard input as mclu runs a template's build: in an empty directory, with nothing to read.
+# Runs the template on standard input as mclu does: in an empty directory, with no input.
 BUILD = 'd=$(mktemp -d) && cat >"$d/x" && chmod +x "$d/x" && mkdir "$d/work" && cd "$d/work" && "$d/x" build </dev/null'
 
 
-@pytest.fixture
-def lab(cloud: RealLab) -> Iterator[RealLab]:
-    """The lab with ham0 on; what a test has made there is removed after it."""
-    yield cloud
-    for name in virsh(cloud, "ham0", "list", "--all", "--name").split():
-        cloud.run("virsh", "-q", "destroy", name, node="ham0")
-        virsh(cloud, "ham0", "undefine", name)
-    cloud.run("sh", "-c", f"rm -rf {IMAGES}/* {IMAGES}/.[!.]*", node="ham0")
-
-
-def boot(lab: RealLab, *words: str, **surroundings: str) -> Done:
-    """Boot one of the templates that come with mclu."""
-    settings = [f"{name}={value}" for name, value in surroundings.items()]
+def boot(lab: RealLab, *words: str, **environment: str) -> Done:
+    """Boot a guest from a shipped template."""
+    settings = [f"{name}={value}" for name, value in environment.items()]
     return lab.run("env", "-u", "MCLU_PATH", *settings, "mclu", "boot", *words)
 
 
-def build(lab: RealLab, template: str, prepare: str, *, timeout: float = 60, **told: str) -> Done:
-    """Build on ham0 as mclu does, after a script has prepared the node for this build alone."""
-    settings = {"name": "web", "format": "qcow2", "output": f"{IMAGES}/web.qcow2", **told, "SCRIPT": prepare + BUILD}
+def build(lab: RealLab, template: str, prepare: str, *, timeout: float = 60, **more: str) -> Done:
+    """Build on ham0 as mclu does, after a script that prepares the mount namespace of this build."""
+    settings = {"name": "web", "format": "qcow2", "output": f"{IMAGES}/web.qcow2", **more, "SCRIPT": prepare + BUILD}
     text = (REPOSITORY / f"templates/{template}.template").read_text()
     words = ["env", *(f"{name}={value}" for name, value in settings.items())]
     words += ["unshare", "--mount", "sh", "-c", 'eval "$SCRIPT"']
@@ -41,12 +30,12 @@ def build(lab: RealLab, template: str, prepare: str, *, timeout: float = 60, **t
 
 
 def images(lab: RealLab) -> list[str]:
-    """What is in ham0's directory of images."""
+    """Return the file names in ham0's directory of images."""
     return lab.run("ls", "-A", IMAGES, node="ham0").stdout.split()
 
 
 class Console:
-    """The serial console of a guest on ham0, for somebody who logs in."""
+    """The serial console of a guest on ham0, with a login."""
 
     def __init__(self, lab: RealLab, guest: str) -> None:
         words = lab.command("mclu", "console", f"ham0:{guest}")
@@ -59,8 +48,8 @@ class Console:
         self.program.send("root\r")
         self.program.expect_exact("~ # ")
 
-    def says(self, command: str) -> str:
-        """Run a command there; what it prints."""
+    def run(self, command: str) -> str:
+        """Run a command in the guest, and return its output."""
         self.program.send(f"echo '<''<'; {command}; echo '>''>'\r")
         self.program.expect(re.compile(r"<<\r\n(.*?)>>\r\n", re.DOTALL))
         assert isinstance(self.program.match, re.Match)
@@ -74,22 +63,22 @@ class Console:
 # tiny
 
 
-def test_tiny_is_up_in_seconds_and_can_be_logged_in_to_rebooted_and_shut_down(lab: RealLab) -> None:
+def test_tiny_starts_accepts_a_login_reboots_and_shuts_down(lab: RealLab) -> None:
     booted = boot(lab, "tiny", "ham0:web", "--size", "1G", "--timezone", "Asia/Kolkata")
     assert (booted.returncode, booted.stdout) == (0, "ham0:web running\n"), booted.stderr
     assert images(lab) == ["web.qcow2", "web.qcow2.initrd", "web.qcow2.kernel"]
     console = Console(lab, "web")
-    # Whether the prompt came before the console was opened or comes after it, Enter brings another.
+    # Enter prints another prompt, in case the first came before the console was opened.
     console.program.expect_exact("leaves.")
     console.program.send("\r")
     console.log_in("web")
-    assert console.says("hostname; id -un; date +%z") == "web\nroot\n+0530\n"
-    assert console.says("cat /sys/block/vda/size") == f"{(1 << 30) // 512}\n"
+    assert console.run("hostname; id -un; date +%z") == "web\nroot\n+0530\n"
+    assert console.run("cat /sys/block/vda/size") == f"{(1 << 30) // 512}\n"
     assert mclu(lab, "reboot", "web").status == 0
     console.log_in("web")
     assert mclu(lab, "shutdown", "web").status == 0
     console.until_it_ends()
-    until(lambda: "web" not in virsh(lab, "ham0", "list", "--name").split())
+    wait_until(lambda: "web" not in virsh(lab, "ham0", "list", "--name").split())
 
 
 def test_tiny_gets_its_address_by_dhcp(lab: RealLab) -> None:
@@ -99,22 +88,22 @@ def test_tiny_gets_its_address_by_dhcp(lab: RealLab) -> None:
     console.program.send("\r")
     console.log_in("web")
     wait = "until ip route | grep -q default; do usleep 100000; done"
-    assert console.says(f"{wait}; ip -4 address show dev eth0 | grep -c inet; cat /sys/class/net/eth0/address") == (
+    assert console.run(f"{wait}; ip -4 address show dev eth0 | grep -c inet; cat /sys/class/net/eth0/address") == (
         "1\n" + re.findall("mac address='(.*?)'", virsh(lab, "ham0", "dumpxml", "web"))[0] + "\n"
     )
 
 
 @pytest.mark.parametrize(
-    ("hidden", "told"),
+    ("hidden", "message"),
     [
         ("/boot", "tiny: no readable /boot/vmlinuz-* with modules in /lib/modules\n"),
         ("/lib/modules", "tiny: no readable /boot/vmlinuz-* with modules in /lib/modules\n"),
         ("/usr/sbin", "tiny: modinfo is not installed on this node\n"),
     ],
 )
-def test_tiny_says_what_a_node_lacks(lab: RealLab, hidden: str, told: str) -> None:
+def test_tiny_reports_files_that_the_node_lacks(lab: RealLab, hidden: str, message: str) -> None:
     done = build(lab, "tiny", f"mount -t tmpfs none {hidden}\n")
-    assert (done.returncode, done.stderr) == (1, told)
+    assert (done.returncode, done.stderr) == (1, message)
     assert images(lab) == []
 
 
@@ -123,7 +112,7 @@ def test_tiny_says_what_a_node_lacks(lab: RealLab, hidden: str, told: str) -> No
 
 @pytest.fixture
 def mirror(lab: RealLab) -> str:
-    """A mirror on ham0, of an image on which nothing is."""
+    """The URL of a mirror on ham0 with an empty image."""
     make = (
         "rm -rf /root/mirror && mkdir /root/mirror && cd /root/mirror &&"
         f" qemu-img create -q -f qcow2 debian-13-generic-{os.uname().machine.replace('x86_64', 'amd64')}.qcow2 1G &&"
@@ -133,7 +122,7 @@ def mirror(lab: RealLab) -> str:
     return "file:///root/mirror"
 
 
-def test_a_cloud_image_is_the_base_of_a_guest_with_a_seed(lab: RealLab, mirror: str) -> None:
+def test_a_cloud_image_becomes_a_guest_with_a_seed(lab: RealLab, mirror: str) -> None:
     booted = boot(lab, "debian-cloud", "ham0:web", MCLU_MIRROR=mirror)
     assert (booted.returncode, booted.stdout) == (0, "ham0:web running\n"), booted.stderr
     assert images(lab) == [".mclu-cache", "web.qcow2", "web.qcow2.seed"]
@@ -145,14 +134,14 @@ def test_a_cloud_image_is_the_base_of_a_guest_with_a_seed(lab: RealLab, mirror: 
     key = (lab.path / "home/.ssh/id_ed25519.pub").read_text().strip()
     seed = lab.run("isoinfo", "-J", "-i", f"{IMAGES}/web.qcow2.seed", "-x", "/user-data", node="ham0").stdout
     assert key in seed
-    # The image is for the guests to come, too.
+    # The cached image serves later guests, too.
     assert mclu(lab, "destroy", "--yes", "web").status == 0
     assert images(lab) == [".mclu-cache"]
     assert lab.run("rm", "-r", "/root/mirror/debian-13-generic-amd64.qcow2", node="ham0").returncode == 0
     assert boot(lab, "debian-cloud", "ham0:web", MCLU_MIRROR=mirror).returncode == 0
 
 
-def test_a_cloud_image_with_another_checksum_makes_no_guest(lab: RealLab, mirror: str) -> None:
+def test_a_cloud_image_with_a_wrong_checksum_makes_no_guest(lab: RealLab, mirror: str) -> None:
     lab.run("sh", "-c", "sed -i 's/^...../00000/' /root/mirror/SHA512SUMS", node="ham0")
     booted = boot(lab, "debian-cloud", "ham0:web", MCLU_MIRROR=mirror)
     assert booted.returncode == 1
@@ -164,8 +153,8 @@ def test_a_cloud_image_with_another_checksum_makes_no_guest(lab: RealLab, mirror
 
 # virt-builder
 
-# A repository of small images that look like Debian and Fedora, under the names that the templates ask for; and where
-# virt-builder's own virtual machine finds a kernel: that of a lab has no list of its modules.
+# Makes a repository of small images that look like Debian and Fedora, with the names in the templates. It also sets
+# the kernel for virt-builder's own virtual machine, because the kernel of a lab has no list of its modules.
 PREPARE = r"""
 set -eu
 repository=$(mktemp -d) version=$(ls /lib/modules)
@@ -178,7 +167,7 @@ image() {
     mkdir -p dev etc proc root/.ssh sys tmp usr/bin usr/lib/systemd/system usr/share/zoneinfo/Europe var/log
     ln -s usr/bin bin
     cp /usr/bin/busybox usr/bin/sh
-    # What it is told is written down: there is no network for more.
+    # This dnf only records its arguments, because there is no network.
     printf '#!/bin/sh\necho "$*" >>/var/log/dnf\n' >usr/bin/dnf
     chmod +x usr/bin/dnf
     touch usr/share/zoneinfo/Europe/London
@@ -211,7 +200,7 @@ BUILT = {"debian": "debian-12", "fedora": "fedora-42", "rawhide": "fedora-42", "
 
 @pytest.mark.slow
 @pytest.mark.parametrize("template", BUILT)
-def test_virt_builder_builds_a_system_with_our_name_and_key(lab: RealLab, template: str) -> None:
+def test_virt_builder_templates_set_name_keys_password_and_time_zone(lab: RealLab, template: str) -> None:
     if lab.run("sh", "-c", "command -v virt-builder", node="ham0").returncode != 0:
         pytest.skip("there is no virt-builder: install guestfs-tools")
     keys = {"timezone": "Europe/London", "authorized_keys": "ssh-ed25519 AAAA me\nssh-rsa B"}
@@ -219,23 +208,23 @@ def test_virt_builder_builds_a_system_with_our_name_and_key(lab: RealLab, templa
     assert done.returncode == 0, done.stdout + done.stderr
     assert images(lab) == ["web.qcow2"]
     noted = re.fullmatch("note: log in on the console as root, with the password (.*)", done.stdout.splitlines()[-1])
-    found = _built(lab)
-    assert found.startswith("web\nssh-ed25519 AAAA me\nssh-rsa B\n")
-    assert "/usr/share/zoneinfo/Europe/London" in found
-    crypted = re.search(r"^root:([^*:][^:]*):", found, re.MULTILINE)
+    built = _read_built_disk(lab)
+    assert built.startswith("web\nssh-ed25519 AAAA me\nssh-rsa B\n")
+    assert "/usr/share/zoneinfo/Europe/London" in built
+    crypted = re.search(r"^root:([^*:][^:]*):", built, re.MULTILINE)
     assert noted
     assert crypted
     check = ["perl", "-e", "print crypt($ARGV[0], $ARGV[1])", noted[1], crypted[1]]
     assert lab.run(*check).stdout == crypted[1]
-    # Of what makes Rawhide out of Fedora, that it is asked for: the image has no packages.
-    asked = re.findall(r"^-y .*$", found, re.MULTILINE)
-    assert [line.split()[-1] for line in asked] == (
+    # The image has no packages, so this checks only the dnf commands that turn Fedora into Rawhide.
+    commands = re.findall(r"^-y .*$", built, re.MULTILINE)
+    assert [line.split()[-1] for line in commands] == (
         ["fedora-gpg-keys", "fedora-repos-rawhide", "distro-sync"] if template == "rawhide" else []
     )
 
 
-def _built(lab: RealLab) -> str:
-    """What the disk that was built says of its name, its keys, its password, what dnf was told, and its time zone."""
+def _read_built_disk(lab: RealLab) -> str:
+    """Return the host name, keys, passwords, dnf commands and time zone on the disk that was built."""
     look = (
         f"qemu-img convert -O raw {IMAGES}/web.qcow2 /tmp/raw &&"
         " for file in etc/hostname root/.ssh/authorized_keys etc/shadow var/log/dnf; do"

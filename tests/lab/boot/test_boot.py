@@ -1,4 +1,4 @@
-"""boot on real nodes: what it makes."""
+"""boot on real nodes: the guests, disks and definitions that it makes."""
 
 import re
 from pathlib import Path
@@ -6,29 +6,21 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from tests.lab.boot.fixtures import OWN_XML, complains, lab, templates
-from tests.lab.support.cli import at_once, describe_guest, mclu, run_guest, virsh
-from tests.lab.support.guests import (
-    BUILD,
-    IMAGES,
-    sh,
-    states,
-    template,
-    traces,
-    uuid,
-)
+from tests.lab.support.boot import OWN_XML, assert_error
+from tests.lab.support.cli import describe_guest, mclu, mclu_parallel, run_guest, virsh
+from tests.lab.support.guests import BUILD, IMAGES, sh, states, template, traces, uuid
 from tests.lab.support.lab import RealLab
 
-__all__ = ["lab", "templates"]
+pytestmark = [pytest.mark.lab(on=["ham0", "ham1"]), pytest.mark.usefixtures("templates")]
 
 
-def test_what_was_asked_for_and_what_the_node_can(lab: RealLab) -> None:
+def test_boot_makes_a_guest_from_the_options_and_the_capabilities_of_the_node(lab: RealLab) -> None:
     options = "--memory 160M --size 2G --timezone Asia/Kolkata --vcpus 1"
-    told = mclu(lab, "boot", "tiny", "web", *options.split())
-    assert (told.status, told.out, told.err) == (0, "ham0:web running\n", "")
-    about = dict(line.split(":", 1) for line in virsh(lab, "ham0", "dominfo", "web").splitlines() if ":" in line)
-    wanted = {"Persistent": "yes", "State": "running", "CPU(s)": "1", "Max memory": f"{160 << 10} KiB"}
-    assert {key: about[key].strip() for key in wanted} == wanted
+    result = mclu(lab, "boot", "tiny", "web", *options.split())
+    assert (result.status, result.out, result.err) == (0, "ham0:web running\n", "")
+    info = dict(line.split(":", 1) for line in virsh(lab, "ham0", "dominfo", "web").splitlines() if ":" in line)
+    expected = {"Persistent": "yes", "State": "running", "CPU(s)": "1", "Max memory": f"{160 << 10} KiB"}
+    assert {key: info[key].strip() for key in expected} == expected
     files = sh(lab, "ham0", f"echo {IMAGES}/*").split()
     assert '"virtual-size": 2147483648' in sh(lab, "ham0", f"qemu-img info -U --output=json {IMAGES}/web.qcow2")
     assert "etc/localtime" in sh(lab, "ham0", f"gzip -dc {IMAGES}/web.qcow2.initrd | busybox cpio -t 2>/dev/null")
@@ -53,9 +45,9 @@ def test_what_was_asked_for_and_what_the_node_can(lab: RealLab) -> None:
     assert sh(lab, "ham0", f"ls -A /tmp; ls -A {IMAGES}/*") == "\n".join(files) + "\n"
 
 
-def test_defaults(lab: RealLab) -> None:
-    told = mclu(lab, "boot", "quick", "web")
-    assert (told.status, told.out) == (0, "ham0:web running\n"), told
+def test_boot_without_options_uses_the_recommended_memory_and_up_to_4_vcpus(lab: RealLab) -> None:
+    result = mclu(lab, "boot", "quick", "web")
+    assert (result.status, result.out) == (0, "ham0:web running\n"), result
     about = virsh(lab, "ham0", "dominfo", "web")
     cpus = re.search(r"^CPU\(s\): +(\d+)", virsh(lab, "ham0", "nodeinfo"), re.MULTILINE)
     assert cpus
@@ -63,27 +55,27 @@ def test_defaults(lab: RealLab) -> None:
     assert re.search(rf"^Max memory: +{32 << 10} KiB$", about, re.MULTILINE)
 
 
-def test_the_first_node_that_has_room(lab: RealLab) -> None:
+def test_boot_chooses_the_first_node_with_enough_memory(lab: RealLab) -> None:
     total = re.search(r"^total *: *(\d+) KiB", virsh(lab, "ham0", "nodememstats"), re.MULTILINE)
     assert total
-    # It may use all but one gigabyte, and does not.
+    # The guest may use all but one gigabyte; QEMU does not allocate it.
     run_guest(lab, "ham0", "big", memory_mib=(int(total[1]) >> 10) - 1024)
     assert mclu(lab, "boot", "quick", "web", "--memory", "1.5G").out == "ham1:web running\n"
-    complains(mclu(lab, "boot", "quick", "ham0:db", "--memory", "1.5G"), "ham0: 1.5G of memory wanted, ")
+    assert_error(mclu(lab, "boot", "quick", "ham0:db", "--memory", "1.5G"), "ham0: 1.5G of memory wanted, ")
     assert mclu(lab, "boot", "quick", "db").out == "ham0:db running\n"
 
 
-def test_buses_that_a_template_asks_for(lab: RealLab, templates: Path) -> None:
+def test_boot_uses_the_buses_of_the_template(lab: RealLab, templates: Path) -> None:
     seed = f'{BUILD}; truncate -s 64K "$output.seed"'
     template(templates, "old", build=seed, disk_bus="echo ide", network_model="echo e1000")
     template(templates, "scsi", build=seed, disk_bus="echo virtio-scsi")
-    old, scsi = at_once(lab, "boot old ham0:old", "boot scsi ham1:scsi")
+    old, scsi = mclu_parallel(lab, "boot old ham0:old", "boot scsi ham1:scsi")
     assert (old.out, scsi.out) == ("ham0:old running\n", "ham1:scsi running\n"), (old, scsi)
     assert _buses_and_models(lab, "ham0", "old") == ["ide", "ide", "e1000"]
     assert _buses_and_models(lab, "ham1", "scsi") == ["scsi", "sata", "virtio"]
 
 
-def test_disks_can_be_added_while_it_runs(lab: RealLab) -> None:
+def test_disks_can_be_attached_to_a_running_guest(lab: RealLab) -> None:
     assert mclu(lab, "boot", "quick", "web").out == "ham0:web running\n"
     for letter in "bcdef":
         disk = f"/tmp/more-{letter}.img"
@@ -99,9 +91,9 @@ def _buses_and_models(lab: RealLab, node: str, name: str) -> list[str | None]:
 # A template's own XML
 
 
-def test_a_guest_by_its_own_xml(lab: RealLab, templates: Path) -> None:
+def test_boot_defines_a_guest_from_the_xml_of_its_template(lab: RealLab, templates: Path) -> None:
     virsh(lab, "ham0", "define", describe_guest(lab, "ham0", "model"))
-    # As if copied from another guest of mclu's, with all that tells them apart.
+    # As if copied from another guest of mclu, with its UUID and its files.
     model = uuid(lab, "ham0", "model")
     note = f"<m:guest xmlns:m='urn:mclu:1' uuid='{model}'><m:file>/tmp/model.xml</m:file></m:guest>"
     more = f"<uuid>{model}</uuid><title>odd</title><metadata>{note}</metadata>"
@@ -125,11 +117,9 @@ def test_a_guest_by_its_own_xml(lab: RealLab, templates: Path) -> None:
         ("echo broken >&2; exit 1", "bad: xml: exit status 1 ('broken')"),
     ],
 )
-def test_xml_that_is_none_is_told_before_anything_is_made(
-    lab: RealLab, templates: Path, xml: str, complaint: str
-) -> None:
+def test_boot_refuses_bad_xml_before_building(lab: RealLab, templates: Path, xml: str, complaint: str) -> None:
     template(templates, "bad", build="touch /tmp/built", xml=xml)
     virsh(lab, "ham0", "define", describe_guest(lab, "ham0", "model"))
     before = traces(lab, "ham0")
-    complains(mclu(lab, "boot", "bad", "web"), complaint)
+    assert_error(mclu(lab, "boot", "bad", "web"), complaint)
     assert traces(lab, "ham0") == before

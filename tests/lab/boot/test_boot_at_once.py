@@ -1,45 +1,37 @@
-"""Two boots at once on real nodes: of one name exactly one wins."""
+"""Two boots at the same time on real nodes."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.lab.boot.fixtures import complains, lab, templates
-from tests.lab.support.cli import Told, at_once, mclu, started, until
-from tests.lab.support.guests import (
-    BUILD,
-    WAIT,
-    images,
-    open_gate,
-    sh,
-    states,
-    template,
-    traces,
-    wait_for_gate,
-)
+from tests.lab.support.boot import assert_error
+from tests.lab.support.cli import Result, background, mclu, mclu_parallel, wait_until
+from tests.lab.support.guests import BUILD, WAIT, images, open_gate, sh, states, template, traces, wait_for_gate
 from tests.lab.support.lab import RealLab
 
-__all__ = ["lab", "templates"]
+pytestmark = [pytest.mark.lab(on=["ham0", "ham1"]), pytest.mark.usefixtures("templates")]
 
 
-def test_of_two_boots_of_one_name_exactly_one_wins(lab: RealLab) -> None:
-    one, other = sorted(at_once(lab, "boot quick ham0:web", "boot quick ham1:web"), key=lambda told: told.status)
+def test_exactly_one_of_two_boots_of_one_name_wins(lab: RealLab) -> None:
+    one, other = sorted(
+        mclu_parallel(lab, "boot quick ham0:web", "boot quick ham1:web"), key=lambda result: result.status
+    )
     assert one.status == 0, one
-    complains(other, "", "web")
+    assert_error(other, "", "web")
     winner, loser = ("ham0", "ham1") if one.out.startswith("ham0") else ("ham1", "ham0")
     assert (states(lab, winner), states(lab, loser)) == ({"web": "running"}, {})
     assert (images(lab, winner), images(lab, loser)) == (["web.qcow2"], [])
 
 
 @pytest.mark.parametrize("node", ["ham0", "ham1"])
-def test_the_one_who_comes_late_leaves_the_disk_of_the_first_alone(lab: RealLab, templates: Path, node: str) -> None:
+def test_a_later_boot_of_the_same_name_fails_and_changes_nothing(lab: RealLab, templates: Path, node: str) -> None:
     template(templates, "slow", build=f"{BUILD}\n{WAIT}")
-    with started(lab, "boot", "slow", f"{node}:web") as command:
+    with background(lab, "boot", "slow", f"{node}:web") as command:
         wait_for_gate(lab, node)
         before = {at: traces(lab, at) for at in ("ham0", "ham1")}
         late = [mclu(lab, "boot", "quick", name) for name in ("web", "ham1:web")]
-        for told in late:
-            complains(told, "somebody else is booting a guest called 'web' at this moment")
+        for result in late:
+            assert_error(result, "somebody else is booting a guest called 'web' at this moment")
         assert {at: traces(lab, at) for at in ("ham0", "ham1")} == before
         open_gate(lab, node)
         out, err = command.communicate(timeout=30)
@@ -47,42 +39,46 @@ def test_the_one_who_comes_late_leaves_the_disk_of_the_first_alone(lab: RealLab,
     assert images(lab, node) == ["web.qcow2"]
 
 
-def test_two_names_at_once(lab: RealLab) -> None:
-    one, other = at_once(lab, "boot quick web", "boot quick db")
+def test_two_guests_can_be_booted_at_the_same_time(lab: RealLab) -> None:
+    one, other = mclu_parallel(lab, "boot quick web", "boot quick db")
     assert (one.out, other.out) == ("ham0:web running\n", "ham0:db running\n"), (one, other)
 
 
-def boot_twice(lab: RealLab, config: Path, elsewhere: str) -> list[Told]:
-    """Boot a guest on ham0, and, while that is built, one of its name with another configuration."""
-    with started(lab, "boot", "slow", "ham0:web") as one:
+def boot_twice(lab: RealLab, config: Path, elsewhere: str) -> list[Result]:
+    """Boot a guest on ham0 and, during its build, one of the same name with another configuration."""
+    with background(lab, "boot", "slow", "ham0:web") as one:
         wait_for_gate(lab, "ham0")
-        with started(lab, "-f", str(config), "boot", "slow", elsewhere) as two:
-            until(lambda: two.poll() is not None or sh(lab, "ham1", "find /tmp -name gate"))
+        with background(lab, "-f", str(config), "boot", "slow", elsewhere) as two:
+            wait_until(lambda: two.poll() is not None or sh(lab, "ham1", "find /tmp -name gate"))
             if two.poll() is None:
                 open_gate(lab, "ham1")
             open_gate(lab, "ham0")
-            return [Told(command.wait(30), *command.communicate(), 0) for command in (one, two)]
+            return [Result(command.wait(30), *command.communicate(), 0) for command in (one, two)]
 
 
-def exactly_one(lab: RealLab, *answers: Told) -> None:
-    """Assert that one of two boots of web made it, on one node, and that nothing is left of the other."""
-    made, failed = sorted(answers, key=lambda told: told.status)
-    assert made.status == 0, answers
-    complains(failed, "", "web")
-    found = [(states(lab, node), images(lab, node)) for node in ("ham0", "ham1")]
-    assert sorted(found, key=str) == [({"web": "running"}, ["web.qcow2"]), ({}, [])], answers
+def assert_one_won(lab: RealLab, *results: Result) -> None:
+    """Assert that one of two boots of web made it on one node, and that the other left nothing."""
+    made, failed = sorted(results, key=lambda result: result.status)
+    assert made.status == 0, results
+    assert_error(failed, "", "web")
+    contents = [(states(lab, node), images(lab, node)) for node in ("ham0", "ham1")]
+    assert sorted(contents, key=str) == [({"web": "running"}, ["web.qcow2"]), ({}, [])], results
 
 
-def test_a_configuration_that_lists_the_nodes_in_another_order(lab: RealLab, templates: Path, tmp_path: Path) -> None:
+def test_boots_with_different_orders_of_the_nodes_exclude_each_other(
+    lab: RealLab, templates: Path, tmp_path: Path
+) -> None:
     template(templates, "slow", build=f"{WAIT}\n{BUILD}")
     general, mark, nodes = (lab.path / "mclu.conf").read_text().partition("[nodes]\n")
     (tmp_path / "other.conf").write_text(general + mark + "\n".join(reversed(nodes.splitlines())) + "\n")
-    exactly_one(lab, *boot_twice(lab, tmp_path / "other.conf", "ham1:web"))
+    assert_one_won(lab, *boot_twice(lab, tmp_path / "other.conf", "ham1:web"))
 
 
-def test_a_configuration_that_calls_the_nodes_by_other_names(lab: RealLab, templates: Path, tmp_path: Path) -> None:
-    """So the name is held on two nodes, and only the guests themselves tell."""
+def test_boots_with_different_names_of_the_nodes_exclude_each_other(
+    lab: RealLab, templates: Path, tmp_path: Path
+) -> None:
+    """The name is then locked on two nodes, so only the check after the definition finds the rival."""
     template(templates, "slow", build=f"{WAIT}\n{BUILD}")
     general, mark, _ = (lab.path / "mclu.conf").read_text().partition("[nodes]\n")
     (tmp_path / "other.conf").write_text(f"{general}{mark}a address=ham1\nb address=ham0\n")
-    exactly_one(lab, *boot_twice(lab, tmp_path / "other.conf", "a:web"))
+    assert_one_won(lab, *boot_twice(lab, tmp_path / "other.conf", "a:web"))

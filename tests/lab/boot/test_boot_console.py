@@ -1,47 +1,37 @@
-"""boot with --console and --viewer, in a real terminal on real nodes: what is opened, and the way back."""
+"""boot with --console and --viewer in a real terminal, on real nodes."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import MCLU
-from tests.lab.support.cli import left_behind
-from tests.lab.support.guests import SHIPPED, make_ready, states, traces
+from tests.lab.support.cli import runtime_directories
+from tests.lab.support.guests import SHIPPED, states, traces
 from tests.lab.support.lab import RealLab
-from tests.lab.support.terminal import typed
-from tests.lab.test_console import LEAVE
-from tests.lab.test_viewer import install, mclu, programs, viewed
+from tests.lab.support.terminal import LEAVE, terminal_command
+from tests.lab.support.viewer import install_viewer, mclu_with, viewed
 from tests.shell.terminal import CTRL_D, ENTER, Terminal
 
-__all__ = ["programs"]
+pytestmark = pytest.mark.lab(on=["ham0", "ham1"])
+
 TINY = f"MCLU_PATH={SHIPPED}"
 
 
-@pytest.fixture
-def lab(lab4: RealLab) -> Iterator[RealLab]:
-    """ham0 and ham1 are on and empty; ham2 and ham3 are off."""
-    make_ready(lab4)
-    (lab4.path / "home/viewed").unlink(missing_ok=True)
-    yield lab4
-    make_ready(lab4)
-
-
-def test_the_console_of_a_new_guest_shows_it_starting_and_is_left(lab: RealLab) -> None:
-    with typed(lab, "env", TINY, "mclu", "boot", "tiny", "ham0:web", "--console") as command:
+def test_boot_with_console_shows_the_guest_starting_until_the_user_leaves(lab: RealLab) -> None:
+    with terminal_command(lab, "env", TINY, "mclu", "boot", "tiny", "ham0:web", "--console") as command:
         command.expect("ham0:web running\r\n")
         command.expect("Connected to ham0:web; ^] leaves.")
-        command.program.expect_exact("web login: ", timeout=60)
+        command.expect("web login: ", timeout=60)
         command.type("root" + ENTER)
         command.expect("~ # ")
         command.type(LEAVE)
         assert command.end() == 0
     assert states(lab, "ham0") == {"web": "running"}
-    assert left_behind(lab) == []
+    assert runtime_directories(lab) == []
 
 
-def test_the_prompt_comes_back_from_the_console(lab: RealLab) -> None:
+def test_the_prompt_returns_after_boot_with_console(lab: RealLab) -> None:
     program, *words = lab.command("env", TINY, str(MCLU))
     shell = Terminal(*words, program=program)
     try:
@@ -58,24 +48,24 @@ def test_the_prompt_comes_back_from_the_console(lab: RealLab) -> None:
         shell.close()
 
 
-def test_the_viewer_of_a_new_guest_is_waited_for_and_then_its_console_opens(lab: RealLab, programs: Path) -> None:
-    install(programs)
-    # With it a template is asked what it is.
+def test_boot_with_viewer_and_console_opens_one_after_the_other(lab: RealLab, programs: Path) -> None:
+    install_viewer(programs)
+    # mclu runs a template with `timeout`.
     (programs / "timeout").symlink_to(str(shutil.which("timeout")))
-    words = mclu(programs, "boot", "tiny", "ham0:web", "--viewer", "--console")
-    with typed(lab, "env", TINY, "HASTY=1", *words) as command:
+    words = mclu_with(programs, "boot", "tiny", "ham0:web", "--viewer", "--console")
+    with terminal_command(lab, "env", TINY, "HASTY=1", *words) as command:
         command.expect("ham0:web running\r\n")
-        command.program.expect_exact("web login: ", timeout=60)
+        command.expect("web login: ", timeout=60)
         (line,) = viewed(lab)
         assert "QEMU (web) --title ham0:web --" in line
         command.type(LEAVE)
         assert command.end() == 0
-    assert left_behind(lab) == []
+    assert runtime_directories(lab) == []
 
 
-def test_without_a_viewer_that_is_said_at_once(lab: RealLab, programs: Path) -> None:
+def test_boot_with_viewer_fails_before_building_if_no_viewer_is_installed(lab: RealLab, programs: Path) -> None:
     before = traces(lab, "ham0")
-    with typed(lab, "env", TINY, *mclu(programs, "boot", "tiny", "ham0:web", "--viewer")) as command:
+    with terminal_command(lab, "env", TINY, *mclu_with(programs, "boot", "tiny", "ham0:web", "--viewer")) as command:
         command.expect(
             "mclu: remote-viewer is not installed; install the package virt-viewer, or boot without --viewer"
         )

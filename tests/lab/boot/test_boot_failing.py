@@ -1,105 +1,100 @@
-"""boot on real nodes, when something fails on the way: nothing is left."""
+"""boot on real nodes when a step fails: nothing is left behind."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-from tests.lab.boot.fixtures import LIBVIRTD, MAY_BE_LEFT, OWN_XML, complains, lab, templates
-from tests.lab.support.cli import describe_guest, mclu, started, until, virsh
-from tests.lab.support.guests import (
-    BUILD,
-    IMAGES,
-    WAIT,
-    images,
-    open_gate,
-    sh,
-    states,
-    template,
-    traces,
-    wait_for_gate,
-)
+from tests.lab.support.boot import LIBVIRTD, MAY_BE_LEFT, OWN_XML, assert_error
+from tests.lab.support.cli import background, describe_guest, mclu, virsh, wait_until
+from tests.lab.support.guests import BUILD, IMAGES, WAIT, images, open_gate, sh, states, template, traces, wait_for_gate
 from tests.lab.support.lab import RealLab
 
-__all__ = ["lab", "templates"]
+pytestmark = [pytest.mark.lab(on=["ham0", "ham1"]), pytest.mark.usefixtures("templates")]
 
 
-def test_a_directory_that_a_build_made_beside_the_disk_goes_with_it(lab: RealLab, templates: Path) -> None:
+def test_a_build_that_makes_a_directory_fails_and_the_directory_is_removed(lab: RealLab, templates: Path) -> None:
     template(templates, "bad", build=f'{BUILD}; mkdir -p "$output.d/deep"')
     before = traces(lab, "ham0")
-    told = mclu(lab, "boot", "bad", "web")
-    complains(told, f"ham0: the build made {IMAGES}/web.qcow2.d, which is no file", "removed", "the directory that")
+    result = mclu(lab, "boot", "bad", "web")
+    assert_error(
+        result, f"ham0: the build made {IMAGES}/web.qcow2.d, which is no file", "removed", "the directory that"
+    )
     assert traces(lab, "ham0") == before
 
 
 @pytest.mark.parametrize("status", [0, 3])
-def test_a_build_need_not_end_its_last_line(lab: RealLab, templates: Path, status: int) -> None:
+def test_the_last_line_of_a_build_may_lack_a_newline(lab: RealLab, templates: Path, status: int) -> None:
     template(templates, "hasty", build=f"{BUILD}; printf 'done 100%%'; exit {status}")
-    told = mclu(lab, "boot", "hasty", "web")
+    result = mclu(lab, "boot", "hasty", "web")
     if status:
-        assert told.err.endswith(
+        assert result.err.endswith(
             "failed with exit status 3, and what it made was removed. It said last:\n  done 100%\n"
         )
         return
-    assert told.out == "ham0:web running\n"
+    assert result.out == "ham0:web running\n"
     assert re.findall("<mclu:file>(.*)</mclu:file>", virsh(lab, "ham0", "dumpxml", "web")) == [f"{IMAGES}/web.qcow2"]
 
 
-def test_a_directory_of_images_that_is_full(lab: RealLab) -> None:
-    """What a boot leaves there must not be taken for a sign that a disk is not the user's."""
+def test_boot_fails_while_the_directory_of_images_is_full(lab: RealLab) -> None:
+    """A claim that a failed boot leaves there must not mark a disk of the user as mclu's."""
     fill = f"head -c 1M /dev/zero >{IMAGES}/full"
     sh(lab, "ham0", f"mount -t tmpfs -o size=64K none {IMAGES}; {fill} || true")
     for _ in range(4):
-        told = mclu(lab, "boot", "quick", "web")
-        assert (told.status, told.out) == (1, "")
-        assert "No space left on device" in told.err, told.err
+        result = mclu(lab, "boot", "quick", "web")
+        assert (result.status, result.out) == (1, "")
+        assert "No space left on device" in result.err, result.err
         assert images(lab, "ham0") == ["full"]
     sh(lab, "ham0", f"rm {IMAGES}/full; echo precious >{IMAGES}/web.qcow2")
-    complains(mclu(lab, "boot", "quick", "web"), f"ham0: nothing was built: {IMAGES}/web.qcow2 is there already")
+    assert_error(mclu(lab, "boot", "quick", "web"), f"ham0: nothing was built: {IMAGES}/web.qcow2 is there already")
     assert sh(lab, "ham0", f"cat {IMAGES}/web.qcow2") == "precious\n"
 
 
-def test_a_temporary_directory_that_is_full(lab: RealLab) -> None:
+def test_boot_fails_while_the_temporary_directory_is_full(lab: RealLab) -> None:
     sh(lab, "ham0", "mount -t tmpfs -o size=4K none /tmp; head -c 1M /dev/zero >/tmp/full || true")
     try:
         for _ in range(4):
-            complains(mclu(lab, "boot", "quick", "web"), "ham0: nothing was built: the template did not arrive whole")
+            assert_error(
+                mclu(lab, "boot", "quick", "web"), "ham0: nothing was built: the template did not arrive whole"
+            )
     finally:
         sh(lab, "ham0", "umount /tmp")
     assert images(lab, "ham0") == []
 
 
-def test_a_build_that_fails(lab: RealLab, templates: Path) -> None:
-    # What it has started goes on by itself, and does not listen.
+def test_a_failed_build_is_reported_with_its_last_lines_and_removed(lab: RealLab, templates: Path) -> None:
+    # The build leaves a background process that ignores signals.
     build = f"{BUILD}\n(trap '' TERM HUP; exec sleep 1000) &\necho 'step one'; echo 'no such luck' >&2; exit 3"
     template(templates, "bad", build=build)
     before = traces(lab, "ham0")
-    told = mclu(lab, "boot", "bad", "web")
-    assert (told.status, told.out) == (1, "")
-    assert told.err == (
+    result = mclu(lab, "boot", "bad", "web")
+    assert (result.status, result.out) == (1, "")
+    assert result.err == (
         "mclu: ham0: the build failed with exit status 3, and what it made was removed. It said last:\n"
         "  step one\n  no such luck\n"
     )
-    until(lambda: traces(lab, "ham0") == before)
+    wait_until(lambda: traces(lab, "ham0") == before)
 
 
-def test_a_build_that_makes_no_disk(lab: RealLab, templates: Path) -> None:
+def test_a_build_without_a_disk_fails_unless_the_xml_needs_none(lab: RealLab, templates: Path) -> None:
     template(templates, "bad", build='echo >"$output.more"')
     before = traces(lab, "ham0")
-    complains(mclu(lab, "boot", "bad", "web"), f"ham0: the build made no disk; it has to make $output: {IMAGES}/web.")
+    assert_error(
+        mclu(lab, "boot", "bad", "web"), f"ham0: the build made no disk; it has to make $output: {IMAGES}/web."
+    )
     assert traces(lab, "ham0") == before
-    # Its own description may need none.
+    # A template with its own XML may need no disk.
     xml = OWN_XML.format(more="", device="")
     template(templates, "odd", build="true", xml="\n".join(line for line in xml.splitlines() if "<disk" not in line))
     assert mclu(lab, "boot", "odd", "web").out == "ham0:web running\n"
 
 
-def test_a_disk_that_gets_full(lab: RealLab) -> None:
+def test_a_build_fails_when_the_disk_of_the_node_gets_full(lab: RealLab) -> None:
     sh(lab, "ham0", f"mount -t tmpfs -o size=4M none {IMAGES}")
-    told = mclu(lab, "boot", "tiny", "web")
-    assert (told.status, told.out) == (1, "")
-    assert told.err.startswith("mclu: ham0: the build failed with exit status 1, and what it made was removed.")
-    assert "No space left on device" in told.err
+    result = mclu(lab, "boot", "tiny", "web")
+    assert (result.status, result.out) == (1, "")
+    assert result.err.startswith("mclu: ham0: the build failed with exit status 1, and what it made was removed.")
+    assert "No space left on device" in result.err
     assert images(lab, "ham0") == []
     assert states(lab, "ham0") == {}
 
@@ -111,17 +106,17 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("step", REFUSED)
-def test_what_libvirt_refuses(lab: RealLab, templates: Path, step: str) -> None:
+def test_a_guest_that_libvirt_refuses_is_removed(lab: RealLab, templates: Path, step: str) -> None:
     template(templates, "bad", xml=OWN_XML.format(more="", device=REFUSED[step]))
     before = traces(lab, "ham0")
-    complains(mclu(lab, "boot", "bad", "web"), f"ham0: the guest could not be {step}: libvirt: ")
+    assert_error(mclu(lab, "boot", "bad", "web"), f"ham0: the guest could not be {step}: libvirt: ")
     assert traces(lab, "ham0") == before
 
 
-def test_a_guest_that_somebody_defines_during_the_build_is_left_alone(lab: RealLab, templates: Path) -> None:
+def test_a_guest_defined_by_others_during_the_build_is_not_changed(lab: RealLab, templates: Path) -> None:
     template(templates, "slow", build=f"{WAIT}\n{BUILD}")
     description = describe_guest(lab, "ham0", "web")
-    with started(lab, "boot", "slow", "web") as command:
+    with background(lab, "boot", "slow", "web") as command:
         wait_for_gate(lab, "ham0")
         virsh(lab, "ham0", "define", description)
         virsh(lab, "ham0", "start", "web")
@@ -133,46 +128,49 @@ def test_a_guest_that_somebody_defines_during_the_build_is_left_alone(lab: RealL
     assert images(lab, "ham0") == []
 
 
-def test_a_libvirtd_that_dies_during_the_build(lab: RealLab, templates: Path) -> None:
+def test_boot_cleans_up_when_libvirtd_dies_during_the_build(lab: RealLab, templates: Path) -> None:
     template(templates, "deadly", build=f"{BUILD}\nkill -KILL {LIBVIRTD}; tail --pid={LIBVIRTD} -f /dev/null")
     try:
-        told = mclu(lab, "boot", "deadly", "web")
-        complains(told, "ham0: the guest could not be defined: ", "libvirtd", "'destroy ham0:web'")
-        until(lambda: images(lab, "ham0") == [])
+        result = mclu(lab, "boot", "deadly", "web")
+        assert_error(result, "ham0: the guest could not be defined: ", "libvirtd", "'destroy ham0:web'")
+        wait_until(lambda: images(lab, "ham0") == [])
         assert sh(lab, "ham0", "ls -A /tmp") == ""
     finally:
         lab.off("ham0")
 
 
-def test_a_node_that_is_switched_off_during_the_build(lab: RealLab, templates: Path) -> None:
+def test_boot_reports_possible_leftovers_when_the_node_loses_power_during_the_build(
+    lab: RealLab, templates: Path
+) -> None:
     template(templates, "slow", build=f'{BUILD}\ntouch "$output.more"\n{WAIT}')
-    with started(lab, "boot", "slow", "web") as command:
+    with background(lab, "boot", "slow", "web") as command:
         wait_for_gate(lab, "ham0")
         lab.off("ham0")
         out, err = command.communicate(timeout=30)
     assert (command.returncode, out) == (1, "")
     assert err == f"mclu: ham0: the connection was lost during the build; {MAY_BE_LEFT}\n"
     lab.on("ham0")
-    # Nobody could remove what was there when the power went. Whether it is what that boot has made, or what its user
-    # has made by hand since then, nobody can tell: it is for the user to remove.
-    left = ["web.qcow2", "web.qcow2.more"]
-    told = mclu(lab, "boot", "quick", "web")
-    complains(told, f"ham0: nothing was built: {IMAGES}/web.qcow2 is there already; if no guest needs it", "remove it")
-    assert [name for name in images(lab, "ham0") if not name.startswith(".")] == left
-    sh(lab, "ham0", f"cd {IMAGES}; rm {' '.join(left)}")
+    # The power cut prevented the cleanup. The files could also be the user's by now, so mclu does not remove them.
+    leftovers = ["web.qcow2", "web.qcow2.more"]
+    result = mclu(lab, "boot", "quick", "web")
+    assert_error(
+        result, f"ham0: nothing was built: {IMAGES}/web.qcow2 is there already; if no guest needs it", "remove it"
+    )
+    assert [name for name in images(lab, "ham0") if not name.startswith(".")] == leftovers
+    sh(lab, "ham0", f"cd {IMAGES}; rm {' '.join(leftovers)}")
     assert mclu(lab, "boot", "quick", "web").out == "ham0:web running\n"
 
 
-def test_what_boots_that_were_cut_off_have_left(lab: RealLab, templates: Path) -> None:
-    """Names that are mclu's alone are swept away once nobody holds them; what may be a user's never is."""
+def test_boot_removes_stale_files_of_interrupted_boots(lab: RealLab, templates: Path) -> None:
+    """boot removes stale files with names that only mclu uses; it never removes a file that may be the user's."""
     template(templates, "slow", build=f"{WAIT}\n{BUILD}")
-    left = ".mclu-old.booting .mclu-old.building"
+    stale = ".mclu-old.booting .mclu-old.building"
     kept = "mine.qcow2 mine.qcow2.unfinished old.qcow2 old.qcow2.claim old.booting"
-    with started(lab, "boot", "slow", "web") as command:
+    with background(lab, "boot", "slow", "web") as command:
         wait_for_gate(lab, "ham0")
         held = [".mclu-web.booting", ".mclu-web.building"]
         assert images(lab, "ham0") == held
-        script = f"cd {IMAGES}; touch {left} {kept}; echo mclu >mine.qcow2.unfinished; touch -d '1 hour ago' .mclu-* *"
+        script = f"cd {IMAGES}; touch {stale} {kept}; echo mclu >mine.qcow2.unfinished; touch -d '1 hour ago' .mclu-* *"
         sh(lab, "ham0", script)
         assert mclu(lab, "boot", "quick", "db").out == "ham0:db running\n"
         assert images(lab, "ham0") == sorted(["db.qcow2", *held, *kept.split()])
@@ -181,14 +179,14 @@ def test_what_boots_that_were_cut_off_have_left(lab: RealLab, templates: Path) -
     assert images(lab, "ham0") == sorted(["db.qcow2", "web.qcow2", *kept.split()])
 
 
-def test_a_node_that_freezes_during_the_build(lab: RealLab, templates: Path) -> None:
+def test_a_node_that_freezes_during_the_build_cleans_up_when_it_continues(lab: RealLab, templates: Path) -> None:
     template(templates, "slow", build=f"{BUILD}\n{WAIT}")
     before = traces(lab, "ham0")
-    with started(lab, "boot", "slow", "web") as command:
+    with background(lab, "boot", "slow", "web") as command:
         wait_for_gate(lab, "ham0")
         lab.freeze("ham0")
         out, err = command.communicate(timeout=30)
     assert (command.returncode, out) == (1, "")
     assert err == f"mclu: ham0: the connection was lost during the build; {MAY_BE_LEFT}\n"
     lab.thaw("ham0")
-    until(lambda: traces(lab, "ham0") == before)
+    wait_until(lambda: traces(lab, "ham0") == before)

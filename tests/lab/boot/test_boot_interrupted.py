@@ -1,130 +1,104 @@
-"""boot on real nodes, when it is interrupted: nothing is left."""
+"""boot on real nodes when it is interrupted: nothing is left behind."""
 
+import signal
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.lab.boot.fixtures import LIBVIRTD, MAY_BE_LEFT, lab, templates
-from tests.lab.support.cli import started, until
-from tests.lab.support.guests import (
-    BUILD,
-    WAIT,
-    open_gate,
-    send,
-    sh,
-    template,
-    traces,
-    wait_for_gate,
-)
-from tests.lab.support.lab import RealLab
-from tests.lab.support.terminal import CTRL_C, typed
+from tests.lab.support import boot_with_signal
+from tests.lab.support.boot import LIBVIRTD, MAY_BE_LEFT
+from tests.lab.support.cli import background, wait_until
+from tests.lab.support.guests import BUILD, WAIT, open_gate, send_signal, sh, template, traces, wait_for_gate
+from tests.lab.support.lab import Done, RealLab
+from tests.lab.support.terminal import CTRL_C, terminal_command
 
-__all__ = ["lab", "templates"]
+pytestmark = [pytest.mark.lab(on=["ham0", "ham1"]), pytest.mark.usefixtures("templates")]
+
+INTERRUPTED = "mclu: ham0: interrupted, and what was made there is removed\n"
 
 
 @pytest.mark.parametrize("name", ["INT", "TERM", "HUP", "KILL"])
-def test_a_signal_during_the_build(lab: RealLab, templates: Path, name: str) -> None:
+def test_a_signal_during_the_build_removes_everything(lab: RealLab, templates: Path, name: str) -> None:
     template(templates, "slow", build=f"{BUILD}\n{WAIT}")
     before = traces(lab, "ham0")
-    with started(lab, "boot", "slow", "web") as command:
+    with background(lab, "boot", "slow", "web") as command:
         wait_for_gate(lab, "ham0")
-        send(command, name)
+        send_signal(command, name)
         out, err = command.communicate(timeout=30)
     assert (out, err) == ("", INTERRUPTED if name == "INT" else "")
     if name == "INT":
         assert command.returncode == 130
         assert traces(lab, "ham0") == before
-    # The others end what entered the lab for mclu, too, which then is not waited for.
-    until(lambda: traces(lab, "ham0") == before)
+    # The other signals also end the process that entered the lab, so mclu may still be cleaning up.
+    wait_until(lambda: traces(lab, "ham0") == before)
 
 
-def test_ctrl_c_twice_on_a_build_that_does_not_listen(lab: RealLab, templates: Path) -> None:
+def test_a_second_ctrl_c_ends_mclu_when_the_build_ignores_signals(lab: RealLab, templates: Path) -> None:
     template(templates, "deaf", build=f"trap '' TERM INT HUP\n{BUILD}\n{WAIT}")
     before = traces(lab, "ham0")
-    with started(lab, "boot", "deaf", "web") as command:
+    with background(lab, "boot", "deaf", "web") as command:
         wait_for_gate(lab, "ham0")
-        send(command, "INT")
-        until(lambda: "sleep 5" in sh(lab, "ham0", "ps axww -o args"))
-        send(command, "INT")
+        send_signal(command, "INT")
+        wait_until(lambda: "sleep 5" in sh(lab, "ham0", "ps axww -o args"))
+        send_signal(command, "INT")
         _, err = command.communicate(timeout=3)
     assert command.returncode == 130
     assert err == f"mclu: ham0: interrupted, and it has not said that it cleaned up; {MAY_BE_LEFT}\n"
-    until(lambda: traces(lab, "ham0") == before)
+    wait_until(lambda: traces(lab, "ham0") == before)
 
 
-def test_ctrl_c_while_the_node_is_frozen(lab: RealLab, templates: Path) -> None:
-    """Nobody has said that anything is removed, so nobody is told that it is."""
+def test_ctrl_c_on_a_frozen_node_reports_that_no_cleanup_was_confirmed(lab: RealLab, templates: Path) -> None:
+    """The node did not confirm the cleanup, so boot must not report one."""
     template(templates, "slow", build=f"{BUILD}\n{WAIT}")
     before = traces(lab, "ham0")
-    with typed(lab, "mclu", "boot", "slow", "web") as command:
+    with terminal_command(lab, "mclu", "boot", "slow", "web") as command:
         wait_for_gate(lab, "ham0")
         lab.freeze("ham0")
         command.type(CTRL_C)
         command.expect("waiting for ham0 to clean up")
         assert command.end() == 130
-    assert f"mclu: ham0: interrupted, and it has not said that it cleaned up; {MAY_BE_LEFT}\r\n" in command.said
+    assert f"mclu: ham0: interrupted, and it has not said that it cleaned up; {MAY_BE_LEFT}\r\n" in command.output
     lab.thaw("ham0")
-    until(lambda: traces(lab, "ham0") == before)
+    wait_until(lambda: traces(lab, "ham0") == before)
 
 
-# The step after which a signal comes, as an attribute of a module that does it.
-STEPS = {
-    "the definition": ("hypervisor.client", "LibvirtClient", "define"),
-    "the word to keep it": ("boot.build", "Build", "keep"),
-    "the start": ("nodes.node", "Node", "change_guest"),
-}
-BOOT_WITH_A_SIGNAL = """
-import importlib, os, sys
-module, kind, method, *numbers = sys.argv[1:]
-found = getattr(importlib.import_module(f"mclu_shell.cloud.{module}"), kind)
-do = getattr(found, method)
-def do_and_signal(self, *args):
-    do(self, *args)
-    number = int(numbers.pop(0))
-    if not numbers:
-        setattr(found, method, do)
-    os.kill(os.getpid(), number)
-setattr(found, method, do_and_signal)
-from mclu_shell.cli import main
-sys.exit(main(["boot", "quick", "web"]))
-"""
+def boot_with_signals(lab: RealLab, step: str, *signals: signal.Signals) -> Done:
+    """Boot web, and signal mclu after each completion of a step."""
+    return lab.run(sys.executable, boot_with_signal.__file__, step, *(str(int(number)) for number in signals))
 
 
-INTERRUPTED = "mclu: ham0: interrupted, and what was made there is removed\n"
-
-
-@pytest.mark.parametrize("step", STEPS)
-def test_ctrl_c_after(lab: RealLab, step: str) -> None:
+@pytest.mark.parametrize("step", boot_with_signal.STEPS)
+def test_ctrl_c_after_a_step_of_boot_rolls_it_back(lab: RealLab, step: str) -> None:
     before = traces(lab, "ham0")
-    done = lab.run(sys.executable, "-c", BOOT_WITH_A_SIGNAL, *STEPS[step], "2")
+    done = boot_with_signals(lab, step, signal.SIGINT)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", INTERRUPTED)
     assert traces(lab, "ham0") == before
 
 
-@pytest.mark.parametrize("number", [1, 2, 15])
-def test_a_second_signal_while_the_guest_is_taken_back(lab: RealLab, number: int) -> None:
-    """The start is a change of the guest, and so is that it is stopped again."""
+@pytest.mark.parametrize("second", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_does_not_stop_the_rollback(lab: RealLab, second: signal.Signals) -> None:
+    """Both the start and the stop during the rollback change the guest."""
     before = traces(lab, "ham0")
-    done = lab.run(sys.executable, "-c", BOOT_WITH_A_SIGNAL, *STEPS["the start"], "1", str(number))
+    done = boot_with_signals(lab, "start", signal.SIGHUP, second)
     assert (done.returncode, done.stderr) == (129, "")
     assert traces(lab, "ham0") == before
 
 
-def test_killed_after_the_definition(lab: RealLab) -> None:
+def test_the_node_cleans_up_when_mclu_is_killed_after_the_definition(lab: RealLab) -> None:
     before = traces(lab, "ham0")
-    done = lab.run(sys.executable, "-c", BOOT_WITH_A_SIGNAL, *STEPS["the definition"], "9")
+    done = boot_with_signals(lab, "definition", signal.SIGKILL)
     assert done.returncode == -9
-    until(lambda: traces(lab, "ham0") == before)
+    wait_until(lambda: traces(lab, "ham0") == before)
 
 
-def test_ctrl_c_while_libvirtd_does_not_answer(lab: RealLab, templates: Path) -> None:
+def test_ctrl_c_while_libvirtd_is_stopped_removes_everything(lab: RealLab, templates: Path) -> None:
     template(templates, "slow", build=f"{BUILD}\n{WAIT}\nkill -STOP {LIBVIRTD}; mkfifo /tmp/stopped")
     before = traces(lab, "ham0")
-    with started(lab, "boot", "slow", "web") as command:
+    with background(lab, "boot", "slow", "web") as command:
         open_gate(lab, "ham0")
-        until(lambda: "stopped" in sh(lab, "ham0", "ls /tmp"))
-        send(command, "INT")
+        wait_until(lambda: "stopped" in sh(lab, "ham0", "ls /tmp"))
+        send_signal(command, "INT")
         sh(lab, "ham0", f"rm /tmp/stopped; kill -CONT {LIBVIRTD}")
         out, err = command.communicate(timeout=30)
     assert (command.returncode, out, err) == (130, "", INTERRUPTED)

@@ -1,69 +1,49 @@
-"""destroy on real nodes: all that is the guest's goes, and where that cannot be told or fails."""
+"""destroy on real nodes: everything of the guest is removed; failures are reported."""
 
 import re
 
 import pytest
 
-from tests.lab.destroy.fixtures import (
-    A_DISK,
-    BELONGINGS,
-    DEFINE,
-    DISK,
-    SEED,
-    boot,
-    define,
-    destroyed,
-    lab,
-    start_twin,
-    templates,
-    web,
-)
 from tests.lab.support.cli import describe_guest, mclu, python, run_guest, virsh
-from tests.lab.support.guests import (
-    IMAGES,
-    images,
-    sh,
-    states,
-    traces,
-    uuid,
-)
+from tests.lab.support.destroy import A_DISK, BELONGINGS, DEFINE, DISK, SEED, boot, define_db, kept_files, start_twin
+from tests.lab.support.guests import IMAGES, images, sh, states, traces, uuid
 from tests.lab.support.lab import RealLab
 
-__all__ = ["lab", "templates", "web"]
+pytestmark = [pytest.mark.lab(on=["ham0", "ham1"]), pytest.mark.usefixtures("templates")]
 
 
-def test_nothing_of_it_is_left(lab: RealLab) -> None:
+def test_destroy_leaves_nothing_of_a_guest(lab: RealLab) -> None:
     before = traces(lab, "ham0")
     boot(lab)
     assert images(lab, "ham0") == ["web.qcow2", "web.qcow2.kernel", "web.qcow2.seed"]
-    assert destroyed(mclu(lab, "destroy", "web")) == {}
+    assert kept_files(mclu(lab, "destroy", "web")) == {}
     assert traces(lab, "ham0") == before
     boot(lab)
 
 
-@pytest.mark.parametrize("what", BELONGINGS)
-def test_what_else_is_its_own_goes_with_it(lab: RealLab, what: str) -> None:
-    look = "virsh -q list --all; find /var/lib/libvirt /etc/libvirt ! -type d"
-    before = sh(lab, "ham0", look)
+@pytest.mark.parametrize("belonging", BELONGINGS)
+def test_destroy_removes_everything_that_belongs_to_the_guest(lab: RealLab, belonging: str) -> None:
+    listing = "virsh -q list --all; find /var/lib/libvirt /etc/libvirt ! -type d"
+    before = sh(lab, "ham0", listing)
     boot(lab)
-    sh(lab, "ham0", f"set -e; {BELONGINGS[what]}")
-    assert destroyed(mclu(lab, "destroy", "web")) == {}
-    assert sh(lab, "ham0", look) == before
+    sh(lab, "ham0", f"set -e; {BELONGINGS[belonging]}")
+    assert kept_files(mclu(lab, "destroy", "web")) == {}
+    assert sh(lab, "ham0", listing) == before
 
 
-def test_whatever_state_it_is_in(lab: RealLab) -> None:
+def test_destroy_removes_guests_that_are_shut_off_or_transient(lab: RealLab) -> None:
     before = traces(lab, "ham0")
     boot(lab)
     virsh(lab, "ham0", "destroy", "web")
-    # It runs, and its definition has been taken away: it goes by being stopped.
+    # A running guest without a definition disappears when it is stopped.
     boot(lab, "ham0:db")
     virsh(lab, "ham0", "undefine", "db")
-    told = mclu(lab, "destroy", "web", "db")
-    assert (told.status, sorted(told.lines)) == (0, ["ham0:db destroyed", "ham0:web destroyed"]), told
+    result = mclu(lab, "destroy", "web", "db")
+    assert (result.status, sorted(result.lines)) == (0, ["ham0:db destroyed", "ham0:web destroyed"]), result
     assert traces(lab, "ham0") == before
 
 
-def test_many_at_once(lab: RealLab) -> None:
+def test_destroy_removes_many_guests_with_yes(lab: RealLab) -> None:
     boot(lab)
     boot(lab, "ham1:db")
     virsh(lab, "ham1", "define", describe_guest(lab, "ham1", "web"))
@@ -75,49 +55,54 @@ def test_many_at_once(lab: RealLab) -> None:
     assert (refused.status, refused.out) == (1, "")
     assert "--yes" in refused.err
     assert (states(lab, "ham0"), images(lab, "ham1")[0]) == ({"web": "running"}, "db.qcow2")
-    told = mclu(lab, "destroy", "--yes", "*:web", "d*")
-    assert (told.status, sorted(told.lines)) == (0, ["ham0:web destroyed", "ham1:db destroyed", "ham1:web destroyed"])
+    result = mclu(lab, "destroy", "--yes", "*:web", "d*")
+    assert (result.status, sorted(result.lines)) == (
+        0,
+        ["ham0:web destroyed", "ham1:db destroyed", "ham1:web destroyed"],
+    )
     assert (states(lab, "ham0"), states(lab, "ham1")) == ({}, {"other": "running"})
     assert images(lab, "ham0") == images(lab, "ham1") == []
 
 
-# Where it cannot be told, and where it fails
+# Failures
 
 
-def test_other_guests_troubles_are_their_own(web: RealLab) -> None:
-    # A base that is gone, a drive that is empty, a disk that is not there.
+def test_missing_disks_of_other_guests_do_not_stop_destroy(web: RealLab) -> None:
+    # A missing backing file, a missing disk, and a missing device.
     make = "cd /tmp; qemu-img create -q -f raw gone 1M; qemu-img create -q -f qcow2 -F raw -b gone lost.qcow2; rm gone"
     disks = ["/tmp/lost.qcow2", "/tmp/nowhere.img", "/dev/loop-none"]
     devices = "".join(
         A_DISK.format(kind="raw", file=file).replace("vda", f"vd{i}") for i, file in zip("abc", disks, strict=True)
     )
-    define(web, devices, before=make)
-    assert destroyed(mclu(web, "destroy", "web")) == {}
+    define_db(web, devices, before=make)
+    assert kept_files(mclu(web, "destroy", "web")) == {}
     assert images(web, "ham0") == []
 
 
-def test_what_cannot_be_read_stops_it_before_anything_is_done(web: RealLab) -> None:
-    define(web, A_DISK.format(kind="qcow2", file="/tmp/bad.qcow2"), before="printf 'QFI\\373rubbish' >/tmp/bad.qcow2")
+def test_an_unreadable_disk_of_another_guest_stops_destroy_before_any_change(web: RealLab) -> None:
+    define_db(
+        web, A_DISK.format(kind="qcow2", file="/tmp/bad.qcow2"), before="printf 'QFI\\373rubbish' >/tmp/bad.qcow2"
+    )
     before = traces(web, "ham0")
-    told = mclu(web, "destroy", "web")
-    assert (told.status, told.out) == (1, "")
-    assert told.err.startswith("mclu: ham0: cannot determine backing files, nothing was deleted: ")
-    assert "bad.qcow2" in told.err
+    result = mclu(web, "destroy", "web")
+    assert (result.status, result.out) == (1, "")
+    assert result.err.startswith("mclu: ham0: cannot determine backing files, nothing was deleted: ")
+    assert "bad.qcow2" in result.err
     assert traces(web, "ham0") == before
 
 
-def test_what_cannot_be_deleted_is_told_and_can_be_tried_again(web: RealLab) -> None:
+def test_destroy_can_be_retried_after_a_file_could_not_be_deleted(web: RealLab) -> None:
     sh(web, "ham0", f"mount --bind {IMAGES} {IMAGES} && mount -o remount,bind,ro {IMAGES}")
-    told = mclu(web, "destroy", "web")
-    assert (told.status, told.out) == (1, "")
-    assert told.err.startswith("mclu: ham0: cannot delete all files of web, which is now stopped: rm: ")
+    result = mclu(web, "destroy", "web")
+    assert (result.status, result.out) == (1, "")
+    assert result.err.startswith("mclu: ham0: cannot delete all files of web, which is now stopped: rm: ")
     assert states(web, "ham0") == {"web": "shut off"}
     sh(web, "ham0", f"umount {IMAGES}")
-    assert destroyed(mclu(web, "destroy", "web")) == {}
+    assert kept_files(mclu(web, "destroy", "web")) == {}
     assert (states(web, "ham0"), images(web, "ham0")) == ({}, [])
 
 
-ASKED = """
+DESTROY_WITH_A_CHANGE_AT_THE_PROMPT = """
 import os, subprocess, sys
 from pathlib import Path
 from mclu_shell.cloud.open import open_cloud
@@ -135,41 +120,50 @@ for result in command.run(Context(lambda: cloud, print, confirm), command.parser
 """
 
 
-def test_a_guest_that_is_migrated_while_it_is_asked(web: RealLab) -> None:
-    said = python(web, ASKED, "ham1", start_twin(uuid(web, "ham0", "web")))
-    assert f"deleted: {DISK}" in said
-    assert f"kept: {DISK} (ham1:web has the same UUID)" in said
+def test_a_guest_migrated_during_the_prompt_keeps_its_disk(web: RealLab) -> None:
+    output = python(web, DESTROY_WITH_A_CHANGE_AT_THE_PROMPT, "ham1", start_twin(uuid(web, "ham0", "web")))
+    assert f"deleted: {DISK}" in output
+    assert f"kept: {DISK} (ham1:web has the same UUID)" in output
     assert (states(web, "ham0"), len(images(web, "ham0"))) == ({}, 3)
 
 
-def test_a_snapshot_that_is_made_while_it_is_asked(web: RealLab) -> None:
-    """Nobody was asked about its file, so that stays, and with it the disk that it is built on."""
+def test_a_snapshot_made_during_the_prompt_stays(web: RealLab) -> None:
+    """The user did not confirm its file, so the file stays, and so does its backing file, the disk."""
     overlay = f"{IMAGES}/web.one"
-    said = python(web, ASKED, "ham0", f"virsh -q snapshot-create-as web one --disk-only --diskspec vda,file={overlay}")
-    assert f"deleted: {DISK}" in said
-    assert f"kept: {overlay} (made after the confirmation)" in said
-    assert f"kept: {DISK} (a backing file of {overlay})" in said
+    output = python(
+        web,
+        DESTROY_WITH_A_CHANGE_AT_THE_PROMPT,
+        "ham0",
+        f"virsh -q snapshot-create-as web one --disk-only --diskspec vda,file={overlay}",
+    )
+    assert f"deleted: {DISK}" in output
+    assert f"kept: {overlay} (made after the confirmation)" in output
+    assert f"kept: {DISK} (a backing file of {overlay})" in output
     assert images(web, "ham0") == ["web.one", "web.qcow2"]
 
 
-def test_what_others_do_while_it_is_asked(web: RealLab) -> None:
-    """A file that another guest has come to use is not deleted, nor is a guest that has taken the name."""
+def test_destroy_respects_changes_made_during_the_prompt(web: RealLab) -> None:
+    """destroy neither deletes a file that another guest uses by now, nor a new guest of the same name."""
     use = DEFINE.format(devices=A_DISK.format(kind="raw", file=SEED), os="")
-    said = python(web, ASKED, "ham0", use)
-    assert re.match(r"web on ham0 \(running\), [\d.]+K on disk\n(  deleted: \S+\n){3}Destroy it\?\n", said), said
-    assert f"kept: {SEED} (db uses it)" in said
+    output = python(web, DESTROY_WITH_A_CHANGE_AT_THE_PROMPT, "ham0", use)
+    assert re.match(r"web on ham0 \(running\), [\d.]+K on disk\n(  deleted: \S+\n){3}Destroy it\?\n", output), output
+    assert f"kept: {SEED} (db uses it)" in output
     assert images(web, "ham0") == ["web.qcow2.seed"]
     sh(web, "ham0", f"rm {SEED}")
     boot(web)
     taken = f"virsh -q destroy web; virsh -q undefine web; virsh -q define {describe_guest(web, 'ham0', 'web')}"
-    assert "web no longer exists" in python(web, ASKED, "ham0", taken)
+    assert "web no longer exists" in python(web, DESTROY_WITH_A_CHANGE_AT_THE_PROMPT, "ham0", taken)
     assert states(web, "ham0") == {"db": "shut off", "web": "shut off"}
     assert len(images(web, "ham0")) == 3
 
 
-def test_no_such_guest(web: RealLab) -> None:
-    told, complaint = mclu(web, "destroy", "wbe"), "mclu: no such guest 'wbe'"
-    assert (told.status, told.out, told.err) == (1, "", f"{complaint} (ham2, ham3 are off); did you mean 'web'?\n")
-    told = mclu(web, "destroy", "ham1:web", "ham0:web")
-    assert (told.status, told.out, told.err) == (1, "", "mclu: ham1: no such guest 'web'\n")
+def test_destroy_suggests_the_nearest_name_for_an_unknown_guest(web: RealLab) -> None:
+    result, message = mclu(web, "destroy", "wbe"), "mclu: no such guest 'wbe'"
+    assert (result.status, result.out, result.err) == (
+        1,
+        "",
+        f"{message} (ham2, ham3 are off); did you mean 'web'?\n",
+    )
+    result = mclu(web, "destroy", "ham1:web", "ham0:web")
+    assert (result.status, result.out, result.err) == (1, "", "mclu: ham1: no such guest 'web'\n")
     assert states(web, "ham0") == {"web": "running"}

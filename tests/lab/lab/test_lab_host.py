@@ -1,4 +1,4 @@
-"""What labs leave alone: each other, and the machine that they run on."""
+"""Isolation of labs from each other and from their host."""
 
 import hashlib
 import os
@@ -9,13 +9,11 @@ import subprocess
 import time
 from pathlib import Path
 
-from tests.lab.lab.fixtures import CONNECT, WAKE, lab, mac_of, shared, words
 from tests.lab.support.lab import RealLab, execute
+from tests.lab.support.lan import CONNECT, WAKE, mac_of
 
-__all__ = ["lab", "shared", "words"]
 
-
-def test_two_labs_side_by_side_do_not_see_each_other(lab: RealLab, words: tuple[str, ...]) -> None:
+def test_two_labs_do_not_see_each_other(lab: RealLab, words: tuple[str, ...]) -> None:
     other = RealLab(2, on=2, words=words)
     try:
         keys = [(each.path / "home/.ssh/known_hosts").read_text().splitlines()[0] for each in (lab, other)]
@@ -40,7 +38,7 @@ def _descendants(pid: int) -> list[int]:
 
 
 def _ended(descriptors: list[int], seconds: float = 20) -> bool:
-    """Return whether all these processes, given as pidfds, end in time."""
+    """Return whether all processes of these pidfds end in time."""
     deadline = time.monotonic() + seconds
     waiting = set(descriptors)
     while waiting and (left := deadline - time.monotonic()) > 0:
@@ -51,24 +49,24 @@ def _ended(descriptors: list[int], seconds: float = 20) -> bool:
 
 
 def _watched(lab: RealLab) -> tuple[int, list[int]]:
-    """Return the pid of the outer process, and pidfds of it and of all that descends from it."""
+    """Return the pid of the outer process, and pidfds of it and of its descendants."""
     outer = int((lab.path / "outer").read_text().split()[0])
     return outer, [os.pidfd_open(pid) for pid in (outer, *_descendants(outer))]
 
 
-def test_killing_the_outer_process_leaves_nothing(words: tuple[str, ...]) -> None:
+def test_killing_the_outer_process_removes_the_lab(words: tuple[str, ...]) -> None:
     lab = RealLab(2, words=words)
     outer, watched = _watched(lab)
     assert len(watched) >= 2 + 2 * 3  # Outer process, pid 1 and, for each node, pid 1, sshd and libvirtd.
     os.kill(outer, signal.SIGKILL)
     assert _ended(watched)
     assert str(lab.path) not in Path("/proc/self/mounts").read_text()
-    assert lab.attempt("exec", "true").stderr == f"lab: no lab '{lab.name}' is up\n"
+    assert lab.try_call("exec", "true").stderr == f"lab: no lab '{lab.name}' is up\n"
     execute([*words, "list"])
     assert not lab.path.exists()
 
 
-def test_lab_ends_with_the_process_that_it_was_made_for(words: tuple[str, ...]) -> None:
+def test_a_lab_ends_with_its_parent_process(words: tuple[str, ...]) -> None:
     name = f"orphan-{os.getpid()}"
     with subprocess.Popen(["sleep", "1000"]) as parent:
         made = execute([*words, "up", "1", "--name", name, "--parent", str(parent.pid)])
@@ -81,12 +79,12 @@ def test_lab_ends_with_the_process_that_it_was_made_for(words: tuple[str, ...]) 
 
 
 def _host() -> dict[str, object]:
-    """Return what of the host a lab could have touched."""
+    """Return the state of the host that a lab could have changed."""
     listening = {
         line.split()[1]
         for protocol in ("tcp", "tcp6")
         for line in Path(f"/proc/net/{protocol}").read_text().splitlines()[1:]
-        # On the loopback address, others may come and go meanwhile.
+        # Other programs may start to listen on the loopback address at the same time.
         if line.split()[3] == "0A" and not line.split()[1].startswith(("0100007F", "0" * 24 + "01000000"))
     }
     home = Path(pwd.getpwuid(os.getuid()).pw_dir)
@@ -104,7 +102,7 @@ def _host() -> dict[str, object]:
     }
 
 
-def test_the_host_is_not_touched(words: tuple[str, ...]) -> None:
+def test_a_lab_does_not_change_its_host(words: tuple[str, ...]) -> None:
     before = _host()
     lab = RealLab(2, on=1, words=words)
     lab.on("ham1")
@@ -114,7 +112,7 @@ def test_the_host_is_not_touched(words: tuple[str, ...]) -> None:
     assert not lab.path.exists()
 
 
-def test_up_is_quick(words: tuple[str, ...]) -> None:
+def test_a_lab_comes_up_quickly(words: tuple[str, ...]) -> None:
     began = time.monotonic()
     RealLab(4, words=words).down()
-    assert time.monotonic() - began < 30  # It takes 0.6 s on two processors; this is for a machine in distress.
+    assert time.monotonic() - began < 30  # It takes 0.6 s on two processors; the rest allows for a machine under load.

@@ -1,4 +1,4 @@
-"""What a user types in a lab of real nodes, and what comes of it."""
+"""Commands that the operator of a lab runs, and their results."""
 
 import contextlib
 import subprocess
@@ -11,15 +11,15 @@ from pathlib import Path
 
 from tests.lab.support.lab import RealLab, environment
 
-# A question's own limit is 4 s; the rest is for a machine in distress.
-# Ends the SSH connections to a node, as a bad network does, and not its sshd.
-CUT = "pkill -f '^sshd: roo[t]'"
+# Ends the SSH connections to a node, as a bad network does, but not its sshd.
+CUT_CONNECTIONS = "pkill -f '^sshd: roo[t]'"
+# mclu's own timeout for a request is 4 s; the rest allows for a machine under load.
 LIMIT_S = 15.0
 
 
 @dataclass(frozen=True)
-class Told:
-    """What mclu answered, and how long it took."""
+class Result:
+    """The exit status, output and duration of an mclu command."""
 
     status: int
     out: str
@@ -28,11 +28,11 @@ class Told:
 
     @property
     def lines(self) -> list[str]:
-        """The answer's lines."""
+        """The lines of standard output."""
         return self.out.splitlines()
 
-    def complains(self, node: str, *words: str) -> None:
-        """Assert that one line says what is wrong with a node, in these words, and that nobody waited for long."""
+    def assert_error(self, node: str, *words: str) -> None:
+        """Assert that mclu failed in time with one line about the node that contains these words."""
         assert self.status == 1, self
         assert len(self.err.splitlines()) == 1, self.err
         assert self.err.startswith(f"mclu: {node}: "), self.err
@@ -40,22 +40,22 @@ class Told:
         assert self.seconds < LIMIT_S
 
 
-def mclu(lab: RealLab, *words: str, given: str | None = None) -> Told:
+def mclu(lab: RealLab, *words: str, stdin: str | None = None) -> Result:
     """Run mclu as the operator."""
-    started = time.monotonic()
-    done = lab.run("mclu", *words, input=given)
-    return Told(done.returncode, done.stdout, done.stderr, time.monotonic() - started)
+    start = time.monotonic()
+    done = lab.run("mclu", *words, input=stdin)
+    return Result(done.returncode, done.stdout, done.stderr, time.monotonic() - start)
 
 
-def at_once(lab: RealLab, *lines: str) -> list[Told]:
-    """Run commands at the same time, as in several terminals."""
+def mclu_parallel(lab: RealLab, *lines: str) -> list[Result]:
+    """Run several mclu commands at the same time."""
     with ThreadPoolExecutor(len(lines)) as pool:
         return list(pool.map(lambda line: mclu(lab, *line.split()), lines))
 
 
 @contextlib.contextmanager
-def started(lab: RealLab, *words: str, program: str | None = "mclu") -> Iterator[subprocess.Popen[str]]:
-    """Run mclu, or any command, in the background, in a process group of its own; it ends with the block."""
+def background(lab: RealLab, *words: str, program: str | None = "mclu") -> Iterator[subprocess.Popen[str]]:
+    """Run mclu, or another command, in the background and in its own process group; it ends with the block."""
     process = subprocess.Popen(
         lab.command(*([program] if program else []), *words),
         stdin=subprocess.DEVNULL,
@@ -72,31 +72,31 @@ def started(lab: RealLab, *words: str, program: str | None = "mclu") -> Iterator
             process.kill()
 
 
-def until(question: Callable[[], object], seconds: float = LIMIT_S) -> None:
-    """Ask again and again until the answer is true."""
+def wait_until(condition: Callable[[], object], seconds: float = LIMIT_S) -> None:
+    """Poll a condition until it is true, and fail after a timeout."""
     deadline = time.monotonic() + seconds
-    while not question():
-        assert time.monotonic() < deadline, "it did not happen in time"
+    while not condition():
+        assert time.monotonic() < deadline, f"not true within {seconds:g} s"
         time.sleep(0.01)
 
 
 def sockets(lab: RealLab) -> list[Path]:
-    """The private sockets of the mclu processes that run."""
+    """Return the private sockets of the running mclu processes."""
     return list((lab.path / "run").glob("mclu-*/*.sock"))
 
 
-def left_behind(lab: RealLab) -> list[Path]:
-    """What mclu has left in the operator's run-time directory."""
+def runtime_directories(lab: RealLab) -> list[Path]:
+    """Return the runtime directories of mclu processes, running or killed."""
     return list((lab.path / "run").glob("mclu-*"))
 
 
-def logins(lab: RealLab, node: str) -> int:
-    """How often somebody has logged in on a node, which is on."""
+def count_logins(lab: RealLab, node: str) -> int:
+    """Count the logins on a node since it booted."""
     return lab.run("cat", "/var/log/sshd", node=node).stdout.count("Accepted publickey")
 
 
 def is_on(lab: RealLab, *nodes: str) -> bool:
-    """Whether nodes are on, as the lab itself knows."""
+    """Return whether nodes are on, according to the lab."""
     states = lab.states()
     return all(states[node] != "off" for node in nodes)
 
@@ -112,35 +112,35 @@ _DOMAIN = """
 
 
 def virsh(lab: RealLab, node: str, *words: str) -> str:
-    """Run virsh on a node, and return what it prints."""
+    """Run virsh on a node, and return its output."""
     done = lab.run("virsh", "-q", *words, node=node)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def describe_guest(lab: RealLab, node: str, name: str, memory_mib: int = 64, vcpus: int = 1) -> str:
-    """Write a guest's description on a node, and return where."""
+    """Write the XML of a guest to a file on a node, and return its path."""
     path = f"/tmp/{name}.xml"
     lab.run("tee", path, node=node, input=_DOMAIN.format(name=name, memory_mib=memory_mib, vcpus=vcpus))
     return path
 
 
 def run_guest(lab: RealLab, node: str, name: str, memory_mib: int = 64, vcpus: int = 1) -> None:
-    """Have a guest run on a node; it has no disk and no kernel, and is forgotten when it ends."""
+    """Start a transient guest without disk and kernel on a node, unless it runs."""
     running = virsh(lab, node, "list", "--name").split()
     if name not in running:
         virsh(lab, node, "create", describe_guest(lab, node, name, memory_mib, vcpus))
 
 
 def end_guests(lab: RealLab, *nodes: str) -> None:
-    """End what runs on nodes that are on."""
+    """Destroy the running guests of nodes."""
     for node in nodes:
         for name in virsh(lab, node, "list", "--name").split():
             virsh(lab, node, "destroy", name)
 
 
 def python(lab: RealLab, code: str, *words: str) -> str:
-    """Run Python, with mclu as a library, as the operator."""
+    """Run Python as the operator, with mclu_shell importable, and return its output."""
     done = lab.run(sys.executable, "-c", code, *words)
     assert done.returncode == 0, done.stderr
     return done.stdout

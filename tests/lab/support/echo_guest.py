@@ -1,4 +1,4 @@
-"""A guest that is there at once and needs nothing: a boot sector that says what is typed on its serial console."""
+"""A guest that starts at once and needs no system: a boot sector that echoes its serial console."""
 
 import base64
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from tests.lab.support.lab import RealLab
 
 POWER_OFF, FLOOD = "\x04", "\x06"
 
-# What it says first, and after each Enter.
+# Printed at the start and after each Enter.
 PROMPT = "login: "
 #         xor ax,ax; mov ds,ax; mov ss,ax; mov sp,0x7c00
 #         mov dx,0x3fa; mov al,1; out dx,al; sti           ; the UART's queue (16550)
@@ -16,7 +16,7 @@ PROMPT = "login: "
 # 1:      lodsb; test al,al; jz poll; call put; jmp 1b
 # poll:   mov cx,20000
 # 2:      mov dx,0x3fd; in al,dx; test al,1; jnz got; loop 2b
-#         hlt; jmp poll                                    ; until the timer ticks: it leaves the processor to others
+#         hlt; jmp poll                                    ; until the timer ticks, to leave the processor to others
 # got:    mov dx,0x3f8; in al,dx
 #         cmp al,4; je off; cmp al,6; je flood
 #         call put; cmp al,13; je prompt; jmp poll
@@ -53,19 +53,19 @@ _DOMAIN = """
 
 @dataclass(frozen=True)
 class EchoGuest:
-    """Such a guest, on a node."""
+    """An echo guest on a node."""
 
     lab: RealLab
     node: str
     name: str
 
     def virsh(self, verb: str, *words: str) -> str:
-        """Run one of virsh's commands about it on its node."""
+        """Run a virsh command for the guest on its node."""
         return virsh(self.lab, self.node, verb, self.name, *words)
 
 
 def start_echo_guest(lab: RealLab, node: str, name: str, devices: str = _SERIAL) -> EchoGuest:
-    """Have one run, which is forgotten when it ends."""
+    """Start a transient echo guest."""
     file = _FILE.format(name=name)
     sector = base64.b64encode(_SECTOR).decode()
     lab.run("sh", "-c", 'base64 -d >"$0"', file, node=node, input=sector)

@@ -1,12 +1,11 @@
-"""Guests that are booted in a lab from templates of the tests' own, and what is then on a node."""
+"""Templates for tests, and the guests and files of a node."""
 
 import os
-import re
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.lab.support.cli import until, virsh
+from tests.lab.support.cli import virsh, wait_until
 from tests.lab.support.lab import REPOSITORY, RealLab
 
 if TYPE_CHECKING:
@@ -14,9 +13,9 @@ if TYPE_CHECKING:
 
 IMAGES = "/var/lib/libvirt/images"
 SHIPPED = REPOSITORY / "templates"
-# A guest without a system: it is made at once, and its firmware finds nothing to start.
+# Makes an empty disk at once; the guest's firmware finds nothing to start.
 BUILD = 'qemu-img create -q -f "$format" "$output" "${size:-1M}"'
-# The build goes on when something is written to this; it is made when the build has got there.
+# Makes the build wait until a test writes to the pipe `gate`.
 WAIT = "mkfifo gate; echo waiting; read -r line <gate"
 _TEMPLATE = """#!/bin/sh
 set -eu
@@ -32,7 +31,7 @@ case $1 in
     *) exit 2 ;;
 esac
 """
-# What boots and guests leave traces in. Directories that libvirt makes for a guest and keeps are none of them.
+# Everything that boots and guests leave behind, except the directories that libvirt creates for a guest and keeps.
 _TRACES = f"""
 virsh -q list --all
 find {IMAGES} /tmp -mindepth 1 -printf '%p %s %l\\n' | sort
@@ -51,27 +50,27 @@ find {IMAGES} /tmp -mindepth 1 -delete
 
 
 def template(directory: Path, name: str, build: str = BUILD, **answers: str) -> None:
-    """Write a template whose build and further answers (`disk_bus` for `disk-bus`) are shell."""
-    known = "".join(f"    {parameter.replace('_', '-')})\n{shell}\n    ;;\n" for parameter, shell in answers.items())
+    """Write a template; the build and the further answers (`disk_bus` for `disk-bus`) are shell scripts."""
+    cases = "".join(f"    {parameter.replace('_', '-')})\n{shell}\n    ;;\n" for parameter, shell in answers.items())
     path = directory / f"{name}.template"
-    path.write_text(_TEMPLATE.format(build=build, answers=known))
+    path.write_text(_TEMPLATE.format(build=build, answers=cases))
     path.chmod(0o755)
 
 
 def traces(lab: RealLab, node: str) -> str:
-    """Return the guests of a node, its files where boots and guests leave theirs, and its processes."""
+    """Return the guests of a node, the files of boots and guests, and the processes."""
     return sh(lab, node, _TRACES + "true")
 
 
 def sh(lab: RealLab, node: str, script: str) -> str:
-    """Run a script on a node, and return what it prints."""
+    """Run a script on a node, and return its output."""
     done = lab.run("sh", "-c", script, node=node)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def images(lab: RealLab, node: str) -> list[str]:
-    """Return what is in a node's directory of images."""
+    """Return the file names in a node's directory of images."""
     return sorted(sh(lab, node, f"ls -A {IMAGES}").split())
 
 
@@ -81,37 +80,28 @@ def clean(lab: RealLab, *nodes: str) -> None:
         lab.run("sh", "-c", _CLEAN, node=node)
 
 
-def make_ready(lab: RealLab) -> None:
-    """Have ham0 and ham1 on and empty, and the others off."""
-    if lab.states() != {"ham0": "on", "ham1": "on", "ham2": "off", "ham3": "off"}:
-        lab.power(on=["ham0", "ham1"])
-    clean(lab, "ham0", "ham1")
-
-
 def states(lab: RealLab, node: str) -> dict[str, str]:
-    """Return virsh's word for the state of each guest of a node."""
+    """Return the state of each guest of a node, as virsh prints it."""
     lines = [line.split(maxsplit=2) for line in virsh(lab, node, "list", "--all").splitlines() if line]
     return {name: state for _, name, state in lines}
 
 
 def wait_for_gate(lab: RealLab, node: str) -> str:
-    """Return the gate of the build on a node, when the build waits there."""
-    until(lambda: sh(lab, node, "find /tmp -name gate"))
+    """Wait until the build on a node waits at its gate, and return the gate."""
+    wait_until(lambda: sh(lab, node, "find /tmp -name gate"))
     return sh(lab, node, "find /tmp -name gate").strip()
 
 
 def open_gate(lab: RealLab, node: str) -> None:
-    """Let the build on a node go on."""
+    """Continue the build on a node."""
     sh(lab, node, f"echo >{wait_for_gate(lab, node)}")
 
 
-def send(command: "subprocess.Popen[str]", name: str) -> None:
-    """Send a signal to a command that was started in a group of its own."""
+def send_signal(command: "subprocess.Popen[str]", name: str) -> None:
+    """Send a signal to the process group of a background command."""
     os.killpg(command.pid, getattr(signal, f"SIG{name}"))
 
 
 def uuid(lab: RealLab, node: str, guest: str) -> str:
     """Return a guest's UUID."""
-    found = re.search(r"\S+", virsh(lab, node, "domuuid", guest))
-    assert found
-    return found[0]
+    return virsh(lab, node, "domuuid", guest).strip()

@@ -1,5 +1,6 @@
-"""A command of the operator's in a real terminal, whose settings are looked at before and after it."""
+"""A command of the operator in a real terminal, whose settings are compared before and after it."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,10 +11,12 @@ from tests.lab.support.echo_guest import PROMPT
 from tests.lab.support.lab import RealLab, environment
 
 ENTER, CTRL_C = "\r", "\x03"
+# Ctrl-], which leaves a console.
+LEAVE = "\x1d"
 PLAIN = {"NO_COLOR": "1", "PROMPT_TOOLKIT_NO_CPR": "1", "TERM": "xterm"}
-# Says how the terminal is set before and after a command, the command's pid and its status; then reads a line.
+# Prints the terminal settings before and after a command, its pid and its exit status; then reads a line.
 SCRIPT = """
-# The keyboard's signals are the command's.
+# The keyboard's signals are for the command.
 trap : INT
 stty -g
 sh -c 'echo pid=$$; exec "$@"' sh "$@"
@@ -26,8 +29,8 @@ echo "read=$line"
 """
 
 
-class Typed:
-    """A command in a terminal whose settings are looked at before and after it."""
+class TerminalCommand:
+    """A command in a terminal whose settings are compared before and after it."""
 
     def __init__(self, lab: RealLab, *command: str) -> None:
         self.lab = lab
@@ -41,39 +44,48 @@ class Typed:
             timeout=LIMIT_S,
         )
         self.program.delaybeforesend = None
-        self.program.expect(r"(\S+)\r\npid=(\d+)\r\n")
-        self.before, self.pid = self.program.match[1], self.program.match[2]
+        self.output = ""
+        self._settings, self.pid = self.expect_match(r"(\S+)\r\npid=(\d+)\r\n").groups()
 
-    def expect(self, text: str) -> None:
-        """Read until this has been written."""
-        self.program.expect_exact(text)
+    def expect(self, text: str, timeout: float = LIMIT_S) -> None:
+        """Read until the command has written this text."""
+        self.program.expect_exact(text, timeout=timeout)
+
+    def expect_match(self, pattern: str) -> re.Match[str]:
+        """Read until a regular expression matches, and return the match."""
+        self.program.expect(pattern)
+        assert isinstance(self.program.match, re.Match)
+        return self.program.match
 
     def type(self, keys: str) -> None:
+        """Type keys."""
         self.program.send(keys)
 
     def prompt(self) -> None:
-        """Have the guest show its prompt: it may have done so before the console was opened."""
+        """Make the guest print its prompt, which it may have done before the console was opened."""
         self.type(ENTER)
         self.expect(PROMPT)
 
     def kill(self, signal: str) -> None:
-        """Send mclu a signal."""
+        """Send a signal to the command."""
         self.lab.run("kill", f"-{signal}", self.pid)
 
     def end(self) -> int:
-        """Read to the end of mclu, assert that the terminal is as it was, and return the status and what it wrote."""
-        self.program.expect(r"status=(\d+)\r\n(\S+)\r\n")
-        self.said = self.program.before
-        status, after = int(self.program.match[1]), self.program.match[2]
-        assert after == self.before
-        return status
+        """Read to the end of the command, assert that it restored the terminal, and return its exit status.
+
+        `output` then is the text since the last match.
+        """
+        status, settings = self.expect_match(r"status=(\d+)\r\n(\S+)\r\n").groups()
+        self.output = self.program.before or ""
+        assert settings == self._settings
+        return int(status)
 
 
 @contextmanager
-def typed(lab: RealLab, *words: str) -> Iterator[Typed]:
-    """A command in a terminal, which ends with the block."""
-    made = Typed(lab, *words)
+def terminal_command(lab: RealLab, *words: str) -> Iterator[TerminalCommand]:
+    """Run a command in a terminal; it ends with the block."""
+    command = TerminalCommand(lab, *words)
     try:
-        yield made
+        yield command
     finally:
-        made.program.close(force=True)
+        command.program.close(force=True)
