@@ -21,6 +21,7 @@ from mclu_shell.language.parser import Variables
 from mclu_shell.language.script import Script
 from mclu_shell.output.text_renderer import Renderer
 from mclu_shell.session import Session
+from tests import retries
 
 MCLU = Path(sys.executable).with_name("mclu")
 
@@ -28,6 +29,7 @@ MCLU = Path(sys.executable).with_name("mclu")
 def pytest_configure(config: pytest.Config) -> None:
     # An error in a thread of ours would be a few lines on the user's prompt, so it fails the test that caused it.
     config.addinivalue_line("filterwarnings", "error::pytest.PytestUnhandledThreadExceptionWarning")
+    config.pluginmanager.register(retries)
 
 
 @pytest.fixture(autouse=True)
