@@ -88,8 +88,8 @@ def test_mclu_conf_sets_address_port_user_and_key(lab: RealLab, ssh_files: Path)
     suggestion = re.search(r"run '(ssh .*)' once", result.err)
     assert suggestion
     words = suggestion[1].split()
-    done = lab.run(*words[:-1], "-o", "StrictHostKeyChecking=accept-new", words[-1], "hostname")
-    assert done.stdout == "ham1\n", done.stderr
+    completed = lab.run(*words[:-1], "-o", "StrictHostKeyChecking=accept-new", words[-1], "hostname")
+    assert completed.stdout == "ham1\n", completed.stderr
     _assert_on(mclu(lab, "status"), "box")
 
 
@@ -199,8 +199,8 @@ def test_a_locked_key_is_reported_until_the_agent_has_it(lab: RealLab, ssh_files
     assert result.lines[-1] == "ham2 off"
     with _agent(lab, unlocked) as path:
         # The agent comes from the environment, then from ssh_config.
-        done = lab.run("env", f"SSH_AUTH_SOCK={path}", "mclu", "status", "ham1")
-        assert (done.stdout.splitlines()[0], done.stderr) == ("ham1 on", "")
+        completed = lab.run("env", f"SSH_AUTH_SOCK={path}", "mclu", "status", "ham1")
+        assert (completed.stdout.splitlines()[0], completed.stderr) == ("ham1 on", "")
         (ssh_files / "config").write_text(f"Host ham1\n  IdentityAgent {path}\n")
         _assert_on(mclu(lab, "status", "ham1"), "ham1")
     # The agent has ended.
@@ -213,8 +213,8 @@ def test_a_key_that_only_the_agent_has_is_used(lab: RealLab, ssh_files: Path) ->
         assert lab.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(other)).returncode == 0
     with _agent(lab, *others, ssh_files / "id_ed25519") as path:
         (ssh_files / "id_ed25519").unlink()
-        done = lab.run("env", f"SSH_AUTH_SOCK={path}", "mclu", "status", "ham0", "ham1")
-        assert (done.returncode, done.stdout.count(" on\n"), done.stderr) == (0, 2, "")
+        completed = lab.run("env", f"SSH_AUTH_SOCK={path}", "mclu", "status", "ham0", "ham1")
+        assert (completed.returncode, completed.stdout.count(" on\n"), completed.stderr) == (0, 2, "")
 
 
 # Through a jump host
@@ -308,10 +308,12 @@ def test_via_local_uses_the_libvirt_of_this_machine(lab: RealLab) -> None:
         f"mount -t tmpfs tmpfs /run; ln -s /proc/{pid}/root/run/libvirt /run/libvirt; cat >/run/mclu.conf; "
         "exec mclu -f /run/mclu.conf -k -c 'status here; list --active; off here; on here'"
     )
-    done = lab.run("unshare", "-m", "sh", "-c", script, input="[nodes]\nhere via=local\nham0\n")
-    assert re.match(r"here on\n  total: .*\n  used:  1guests 1vcpus 64M\n  free: .*\nhere:web +running", done.stdout)
-    assert done.returncode == 1
-    assert done.stderr.splitlines() == [
+    completed = lab.run("unshare", "-m", "sh", "-c", script, input="[nodes]\nhere via=local\nham0\n")
+    assert re.match(
+        r"here on\n  total: .*\n  used:  1guests 1vcpus 64M\n  free: .*\nhere:web +running", completed.stdout
+    )
+    assert completed.returncode == 1
+    assert completed.stderr.splitlines() == [
         "mclu: here: not switched off: guest running: web",
         "mclu: here: is this machine, which is on",
     ]

@@ -112,10 +112,13 @@ def test_list_shows_guests_and_templates(lab: RealLab) -> None:
     template = lab.path / "home/odd.template"
     template.write_text("#!/bin/sh\ncase $1 in probe) echo hello;; base-image) echo odd-1;; *) exit 2;; esac\n")
     template.chmod(0o755)
-    done = lab.run("env", f"MCLU_PATH={template.parent}", "mclu", "list")
+    completed = lab.run("env", f"MCLU_PATH={template.parent}", "mclu", "list")
     template.unlink()
-    assert [line.split()[:2] for line in done.stdout.splitlines()] == [["ham0:web", "running"], ["odd", "template"]]
-    assert done.returncode == 0
+    assert [line.split()[:2] for line in completed.stdout.splitlines()] == [
+        ["ham0:web", "running"],
+        ["odd", "template"],
+    ]
+    assert completed.returncode == 0
 
 
 # on
@@ -291,6 +294,8 @@ def test_a_script_stops_at_its_first_failure_with_the_line_number(lab: RealLab, 
 
 
 def test_help_needs_no_nodes_and_no_configuration(lab: RealLab) -> None:
-    done = lab.run("mclu", "-f", "/nowhere", "help")
-    assert done.returncode == 0
-    assert {"status", "list", "on", "off", "help"} <= {line.split()[0] for line in done.stdout.splitlines() if line}
+    completed = lab.run("mclu", "-f", "/nowhere", "help")
+    assert completed.returncode == 0
+    assert {"status", "list", "on", "off", "help"} <= {
+        line.split()[0] for line in completed.stdout.splitlines() if line
+    }

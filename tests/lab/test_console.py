@@ -174,8 +174,8 @@ def test_input_from_a_pipe_is_sent_unchanged(web: EchoGuest) -> None:
 
 
 def test_the_console_ends_when_its_reader_closes_the_pipe(web: EchoGuest) -> None:
-    done = web.lab.run("sh", "-c", "printf 'hello\\r' | mclu console web | grep -m 1 -o hello; echo ended")
-    assert (done.stdout, done.stderr) == ("hello\nended\n", "")
+    completed = web.lab.run("sh", "-c", "printf 'hello\\r' | mclu console web | grep -m 1 -o hello; echo ended")
+    assert (completed.stdout, completed.stderr) == ("hello\nended\n", "")
 
 
 def test_console_reports_a_guest_without_a_serial_console(lab: RealLab) -> None:

@@ -47,8 +47,8 @@ def dry_then_real(lab: RealLab, line: str) -> str:
     """Return the output of a dry run of a line, then really run it."""
     result = dry(lab, "-c", line)
     assert (result.status, result.err) == (0, ""), result
-    done = mclu(lab, "-c", line)
-    assert done.status == 0, done
+    completed = mclu(lab, "-c", line)
+    assert completed.status == 0, completed
     return result.out
 
 
@@ -136,9 +136,9 @@ def test_dry_run_predicts_a_whole_script(lab: RealLab, tmp_path: Path) -> None:
         "would destroy ham2:late",
         "would switch off ham2",
     ]
-    done = mclu(lab, str(script))
-    assert done.status == 0, done
-    assert [line.split(" ")[0] for line in done.out.splitlines() if line.startswith("ham")] == [
+    completed = mclu(lab, str(script))
+    assert completed.status == 0, completed
+    assert [line.split(" ")[0] for line in completed.out.splitlines() if line.startswith("ham")] == [
         "ham0:new", "ham0:new", "ham0:web", "ham0:web", "ham0:new", "ham2", "ham2:late", "ham2:late", "ham2",
     ]  # fmt: skip
 
@@ -166,8 +166,8 @@ def test_dry_run_fails_with_the_errors_of_a_real_run(
     absent.chmod(0o755)
     sh(lab, "ham0", spoil or "true")
     result = dry(lab, *words)
-    done = mclu(lab, *words)
-    assert (result.status, result.err) == (done.status, done.err)
+    completed = mclu(lab, *words)
+    assert (result.status, result.err) == (completed.status, completed.err)
     assert result.status == 1
     assert result.out in ("", "would leave ham1: on\n")
 
@@ -184,10 +184,10 @@ def test_dry_run_reports_a_guest_that_would_not_start(lab: RealLab, line: str, s
     run_guest(lab, "ham1", "theirs")
     sh(lab, "ham0", spoil or "true")
     result = dry(lab, "-c", line)
-    done = mclu(lab, "-c", line)
-    assert (result.status, done.status) == (1, 1)
+    completed = mclu(lab, "-c", line)
+    assert (result.status, completed.status) == (1, 1)
     assert fact in result.err, result
-    assert fact in done.err, done
+    assert fact in completed.err, completed
 
 
 def test_dry_run_ignores_a_missing_optional_disk(lab: RealLab) -> None:

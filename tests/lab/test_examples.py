@@ -23,10 +23,10 @@ def test_each_example_is_valid_and_executable(lab: RealLab, script: str) -> None
 
 
 def test_smoke_boots_reboots_and_destroys_a_guest(lab: RealLab) -> None:
-    done = lab.run("env", SMOKE)
+    completed = lab.run("env", SMOKE)
     lines = ["running", "console: smoke login:", "reboot requested", "console: smoke login:", "destroyed"]
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines() == [f"ham0:smoke {words}" for words in lines]
+    assert (completed.returncode, completed.stderr) == (0, "")
+    assert completed.stdout.splitlines() == [f"ham0:smoke {words}" for words in lines]
     assert states(lab, "ham0") == {}
     assert lab.run("ls", "/var/log/libvirt/qemu", node="ham0").stdout.split() == ["smoke.log"]
 

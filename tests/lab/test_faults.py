@@ -46,8 +46,8 @@ def short_timeout(lab: RealLab, ssh_files: Path) -> None:
 
 
 def _on_ham1(lab: RealLab, script: str) -> None:
-    done = lab.run("sh", "-c", script, node="ham1")
-    assert done.returncode == 0, done.stderr
+    completed = lab.run("sh", "-c", script, node="ham1")
+    assert completed.returncode == 0, completed.stderr
 
 
 END = "read -r pid <{0}; kill $pid; tail --pid=$pid -f /dev/null"

@@ -7,20 +7,20 @@ import pexpect
 import pytest
 
 from tests.lab.support.cli import mclu, virsh, wait_until
-from tests.lab.support.lab import REPOSITORY, Done, RealLab, environment
+from tests.lab.support.lab import REPOSITORY, Completed, RealLab, environment
 
 IMAGES = "/var/lib/libvirt/images"
 # Runs the template on standard input as mclu does: in an empty directory, with no input.
 BUILD = 'd=$(mktemp -d) && cat >"$d/x" && chmod +x "$d/x" && mkdir "$d/work" && cd "$d/work" && "$d/x" build </dev/null'
 
 
-def boot(lab: RealLab, *words: str, **environment: str) -> Done:
+def boot(lab: RealLab, *words: str, **environment: str) -> Completed:
     """Boot a guest from a shipped template."""
     settings = [f"{name}={value}" for name, value in environment.items()]
     return lab.run("env", "-u", "MCLU_PATH", *settings, "mclu", "boot", *words)
 
 
-def build(lab: RealLab, template: str, prepare: str, *, timeout: float = 60, **more: str) -> Done:
+def build(lab: RealLab, template: str, prepare: str, *, timeout: float = 60, **more: str) -> Completed:
     """Build on ham0 as mclu does, after a script that prepares the mount namespace of this build."""
     settings = {"name": "web", "format": "qcow2", "output": f"{IMAGES}/web.qcow2", **more, "SCRIPT": prepare + BUILD}
     text = (REPOSITORY / f"templates/{template}.template").read_text()
@@ -102,8 +102,8 @@ def test_tiny_gets_its_address_by_dhcp(lab: RealLab) -> None:
     ],
 )
 def test_tiny_reports_files_that_the_node_lacks(lab: RealLab, hidden: str, message: str) -> None:
-    done = build(lab, "tiny", f"mount -t tmpfs none {hidden}\n")
-    assert (done.returncode, done.stderr) == (1, message)
+    completed = build(lab, "tiny", f"mount -t tmpfs none {hidden}\n")
+    assert (completed.returncode, completed.stderr) == (1, message)
     assert images(lab) == []
 
 
@@ -204,10 +204,12 @@ def test_virt_builder_templates_set_name_keys_password_and_time_zone(lab: RealLa
     if lab.run("sh", "-c", "command -v virt-builder", node="ham0").returncode != 0:
         pytest.skip("there is no virt-builder: install guestfs-tools")
     keys = {"timezone": "Europe/London", "authorized_keys": "ssh-ed25519 AAAA me\nssh-rsa B"}
-    done = build(lab, template, PREPARE, timeout=400, base_image=BUILT[template], **keys)
-    assert done.returncode == 0, done.stdout + done.stderr
+    completed = build(lab, template, PREPARE, timeout=400, base_image=BUILT[template], **keys)
+    assert completed.returncode == 0, completed.stdout + completed.stderr
     assert images(lab) == ["web.qcow2"]
-    noted = re.fullmatch("note: log in on the console as root, with the password (.*)", done.stdout.splitlines()[-1])
+    noted = re.fullmatch(
+        "note: log in on the console as root, with the password (.*)", completed.stdout.splitlines()[-1]
+    )
     built = _read_built_disk(lab)
     assert built.startswith("web\nssh-ed25519 AAAA me\nssh-rsa B\n")
     assert "/usr/share/zoneinfo/Europe/London" in built

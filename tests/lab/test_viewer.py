@@ -9,7 +9,7 @@ import pytest
 
 from tests.lab.support.cli import runtime_directories, virsh, wait_until
 from tests.lab.support.echo_guest import EchoGuest, start_echo_guest
-from tests.lab.support.lab import Done, RealLab
+from tests.lab.support.lab import Completed, RealLab
 from tests.lab.support.terminal import CTRL_C, ENTER, terminal_command
 from tests.lab.support.viewer import install_viewer, mclu_with, viewed
 
@@ -40,15 +40,15 @@ def greeting(lab: RealLab, uri: str, uid: int = 0) -> str:
     """Return the first 12 bytes that a user receives at an address; empty if the connection is refused or closed."""
     port = uri.rpartition(":")[2]
     become = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--"]
-    done = lab.run(*become, "bash", "-c", f"exec 3<>/dev/tcp/127.0.0.1/{port} && head -c 12 <&3")
-    return done.stdout
+    completed = lab.run(*become, "bash", "-c", f"exec 3<>/dev/tcp/127.0.0.1/{port} && head -c 12 <&3")
+    return completed.stdout
 
 
 @pytest.mark.parametrize("web", [VNC, VNC_SOCKET], indirect=True, ids=["port", "socket"])
 def test_viewer_shows_the_screen_and_waits_for_the_program(web: EchoGuest, programs: Path) -> None:
     install_viewer(programs)
-    done = web.lab.run("env", "HASTY=1", *mclu_with(programs, "viewer", "web"))
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    completed = web.lab.run("env", "HASTY=1", *mclu_with(programs, "viewer", "web"))
+    assert (completed.returncode, completed.stdout, completed.stderr) == (0, "", "")
     (line,) = viewed(web.lab)
     assert re.fullmatch(r"\d+ vnc://127\.0\.0\.1:\d+ QEMU \(web\) --title ham0:web --", line)
     assert runtime_directories(web.lab) == []
@@ -121,9 +121,9 @@ def test_viewer_reports_a_program_that_is_killed(web: EchoGuest, programs: Path)
 
 
 def test_viewer_names_the_package_to_install(web: EchoGuest, programs: Path) -> None:
-    done = web.lab.run(*mclu_with(programs, "viewer", "web"))
-    assert done.returncode == 1
-    assert done.stderr == (
+    completed = web.lab.run(*mclu_with(programs, "viewer", "web"))
+    assert completed.returncode == 1
+    assert completed.stderr == (
         "mclu: remote-viewer is not installed; install the package virt-viewer, or have the address for another "
         "viewer: 'viewer --print ham0:web'\n"
     )
@@ -180,15 +180,15 @@ def test_viewer_reports_an_sshd_that_forbids_forwarding(web: EchoGuest, programs
         /usr/sbin/sshd -E /var/log/sshd"""
     web.lab.run("sh", "-c", script, node="ham0")
     web.lab.wait("on", "ham0")
-    done = web.lab.run(*mclu_with(programs, "viewer", "--print", "ham0:web"))
+    completed = web.lab.run(*mclu_with(programs, "viewer", "--print", "ham0:web"))
     web.lab.off("ham0")
     # This option also disables forwarding to sockets.
-    assert_error(done, "ham0: ssh: sshd forwards no sockets; set ")
-    assert "'AllowTcpForwarding yes'" in done.stderr
+    assert_error(completed, "ham0: ssh: sshd forwards no sockets; set ")
+    assert "'AllowTcpForwarding yes'" in completed.stderr
 
 
-def assert_error(done: Done, message: str) -> None:
+def assert_error(completed: Completed, message: str) -> None:
     """Assert that a command failed with one line that begins with this message."""
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith(f"mclu: {message}")
-    assert done.stderr.count("\n") == 1
+    assert (completed.returncode, completed.stdout) == (1, "")
+    assert completed.stderr.startswith(f"mclu: {message}")
+    assert completed.stderr.count("\n") == 1

@@ -10,7 +10,7 @@ from tests.lab.support import boot_with_signal
 from tests.lab.support.boot import LIBVIRTD, MAY_BE_LEFT
 from tests.lab.support.cli import background, wait_until
 from tests.lab.support.guests import BUILD, WAIT, open_gate, send_signal, sh, template, traces, wait_for_gate
-from tests.lab.support.lab import Done, RealLab
+from tests.lab.support.lab import Completed, RealLab
 from tests.lab.support.terminal import CTRL_C, terminal_command
 
 pytestmark = [pytest.mark.lab(on=["ham0", "ham1"]), pytest.mark.usefixtures("templates")]
@@ -63,7 +63,7 @@ def test_ctrl_c_on_a_frozen_node_reports_that_no_cleanup_was_confirmed(lab: Real
     wait_until(lambda: traces(lab, "ham0") == before)
 
 
-def boot_with_signals(lab: RealLab, step: str, *signals: signal.Signals) -> Done:
+def boot_with_signals(lab: RealLab, step: str, *signals: signal.Signals) -> Completed:
     """Boot web, and signal mclu after each completion of a step."""
     return lab.run(sys.executable, boot_with_signal.__file__, step, *(str(int(number)) for number in signals))
 
@@ -71,8 +71,8 @@ def boot_with_signals(lab: RealLab, step: str, *signals: signal.Signals) -> Done
 @pytest.mark.parametrize("step", boot_with_signal.STEPS)
 def test_ctrl_c_after_a_step_of_boot_rolls_it_back(lab: RealLab, step: str) -> None:
     before = traces(lab, "ham0")
-    done = boot_with_signals(lab, step, signal.SIGINT)
-    assert (done.returncode, done.stdout, done.stderr) == (130, "", INTERRUPTED)
+    completed = boot_with_signals(lab, step, signal.SIGINT)
+    assert (completed.returncode, completed.stdout, completed.stderr) == (130, "", INTERRUPTED)
     assert traces(lab, "ham0") == before
 
 
@@ -80,15 +80,15 @@ def test_ctrl_c_after_a_step_of_boot_rolls_it_back(lab: RealLab, step: str) -> N
 def test_a_second_signal_does_not_stop_the_rollback(lab: RealLab, second: signal.Signals) -> None:
     """Both the start and the stop during the rollback change the guest."""
     before = traces(lab, "ham0")
-    done = boot_with_signals(lab, "start", signal.SIGHUP, second)
-    assert (done.returncode, done.stderr) == (129, "")
+    completed = boot_with_signals(lab, "start", signal.SIGHUP, second)
+    assert (completed.returncode, completed.stderr) == (129, "")
     assert traces(lab, "ham0") == before
 
 
 def test_the_node_cleans_up_when_mclu_is_killed_after_the_definition(lab: RealLab) -> None:
     before = traces(lab, "ham0")
-    done = boot_with_signals(lab, "definition", signal.SIGKILL)
-    assert done.returncode == -9
+    completed = boot_with_signals(lab, "definition", signal.SIGKILL)
+    assert completed.returncode == -9
     wait_until(lambda: traces(lab, "ham0") == before)
 
 

@@ -212,8 +212,8 @@ def test_a_guest_that_also_runs_on_another_node_keeps_its_files(web: RealLab) ->
 def test_a_disk_that_a_guest_on_another_node_uses_stays(web: RealLab) -> None:
     """On shared storage, it is the same file on both nodes."""
     image = f"{web.path}/nodes/{{}}/lib-libvirt/images/web.qcow2"
-    done = web.run("ln", image.format("ham0"), image.format("ham1"))
-    assert done.returncode == 0, done.stderr
+    completed = web.run("ln", image.format("ham0"), image.format("ham1"))
+    assert completed.returncode == 0, completed.stderr
     sh(web, "ham1", DEFINE.format(os="", devices=A_DISK.format(kind="qcow2", file=DISK)))
     assert kept_files(mclu(web, "destroy", "web")) == {DISK: "ham1:db uses it"}
     assert (images(web, "ham0"), images(web, "ham1")) == (["web.qcow2"], ["web.qcow2"])

@@ -142,8 +142,8 @@ def test_a_lost_packet_delays_one_connection(lab: RealLab) -> None:
 
 def test_exec_passes_the_exit_status_and_streams(lab: RealLab) -> None:
     for node in (None, "ham0"):
-        done = lab.run("sh", "-c", "cat; echo lost >&2; exit 7", node=node, input="found")
-        assert (done.returncode, done.stdout, done.stderr) == (7, "found", "lost\n")
+        completed = lab.run("sh", "-c", "cat; echo lost >&2; exit 7", node=node, input="found")
+        assert (completed.returncode, completed.stdout, completed.stderr) == (7, "found", "lost\n")
 
 
 def test_ctrl_c_reaches_the_command_and_not_exec_itself(lab: RealLab) -> None:
@@ -175,8 +175,8 @@ def test_the_operator_has_a_home_and_environment_of_their_own(lab: RealLab) -> N
 
 def test_lab_prints_errors_in_one_line(lab: RealLab, words: tuple[str, ...]) -> None:
     def error(*argv: str) -> tuple[int, str]:
-        done = execute([*words, *argv])
-        return done.returncode, done.stderr
+        completed = execute([*words, *argv])
+        return completed.returncode, completed.stderr
 
     name = ("--name", lab.name)
     assert error("on", *name, "ham9") == (1, "lab: ham9: no such node\n")

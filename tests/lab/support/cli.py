@@ -43,8 +43,8 @@ class Result:
 def mclu(lab: RealLab, *words: str, stdin: str | None = None) -> Result:
     """Run mclu as the operator."""
     start = time.monotonic()
-    done = lab.run("mclu", *words, input=stdin)
-    return Result(done.returncode, done.stdout, done.stderr, time.monotonic() - start)
+    completed = lab.run("mclu", *words, input=stdin)
+    return Result(completed.returncode, completed.stdout, completed.stderr, time.monotonic() - start)
 
 
 def mclu_parallel(lab: RealLab, *lines: str) -> list[Result]:
@@ -113,9 +113,9 @@ _DOMAIN = """
 
 def virsh(lab: RealLab, node: str, *words: str) -> str:
     """Run virsh on a node, and return its output."""
-    done = lab.run("virsh", "-q", *words, node=node)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    completed = lab.run("virsh", "-q", *words, node=node)
+    assert completed.returncode == 0, completed.stderr
+    return completed.stdout
 
 
 def describe_guest(lab: RealLab, node: str, name: str, memory_mib: int = 64, vcpus: int = 1) -> str:
@@ -141,6 +141,6 @@ def end_guests(lab: RealLab, *nodes: str) -> None:
 
 def python(lab: RealLab, code: str, *words: str) -> str:
     """Run Python as the operator, with mclu_shell importable, and return its output."""
-    done = lab.run(sys.executable, "-c", code, *words)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    completed = lab.run(sys.executable, "-c", code, *words)
+    assert completed.returncode == 0, completed.stderr
+    return completed.stdout

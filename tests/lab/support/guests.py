@@ -64,9 +64,9 @@ def traces(lab: RealLab, node: str) -> str:
 
 def sh(lab: RealLab, node: str, script: str) -> str:
     """Run a script on a node, and return its output."""
-    done = lab.run("sh", "-c", script, node=node)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    completed = lab.run("sh", "-c", script, node=node)
+    assert completed.returncode == 0, completed.stderr
+    return completed.stdout
 
 
 def images(lab: RealLab, node: str) -> list[str]:

@@ -12,7 +12,7 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[3]
 # The interpreter of the tests, and scripts/lab.
 OWN = (sys.executable, str(REPOSITORY / "scripts/lab"))
-Done = subprocess.CompletedProcess[str]
+Completed = subprocess.CompletedProcess[str]
 _numbers = itertools.count()
 
 
@@ -21,7 +21,7 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}"}
 
 
-def execute(command: Sequence[str], *, stdin: str | None = None, timeout: float = 60) -> Done:
+def execute(command: Sequence[str], *, stdin: str | None = None, timeout: float = 60) -> Completed:
     """Run a command in the environment of the tests."""
     return subprocess.run(
         command,
@@ -36,12 +36,12 @@ def execute(command: Sequence[str], *, stdin: str | None = None, timeout: float 
 
 def require_lab(words: Sequence[str] = OWN) -> None:
     """Skip the test if no lab can run here; fail it in CI, where a skipped test would go unnoticed."""
-    done = execute([*words, "can"])
-    if done.returncode == 0:
+    completed = execute([*words, "can"])
+    if completed.returncode == 0:
         return
     if os.environ.get("CI"):
-        pytest.fail(done.stderr.strip())
-    pytest.skip(done.stderr.strip())
+        pytest.fail(completed.stderr.strip())
+    pytest.skip(completed.stderr.strip())
 
 
 class RealLab:
@@ -53,15 +53,15 @@ class RealLab:
         self.call("up", str(count), "--on", str(count if on is None else on), "--parent", str(os.getpid()))
         self.path = Path(self.call("path").stdout.strip())
 
-    def try_call(self, verb: str, *argv: str) -> Done:
+    def try_call(self, verb: str, *argv: str) -> Completed:
         """Run a command of scripts/lab that may fail."""
         return execute([*self._words, verb, "--name", self.name, *argv])
 
-    def call(self, verb: str, *argv: str) -> Done:
+    def call(self, verb: str, *argv: str) -> Completed:
         """Run a command of scripts/lab, and assert that it succeeds."""
-        done = self.try_call(verb, *argv)
-        assert done.returncode == 0, f"lab {verb} {' '.join(argv)}: {done.stderr}"
-        return done
+        completed = self.try_call(verb, *argv)
+        assert completed.returncode == 0, f"lab {verb} {' '.join(argv)}: {completed.stderr}"
+        return completed
 
     def command(self, *argv: str, node: str | None = None) -> list[str]:
         """Return the words that run a command on the LAN or inside a node, for example in a pseudo-terminal."""
@@ -74,15 +74,15 @@ class RealLab:
         node: str | None = None,
         input: str | None = None,  # noqa: A002 – as subprocess.run calls it.
         timeout: float = 60,
-    ) -> Done:
+    ) -> Completed:
         """Run a command as the operator on the LAN, or as root inside a node."""
         return execute(self.command(*argv, node=node), stdin=input, timeout=timeout)
 
     def python(self, code: str, *argv: str) -> str:
         """Run Python on the LAN, and return its output."""
-        done = self.run(self._words[-2], "-c", code, *argv)
-        assert done.returncode == 0, done.stderr
-        return done.stdout.strip()
+        completed = self.run(self._words[-2], "-c", code, *argv)
+        assert completed.returncode == 0, completed.stderr
+        return completed.stdout.strip()
 
     def on(self, *nodes: str) -> None:
         """Press the power buttons of nodes, and wait until the nodes answer."""
