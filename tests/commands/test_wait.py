@@ -34,8 +34,8 @@ def test_what_is_so_already_is_not_waited_for(demo: InProcess, line: str, out: s
         ("wait node ham1", "ham1: not up after 0.1 s: is off"),
         ("wait node ham0 off", "ham0: not off after 0.1 s"),
         ("wait guest web off", "ham0: web is still running after 0.1 s"),
-        ("wait guest web ip", "ham0: web has no address that is known after 0.1 s; libvirt knows it"),
-        ("wait guest ham1:web running", "ham1: is off, and ham1:web was waited for 0.1 s; run 'on ham1'"),
+        ("wait guest web ip", "ham0: web has no known address after 0.1 s; use a libvirt network"),
+        ("wait guest ham1:web running", "ham1: is off, after waiting 0.1 s for ham1:web; run 'on ham1'"),
     ],
 )
 def test_at_the_limit_it_says_what_is_missing(demo: InProcess, line: str, err: str) -> None:
@@ -138,18 +138,18 @@ def test_an_event_ends_the_waiting(demo: InProcess, dozing: threading.Event) -> 
 def test_a_guest_that_has_gone_is_not_waited_for(demo: InProcess, dozing: threading.Event) -> None:
     change(demo, "stop")
     answer = meanwhile(demo, "wait guest web running", dozing, lambda: change(demo, "undefine"))
-    assert (answer.status, answer.out, answer.err) == (1, "", "mclu: ham0: web has gone\n")
+    assert (answer.status, answer.out, answer.err) == (1, "", "mclu: ham0: web is gone\n")
 
 
 def test_a_guest_that_stops_is_not_waited_for(demo: InProcess, dozing: threading.Event) -> None:
     answer = meanwhile(demo, "wait guest web ip", dozing, lambda: change(demo, "stop"))
-    assert (answer.status, answer.err) == (1, "mclu: ham0: web is shut off, and had no address that is known\n")
+    assert (answer.status, answer.err) == (1, "mclu: ham0: web is shut off and had no known address\n")
 
 
 def test_a_guest_of_a_node_that_was_just_woken_is_waited_for(demo: InProcess) -> None:
     demo.cloud.nodes[1].expected.add_wake()
     answer = demo("wait guest nope running --timeout 0.1")
-    assert answer.err.startswith("mclu: no such guest 'nope' (ham1, ham2, ham3 are off), and nope was waited for 0.1 s")
+    assert answer.err.startswith("mclu: no such guest 'nope' (ham1, ham2, ham3 are off), after waiting 0.1 s for nope")
 
 
 _WITH_CARD = """

@@ -147,7 +147,7 @@ def test_a_console_in_use_can_be_taken_over(web: EchoGuest, console: TerminalCom
     with terminal_command(web.lab, "mclu", "console", "--force", "web") as other:
         other.expect(CONNECTED)
         assert console.end() == 1
-        assert "mclu: ham0: the console of web was closed there, while it is running; " in console.output
+        assert "mclu: ham0: the console of web was closed on the node, although web is running; " in console.output
         other.prompt()
         other.type(LEAVE)
         assert other.end() == 0

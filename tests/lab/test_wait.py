@@ -65,7 +65,7 @@ def test_wait_console_ignores_output_before_a_reboot(web: EchoGuest) -> None:
     # The guest ignores ACPI events, so it does not reboot.
     assert mclu(web.lab, "reboot", "web").status == 0
     result = mclu(web.lab, "wait", "guest", "web", "console", "login: ", "--timeout", "1")
-    message = "web has not written 'login: ' on its console after 1 s; nothing is written there"
+    message = "web has not printed 'login: ' on its console after 1 s; no output so far"
     assert (result.status, result.err) == (1, f"mclu: ham0: {message}\n")
     web.virsh("reset")
     assert mclu(web.lab, "wait", "guest", "web", "console", "login: ").status == 0
@@ -104,7 +104,7 @@ def test_wait_console_fails_when_the_guest_stops(web: EchoGuest) -> None:
         wait_until(lambda: readers(web.lab))
         web.virsh("destroy")
         out, err = waiting.communicate(timeout=15)
-    message = "web has gone, and did not write 'never' on its console; its last line there is 'login:'"
+    message = "web is gone and never printed 'never' on its console; last line: 'login:'"
     assert (waiting.returncode, out, err) == (1, "", f"mclu: ham0: {message}\n")
 
 
@@ -120,7 +120,7 @@ def test_ctrl_c_ends_wait_console_and_leaves_nothing_on_the_node(web: EchoGuest)
 def test_wait_console_without_a_log_finds_only_new_output(unlogged: EchoGuest) -> None:
     result = mclu(unlogged.lab, "wait", "guest", "web", "console", "login: ", "--timeout", "1")
     assert result.status == 1
-    assert "has not written 'login: ' on its console (what it wrote before that is not kept) after 1 s" in result.err
+    assert "has not printed 'login: ' on its console (earlier output was not logged) after 1 s" in result.err
     with background(unlogged.lab, "wait", "guest", "web", "console", "login: ") as waiting:
         # QEMU checks once a second for a reader of the pseudo-terminal.
         wait_until(lambda: has_ended(waiting) or unlogged.virsh("reset") is None)
@@ -139,7 +139,7 @@ def test_wait_console_without_a_log_refuses_a_console_in_use(unlogged: EchoGuest
         console.expect("Connected to ham0:web")
         console.prompt()
         result = mclu(unlogged.lab, "wait", "guest", "web", "console", "login: ")
-        result.assert_error("ham0", "somebody has the console of web, and no log of it is kept")
+        result.assert_error("ham0", "the console of web is in use, and has no log to read instead")
         console.prompt()
 
 
@@ -184,7 +184,7 @@ def test_wait_guest_reports_a_node_that_dies_and_waits_for_the_others(lab: RealL
         assert any("ham1: libvirt state: " in line for line in waiting.stderr)
         lab.off("ham1")
         error = next(line for line in waiting.stderr if "debug" not in line)
-        assert error == "mclu: ham1: is off, while web was waited for; run 'on ham1'\n"
+        assert error == "mclu: ham1: is off, while waiting for web; run 'on ham1'\n"
         virsh(lab, "ham0", "destroy", "web")
         out, _ = waiting.communicate(timeout=15)
     assert (waiting.returncode, out) == (1, "ham0:web gone\n")
@@ -207,9 +207,9 @@ def test_wait_guest_reports_a_frozen_libvirtd_at_once(lab: RealLab) -> None:
     ("words", "call", "message"),
     [
         ("running", "state", "web is still paused"),
-        ("ip", "interfaceAddresses", "web has no address that is known"),
-        ("ssh", "interfaceAddresses", "web has no address that is known"),
-        ("console never", "state", "web has not written 'never' on its console"),
+        ("ip", "interfaceAddresses", "web has no known address"),
+        ("ssh", "interfaceAddresses", "web has no known address"),
+        ("console never", "state", "web has not printed 'never' on its console"),
     ],
 )
 def test_a_node_that_freezes_does_not_delay_the_timeout_of_wait_guest(
@@ -228,7 +228,7 @@ def test_a_node_that_freezes_does_not_delay_the_timeout_of_wait_guest(
                 web.lab.freeze("ham0")
         assert waiting.wait(15) == 1
         took_s = time.monotonic() - started_at
-    assert line.startswith(f"mclu: ham0: {message} after 3 s, as last seen: no answer since"), line
+    assert line.startswith(f"mclu: ham0: {message} after 3 s (last known state, no answer since)"), line
     assert took_s < 5.5
 
 
@@ -239,7 +239,7 @@ def test_wait_guest_times_out_with_the_name_of_a_frozen_libvirtd(lab: RealLab) -
     finally:
         lab.thaw("ham0", libvirtd=True)
     assert result.status == 1
-    result.assert_error("ham0", "libvirtd not answering, and ham0:web was waited for 6 s", "systemctl restart libvirtd")
+    result.assert_error("ham0", "libvirtd not answering, after waiting 6 s for ham0:web", "systemctl restart libvirtd")
 
 
 def test_wait_guest_waits_for_a_named_node_that_is_off(lab: RealLab) -> None:

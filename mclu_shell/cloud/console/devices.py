@@ -1,4 +1,4 @@
-"""The devices of a guest that runs, from its XML (libvirt's formatdomain.html)."""
+"""Devices of a running guest, from its XML (libvirt's formatdomain.html)."""
 
 from typing import TYPE_CHECKING
 
@@ -10,17 +10,19 @@ if TYPE_CHECKING:
     from xml.etree import ElementTree as ET
 
 
-def fetch_devices(node: Node, name: str, what: str) -> "ET.Element":
-    """A running guest's devices; raises if it does not run, or is simulated and so has no `what` (a plural)."""
-    devices = fetch_domain(node, name, what).find("devices")
+def fetch_devices(node: Node, name: str, feature: str) -> "ET.Element":
+    """Fetch a running guest's devices; raise if it does not run.
+
+    A simulated guest is an error that names the missing `feature`, such as "consoles".
+    """
+    devices = fetch_domain(node, name, feature).find("devices")
     if devices is None:
         raise MCluError(f"{name} has no devices", place=node.name)
     return devices
 
 
-def fetch_domain(node: Node, name: str, what: str) -> "ET.Element":
-    """A running guest's XML; raises as `fetch_devices` does."""
-    # 8 ms, and a one-shot that asks for something else does not need it.
+def fetch_domain(node: Node, name: str, feature: str) -> "ET.Element":
+    """Fetch a running guest's XML; raise as `fetch_devices` does."""
     from xml.etree import ElementTree as ET
 
     xml = node.query(lambda client: client.fetch_live_xml(name))
@@ -28,5 +30,5 @@ def fetch_domain(node: Node, name: str, what: str) -> "ET.Element":
         raise Refused(f"{name} is not running", place=node.name, remedy=f"run {to_type('start', node.name, name)}")
     domain = ET.fromstring(xml)
     if domain.get("type") == "test":
-        raise NodeFault(f"is simulated: its guests have no {what}", place=node.name)
+        raise NodeFault(f"is simulated: its guests have no {feature}", place=node.name)
     return domain

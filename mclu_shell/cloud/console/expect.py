@@ -1,4 +1,4 @@
-"""Hearing what a guest writes on its console, without disturbing whoever has it."""
+"""Search of a guest's console output, without taking the console from another user."""
 
 import threading
 from collections.abc import Iterable, Iterator
@@ -16,9 +16,9 @@ _CHUNK = 65536
 
 
 class ConsoleWatcher:
-    """Listens on a thread of its own until an expression is `match`, or there is nothing more to hear.
+    """A thread that reads console output until a line matches, or until the output ends; then it sets `waiter`.
 
-    Then it rings the bell. `is_from_start` says whether it has heard all since the guest was started.
+    `match` is that line. `is_from_start` is true if the output begins at the guest's start or last reboot.
     """
 
     def __init__(self, expression: Regex, chunks: Iterable[bytes], waiter: threading.Event) -> None:
@@ -27,18 +27,18 @@ class ConsoleWatcher:
         self._done = threading.Event()
         self._text = ConsoleText(expression)
         self._waiter = waiter
-        threading.Thread(target=self._listen, args=(chunks,), daemon=True).start()
+        threading.Thread(target=self._read, args=(chunks,), daemon=True).start()
 
     @property
     def last_line(self) -> str:
-        """The last line heard that is not empty."""
+        """Last line that is not empty."""
         return self._text.last_line
 
     def is_done(self, timeout_s: float = 0.0) -> bool:
-        """Whether it listens no more, or not after this time."""
+        """Return True if reading has ended, or ends within the timeout."""
         return self._done.wait(timeout_s)
 
-    def _listen(self, chunks: Iterable[bytes]) -> None:
+    def _read(self, chunks: Iterable[bytes]) -> None:
         with suppress(OSError):
             for data in chunks:
                 self.match = self._text.feed(data)
@@ -50,7 +50,7 @@ class ConsoleWatcher:
 
 @contextmanager
 def watch_console(node: Node, name: str, expression: Regex, waiter: threading.Event) -> Iterator[ConsoleWatcher]:
-    """Hear a running guest's console: from its log, or, where none is kept, by having the console meanwhile."""
+    """Watch a running guest's console: read its log, or hold the console itself if there is no log."""
     require_console(node, name)
     with follow_log(node, fetch_domain(node, name, "consoles")) as chunks:
         if chunks is not None:
@@ -58,16 +58,16 @@ def watch_console(node: Node, name: str, expression: Regex, waiter: threading.Ev
             watcher.is_from_start = True
             yield watcher
             return
-    with _having_console(node, name) as chunks:
+    with _holding_console(node, name) as chunks:
         yield ConsoleWatcher(expression, chunks, waiter)
 
 
 @contextmanager
-def _having_console(node: Node, name: str) -> Iterator[Iterator[bytes]]:
+def _holding_console(node: Node, name: str) -> Iterator[Iterator[bytes]]:
     with ExitStack() as stack:
         try:
             console = stack.enter_context(open_console(node, name))
         except Refused as error:
-            told = f"somebody has the console of {name}, and no log of it is kept"
-            raise Refused(told, place=node.name, remedy="try again when it is free") from error
+            fact = f"the console of {name} is in use, and has no log to read instead"
+            raise Refused(fact, place=node.name, remedy="retry when it is free") from error
         yield iter(lambda: console.socket.recv(_CHUNK), b"")

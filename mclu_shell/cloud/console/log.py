@@ -1,7 +1,7 @@
-"""What a guest's node keeps of the guest's console: a log (libvirt's formatdomain.html, `<log>`), and where it begins.
+"""The log of a guest's console on its node (libvirt's formatdomain.html, `<log>`).
 
-It holds what the guest has written since it was started. Where it is told to reboot, the place is noted with the
-running guest, because a prompt from before that says nothing about what comes up now.
+It has the guest's output since its start. `reboot` notes the log's size in the running guest's metadata, so that a
+login prompt from before the reboot does not count.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,20 +15,20 @@ from mclu_shell.errors import MCluError
 if TYPE_CHECKING:
     from xml.etree import ElementTree as ET
 
-# The one directory where virtlogd may write on systems with SELinux; that of images is none.
+# SELinux lets virtlogd write here, but not to the directory of images.
 _DIRECTORY = "/var/log/libvirt/qemu"
 _NAMESPACE = "urn:mclu:console:1"
 _SINCE = f"{{{_NAMESPACE}}}since"
-# The log is root's, and its directory may be.
+# The log belongs to root; its directory may be readable only by root.
 _STAT = """stat -c '%i %s' -- "$1" 2>/dev/null || sudo -n stat -c '%i %s' -- "$1" """
-# A log that is full gets a number, and another takes its place.
+# virtlogd rotates a full log: it renames it with a number and begins another.
 _REMOVE = r"""
 remove='for log; do rm -f -- "$log" "$log".[0-9] "$log".[0-9][0-9]; done'
 sh -c "$remove" sh "$@" 2>/dev/null || sudo -n sh -c "$remove" sh "$@"
 """
-# Says `+` if the log can be read, and then all that stands in it and comes. Of a log that is another by now, or has
-# been emptied, everything is new. The end of its input ends it: tail itself would notice only when it writes. Both run
-# under one sudo, which passes no signal on that comes from a process of its own group.
+# Prints `+` if the log can be read, then its content and further output. A log with another inode, or shorter than
+# `from`, is read from its beginning. The script ends at the end of its input, because tail would notice a closed output
+# only at its next write. tail and cat run under one sudo: sudo does not relay signals from its own process group.
 _FOLLOW = r"""
 exec 2>/dev/null
 follow='tail -c +"$2" -F -- "$1" & tail=$!; cat >/dev/null; kill $tail'
@@ -43,33 +43,33 @@ $as sh -c "$follow" sh "$log" $((from + 1))
 
 
 def log_path(node: Node, name: str) -> str:
-    """Where a new guest's log is to be; empty where libvirt is not the system's, and may not write there."""
+    """Return the path for a new guest's log; empty unless the node's libvirt is the system instance."""
     return f"{_DIRECTORY}/{name}.serial" if node.config.uri.endswith("/system") else ""
 
 
 def read_log_path(domain: "ET.Element") -> str:
-    """Where the log of a running guest is; empty if there is none."""
+    """Return the path of a running guest's log from its XML; empty if it has none."""
     logs = [*domain.findall("./devices/serial/log"), *domain.findall("./devices/console/log")]
     return next((file for log in logs if (file := log.get("file"))), "")
 
 
 def mark_reboot(node: Node, name: str) -> None:
-    """Note that what a guest's log has so far is from before a reboot; nothing if there is no log to be read."""
+    """Note that the log's content so far is from before a reboot; do nothing if there is no readable log."""
     from xml.etree import ElementTree as ET
 
     with suppress(MCluError):
         log = read_log_path(fetch_domain(node, name, "logs"))
-        known = node.run(["sh", "-c", _STAT, "sh", log]).out.split() if log else []
-        if len(known) == 2:
-            since = ET.tostring(ET.Element("since", inode=known[0], offset=known[1]), encoding="unicode")
+        status = node.run(["sh", "-c", _STAT, "sh", log]).out.split() if log else []
+        if len(status) == 2:
+            since = ET.tostring(ET.Element("since", inode=status[0], offset=status[1]), encoding="unicode")
             node.change(lambda client: client.set_metadata(name, since, _NAMESPACE))
 
 
 @contextmanager
 def follow_log(node: Node, domain: "ET.Element") -> Iterator[Iterator[bytes] | None]:
-    """What a running guest has written since it was started or told to reboot, and goes on to write.
+    """Yield a running guest's output since its start or last reboot, and its further output.
 
-    None if nothing of it is kept, or not for us to read.
+    Yield None if there is no log, or if it cannot be read.
     """
     log, since = read_log_path(domain), domain.find(f"./metadata/{_SINCE}")
     if not log:
@@ -88,5 +88,5 @@ def _with(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def remove_logs(node: Node, logs: Sequence[str]) -> bool:
-    """Whether logs are gone, after they were deleted if that is possible."""
+    """Delete logs, if possible; return True if they are gone."""
     return not logs or node.run(["sh", "-c", _REMOVE, "sh", *logs]).status == 0

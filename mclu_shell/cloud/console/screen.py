@@ -1,4 +1,4 @@
-"""A guest's screen, as its node offers it, on a port of this machine."""
+"""A guest's screen, forwarded to a port of this machine."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,12 +11,12 @@ from mclu_shell.errors import MCluError
 if TYPE_CHECKING:
     from xml.etree import ElementTree as ET
 
-# Where a server listens on all addresses, the node reaches it on its own.
+# A server that listens on all addresses is reached at the node's loopback address.
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
 
 
 class Screen(NamedTuple):
-    """Where a guest's screen is to be had on its node, and by which protocol: vnc or spice."""
+    """A guest's screen: its address on the node, and its protocol, vnc or spice."""
 
     node: Node
     guest: str
@@ -24,9 +24,9 @@ class Screen(NamedTuple):
     address: Address
 
     def open(self) -> PortForward:
-        """A port of this machine that leads there; raises if nothing answers there.
+        """Forward a port of this machine to the screen; raise MCluError if nothing answers there.
 
-        Not a unix socket, which would need no look at who connects: remote-viewer takes one for SPICE alone
+        A unix socket would need no check of who connects, but remote-viewer supports one only for SPICE
         (remote-viewer(1), unix-path).
         """
         try:
@@ -36,31 +36,31 @@ class Screen(NamedTuple):
         return PortForward(lambda: self.node.connect(self.address))
 
     def uri(self, forward: PortForward) -> str:
-        """The address for a viewer."""
+        """Return the URI for a viewer."""
         host, port = forward.address
         return f"{self.protocol}://{host}:{port}"
 
 
 def find_screen(node: Node, name: str) -> Screen:
-    """The screen of a running guest; raises if it has none that can be reached."""
+    """Find the screen of a running guest; raise MCluError if it has none that can be reached."""
     graphics = fetch_devices(node, name, "screens").findall("./graphics")
-    offered = [element for element in graphics if element.get("type") in ("vnc", "spice")]
-    for element in offered:
+    screens = [element for element in graphics if element.get("type") in ("vnc", "spice")]
+    for element in screens:
         address = graphics_address(element)
         if address is not None:
             return Screen(node, name, element.get("type", ""), address)
-    if offered:
-        raise MCluError(f"the screen of {name} listens nowhere that can be reached without TLS", place=node.name)
+    if screens:
+        raise MCluError(f"cannot reach the screen of {name}: it has no address without TLS", place=node.name)
     raise MCluError(
         f"{name} has no graphics",
         place=node.name,
-        remedy="in 'virsh edit', a line <graphics type='vnc'/> among its devices gives it some; "
-        f"{to_type('console', node.name, name)} is its serial console",
+        remedy="add <graphics type='vnc'/> to its devices with 'virsh edit', "
+        f"or run {to_type('console', node.name, name)}",
     )
 
 
 def graphics_address(graphics: "ET.Element") -> Address | None:
-    """Where a <graphics> element of a running guest listens, as its node reaches it without TLS; None if nowhere."""
+    """Return the address of a running guest's <graphics> element on its node; None if it needs TLS or has none."""
     sockets = [graphics.get("socket"), *(listen.get("socket") for listen in graphics.findall("./listen"))]
     for path in sockets:
         if path:

@@ -1,4 +1,4 @@
-"""A guest's serial console as a socket of this machine, and why it has ended."""
+"""A guest's serial console as a socket of this machine."""
 
 import contextlib
 import socket
@@ -19,30 +19,30 @@ if TYPE_CHECKING:
     from mclu_shell.cloud.hypervisor.stream import ConsoleStream
 
 _CHUNK = 65536
-# How often the way to the node is looked at. A node that has lost its power says nothing, as a quiet guest does.
-_LOOK_S = 2.0
-# What giving the console back may take. A guest that reads nothing would keep us waiting for ever.
-_GIVE_BACK_S = 0.5
-# A guest's console may end a moment before libvirt calls the guest shut off.
-_STATE_FOLLOWS_S = 1.0
+# Interval of connection checks: a node that lost its power is as silent as a quiet guest.
+_CHECK_S = 2.0
+# Limit for each step of closing: a guest that does not read its console blocks the writer.
+_CLOSE_S = 0.5
+# A guest's console may end before libvirt reports the guest as shut off.
+_STATE_DELAY_S = 1.0
 _POLL_S = 0.1
 
 
 def require_console(node: Node, name: str) -> None:
-    """Raise what speaks against a console: the guest does not run, has none, or is simulated."""
+    """Raise an error if a guest does not run, has no console, or is simulated."""
     devices = fetch_devices(node, name, "consoles")
     if devices.find("./serial") is None and devices.find("./console") is None:
         raise MCluError(
             f"{name} has no serial console",
             place=node.name,
-            remedy="in 'virsh edit', a line <console type='pty'/> among its devices gives it one",
+            remedy="add <console type='pty'/> to its devices with 'virsh edit'",
         )
 
 
 class Console:
-    """An open console: what is sent to `socket` is typed there, and what the guest writes is received from it.
+    """An open console: `socket` sends input to the guest and receives its output.
 
-    `socket` is at its end when the console is; `fault` is then what went wrong, if anything did.
+    When the console ends, `socket` is at end of file, and `fault` is the error, if there was one.
     """
 
     def __init__(self, node: Node, stream: "ConsoleStream") -> None:
@@ -51,68 +51,67 @@ class Console:
         self._node = node
         self._stream = stream
         self._is_closing = threading.Event()
-        self._hearing = threading.Thread(target=self._hear, daemon=True)
-        self._typing = threading.Thread(target=self._type, daemon=True)
-        for thread in (self._hearing, self._typing, threading.Thread(target=self._watch, daemon=True)):
+        self._receiver = threading.Thread(target=self._receive, daemon=True)
+        self._sender = threading.Thread(target=self._send, daemon=True)
+        for thread in (self._receiver, self._sender, threading.Thread(target=self._check_connection, daemon=True)):
             thread.start()
 
-    def _hear(self) -> None:
+    def _receive(self) -> None:
         try:
             with contextlib.suppress(OSError):
                 while data := self._stream.recv(_CHUNK):
                     self._end.sendall(data)
         except MCluError as error:
             self.fault = error
-        self._hang_up()
+        self._shut_down()
 
-    def _type(self) -> None:
-        # What is wrong with the console is told by the other way.
+    def _send(self) -> None:
+        # The receiving thread reports the console's errors.
         with contextlib.suppress(OSError, MCluError):
             while data := self._end.recv(_CHUNK):
                 self._stream.sendall(data)
 
-    def _watch(self) -> None:
-        # A way that does not lead to the node any more is given up by the look at it, which ends the stream.
-        while not self._is_closing.wait(_LOOK_S) and self._node.check_alive():
+    def _check_connection(self) -> None:
+        # check_alive() closes a dead connection, which ends the stream.
+        while not self._is_closing.wait(_CHECK_S) and self._node.check_alive():
             pass
 
-    def _hang_up(self) -> None:
+    def _shut_down(self) -> None:
         with contextlib.suppress(OSError):
             self._end.shutdown(socket.SHUT_RDWR)
 
     def detach(self) -> None:
-        """End it as the other side expects, if that can be done without waiting for long."""
+        """Finish the stream in an orderly way, within a time limit."""
         self._is_closing.set()
-        # What was typed last is still on its way to the guest.
+        # The sender still delivers the last input.
         with contextlib.suppress(OSError):
             self.socket.shutdown(socket.SHUT_WR)
-        self._typing.join(_GIVE_BACK_S)
+        self._sender.join(_CLOSE_S)
         closing = threading.Thread(target=self._stream.close, daemon=True)
         closing.start()
-        closing.join(_GIVE_BACK_S)
+        closing.join(_CLOSE_S)
 
     def close(self) -> None:
-        """Close the socket, after what ends the stream has been done."""
-        self._hang_up()
-        for thread in (self._hearing, self._typing):
-            thread.join(_GIVE_BACK_S)
+        """Close the socket; call `detach` and close the libvirt connection first."""
+        self._shut_down()
+        for thread in (self._receiver, self._sender):
+            thread.join(_CLOSE_S)
         self.socket.close()
         self._end.close()
 
 
 @contextmanager
 def open_console(node: Node, name: str, *, force: bool = False) -> Iterator[Console]:
-    """A guest's console, over a libvirt connection of its own, which can be ended whatever hangs.
+    """Open a guest's console over a separate libvirt connection, which can be closed at any time.
 
-    Also, libvirtd waits for itself when a console is taken away from the connection that asks for it.
+    libvirtd also deadlocks if `force` takes a console away from the connection that requests it.
     """
-    # libvirt-python takes 30 ms to import, and most commands need no console.
     from mclu_shell.cloud.hypervisor.client import LibvirtClient
 
     uri, forward = node.branch()
     client = console = None
     try:
-        with _limited(node, forward):
+        with _answer_timeout(node, forward):
             client = LibvirtClient(node.name, uri)
             stream = client.open_console(name, force=force)
         console = Console(node, stream)
@@ -120,7 +119,7 @@ def open_console(node: Node, name: str, *, force: bool = False) -> Iterator[Cons
     finally:
         if console is not None:
             console.detach()
-        # The way first: closing libvirt's end would wait for an answer over it.
+        # The forward first: closing the libvirt connection would wait for a reply over it.
         if forward is not None:
             forward.close()
         if client is not None:
@@ -130,7 +129,7 @@ def open_console(node: Node, name: str, *, force: bool = False) -> Iterator[Cons
 
 
 @contextmanager
-def _limited(node: Node, forward: Forward | None) -> Iterator[None]:
+def _answer_timeout(node: Node, forward: Forward | None) -> Iterator[None]:
     """Interrupt libvirt's calls over a branch when the node's answer timeout has passed."""
 
     def cut() -> None:
@@ -147,16 +146,16 @@ def _limited(node: Node, forward: Forward | None) -> Iterator[None]:
 
 
 def explain_end(node: Node, name: str, fault: MCluError | None) -> str:
-    """How a console ended that the user did not leave: with its guest, or it is an error, which is raised."""
-    deadline = time.monotonic() + _STATE_FOLLOWS_S
+    """Return a message if a console ended because its guest stopped; otherwise raise the error."""
+    deadline = time.monotonic() + _STATE_DELAY_S
     while (state := node.query(lambda client: client.fetch_state(name))) and is_active_state(state):
         if isinstance(fault, ConnectionLost):
             raise fault
         if time.monotonic() >= deadline:
             raise MCluError(
-                f"the console of {name} was closed there, while it is {state}",
+                f"the console of {name} was closed on the node, although {name} is {state}",
                 place=node.name,
-                remedy="perhaps somebody has taken it over with --force",
+                remedy="open it again; another user may have taken it over with --force",
             )
         time.sleep(_POLL_S)
     return f"{node.name}:{name} is {state or 'gone'}."

@@ -1,4 +1,4 @@
-"""Whether an sshd answers in a guest: by what it says first (RFC 4253, section 4.2), reached from the guest's node."""
+"""Detection of a guest's sshd by its identification string (RFC 4253, section 4.2), from the guest's node."""
 
 import socket
 import time
@@ -12,43 +12,43 @@ from mclu_shell.errors import ConnectionLost
 
 _PORT = 22
 _TIMEOUT_S = 3.0
-# Other lines may come before.
+# The server may send other lines first.
 _MOST_BYTES = 4096
 
 
 def fetch_banner(node: Node, address: str) -> str:
-    """What sshd says at a guest's address; empty if nobody does, or not what sshd would."""
+    """Return the identification string of the sshd at a guest's address; empty if there is none."""
     try:
         connection = node.connect((address, _PORT))
     except OSError:
         return ""
     except ConnectionLost:
-        # sshd on the node says nothing as long as the guest does not.
+        # The node's sshd does not answer before the guest accepts or refuses the connection.
         if node.check_alive():
             return ""
         raise
     try:
-        with Deadline(time.monotonic() + _TIMEOUT_S, partial(_end, connection)):
+        with Deadline(time.monotonic() + _TIMEOUT_S, partial(_shut_down, connection)):
             return _read(connection)
     finally:
         connection.close()
 
 
 def _read(connection: ByteStream) -> str:
-    said = b""
+    received = b""
     with suppress(OSError, EOFError):
-        while len(said) < _MOST_BYTES and (data := connection.recv(_MOST_BYTES)):
-            said += data
-            for line in said.split(b"\n")[:-1]:
+        while len(received) < _MOST_BYTES and (data := connection.recv(_MOST_BYTES)):
+            received += data
+            for line in received.split(b"\n")[:-1]:
                 if line.startswith(b"SSH-"):
                     return line.decode(errors="replace").strip()
     return ""
 
 
-def _end(connection: ByteStream) -> None:
+def _shut_down(connection: ByteStream) -> None:
     with suppress(OSError):
         if isinstance(connection, socket.socket):
-            # Closing it would not wake who receives from it.
+            # close() would not wake a thread in recv().
             connection.shutdown(socket.SHUT_RDWR)
         else:
             connection.close()

@@ -1,4 +1,4 @@
-"""Waiting until guests are as they should be: libvirt's events have us look, and a look now and then, who is there."""
+"""Wait until guests reach a state; check on every libvirt event, and at intervals."""
 
 import threading
 from collections.abc import Callable
@@ -27,25 +27,26 @@ from mclu_shell.units import format_duration
 if TYPE_CHECKING:
     from mclu_shell.cloud.cloud import Cloud
 
-# A node that has lost its power says nothing, as a quiet guest does.
-_LOOK_S = 2.0
-# Where no event tells, what is waited for is looked for again after so long, then after twice that, up to the above.
-_FIRST_LOOK_S = 0.25
-# What a guest wrote last may be under way still when libvirt calls it shut off.
-_LAST_WORDS_S = 1.0
+# Polling detects a node that lost its power: it sends no event.
+_POLL_S = 2.0
+# No event reports an address or an sshd: the interval begins here and doubles up to _POLL_S.
+_FIRST_POLL_S = 0.25
+# The last output of a guest may arrive after libvirt reports it as shut off.
+_LAST_OUTPUT_S = 1.0
 
 
 class WaitCondition(NamedTuple):
-    """What a guest is to come to: running, off, ip, ssh, or console with what it is to write there."""
+    """The state to wait for: running, off, ip, ssh, or console with a regular expression."""
 
     state: str
     expression: Regex | None = None
 
 
 class Observation(NamedTuple):
-    """What a look at a guest has shown, in words that can follow its name; whether that is what is waited for.
+    """The result of one check of a guest.
 
-    `said` is what has been heard of it: the line on its console, or what its sshd says first.
+    `description` is a predicate for the guest's name, such as "is still paused". `output` is the matching line on its
+    console, or its sshd's banner.
     """
 
     description: str
@@ -55,192 +56,191 @@ class Observation(NamedTuple):
     output: str | None = None
 
 
-_Look = Callable[[Node, Guest], Observation]
+_Check = Callable[[Node, Guest], Observation]
 
 
 @dataclass(slots=True)
 class _Progress:
-    """What is known of what is waited for: what the last look at a guest has shown, or why there was none so far."""
+    """The state of a wait: the guest once it is found, and its last observation or the last error."""
 
-    found: tuple[Node, Guest] | None
-    seen: Observation | None = None
+    match: tuple[Node, Guest] | None
+    observation: Observation | None = None
     fault: MCluError | None = None
 
 
 def wait_for_guest(
-    cloud: "Cloud", awaited: WaitTarget, wanted: WaitCondition, scope: CancelScope
+    cloud: "Cloud", target: WaitTarget, condition: WaitCondition, scope: CancelScope
 ) -> tuple[Guest, Observation]:
-    """Wait until a guest is as wanted: which one that is, and what was seen then; MCluError why it is not."""
-    progress = _Progress(awaited.match, fault=awaited.fault)
+    """Wait until a guest meets a condition; return it with its last observation, or raise MCluError."""
+    progress = _Progress(target.match, fault=target.fault)
     try:
-        return scope.run(lambda: _find_and_wait(cloud, awaited, wanted, scope, progress))
+        return scope.run(lambda: _find_and_wait(cloud, target, condition, scope, progress))
     except TimeoutError:
-        raise _unanswered(awaited.name, scope, progress) from None
+        raise _timed_out(target.name, scope, progress) from None
 
 
 def _find_and_wait(
-    cloud: "Cloud", awaited: WaitTarget, wanted: WaitCondition, scope: CancelScope, progress: _Progress
+    cloud: "Cloud", target: WaitTarget, condition: WaitCondition, scope: CancelScope, progress: _Progress
 ) -> tuple[Guest, Observation]:
     def note(fault: MCluError) -> None:
         progress.fault = fault
 
-    progress.found = node, guest = awaited.match or wait_until_found(cloud, awaited.name, scope, note)
+    progress.match = node, guest = target.match or wait_until_found(cloud, target.name, scope, note)
     try:
-        return guest, _wait(node, guest, wanted, scope, progress)
+        return guest, _wait(node, guest, condition, scope, progress)
     except (NodeOff, ConnectionLost, SSHFault, Unreachable) as fault:
-        raise fault.with_context(fact=f"{fault.fact}, while {guest.name} was waited for") from fault
+        raise fault.with_context(fact=f"{fault.fact}, while waiting for {guest.name}") from fault
 
 
-def _unanswered(name: str, scope: CancelScope, progress: _Progress) -> MCluError:
-    """What there is to say when the limit comes, and a look at the guest is still under way."""
+def _timed_out(name: str, scope: CancelScope, progress: _Progress) -> MCluError:
+    """Return the error for a timeout while a check is still running."""
     after = f"after {format_duration(scope.timeout_s)}"
-    if progress.found is None:
+    if progress.match is None:
         if progress.fault is not None:
             return not_found_in_time(progress.fault, name, scope)
-        return MCluError(f"no answer {after}, as {name} was looked for")
-    node, guest = progress.found
-    if progress.seen is None:
+        return MCluError(f"no answer {after}, while looking for {name}")
+    node, guest = progress.match
+    if progress.observation is None:
         return MCluError(f"no answer about {guest.name} {after}", place=node.name)
-    told = f"{guest.name} {progress.seen.description} {after}, as last seen: no answer since"
-    return MCluError(told, place=node.name, remedy=progress.seen.remedy)
+    fact = f"{guest.name} {progress.observation.description} {after} (last known state, no answer since)"
+    return MCluError(fact, place=node.name, remedy=progress.observation.remedy)
 
 
-def _wait(node: Node, guest: Guest, wanted: WaitCondition, scope: CancelScope, progress: _Progress) -> Observation:
+def _wait(node: Node, guest: Guest, condition: WaitCondition, scope: CancelScope, progress: _Progress) -> Observation:
     with scope.waiter() as waiter:
-        watch = partial(_watch, node, guest, scope, waiter, progress)
-        seen = watch(_off if wanted.state == "off" else _running)
-        if wanted.expression is not None:
-            seen = _hear(node, guest, wanted.expression, scope, waiter, watch)
-        elif wanted.state in _SOUGHT:
-            seen = watch(_SOUGHT[wanted.state], _FIRST_LOOK_S)
-    return seen
+        poll = partial(_poll, node, guest, scope, waiter, progress)
+        observation = poll(_check_off if condition.state == "off" else _check_running)
+        if condition.expression is not None:
+            observation = _wait_for_output(node, guest, condition.expression, scope, waiter, poll)
+        elif condition.state in _NETWORK_CHECKS:
+            observation = poll(_NETWORK_CHECKS[condition.state], _FIRST_POLL_S)
+    return observation
 
 
-class _Deaf(Exception):
-    """A console is not heard any more, though its guest runs: the connection may have been lost."""
+class _ConsoleClosed(Exception):
+    """The console ended while its guest runs; the connection may be lost."""
 
 
-def _hear(
+def _wait_for_output(
     node: Node,
     guest: Guest,
     expression: Regex,
     scope: CancelScope,
     waiter: threading.Event,
-    watch: Callable[[_Look], Observation],
+    poll: Callable[[_Check], Observation],
 ) -> Observation:
-    """Listen to a guest's console, and again where that has ended."""
+    """Read a guest's console until the expression matches; open the console again if it closes."""
     while True:
         try:
             with watch_console(node, guest.name, expression, waiter) as watcher:
-                return watch(partial(_heard, watcher, expression.text))
-        except _Deaf:
+                return poll(partial(_check_output, watcher, expression.text))
+        except _ConsoleClosed:
             if scope.is_over:
-                raise MCluError(f"the console of {guest.name} cannot be read any more", place=node.name) from None
+                raise MCluError(f"lost the connection to the console of {guest.name}", place=node.name) from None
             waiter.clear()
-            scope.wait(waiter, _LOOK_S)
+            scope.wait(waiter, _POLL_S)
 
 
-def _watch(
+def _poll(
     node: Node,
     guest: Guest,
     scope: CancelScope,
     waiter: threading.Event,
     progress: _Progress,
-    look: _Look,
-    pause_s: float = _LOOK_S,
+    check: _Check,
+    pause_s: float = _POLL_S,
 ) -> Observation:
-    """Look at a guest whenever something happens to it, until it is as wanted; what was seen then."""
+    """Check a guest on each of its events, and every `pause_s`, until the condition is met."""
 
-    def ring(event: GuestEvent | None) -> None:
+    def wake(event: GuestEvent | None) -> None:
         if event is None or event.uuid == guest.uuid:
             waiter.set()
 
-    with node.listen(ring):
+    with node.listen(wake):
         while True:
             waiter.clear()
-            seen = _try(look, node, guest)
-            progress.seen = None if seen.is_met else seen
-            if seen.is_met:
-                return seen
+            observation = _run_check(check, node, guest)
+            progress.observation = None if observation.is_met else observation
+            if observation.is_met:
+                return observation
             if scope.is_over:
-                told = f"{guest.name} {seen.description} after {format_duration(scope.timeout_s)}"
-                raise MCluError(told, place=node.name, remedy=seen.remedy)
+                fact = f"{guest.name} {observation.description} after {format_duration(scope.timeout_s)}"
+                raise MCluError(fact, place=node.name, remedy=observation.remedy)
             scope.wait(waiter, pause_s)
-            pause_s = min(2 * pause_s, _LOOK_S)
+            pause_s = min(2 * pause_s, _POLL_S)
 
 
-def _try(look: _Look, node: Node, guest: Guest) -> Observation:
+def _run_check(check: _Check, node: Node, guest: Guest) -> Observation:
     try:
-        return look(node, guest)
+        return check(node, guest)
     except (LibvirtDown, NodeBusy) as fault:
-        # The machine is there, and the guest with it.
-        return Observation(f"cannot be asked for ({fault.fact})", remedy=fault.remedy)
+        # The node is on, so the guest may still run.
+        return Observation(f"cannot be queried ({fault.fact})", remedy=fault.remedy)
 
 
 def _fetch_state(node: Node, guest: Guest) -> str | None:
     return node.query(lambda client: client.fetch_state(guest.name))
 
 
-def _running(node: Node, guest: Guest) -> Observation:
+def _check_running(node: Node, guest: Guest) -> Observation:
     state = _fetch_state(node, guest)
     if state is None or state == "crashed":
         raise _ended(node, guest, state)
     return Observation(state, is_met=True) if state in RUNS else Observation(f"is still {state}")
 
 
-def _off(node: Node, guest: Guest) -> Observation:
+def _check_off(node: Node, guest: Guest) -> Observation:
     state = _fetch_state(node, guest)
     if state is None:
         return Observation("gone", is_met=True)
     return Observation(f"is still {state}") if is_active_state(state) else Observation(state, is_met=True)
 
 
-def _ended(node: Node, guest: Guest, state: str | None, before: str = "") -> MCluError:
-    how = f"is {state}" if state else "has gone"
-    return MCluError(f"{guest.name} {how}{before}", place=node.name)
+def _ended(node: Node, guest: Guest, state: str | None, context: str = "") -> MCluError:
+    return MCluError(f"{guest.name} is {state or 'gone'}{context}", place=node.name)
 
 
-def _heard(watcher: ConsoleWatcher, expression: str, node: Node, guest: Guest) -> Observation:
-    # Also one whose guest has been started again by now may have heard what it should.
+def _check_output(watcher: ConsoleWatcher, expression: str, node: Node, guest: Guest) -> Observation:
+    # A match counts even if the guest has stopped or was restarted since.
     state = _fetch_state(node, guest) if watcher.match is None else "running"
     has_stopped = state is None or not is_active_state(state)
     if has_stopped:
-        watcher.is_done(_LAST_WORDS_S)
+        watcher.is_done(_LAST_OUTPUT_S)
     if watcher.match is not None:
         return Observation(f"console: {watcher.match}", is_met=True, output=watcher.match)
-    said = f"its last line there is '{watcher.last_line}'" if watcher.last_line else "nothing is written there"
+    last_line = f"last line: '{watcher.last_line}'" if watcher.last_line else "no output so far"
     if has_stopped:
-        raise _ended(node, guest, state, f", and did not write '{expression}' on its console; {said}")
+        raise _ended(node, guest, state, f" and never printed '{expression}' on its console; {last_line}")
     if watcher.is_done():
-        raise _Deaf
-    kept = "" if watcher.is_from_start else " (what it wrote before that is not kept)"
-    return Observation(f"has not written '{expression}' on its console{kept}", remedy=said)
+        raise _ConsoleClosed
+    missing = "" if watcher.is_from_start else " (earlier output was not logged)"
+    return Observation(f"has not printed '{expression}' on its console{missing}", remedy=last_line)
 
 
-def _require_active(node: Node, guest: Guest, before: str) -> None:
-    """Raise if a guest that did run does so no more: nobody knows whether it will again."""
+def _require_active(node: Node, guest: Guest, context: str) -> None:
+    """Raise MCluError if the guest has stopped: it may never start again."""
     state = _fetch_state(node, guest)
     if state is None or not is_active_state(state):
-        raise _ended(node, guest, state, before)
+        raise _ended(node, guest, state, context)
 
 
-def _address(node: Node, guest: Guest) -> Observation:
-    _require_active(node, guest, ", and had no address that is known")
+def _check_address(node: Node, guest: Guest) -> Observation:
+    _require_active(node, guest, " and had no known address")
     addresses = node.query(lambda client: client.fetch_addresses(guest.name), node.config.answer_timeout)
     if addresses:
         return Observation(", ".join(addresses), is_met=True, addresses=addresses)
-    remedy = "libvirt knows it from its own networks, an agent in the guest, or the node's ARP table"
-    return Observation("has no address that is known", remedy=remedy)
+    remedy = "use a libvirt network or install qemu-guest-agent (libvirt also reads the node's ARP table)"
+    return Observation("has no known address", remedy=remedy)
 
 
-def _ssh(node: Node, guest: Guest) -> Observation:
-    seen = _address(node, guest)
-    if not seen.is_met:
-        return seen
-    for address in seen.addresses:
+def _check_ssh(node: Node, guest: Guest) -> Observation:
+    observation = _check_address(node, guest)
+    if not observation.is_met:
+        return observation
+    for address in observation.addresses:
         if banner := fetch_banner(node, address):
             return Observation(f"ssh at {address}: {banner}", is_met=True, addresses=(address,), output=banner)
-    return Observation(f"has no sshd that answers at {seen.description}")
+    return Observation(f"has no sshd that answers at {observation.description}")
 
 
-_SOUGHT: dict[str, _Look] = {"ip": _address, "ssh": _ssh}
+_NETWORK_CHECKS: dict[str, _Check] = {"ip": _check_address, "ssh": _check_ssh}

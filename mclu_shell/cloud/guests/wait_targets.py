@@ -1,4 +1,4 @@
-"""Which guests are waited for: those that are found, and those whose nodes may still be coming up."""
+"""Targets of `wait`: guests that exist, and names on nodes that may still be coming up."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -15,11 +15,11 @@ from mclu_shell.units import format_duration
 if TYPE_CHECKING:
     from mclu_shell.cloud.cloud import Cloud
 
-_SEEK_S = 0.5
+_POLL_S = 0.5
 
 
 class WaitTarget(NamedTuple):
-    """A guest that is meant; `match` is None as long as the node that may have it is not there: `fault` says why."""
+    """A guest to wait for; until its node is up, `match` is None and `fault` has the reason."""
 
     name: str
     match: tuple[Node, Guest] | None = None
@@ -27,41 +27,41 @@ class WaitTarget(NamedTuple):
 
 
 def resolve_wait_targets(cloud: "Cloud", patterns: Sequence[str], faults: list[MCluError]) -> list[WaitTarget]:
-    """The guests that are meant, each once, as `find_guests` does it; also those whose nodes may still be coming up.
+    """Find the guests that match, each once, as `find_guests` does, and names on nodes that may still be coming up.
 
-    Wildcards mean what is there now.
+    Wildcards match only guests that exist now.
     """
-    awaited: dict[str, WaitTarget] = {}
+    targets: dict[str, WaitTarget] = {}
     for pattern in patterns:
         try:
-            found = find_guests(cloud, [pattern], faults=faults)
+            matches = find_guests(cloud, [pattern], faults=faults)
         except MCluError as error:
             if not _may_come(cloud, pattern, error):
                 raise
-            awaited[pattern] = WaitTarget(pattern, fault=error)
+            targets[pattern] = WaitTarget(pattern, fault=error)
         else:
-            for node, guest in found:
+            for node, guest in matches:
                 name = f"{node.name}:{guest.name}"
-                awaited[name] = WaitTarget(name, (node, guest))
-    return list(awaited.values())
+                targets[name] = WaitTarget(name, (node, guest))
+    return list(targets.values())
 
 
 def _may_come(cloud: "Cloud", name: str, error: MCluError) -> bool:
-    """Whether a guest may be found later: on the node that was named, or on one that was just woken."""
+    """Return True if the guest may be found later: on the named node, or on one that was just woken."""
     parsed = parse_guest(name)
     if parsed.is_wildcard or isinstance(error, SSHRefused):
         return False
     nodes = cloud.match([parsed.host]) if parsed.host else cloud.nodes
-    is_awaited = any(node.expected.is_waking() and node.view.state.phase != Phase.ON for node in nodes)
-    return isinstance(error, NodeFault) or (isinstance(error, NotFound) and is_awaited)
+    is_waking = any(node.expected.is_waking() and node.view.state.phase != Phase.ON for node in nodes)
+    return isinstance(error, NodeFault) or (isinstance(error, NotFound) and is_waking)
 
 
 def wait_until_found(
     cloud: "Cloud", name: str, scope: CancelScope, note: Callable[[MCluError], None]
 ) -> tuple[Node, Guest]:
-    """The guest that a name means, as soon as its node is there; what is wrong if it is not in time.
+    """Wait until a guest's node is up and return the guest; raise the last error at the deadline.
 
-    `note` is called with what is wrong so far.
+    Call `note` with each error before that.
     """
     with scope.waiter() as waiter:
         while True:
@@ -73,9 +73,9 @@ def wait_until_found(
                 if scope.is_over:
                     raise not_found_in_time(error, name, scope) from error
                 note(error)
-            scope.wait(waiter, _SEEK_S)
+            scope.wait(waiter, _POLL_S)
 
 
 def not_found_in_time(error: MCluError, name: str, scope: CancelScope) -> MCluError:
-    """What is wrong where a guest has been looked for until the limit."""
-    return error.with_context(fact=f"{error.fact}, and {name} was waited for {format_duration(scope.timeout_s)}")
+    """Return the error for a guest that was not found before the deadline."""
+    return error.with_context(fact=f"{error.fact}, after waiting {format_duration(scope.timeout_s)} for {name}")

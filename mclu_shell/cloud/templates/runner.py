@@ -1,4 +1,4 @@
-"""One question to a template: it runs as a child of ours, with a time limit and no more output than makes sense."""
+"""Execution of a template with one parameter, with limits for time and output."""
 
 import contextlib
 import os
@@ -18,13 +18,13 @@ _LENGTH_LIMIT = 1 << 20
 
 
 class TemplateTimeout(TemplateError):
-    """A template did not come to an end in time."""
+    """A template did not exit before the time limit."""
 
     code = "hangs"
 
 
 class Reply(NamedTuple):
-    """How a template ended (an exit status, or minus a signal), what it printed, and its last words on stderr."""
+    """Exit status (or minus the signal number) of a template, its output, and its last line on stderr."""
 
     status: int
     text: str
@@ -32,11 +32,11 @@ class Reply(NamedTuple):
 
 
 def run_template(path: Path, parameter: str, environment: Mapping[str, str] | None = None) -> Reply:
-    """Run a template with one parameter; TemplateError if it cannot be run, or TemplateTimeout."""
+    """Run a template with one parameter; raise TemplateError if it cannot be run, or TemplateTimeout."""
     check_runnable(path)
     command = ["timeout", "--signal=KILL", f"{_TIME_LIMIT_S + 1:g}", str(path.absolute()), parameter]
-    # timeout(1) is for the case that we are gone before the template is: nobody else would end one that hangs.
-    # Its directory is nowhere in particular, because on a node it would not be among its author's files either.
+    # timeout(1) ends a template that hangs if this process is killed. The working directory is / because a template
+    # must not depend on files beside it: they do not exist on a node.
     with subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -53,11 +53,11 @@ def run_template(path: Path, parameter: str, environment: Mapping[str, str] | No
         except OverflowError:
             raise TemplateError(f"{parameter}: more than {format_size(_LENGTH_LIMIT)} of output") from None
         finally:
-            # What it started in the background must not outlive it; its group is there until we have waited for it.
+            # Kill its background processes, too. The process group exists until wait() is called.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-    last_words = err.decode(errors="replace").strip().rpartition("\n")[2]
-    return Reply(process.returncode, out.decode(errors="replace"), last_words)
+    last_error_line = err.decode(errors="replace").strip().rpartition("\n")[2]
+    return Reply(process.returncode, out.decode(errors="replace"), last_error_line)
 
 
 def check_runnable(path: Path) -> None:

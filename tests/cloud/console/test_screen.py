@@ -9,7 +9,7 @@ from mclu_shell.cloud.transport.forward import Address
 @pytest.mark.parametrize(
     ("graphics", "address"),
     [
-        # As libvirt 9 writes them for a guest that runs.
+        # As libvirt 9 writes them for a running guest.
         (
             "<graphics type='vnc' port='5900' autoport='yes' listen='127.0.0.1'>"
             "<listen type='address' address='127.0.0.1'/></graphics>",
@@ -40,5 +40,5 @@ from mclu_shell.cloud.transport.forward import Address
         ("<graphics type='vnc' port='-1' autoport='yes'/>", None),
     ],
 )
-def test_where_a_screen_is_to_be_had_on_its_node(graphics: str, address: Address | None) -> None:
+def test_the_address_of_a_screen_on_its_node(graphics: str, address: Address | None) -> None:
     assert graphics_address(ET.fromstring(graphics)) == address

@@ -1,4 +1,4 @@
-"""What a guest has written: lines, also unfinished ones, without what only a terminal obeys."""
+"""Console output as lines, including an unfinished one, without control sequences."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ from mclu_shell.cloud.console.text import ConsoleText
 
 
 @pytest.mark.parametrize(
-    ("pattern", "pieces", "found"),
+    ("pattern", "pieces", "match"),
     [
         ("login:", [b"\r\n\r\nweb login: "], "web login:"),
         ("login: $", [b"web log", b"in:", b" "], "web login:"),
@@ -30,13 +30,13 @@ from mclu_shell.cloud.console.text import ConsoleText
         ("end$", [b"." * 100_000, b"end"], "." * ((16 << 10) - 3) + "end"),
     ],
 )
-def test_a_line_is_found_in_whatever_pieces_it_comes(pattern: str, pieces: list[bytes], found: str | None) -> None:
+def test_a_line_is_found_across_chunks(pattern: str, pieces: list[bytes], match: str | None) -> None:
     text = ConsoleText(Regex(pattern))
-    answers = [text.feed(piece) for piece in pieces]
-    assert next((answer for answer in answers if answer is not None), None) == found
+    lines = [text.feed(piece) for piece in pieces]
+    assert next((line for line in lines if line is not None), None) == match
 
 
-def test_the_last_line_is_the_last_with_anything_in_it() -> None:
+def test_the_last_line_is_the_last_that_is_not_empty() -> None:
     text = ConsoleText(Regex("never"))
     for piece in (b"one\r\ntwo\r\n", b"\x1b[0m", b"\r\n"):
         text.feed(piece)
@@ -52,6 +52,6 @@ print([ConsoleText(Regex(text)).feed(b"a" * 16000 + b"b") for text in ("(a+)+$",
 
 
 def test_no_expression_takes_long() -> None:
-    # In a process of its own, which can be ended: a search by Python's own re would not come to an end.
+    # In a subprocess with a timeout: a search with Python's re would not end.
     done = subprocess.run([sys.executable, "-c", _SEARCH], capture_output=True, text=True, timeout=20, check=True)
     assert done.stdout == "[None, None, None]\n"

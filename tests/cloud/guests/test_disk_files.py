@@ -15,13 +15,13 @@ pytestmark = pytest.mark.skipif(shutil.which("qemu-img") is None, reason="qemu-i
 
 @pytest.fixture
 def node(demo: InProcess) -> Node:
-    """A simulated node, whose commands run here."""
+    """Return a simulated node, whose commands run on this machine."""
     return demo.cloud.nodes[0]
 
 
 @pytest.fixture
 def disks(tmp_path: Path) -> Path:
-    """root.img, base.qcow2 built on it, top.qcow2 built on that; `dir/link` is top.qcow2."""
+    """Make the chain top.qcow2, base.qcow2, root.img, and `dir/link`, a link to top.qcow2."""
     create(tmp_path / "root.img", kind="raw")
     create(tmp_path / "base.qcow2", "root.img", "raw")
     create(tmp_path / "top.qcow2", "base.qcow2")
@@ -35,7 +35,7 @@ def create(file: Path, base: str = "", base_kind: str = "qcow2", kind: str = "qc
     subprocess.run(["qemu-img", "create", "-q", "-f", kind, *behind, file, *([] if base else ["64K"])], check=True)
 
 
-def test_all_that_a_disk_is_built_on(node: Node, disks: Path) -> None:
+def test_the_backing_chain_of_a_disk(node: Node, disks: Path) -> None:
     name = f"{disks}/dir/link"
     files = inspect_files(node, [name], [])
     assert files.real_path(name) == f"{disks}/top.qcow2"
@@ -44,17 +44,17 @@ def test_all_that_a_disk_is_built_on(node: Node, disks: Path) -> None:
     assert files.sizes[f"{disks}/top.qcow2"] == (disks / "top.qcow2").stat().st_blocks * 512
 
 
-def test_what_deleting_a_name_would_free(node: Node, disks: Path) -> None:
+def test_the_size_that_deletion_of_a_name_would_free(node: Node, disks: Path) -> None:
     (disks / "again").hardlink_to(disks / "root.img")
     files = inspect_files(node, [f"{disks}/link"], [f"{disks}/again"])
-    # What a link leads to is looked at, too: it is another file.
+    # The target of a link is inspected, too: it is another file.
     top = f"{disks}/top.qcow2"
     assert files.links == {f"{disks}/link"}
     assert (files.sizes[f"{disks}/link"], files.sizes[f"{disks}/again"]) == (0, 0)
     assert files.sizes[top] == (disks / "top.qcow2").stat().st_blocks * 512 > 0
 
 
-def test_what_is_no_file_to_be_deleted(node: Node, disks: Path) -> None:
+def test_obstacles_are_reported(node: Node, disks: Path) -> None:
     os.mkfifo(disks / "fifo")
     files = inspect_files(node, ["/dev/null", str(disks), f"{disks}/fifo", f"{disks}/root.img"], [])
     assert files.obstacles == {
@@ -64,7 +64,7 @@ def test_what_is_no_file_to_be_deleted(node: Node, disks: Path) -> None:
     }
 
 
-def test_a_disk_is_found_by_all_its_names(node: Node, disks: Path) -> None:
+def test_all_names_of_a_disk_have_its_backing_chain(node: Node, disks: Path) -> None:
     files = inspect_files(node, [f"{disks}/dir/top.qcow2"], [f"{disks}/top.qcow2"])
     assert files.backing_chain(f"{disks}/top.qcow2") == (f"{disks}/base.qcow2", f"{disks}/root.img")
 
@@ -76,45 +76,45 @@ def test_only_images_are_opened(node: Node, disks: Path) -> None:
     assert files.real_path(f"{disks}/nowhere") == f"{disks}/nowhere"
 
 
-def test_what_is_not_there_is_built_on_nothing_and_a_lost_base_is_named(node: Node, disks: Path) -> None:
+def test_a_missing_file_has_no_backing_chain_and_a_missing_base_is_named(node: Node, disks: Path) -> None:
     (disks / "root.img").unlink()
     files = inspect_files(node, [f"{disks}/top.qcow2", f"{disks}/nowhere", f"{disks}/no/where"], [])
     assert files.backing_chain(f"{disks}/top.qcow2") == (f"{disks}/base.qcow2", f"{disks}/root.img")
     assert files.backing_chain(f"{disks}/nowhere") == ()
 
 
-def test_disks_that_are_built_on_each_other(node: Node, disks: Path) -> None:
+def test_a_loop_in_a_backing_chain(node: Node, disks: Path) -> None:
     loop = ["qemu-img", "rebase", "-u", "-F", "qcow2", "-b", "top.qcow2", str(disks / "base.qcow2")]
     subprocess.run(loop, check=True)
     top, base = f"{disks}/top.qcow2", f"{disks}/base.qcow2"
     assert set(inspect_files(node, [top], []).backing_chain(top)) == {top, base}
 
 
-def test_a_base_that_is_written_as_options(node: Node, disks: Path) -> None:
+def test_a_backing_file_with_options(node: Node, disks: Path) -> None:
     base = f'json:{{"driver":"raw","file":{{"driver":"file","filename":"{disks}/root.img"}}}}'
     create(disks / "odd.qcow2", base, "raw")
     files = inspect_files(node, [f"{disks}/odd.qcow2"], [])
     assert files.backing_chain(f"{disks}/odd.qcow2") == (f"{disks}/root.img",)
 
 
-def test_what_is_no_image_is_told(node: Node, disks: Path) -> None:
+def test_an_invalid_image_is_an_error(node: Node, disks: Path) -> None:
     (disks / "bad.qcow2").write_bytes(b"QFI\xfbrubbish")
     with pytest.raises(MCluError, match=r"ham0: cannot determine backing files.*bad\.qcow2"):
         inspect_files(node, [f"{disks}/bad.qcow2"], [])
 
 
-def test_what_is_built_on_a_file_by_somebody_else(node: Node, disks: Path) -> None:
+def test_an_overlay_that_a_user_made_is_found(node: Node, disks: Path) -> None:
     top, child = f"{disks}/top.qcow2", f"{disks}/child of it"
     files = inspect_files(node, [top], [])
     assert find_overlays(node, [top], files) == {}
-    # By whatever name it is built on it.
+    # Its backing file may have any of its names.
     create(Path(child), "dir/link")
     files = inspect_files(node, [f"{disks}/dir/top.qcow2"], [])
     assert find_overlays(node, [f"{disks}/dir/top.qcow2"], files) == {top: child}
     assert find_overlays(node, [], files) == {}
 
 
-def test_what_is_built_on_a_link_lies_beside_the_link(node: Node, disks: Path) -> None:
+def test_an_overlay_on_a_link_is_found_beside_the_link(node: Node, disks: Path) -> None:
     link, child = disks / "beside" / "link", disks / "beside" / "child.qcow2"
     link.parent.mkdir()
     link.symlink_to(disks / "root.img")
@@ -122,7 +122,7 @@ def test_what_is_built_on_a_link_lies_beside_the_link(node: Node, disks: Path) -
     assert find_overlays(node, [str(link)], inspect_files(node, [str(link)], [])) == {f"{disks}/root.img": str(child)}
 
 
-def test_what_lies_beside_a_file_need_be_no_image(node: Node, disks: Path) -> None:
+def test_other_files_in_the_directory_are_ignored(node: Node, disks: Path) -> None:
     (disks / "bad.qcow2").write_bytes(b"QFI\xfb" + b"rubbish" * 9)
     (disks / "empty").touch()
     (disks / "two\nlines").write_bytes((disks / "top.qcow2").read_bytes())
@@ -136,7 +136,7 @@ def test_what_lies_beside_a_file_need_be_no_image(node: Node, disks: Path) -> No
     assert find_overlays(node, [top], inspect_files(node, [top], [])) == {top: f"{disks}/child.qcow2"}
 
 
-def test_a_name_of_two_lines_is_not_mistaken_for_others(node: Node, disks: Path) -> None:
+def test_a_file_name_with_a_newline_is_an_error(node: Node, disks: Path) -> None:
     (disks / "one\u2028line").touch()
     assert f"{disks}/one\u2028line" in inspect_files(node, [], [f"{disks}/one\u2028line"]).sizes
     (disks / "two\nlines").touch()
@@ -144,5 +144,5 @@ def test_a_name_of_two_lines_is_not_mistaken_for_others(node: Node, disks: Path)
         inspect_files(node, [], [f"{disks}/two\nlines"])
 
 
-def test_what_was_not_asked_for_is_where_its_name_says() -> None:
+def test_a_file_that_was_not_inspected_is_its_own_real_path() -> None:
     assert DiskFiles().real_path("/x") == "/x"

@@ -16,7 +16,7 @@ GUEST = """<domain type="test"><name>{}</name><memory unit="GiB">1</memory><os><
 
 @pytest.fixture
 def nodes(tmp_path: Path, clouds: Callable[..., InProcess], silent_port: int) -> Callable[..., Cloud]:
-    """Makes a cloud of running nodes with these guests, and `off`, which is off; other lines are added as they are."""
+    """Return a function that makes a cloud of running nodes with these guests, a node `off`, and further lines."""
 
     def make(*more: str, **guests: list[str]) -> Cloud:
         lines = ["[nodes]"]
@@ -31,14 +31,14 @@ def nodes(tmp_path: Path, clouds: Callable[..., InProcess], silent_port: int) ->
 
 @pytest.fixture
 def faulty(closed_port: int) -> str:
-    """The line of a node that is on, but refuses SSH."""
+    """Return the configuration line of a node that is on, but refuses SSH."""
     return f"faulty address=127.0.0.1 port={closed_port}"
 
 
-def found(cloud: Cloud, *patterns: str, active: bool | None = None) -> list[str]:
-    answer = find_guests(cloud, patterns, active=active)
-    assert all(node.name == guest.node for node, guest in answer)
-    return [f"{guest.node}:{guest.name}" for _, guest in answer]
+def names(cloud: Cloud, *patterns: str, active: bool | None = None) -> list[str]:
+    matches = find_guests(cloud, patterns, active=active)
+    assert all(node.name == guest.node for node, guest in matches)
+    return [f"{guest.node}:{guest.name}" for _, guest in matches]
 
 
 def failure(cloud: Cloud, *patterns: str, kind: type[MCluError] = NotFound) -> str:
@@ -49,29 +49,29 @@ def failure(cloud: Cloud, *patterns: str, kind: type[MCluError] = NotFound) -> s
 
 def test_a_name_is_looked_for_on_all_nodes(nodes: Callable[..., Cloud], faulty: str) -> None:
     cloud = nodes(faulty, ham0=["web"], ham1=["db"])
-    assert found(cloud, "db") == ["ham1:db"]
+    assert names(cloud, "db") == ["ham1:db"]
     assert find_guest(cloud, "db")[1].name == "db"
 
 
 def test_guests_come_once_each_in_the_order_of_nodes_and_then_by_name(nodes: Callable[..., Cloud]) -> None:
     cloud = nodes(ham1=["b", "a"], ham0=["c"])
-    assert found(cloud, "c", "*", "ham1:a") == ["ham1:a", "ham1:b", "ham0:c"]
+    assert names(cloud, "c", "*", "ham1:a") == ["ham1:a", "ham1:b", "ham0:c"]
 
 
 def test_wildcards_stand_for_nodes_and_for_guests(nodes: Callable[..., Cloud]) -> None:
     cloud = nodes(ham0=["web1", "web2", "db"], ham1=["web1"], egg=["web1"])
-    assert found(cloud, "ham*:web*") == ["ham0:web1", "ham0:web2", "ham1:web1"]
-    assert found(cloud, "ham?:web1") == ["ham0:web1", "ham1:web1"]
-    assert found(cloud, "web[!1]") == ["ham0:web2"]
+    assert names(cloud, "ham*:web*") == ["ham0:web1", "ham0:web2", "ham1:web1"]
+    assert names(cloud, "ham?:web1") == ["ham0:web1", "ham1:web1"]
+    assert names(cloud, "web[!1]") == ["ham0:web2"]
 
 
 def test_a_name_on_two_nodes_is_an_error_that_lists_both(nodes: Callable[..., Cloud]) -> None:
     cloud = nodes(ham0=["web"], ham1=["web"], ham2=["db"])
     assert failure(cloud, "web", kind=Ambiguous) == "web is on ham0 and ham1; specify the host: ham0:web"
-    assert found(cloud, "ham1:web") == ["ham1:web"]
+    assert names(cloud, "ham1:web") == ["ham1:web"]
 
 
-def test_what_is_said_to_be_typed_can_be_pasted_into_a_shell(nodes: Callable[..., Cloud]) -> None:
+def test_names_in_a_remedy_can_be_pasted_into_a_shell(nodes: Callable[..., Cloud]) -> None:
     cloud = nodes(ham0=["we $(id) b"], ham1=["we $(id) b"])
     assert failure(cloud, "we $(id) b", kind=Ambiguous).endswith("; specify the host: 'ham0:we $(id) b'")
     with pytest.raises(Ambiguous, match=re.escape("matches 'ham0:we $(id) b' and 'ham1:we $(id) b'; name one of them")):
@@ -104,7 +104,7 @@ def test_a_command_in_a_message_is_quoted_where_it_must_be(guest: str, line: str
         ("web.qcow2.x", "it must not contain '.qcow2'"),
     ],
 )
-def test_a_bad_new_name_is_told_the_rule_that_it_breaks(name: str, rule: str) -> None:
+def test_a_bad_new_name_is_an_error_with_the_rule_that_it_breaks(name: str, rule: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(f'bad name for a guest {name!r}: {rule}')}$"):
         check_new_name(name)
 
@@ -114,14 +114,14 @@ def test_a_good_new_name(name: str) -> None:
     assert check_new_name(name) == name
 
 
-def test_where_one_guest_is_needed_a_wildcard_may_mean_no_more(nodes: Callable[..., Cloud]) -> None:
+def test_a_wildcard_for_one_guest_must_match_only_one(nodes: Callable[..., Cloud]) -> None:
     cloud = nodes(ham0=["web", "wiki"], ham1=["db"])
     assert find_guest(cloud, "d*")[1].name == "db"
     with pytest.raises(Ambiguous, match=r"'w\*' matches ham0:web and ham0:wiki; name one of them"):
         find_guest(cloud, "w*")
 
 
-def test_a_missing_guest_is_told_with_near_misses_and_with_the_nodes_that_could_not_be_asked(
+def test_the_error_of_a_missing_guest_has_near_misses_and_the_nodes_that_did_not_reply(
     nodes: Callable[..., Cloud], faulty: str
 ) -> None:
     cloud = nodes(faulty, ham0=["web"])
@@ -133,7 +133,7 @@ def test_a_missing_guest_is_told_with_near_misses_and_with_the_nodes_that_could_
     assert failure(cloud, "web", "x*") == f"no guest matches 'x*' {unknown}"
 
 
-def test_the_fault_of_a_node_that_was_named_is_told(nodes: Callable[..., Cloud], faulty: str) -> None:
+def test_the_error_of_a_named_node_is_raised(nodes: Callable[..., Cloud], faulty: str) -> None:
     cloud = nodes(faulty, ham0=["web"])
     assert failure(cloud, "off:web", kind=NodeOff) == "off: is off; run 'on off'"
     failure(cloud, "faulty:*", kind=SSHDown)
@@ -141,9 +141,7 @@ def test_the_fault_of_a_node_that_was_named_is_told(nodes: Callable[..., Cloud],
     assert failure(cloud, "x*:web").startswith("no node matches 'x*'")
 
 
-def test_a_wildcard_that_may_mean_more_on_a_node_that_does_not_answer_says_so(
-    nodes: Callable[..., Cloud], faulty: str
-) -> None:
+def test_a_wildcard_reports_nodes_that_did_not_reply(nodes: Callable[..., Cloud], faulty: str) -> None:
     cloud = nodes(faulty, ham0=["web"])
     failure(cloud, "w*", kind=SSHDown)
     faults: list[MCluError] = []
@@ -151,24 +149,24 @@ def test_a_wildcard_that_may_mean_more_on_a_node_that_does_not_answer_says_so(
     assert [fault.place for fault in faults] == ["faulty"]
 
 
-def test_the_state_limits_wildcards_but_not_names(nodes: Callable[..., Cloud]) -> None:
+def test_the_state_restricts_wildcards_but_not_names(nodes: Callable[..., Cloud]) -> None:
     cloud = nodes(ham0=["web"])
-    assert found(cloud, "w*", active=True) == ["ham0:web"]
-    assert found(cloud, "web", active=False) == ["ham0:web"]
+    assert names(cloud, "w*", active=True) == ["ham0:web"]
+    assert names(cloud, "web", active=False) == ["ham0:web"]
     with pytest.raises(NotFound, match=r"no stopped guest matches 'w\*' \(off is off\)"):
         find_guests(cloud, ["w*"], active=False)
 
 
 def test_a_guest_that_is_called_like_a_wildcard_can_be_named(nodes: Callable[..., Cloud]) -> None:
     cloud = nodes(ham0=["web[1]", "web1", "a:b"])
-    assert found(cloud, "web[1]") == ["ham0:web[1]"]
-    assert found(cloud, "ham0:a:b") == ["ham0:a:b"]
+    assert names(cloud, "web[1]") == ["ham0:web[1]"]
+    assert names(cloud, "ham0:a:b") == ["ham0:a:b"]
 
 
 @pytest.mark.parametrize(
     "text", ["", " ", ":", "ham0:", ":web", "a/b", "ham0:../x", "a\nb", "a\x1b[2J", "\udcff", "ä" * 128]
 )
-def test_what_libvirt_takes_as_no_name_is_refused_before_any_node_is_asked(text: str, demo: InProcess) -> None:
+def test_a_name_that_libvirt_refuses_is_an_error_before_any_query(text: str, demo: InProcess) -> None:
     with pytest.raises(ValueError, match="bad guest name"):
         parse_guest(text)
     with pytest.raises(UsageError):
@@ -176,9 +174,9 @@ def test_what_libvirt_takes_as_no_name_is_refused_before_any_node_is_asked(text:
     assert [node.state.phase for node in demo.cloud.snapshot.nodes] == ["not asked yet"] * 4
 
 
-def test_what_was_listed_is_remembered(demo: InProcess) -> None:
+def test_listed_guests_are_cached(demo: InProcess) -> None:
     find_guests(demo.cloud, ["*"])
     assert [guest.name for guest in demo.cloud.snapshot.nodes[0].guests] == ["db", "web"]
-    # The question for the others does not make it forget these.
+    # A query for stopped guests keeps the running ones in the cache.
     demo("list --inactive; status")
     assert [guest.name for guest in demo.cloud.snapshot.nodes[0].guests] == ["db", "web"]

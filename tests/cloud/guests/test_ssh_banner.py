@@ -1,4 +1,4 @@
-"""Whether an sshd answers: real sockets of this machine, as a node that is this machine reaches them."""
+"""Detection of an sshd, with real sockets of this machine."""
 
 import socket
 import threading
@@ -17,18 +17,18 @@ from mclu_shell.config import NodeConfig
 
 @pytest.fixture
 def stack() -> Iterator[ExitStack]:
-    with ExitStack() as made:
-        yield made
+    with ExitStack() as resources:
+        yield resources
 
 
-def heard(stack: ExitStack, monkeypatch: pytest.MonkeyPatch, *pieces: bytes, hangs_up: bool = True) -> str:
-    """Return the banner of a server that says this."""
+def banner_of(stack: ExitStack, monkeypatch: pytest.MonkeyPatch, *pieces: bytes, hangs_up: bool = True) -> str:
+    """Return the banner of a server that sends this."""
     server = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
     monkeypatch.setattr(sshbanner, "_PORT", server.getsockname()[1])
 
     def serve() -> None:
         connection = stack.enter_context(server.accept()[0])
-        # Whoever has heard enough may have gone by then.
+        # The client may have closed the connection after the banner.
         with suppress(OSError):
             for piece in pieces:
                 connection.sendall(piece)
@@ -51,18 +51,18 @@ def heard(stack: ExitStack, monkeypatch: pytest.MonkeyPatch, *pieces: bytes, han
         ((), ""),
     ],
 )
-def test_what_sshd_says_first(
+def test_the_identification_string(
     stack: ExitStack, monkeypatch: pytest.MonkeyPatch, pieces: tuple[bytes, ...], banner: str
 ) -> None:
-    assert heard(stack, monkeypatch, *pieces) == banner
+    assert banner_of(stack, monkeypatch, *pieces) == banner
 
 
-def test_who_says_nothing_is_not_waited_for_without_end(stack: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_server_times_out(stack: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sshbanner, "_TIMEOUT_S", 0.1)
-    assert heard(stack, monkeypatch, hangs_up=False) == ""
+    assert banner_of(stack, monkeypatch, hangs_up=False) == ""
 
 
-def test_nobody_is_there(stack: ExitStack, monkeypatch: pytest.MonkeyPatch, closed_port: int) -> None:
+def test_a_closed_port(stack: ExitStack, monkeypatch: pytest.MonkeyPatch, closed_port: int) -> None:
     config = NodeConfig("here", via="local")
     monkeypatch.setattr(sshbanner, "_PORT", closed_port)
     assert fetch_banner(Node(config, LocalTransport(config, Path("unused"))), "127.0.0.1") == ""
