@@ -1,4 +1,4 @@
-"""Results onto streams as JSON: what -o json writes. Every line is one object with a `kind`; docs/json.md has them."""
+"""The JSON renderer (-o json): one object with a `kind` per line, as described in docs/json.md."""
 
 import contextlib
 import json
@@ -17,65 +17,65 @@ _Document = dict[str, list[Record]]
 
 
 class JSONRenderer(Renderer):
-    """Writes answers as JSON to `out`, the errors among them; a person is told errors and progress on `err` as ever."""
+    """Writes results and errors as JSON to `out`; errors and progress also go to `err` as text."""
 
     is_data = True
 
     def __init__(self, out: TextIO | None = None, err: TextIO | None = None, color: str = "auto") -> None:
         super().__init__(out, err, color)
-        # Takes the records of the command that runs.
+        # Collects or writes the records of the current command.
         self._take: Callable[[Record], None] = self._take_alone
 
     def to(self, out: TextIO) -> "JSONRenderer":
-        """The same renderer with its answers going elsewhere."""
+        """Return the same renderer with another output."""
         return JSONRenderer(out, self.err, self.color)
 
     @contextlib.contextmanager
     def answering(self, name: str, together: Sequence[str] | None) -> Iterator[None]:
-        """Make one document of what a command answers, or a line of each record as it comes.
+        """Write one document at the end, with the record kinds in `together`; or, if None, a line per record.
 
-        Where mclu is made to end meanwhile, there is no document: half of one would look like all of it.
+        If a signal ends mclu, no document is written: half of one would look complete.
         """
         document: _Document = {plural: [] for plural in (*(together or ()), Error.PLURAL)}
-        before = self._take
+        previous = self._take
         self._take = self._take_line if together is None else partial(_put, document)
         try:
             yield
         finally:
-            self._take = before
+            self._take = previous
         if together is not None:
             self._write({"kind": name, **document})
 
     def show(self, result: Result) -> None:
-        """Take what a result is to a program; headings are nothing to it."""
+        """Take the records of a result; headings have none."""
         self.end_progress()
         for record in _records(result):
             self._take(record)
 
     def error(self, error: MCluError, place: str = "") -> None:
-        """Tell it to the person, too."""
+        """Write the error as text and as a record."""
         super().error(error, place)
         self._take_error(error, place)
 
     def interrupted(self, place: str = "") -> None:
-        """Say that the answer is not whole."""
+        """Add the error `interrupted`, which marks an incomplete answer."""
         super().interrupted(place)
         self._take_error(Interrupted("interrupted"), place)
 
     def _take_error(self, error: MCluError, place: str = "") -> None:
-        # Where it cannot be told, the exit status still tells.
+        # If stdout cannot be written, the exit status still shows the failure.
         with contextlib.suppress(OSError):
             self._take(error_record(error, place))
 
     def _take_alone(self, record: Record) -> None:
-        """An error before there is a command."""
+        """Write an error that occurred before a command began."""
         self._write({"kind": "errors", "errors": [record]})
 
     def _take_line(self, record: Record) -> None:
         self._write({"kind": record.KIND, **_fields(record)})
 
     def _write(self, value: dict[str, object]) -> None:
-        # What can be printed of ASCII is right in every encoding, and holds nothing that a terminal would obey.
+        # ASCII is valid in every encoding, and JSON escapes control characters.
         self.out.write(json.dumps(value, default=_fields, ensure_ascii=True) + "\n")
         self.out.flush()
 
@@ -86,9 +86,9 @@ def _put(document: _Document, record: Record) -> None:
 
 def _records(result: Result) -> Iterator[Record]:
     rows = result.rows if isinstance(result, Table) else ()
-    for shown in (result, *rows):
-        if isinstance(shown, Text | Entry | Table | Row) and shown.data is not None:
-            yield shown.data()
+    for item in (result, *rows):
+        if isinstance(item, Text | Entry | Table | Row) and item.data is not None:
+            yield item.data()
 
 
 def _fields(record: Record) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""What a command yields: what a renderer shows to a person, with the record of it (`data`) that it gives a program."""
+"""Results that commands yield: text for people, with a record (`data`) for -o json."""
 
 from collections.abc import Callable
 from functools import partial
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from mclu_shell.output.schema.record import Record
     from mclu_shell.terminal import Terminal
 
-# Makes what a result is to a program. A person's answer need not wait for it.
+# Called for -o json only, so that text output does not pay for the record.
 Data: TypeAlias = Callable[[], "Record"]
 
 
 class Text(NamedTuple):
-    """Words for the user, as they stand (one or more lines, no newline at the end)."""
+    """Text for the user: one or more lines, without a newline at the end."""
 
     text: str
     data: Data | None = None
 
 
 class Entry(NamedTuple):
-    """One thing and its state, with details beneath it; `tone` is good, bad, quiet or plain."""
+    """A node or guest and its state, with lines of details; `tone` is good, bad, quiet or plain."""
 
     name: str
     state: str
@@ -37,7 +37,7 @@ class Entry(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One line of a table: its cells, and the tone of the line."""
+    """A line of a table: its cells, and the tone of the line."""
 
     cells: tuple[str, ...]
     tone: str = "plain"
@@ -45,45 +45,44 @@ class Row(NamedTuple):
 
 
 class Table(NamedTuple):
-    """Rows whose cells are aligned in columns; `data` where all of it is one thing."""
+    """Rows with aligned columns; `data` if the table as a whole is one record."""
 
     rows: tuple[Row, ...]
     data: Data | None = None
 
 
 class Quit(NamedTuple):
-    """Nothing more is to be run."""
+    """The end of the session: no further command runs."""
 
 
 class Handover(NamedTuple):
-    """Something that has the terminal while it runs, such as a guest's console; the session runs it."""
+    """A program that takes over the terminal, such as a guest's console; the session runs it."""
 
     what: str
     run: Callable[["Terminal"], None]
 
 
 def changed(outcome: "Outcome[tuple[Node, Guest], str]", tone: str) -> Entry | MCluError:
-    """What was done to a guest, in the words of the outcome, or what went wrong."""
+    """Return the entry of a changed guest, or the outcome's error."""
     if outcome.error is not None:
         return outcome.error
-    # Only what changes guests needs it.
-    from mclu_shell.output.schema.guest_changes import Changed
+    from mclu_shell.output.schema.guest_changes import changed_record
 
     node, guest = outcome.item
-    done = outcome.unwrap()
-    return Entry(f"{node.name}:{guest.name}", done, tone=tone, data=partial(Changed, node.name, guest.name, done))
+    change = outcome.unwrap()
+    data = partial(changed_record, node.name, guest.name, change)
+    return Entry(f"{node.name}:{guest.name}", change, tone=tone, data=data)
 
 
 def would(planned: "Planned | MCluError") -> Text | MCluError:
-    """What a dry run tells of one thing that would be done, or would go wrong."""
+    """Return the line of a planned action, or the error that would occur."""
     if isinstance(planned, MCluError):
         return planned
-    # Only a dry run needs it.
     from mclu_shell.output.schema.planned import planned_record
 
     return Text(str(planned), data=partial(planned_record, planned))
 
 
-# A command yields these as it goes; an error among them is told, makes the exit status 1, and ends nothing.
-# The session runs a script where it comes.
+# An error among the results is shown and sets the exit status to 1; the command continues.
+# The session runs a Script or a Handover before it takes the next result.
 Result: TypeAlias = Text | Entry | Table | Handover | Script | Quit | MCluError

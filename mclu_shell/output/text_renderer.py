@@ -1,4 +1,4 @@
-"""Results onto streams: text and colour. It knows no command and no cloud. As JSON: render_json.py."""
+"""The text renderer: results as coloured text on streams."""
 
 import contextlib
 import re
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 _SGR = {"good": "32", "bad": "31", "quiet": "2", "plain": ""}
 
 
-# C0 and C1 (ECMA-48), the ends of lines that Unicode has besides, and what turns the direction of writing.
-_OBEYED = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+# C0 and C1 controls (ECMA-48), Unicode's line separators, and its bidirectional controls.
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 def printable(text: str, kept: str = "") -> str:
-    """Words that others have written, with blanks for all that a terminal would obey instead of showing it."""
-    return _OBEYED.sub(lambda found: found[0] if found[0] in kept else " ", text)
+    """Replace control characters by blanks, except those kept, so that foreign text cannot control the terminal."""
+    return _CONTROLS.sub(lambda match: match[0] if match[0] in kept else " ", text)
 
 
 def paint(text: str, tone: str) -> str:
-    """Text in the colour of its tone (ECMA-48 SGR)."""
+    """Return text in the colour of its tone (ECMA-48 SGR)."""
     return f"\x1b[{_SGR[tone]}m{text}\x1b[0m" if _SGR[tone] and text else text
 
 
@@ -34,9 +34,9 @@ def _unpainted(text: str, _tone: str) -> str:
 
 
 class Renderer:
-    """Writes answers to `out`, errors and progress to `err`; colours each as its stream and `color` allow."""
+    """Writes results to `out`, errors and progress to `err`; each is coloured as its stream and `color` allow."""
 
-    # Whether answers are for a program.
+    # True if the output is for programs.
     is_data = False
 
     def __init__(self, out: TextIO | None = None, err: TextIO | None = None, color: str = "auto") -> None:
@@ -46,64 +46,64 @@ class Renderer:
         self._status: Status | None = None
 
     def to(self, out: TextIO) -> "Renderer":
-        """The same renderer with its answers going elsewhere (a pipe or a file)."""
+        """Return the same renderer with another output: a pipe or a file."""
         return Renderer(out, self.err, self.color)
 
     def answering(self, name: str, together: Sequence[str] | None) -> contextlib.AbstractContextManager[None]:  # noqa: ARG002
-        """What is shown and told within answers the command `name`, one by one or `together` (kinds of records)."""
-        # A person is shown each as it comes.
+        """Frame the results of the command `name`; `together` has the record kinds of its document, if it has one."""
+        # Text has no frame.
         return contextlib.nullcontext()
 
     def show(self, result: Result) -> None:
-        """Write one answer at once, so that a reader sees each as it comes."""
+        """Write and flush one result."""
         self.end_progress()
         self.out.write(as_text(result, self._painter(self.out)))
         self.out.flush()
 
     def error(self, error: MCluError, place: str = "") -> None:
-        """One line about what went wrong: `mclu: PLACE: FACT; REMEDY`, behind the place in a script that met it."""
+        """Write `mclu: PLACE: FACT; REMEDY`; `place` is FILE:LINE of the script, if any."""
         self.end_progress()
         message = f"mclu: {place}: {error}" if place else f"mclu: {error}"
-        # Where it cannot be told, the exit status still tells.
+        # If stderr cannot be written, the exit status still shows the failure.
         with contextlib.suppress(OSError):
             self.err.write(self._painter(self.err)(printable(message, "\n"), "bad") + "\n")
             self.err.flush()
 
     def interrupted(self, place: str = "") -> None:  # noqa: ARG002
-        """The user has interrupted what runs, and knows it."""
+        """End the progress message; the user knows about the interrupt."""
         self.end_progress()
 
-    def progress(self, words: str) -> None:
-        """Say on a terminal what is being waited for, until something else is shown."""
-        if not words or not self.err.isatty():
+    def progress(self, message: str) -> None:
+        """Show a message on a terminal until the next output."""
+        if not message or not self.err.isatty():
             return
         if self._status is None:
-            # rich takes 60 ms to import, and only a person who waits needs it.
+            # rich takes 60 ms to import.
             from rich.console import Console
             from rich.status import Status
 
             self._status = Status("", console=Console(file=self.err), spinner="dots")
             self._status.start()
-        # As rich's own text, others' words are not read as its markup.
+        # A rich.Text is not parsed as markup.
         from rich.text import Text as RichText
 
-        self._status.update(RichText(printable(words), no_wrap=True, overflow="ellipsis"))
+        self._status.update(RichText(printable(message), no_wrap=True, overflow="ellipsis"))
 
     def end_progress(self) -> None:
-        """Take away what `progress` has shown."""
+        """Remove the progress message."""
         if self._status is not None:
             self._status.stop()
-            # An interrupt in the middle of that would leave the terminal without one.
+            # An interrupt within stop() would leave the cursor hidden.
             self._status.console.show_cursor()
             self._status = None
 
     def _painter(self, stream: TextIO) -> Callable[[str, str], str]:
-        wanted = self.color == "always" or (self.color == "auto" and stream.isatty())
-        return paint if wanted else _unpainted
+        is_colored = self.color == "always" or (self.color == "auto" and stream.isatty())
+        return paint if is_colored else _unpainted
 
 
 def as_text(result: Result, painter: Callable[[str, str], str] = _unpainted) -> str:
-    """The lines of a result, each ended by a newline."""
+    """Return the lines of a result, each ended by a newline."""
     match result:
         case Text():
             return printable(result.text, "\n\t") + "\n" if result.text else ""
@@ -117,7 +117,7 @@ def as_text(result: Result, painter: Callable[[str, str], str] = _unpainted) -> 
 
 
 def _table(rows: tuple[Row, ...], painter: Callable[[str, str], str]) -> str:
-    """Columns as wide as their widest cell, two blanks between them, none at the end of a line."""
+    """Align the columns, with two blanks between them and none at the end of a line."""
     count = max((len(row.cells) for row in rows), default=0)
     padded = [(*map(printable, row.cells), *[""] * (count - len(row.cells))) for row in rows]
     widths = [max(len(cells[i]) for cells in padded) for i in range(count)]

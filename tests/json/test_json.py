@@ -223,6 +223,10 @@ class TestForm:
         answers = read(asked("status; list --active; on ham1 --wait").out)
         assert [answer["kind"] for answer in answers] == ["status", "list", "waking", "power"]
 
+    def test_the_values_of_changes_are_fixed(self, asked: InProcess) -> None:
+        answers = read(asked("reboot web; reboot --hard web; shutdown web; start web").out)
+        assert [one["change"] for one in answers] == ["told to reboot", "reset", "shut down", "started"]
+
     def test_a_script_that_is_run_within_answers_for_itself(self, asked: InProcess, tmp_path: Path) -> None:
         (tmp_path / "x.mclu").write_text("status ham1\non ham2\nstatus nosuch\n")
         answer = asked(f"run {tmp_path}/x.mclu")

@@ -1,4 +1,4 @@
-"""What became of a guest that was destroyed, and of its files."""
+"""Records of destroyed guests and their files."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,42 +13,42 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class DeletedFile(Record):
-    """A file on a node that goes with its guest."""
+    """A file that is deleted with its guest."""
 
-    path: Annotated[str, "where it is, or was"]
-    size_bytes: Annotated[int, "what it takes on the disk, or took"]
+    path: Annotated[str, "path on the node"]
+    size_bytes: Annotated[int, "disk space that it occupies"]
 
 
 @dataclass(frozen=True, slots=True)
 class KeptFile(Record):
-    """A file on a node that stays where its guest goes."""
+    """A file that is kept when its guest is destroyed."""
 
-    path: Annotated[str, "where it is"]
-    reason: Annotated[str, "why it stays"]
+    path: Annotated[str, "path on the node"]
+    reason: Annotated[str, "why it is kept"]
 
 
 @dataclass(frozen=True, slots=True)
 class Destroyed(Record):
-    """A guest is gone, with its data."""
+    """A guest was destroyed."""
 
     KIND: ClassVar = "destroyed"
 
-    node: Annotated[str, "where the guest was"]
-    guest: Annotated[str, "its name there"]
-    deleted: Annotated[tuple[DeletedFile, ...], "files that went with it"]
-    kept: Annotated[tuple[KeptFile, ...], "files that it had, and that stay"]
+    node: Annotated[str, "node of the guest"]
+    guest: Annotated[str, "name of the guest"]
+    deleted: Annotated[tuple[DeletedFile, ...], "files that were deleted"]
+    kept: Annotated[tuple[KeptFile, ...], "files that were kept"]
 
 
 def destroyed_record(guest: "Guest", remains: "DestroyPlan") -> Destroyed:
-    """A guest that is gone, with what went and what stays."""
+    """Return the record of a destroyed guest."""
     return Destroyed(guest.node, guest.name, deleted_files(remains.delete), kept_files(remains.keep))
 
 
 def deleted_files(files: Iterable[tuple[str, int]]) -> tuple[DeletedFile, ...]:
-    """Files that go, of which the sizes in bytes are given."""
+    """Return the records of (path, size in bytes)."""
     return tuple(DeletedFile(path, size_bytes) for path, size_bytes in files)
 
 
 def kept_files(files: Iterable[tuple[str, str]]) -> tuple[KeptFile, ...]:
-    """Files that stay, of which the reasons are given."""
+    """Return the records of (path, reason)."""
     return tuple(KeptFile(path, why) for path, why in files)

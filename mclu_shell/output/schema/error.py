@@ -1,4 +1,4 @@
-"""What went wrong, for a program to decide by."""
+"""Records of errors."""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -9,22 +9,22 @@ from mclu_shell.output.schema.record import Record, position
 
 @dataclass(frozen=True, slots=True)
 class Error(Record):
-    """What went wrong, and what to do about it."""
+    """An error, with its remedy."""
 
     KIND: ClassVar = "error"
     PLURAL: ClassVar = "errors"
 
-    error: Annotated[str, "its kind: one of the words below"]
-    place: Annotated[str | None, "the node, the template or the file that it is about"]
-    fact: Annotated[str, "what is wrong, in words for a person, which may change"]
-    remedy: Annotated[str | None, "what helps, in such words, too"]
-    status: Annotated[int, "the exit status that it leads to"]
-    file: Annotated[str | None, "the script or the mclu.conf that it is in"] = None
-    line: Annotated[int | None, "the line there, from 1"] = None
+    error: Annotated[str, "kind of the error: one of the words below"]
+    place: Annotated[str | None, "node, template or file that it concerns"]
+    fact: Annotated[str, "what is wrong: a text for people, which may change"]
+    remedy: Annotated[str | None, "what to do about it: a text for people, which may change"]
+    status: Annotated[int, "exit status that it causes"]
+    file: Annotated[str | None, "script or configuration file that contains it"] = None
+    line: Annotated[int | None, "line number in the file, from 1"] = None
 
 
 def error_record(error: MCluError, place: str = "") -> Error:
-    """An error as a program sees it; `place` is FILE:LINE of the script that met it."""
+    """Return the record of an error; `place` is FILE:LINE of the script in which it occurred."""
     file, line = position(place or (error.place if isinstance(error, UsageError | ConfigError | Interrupted) else ""))
     if file is None and isinstance(error, ConfigError):
         file = error.place

@@ -1,4 +1,4 @@
-"""A guest, as `list` tells of it."""
+"""Records of guests."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
@@ -15,20 +15,18 @@ class GuestRecord(Record):
 
     PLURAL: ClassVar = "guests"
 
-    node: Annotated[str, "where it is"]
-    name: Annotated[str, "its name there"]
-    uuid: Annotated[str, "by which libvirt knows it"]
-    state: Annotated[str, "in virsh's words: `running`, `paused`, `shut off`, …"]
-    memory_bytes: Annotated[int, "memory that it may use at most"]
-    vcpus: Annotated[int, "virtual CPUs"]
-    addresses: Annotated[tuple[str, ...], "its IP addresses, as far as they are known"]
-    as_of: Annotated[Time | None, "when that was so, if it is only remembered; null if the node has just said it"] = (
-        None
-    )
+    node: Annotated[str, "node of the guest"]
+    name: Annotated[str, "name on the node"]
+    uuid: Annotated[str, "libvirt's UUID of the guest"]
+    state: Annotated[str, "libvirt's state, as virsh shows it: `running`, `paused`, `shut off`, …"]
+    memory_bytes: Annotated[int, "maximum memory"]
+    vcpus: Annotated[int, "number of virtual CPUs"]
+    addresses: Annotated[tuple[str, ...], "IP addresses, if known"]
+    as_of: Annotated[Time | None, "time of the data if it is cached; null if the node has just answered"] = None
 
 
 def guest_record(guest: "Guest", seen_at: float | None = None) -> GuestRecord:
-    """A guest; `seen_at` (of `time.time`) is when it was like this, if that is only remembered."""
+    """Return the record of a guest; `seen_at` (seconds since the epoch) is the time of cached data."""
     return GuestRecord(
         guest.node,
         guest.name,

@@ -1,9 +1,12 @@
-"""What was done to guests."""
+"""Records of changes of guests."""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from mclu_shell.output.schema.record import Record
+
+# Values of JSON keys stay the same where the text for people has changed.
+_VALUES = {"reboot requested": "told to reboot"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,36 +15,42 @@ class Changed(Record):
 
     KIND: ClassVar = "changed"
 
-    node: Annotated[str, "where the guest is"]
-    guest: Annotated[str, "its name there"]
+    node: Annotated[str, "node of the guest"]
+    guest: Annotated[str, "name of the guest"]
     change: Annotated[
-        str,
-        "`started`, `resumed`, `shut down`, `stopped by force`, `reboot requested` (nothing confirms it) or `reset`",
+        str, "`started`, `resumed`, `shut down`, `stopped by force`, `told to reboot` (not confirmed) or `reset`"
     ]
+
+
+def changed_record(node: str, guest: str, change: str) -> Changed:
+    """Return the record of a change, which is given in the words of the text output."""
+    return Changed(node, guest, _VALUES.get(change, change))
 
 
 @dataclass(frozen=True, slots=True)
 class Booted(Record):
-    """A new guest runs."""
+    """A guest was created and is running."""
 
     KIND: ClassVar = "booted"
 
-    node: Annotated[str, "where the guest is"]
-    guest: Annotated[str, "its name there"]
-    template: Annotated[str, "what it was made from"]
-    accel: Annotated[str | None, "how its CPUs run: `kvm` or `tcg`; null for any other hypervisor"]
-    accel_reason: Annotated[str | None, "why it runs without KVM, or why KVM could not be tested"]
-    notes: Annotated[tuple[str, ...], "what its build has to tell its user, such as a password"]
+    node: Annotated[str, "node of the guest"]
+    guest: Annotated[str, "name of the guest"]
+    template: Annotated[str, "template that it was created from"]
+    accel: Annotated[str | None, "CPU virtualization: `kvm` or `tcg`; null with another hypervisor"]
+    accel_reason: Annotated[str | None, "why KVM is not used, or could not be tested"]
+    notes: Annotated[tuple[str, ...], "notes from the build, such as a generated password"]
 
 
 @dataclass(frozen=True, slots=True)
 class Reached(Record):
-    """A guest that was waited for is as it should be."""
+    """A guest reached the state that was waited for."""
 
     KIND: ClassVar = "reached"
 
-    node: Annotated[str, "where the guest is"]
-    guest: Annotated[str, "its name there"]
-    goal: Annotated[str, "what was waited for: `running`, `off`, `ip`, `ssh` or `console`"]
-    addresses: Annotated[tuple[str, ...], "its IP addresses, or that at which sshd answers; empty unless waited for"]
-    said: Annotated[str | None, "the line on its console, or what sshd says first; null unless waited for"]
+    node: Annotated[str, "node of the guest"]
+    guest: Annotated[str, "name of the guest"]
+    goal: Annotated[str, "condition: `running`, `off`, `ip`, `ssh` or `console`"]
+    addresses: Annotated[
+        tuple[str, ...], "IP addresses (`ip`), or the one where its SSH server answers (`ssh`); otherwise empty"
+    ]
+    said: Annotated[str | None, "line on its console (`console`), or banner of its SSH server (`ssh`); otherwise null"]

@@ -1,4 +1,4 @@
-"""What there is to know of a command."""
+"""Records of commands and their arguments."""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -8,11 +8,11 @@ from mclu_shell.output.schema.record import Record
 
 @dataclass(frozen=True, slots=True)
 class Argument(Record):
-    """An option of a command, or an argument that is known by its place."""
+    """An option or a positional argument of a command."""
 
-    names: Annotated[tuple[str, ...], "an option's names, such as `--yes`; none of what is known by its place"]
-    value: Annotated[str | None, "what stands for its value in the usage; null if it takes none"]
-    help: Annotated[str, "what it is for"]
+    names: Annotated[tuple[str, ...], "names of an option, such as `--yes`; empty for a positional argument"]
+    value: Annotated[str | None, "name of its value in the usage; null if it takes none"]
+    help: Annotated[str, "description"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +21,9 @@ class CommandRecord(Record):
 
     PLURAL: ClassVar = "commands"
 
-    name: Annotated[str, "as it is typed"]
-    group: Annotated[str, "what one wants to do who uses it"]
-    summary: Annotated[str, "what it does, in a line"]
-    about: Annotated[str, "the same in full, with examples"]
-    usage: Annotated[str, "how it is typed"]
-    arguments: Annotated[tuple[Argument, ...], "what it takes"]
+    name: Annotated[str, "name of the command"]
+    group: Annotated[str, "help category"]
+    summary: Annotated[str, "first line of the help"]
+    about: Annotated[str, "full help, with examples"]
+    usage: Annotated[str, "usage line"]
+    arguments: Annotated[tuple[Argument, ...], "options and positional arguments"]

@@ -1,4 +1,4 @@
-"""A node, as `status` tells of it."""
+"""Records of nodes."""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -8,19 +8,17 @@ from mclu_shell.output.schema.record import Record, Time
 
 @dataclass(frozen=True, slots=True)
 class NodeRecord(Record):
-    """A node and what it has; what it has is null for one that is off or does not answer."""
+    """A node with its CPUs and memory, which are null if it is off or does not answer."""
 
     PLURAL: ClassVar = "nodes"
 
-    name: Annotated[str, "as in mclu.conf"]
-    power: Annotated[str, "`on`, `off`, or `unknown` where no way leads to it"]
-    fault: Annotated[str | None, "why it does not answer, in a few words, if it is not off; `errors` has more"] = None
-    pcpus: Annotated[int | None, "physical CPUs"] = None
-    memory_bytes: Annotated[int | None, "its memory in all"] = None
-    used_guests: Annotated[int | None, "guests that run"] = None
-    used_vcpus: Annotated[int | None, "their virtual CPUs"] = None
-    used_bytes: Annotated[int | None, "memory that they may use"] = None
-    free_bytes: Annotated[int | None, "memory that a new guest can have"] = None
-    as_of: Annotated[Time | None, "when that was so, if it is only remembered; null if the node has just said it"] = (
-        None
-    )
+    name: Annotated[str, "name in mclu.conf"]
+    power: Annotated[str, "`on`, `off`, or `unknown` if the node is unreachable"]
+    fault: Annotated[str | None, "why it does not answer, if it is not off; details are in `errors`"] = None
+    pcpus: Annotated[int | None, "number of physical CPUs"] = None
+    memory_bytes: Annotated[int | None, "total memory"] = None
+    used_guests: Annotated[int | None, "number of running guests"] = None
+    used_vcpus: Annotated[int | None, "virtual CPUs of the running guests"] = None
+    used_bytes: Annotated[int | None, "maximum memory of the running guests"] = None
+    free_bytes: Annotated[int | None, "memory available to a new guest"] = None
+    as_of: Annotated[Time | None, "time of the data if it is cached; null if the node has just answered"] = None

@@ -1,4 +1,4 @@
-"""What a dry run tells (-n)."""
+"""Records of a dry run (-n)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,29 +13,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PlannedRecord(Record):
-    """What would be done, were it not a dry run."""
+    """An action that a dry run did not carry out."""
 
     KIND: ClassVar = "planned"
 
-    verb: Annotated[str, "what, as one says it"]
-    node: Annotated[str | None, "to which node, or to a guest of which one"]
-    guest: Annotated[str | None, "to which guest"]
-    how: Annotated[str | None, "how, in words for a person"]
-    path: Annotated[str | None, "the file that would be written: a new guest's disk on its node, or what `>` names"]
-    memory_bytes: Annotated[int | None, "memory of a new guest"]
-    vcpus: Annotated[int | None, "its virtual CPUs, if that is known before its node is up"]
-    size_bytes: Annotated[int | None, "the size that was asked for, of its disk"]
-    mac: Annotated[str | None, "the address that a magic packet would name"]
-    accel: Annotated[str | None, "how its CPUs would run: `kvm` or `tcg`; null for any other hypervisor"]
-    accel_reason: Annotated[str | None, "why it would run without KVM, or why KVM could not be tested"]
-    deleted: Annotated[tuple[DeletedFile, ...], "files that would go with a guest"]
-    kept: Annotated[tuple[KeptFile, ...], "files that it has, and that would stay"]
-    file: Annotated[str | None, "the script that would do it"] = None
-    line: Annotated[int | None, "the line there, from 1"] = None
+    verb: Annotated[str, "action, such as `destroy` or `wait for`"]
+    node: Annotated[str | None, "node that it concerns, or node of the guest"]
+    guest: Annotated[str | None, "guest that it concerns"]
+    how: Annotated[str | None, "details: a text for people, which may change"]
+    path: Annotated[str | None, "file that would be written: a new guest's disk on its node, or the target of `>`"]
+    memory_bytes: Annotated[int | None, "memory of the new guest"]
+    vcpus: Annotated[int | None, "virtual CPUs of the new guest, if known before its node is up"]
+    size_bytes: Annotated[int | None, "requested disk size of the new guest"]
+    mac: Annotated[str | None, "MAC address of the magic packet"]
+    accel: Annotated[str | None, "CPU virtualization: `kvm` or `tcg`; null with another hypervisor"]
+    accel_reason: Annotated[str | None, "why KVM would not be used, or could not be tested"]
+    deleted: Annotated[tuple[DeletedFile, ...], "files that would be deleted with the guest"]
+    kept: Annotated[tuple[KeptFile, ...], "files that would be kept"]
+    file: Annotated[str | None, "script that contains the command"] = None
+    line: Annotated[int | None, "line number in the script, from 1"] = None
 
 
 def planned_record(planned: "Planned") -> PlannedRecord:
-    """What would be done, as a program sees it."""
+    """Return the record of a planned action."""
     return PlannedRecord(
         planned.verb,
         planned.node or None,
@@ -54,6 +54,6 @@ def planned_record(planned: "Planned") -> PlannedRecord:
 
 
 def placed_record(make: Callable[[], Record], place: str) -> Record:
-    """The same, with FILE:LINE of the script that would do it."""
+    """Return the record with the position (FILE:LINE) of the command in its script."""
     record, (file, line) = make(), position(place)
     return replace(record, file=file, line=line) if isinstance(record, PlannedRecord) else record

@@ -1,4 +1,4 @@
-"""What happens to nodes."""
+"""Records of switching nodes on and off."""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -8,19 +8,19 @@ from mclu_shell.output.schema.record import Record
 
 @dataclass(frozen=True, slots=True)
 class Waking(Record):
-    """A magic packet was sent; nothing confirms it."""
+    """A magic packet was sent, which nodes do not confirm."""
 
     KIND: ClassVar = "waking"
 
-    node: Annotated[str, "whom it is to wake"]
-    mac: Annotated[str, "the address that it names"]
+    node: Annotated[str, "node to wake"]
+    mac: Annotated[str, "MAC address in the packet"]
 
 
 @dataclass(frozen=True, slots=True)
 class Power(Record):
-    """How a node stands when what was asked for has been done, or will not be."""
+    """The state of a node after `on`, `off` or `wait`."""
 
     KIND: ClassVar = "power"
 
-    node: Annotated[str, "its name"]
-    power: Annotated[str, "`on` (of those waited for: libvirt answers) or `off`"]
+    node: Annotated[str, "name of the node"]
+    power: Annotated[str, "`on` or `off`; after waiting, `on` means that libvirt answers"]

@@ -1,4 +1,4 @@
-"""What mclu tells programs (-o json): frozen records, whose fields say what they mean. docs/json.md is made of them."""
+"""The base class of JSON records. docs/json.md is generated from their docstrings and annotations."""
 
 import re
 import time
@@ -11,21 +11,21 @@ _LINE = re.compile(r"(?:line |(.+):)(\d+)", re.DOTALL)
 
 
 def iso_time(seconds: float | None) -> Time | None:
-    """A time of `time.time`; None stays None."""
+    """Convert seconds since the epoch; None stays None."""
     return None if seconds is None else Time(time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds)))
 
 
 class Record:
-    """One thing as a program sees it. All its fields are always there, null where there is nothing to tell."""
+    """A JSON object. All its keys are always present, with null for unknown values."""
 
     __slots__ = ()
 
-    # What a line calls it, if it may come as a line; and what a document calls several, if it may be in one.
+    # The `kind` of a record that is written as a line, and the key of its list in a document; either may be empty.
     KIND: ClassVar[str] = ""
     PLURAL: ClassVar[str] = ""
 
 
 def position(place: str) -> tuple[str | None, int | None]:
-    """The file and the line of FILE:LINE, or the line of "line LINE"; None for what it does not tell."""
-    found = _LINE.fullmatch(place)
-    return (found[1], int(found[2])) if found else (None, None)
+    """Return the file and line of "FILE:LINE" or "line LINE"; None for each part that is missing."""
+    match = _LINE.fullmatch(place)
+    return (match[1], int(match[2])) if match else (None, None)

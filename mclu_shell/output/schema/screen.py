@@ -1,4 +1,4 @@
-"""The screen of a guest."""
+"""Records of guests' screens."""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -8,10 +8,10 @@ from mclu_shell.output.schema.record import Record
 
 @dataclass(frozen=True, slots=True)
 class ScreenRecord(Record):
-    """A guest's screen can be seen, as long as mclu runs."""
+    """The address of a guest's screen, valid as long as mclu runs."""
 
     KIND: ClassVar = "screen"
 
-    node: Annotated[str, "where the guest is"]
-    guest: Annotated[str, "its name there"]
-    uri: Annotated[str, "what a viewer connects to, at an address of this machine"]
+    node: Annotated[str, "node of the guest"]
+    guest: Annotated[str, "name of the guest"]
+    uri: Annotated[str, "URI for a viewer, at an address of this machine"]

@@ -1,4 +1,4 @@
-"""What the interactive shell has besides."""
+"""Records of the interactive shell's state."""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -8,22 +8,22 @@ from mclu_shell.output.schema.record import Record
 
 @dataclass(frozen=True, slots=True)
 class Alias(Record):
-    """A word that stands for a line."""
+    """An alias."""
 
     PLURAL: ClassVar = "aliases"
 
-    name: Annotated[str, "the word"]
-    text: Annotated[str, "the line"]
+    name: Annotated[str, "name of the alias"]
+    text: Annotated[str, "text that it stands for"]
 
 
 @dataclass(frozen=True, slots=True)
 class Setting(Record):
-    """Something that `set` sets."""
+    """A setting of the interactive shell."""
 
     PLURAL: ClassVar = "settings"
 
-    name: Annotated[str, "what it is"]
-    value: Annotated[str, "how it is set"]
+    name: Annotated[str, "name of the setting"]
+    value: Annotated[str, "value"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,4 +32,4 @@ class Entered(Record):
 
     PLURAL: ClassVar = "lines"
 
-    text: Annotated[str, "the line"]
+    text: Annotated[str, "text of the line"]

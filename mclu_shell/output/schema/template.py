@@ -1,4 +1,4 @@
-"""Templates, and the rules for them."""
+"""Records of templates and of the rules that they must follow."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
@@ -13,35 +13,35 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TemplateRecord(Record):
-    """What a template says of itself; null is what it leaves out, and all of it for one that is broken."""
+    """A template with its settings, which are null if not given or if the template is broken."""
 
     PLURAL: ClassVar = "templates"
 
-    name: Annotated[str, "by which it is booted"]
-    path: Annotated[str, "its file"]
-    is_broken: Annotated[bool, "whether it breaks the rules; `errors` has how"] = False
-    base_image: Annotated[str | None, "the image that it builds, in virt-builder's naming"] = None
-    minimum_memory_bytes: Annotated[int | None, "memory that a guest of it needs"] = None
-    recommended_memory_bytes: Annotated[int | None, "memory that a guest of it gets where nothing else is said"] = None
-    minimum_size_bytes: Annotated[int | None, "size of the disk that a guest of it needs"] = None
+    name: Annotated[str, "name of the template"]
+    path: Annotated[str, "path of its file"]
+    is_broken: Annotated[bool, "true if it cannot be used; details are in `errors`"] = False
+    base_image: Annotated[str | None, "base image, as virt-builder names it"] = None
+    minimum_memory_bytes: Annotated[int | None, "minimum memory of a guest"] = None
+    recommended_memory_bytes: Annotated[int | None, "default memory of a guest"] = None
+    minimum_size_bytes: Annotated[int | None, "minimum disk size of a guest"] = None
     disk_bus: Annotated[str | None, "`ide`, `virtio` or `virtio-scsi`"] = None
     network_model: Annotated[str | None, "`e1000` or `virtio`"] = None
-    kernel_arguments: Annotated[str | None, "what its kernel is told, if its build makes one beside the disk"] = None
+    kernel_arguments: Annotated[str | None, "kernel command line, if the build provides a kernel"] = None
 
 
 @dataclass(frozen=True, slots=True)
 class Rule(Record):
-    """A rule for templates, and whether one keeps it."""
+    """The result of checking a template against one rule."""
 
     PLURAL: ClassVar = "rules"
 
-    rule: Annotated[str, "what should hold"]
-    holds: Annotated[bool | None, "whether it does; null if the template leaves out what the rule is about"]
-    detail: Annotated[str | None, "what was found"]
+    rule: Annotated[str, "the rule"]
+    holds: Annotated[bool | None, "true if the template follows it; null if it does not give the optional value"]
+    detail: Annotated[str | None, "value or fault that was found"]
 
 
 def template_record(template: "Template") -> TemplateRecord:
-    """A template that keeps the rules."""
+    """Return the record of a valid template."""
     return TemplateRecord(
         template.name,
         str(template.path),
@@ -56,5 +56,5 @@ def template_record(template: "Template") -> TemplateRecord:
 
 
 def broken_template_record(name: str, path: "Path") -> TemplateRecord:
-    """One that does not, so that nothing else is known of it."""
+    """Return the record of a template that cannot be used."""
     return TemplateRecord(name, str(path), is_broken=True)
