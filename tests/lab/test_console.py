@@ -143,7 +143,7 @@ def test_a_log_that_cannot_be_written_ends_the_console(web: EchoGuest, log: str,
 
 
 def test_a_console_in_use_can_be_taken_over(web: EchoGuest, console: TerminalCommand) -> None:
-    mclu(web.lab, "console", "web").assert_error("ham0", "console of web is in use; --force takes it over")
+    mclu(web.lab, "console", "web").assert_error("ham0", "console of web is in use; use --force to take it over")
     with terminal_command(web.lab, "mclu", "console", "--force", "web") as other:
         other.expect(CONNECTED)
         assert console.end() == 1

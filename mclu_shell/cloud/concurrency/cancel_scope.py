@@ -26,7 +26,7 @@ class CancelScope:
 
     @property
     def is_over(self) -> bool:
-        """Whether the deadline has passed, or the scope is cancelled."""
+        """True if the deadline has passed or the scope is cancelled."""
         return self._is_cancelled or time.monotonic() >= self._deadline
 
     def cancel(self) -> None:

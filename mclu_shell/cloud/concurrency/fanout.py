@@ -1,4 +1,4 @@
-"""The same question to many at once: an outcome for each, and none holds back the others."""
+"""The same call on many items, each in a thread of its own, with one outcome for each item."""
 
 import contextlib
 import threading
@@ -12,34 +12,34 @@ Item = TypeVar("Item")
 Value = TypeVar("Value")
 Result = TypeVar("Result")
 
-_LOOK_FOR_SIGNALS_S = 0.2
+_SIGNAL_CHECK_S = 0.2
 
 
 class Outcome(NamedTuple, Generic[Item, Value]):
-    """What came of one item: a value or an error, never both."""
+    """The result of the call on one item: a value or an error, never both."""
 
     item: Item
     value: Value | None = None
     error: MCluError | None = None
 
     def unwrap(self) -> Value:
-        """The value, or its error raised."""
+        """Return the value, or raise the error."""
         if self.error is not None:
             raise self.error
         return self.value  # type: ignore[return-value]  # None only where Value allows it
 
 
 def as_completed(items: Iterable[Item], fn: Callable[[Item], Value]) -> Iterator[Outcome[Item, Value]]:
-    """Ask all at once, a thread each; outcomes come in the order in which they are there.
+    """Call `fn` for all items in parallel, and yield the outcomes in the order of their completion.
 
-    `ask` must end by itself (every remote call has a deadline). Threads are daemons, so that an interrupted
-    command does not keep the process: a ThreadPoolExecutor would join them at exit.
+    `fn` must end by itself: every remote call has a deadline. Its threads are daemons, so an interrupted command does
+    not delay the end of the process. A ThreadPoolExecutor would join them at exit.
     """
     results: SimpleQueue[Outcome[Item, Value] | BaseException] = SimpleQueue()
-    asked = list(items)
-    for item in asked:
+    pending = list(items)
+    for item in pending:
         threading.Thread(target=_run_one, args=(item, fn, results), daemon=True).start()
-    for _ in asked:
+    for _ in pending:
         result = _next(results)
         if isinstance(result, BaseException):
             raise result
@@ -47,38 +47,38 @@ def as_completed(items: Iterable[Item], fn: Callable[[Item], Value]) -> Iterator
 
 
 def _next(results: "SimpleQueue[Result]") -> Result:
-    # CPython looks for signals before it begins to wait: one that comes in between would end no wait, and the user's
-    # Ctrl-C would be lost until an answer comes.
+    # CPython checks for signals before it begins to wait. A signal in between does not end the wait, so without a
+    # timeout Ctrl-C would have no effect until the next result.
     while True:
         with contextlib.suppress(Empty):
-            return results.get(timeout=_LOOK_FOR_SIGNALS_S)
+            return results.get(timeout=_SIGNAL_CHECK_S)
 
 
 def in_order(items: Iterable[Item], fn: Callable[[Item], Value]) -> Iterator[Outcome[Item, Value]]:
-    """Ask all at once; each outcome as soon as it and those of the items before it are there."""
-    asked = list(items)
-    coming = as_completed(asked, fn)
-    there: dict[int, Outcome[Item, Value]] = {}
-    for item in asked:
-        while id(item) not in there:
-            outcome = next(coming)
-            there[id(outcome.item)] = outcome
-        yield there[id(item)]
+    """Call `fn` for all items in parallel, and yield the outcomes in the order of the items."""
+    order = list(items)
+    outcomes = as_completed(order, fn)
+    by_item: dict[int, Outcome[Item, Value]] = {}
+    for item in order:
+        while id(item) not in by_item:
+            outcome = next(outcomes)
+            by_item[id(outcome.item)] = outcome
+        yield by_item[id(item)]
 
 
 def gather(items: Iterable[Item], fn: Callable[[Item], Value]) -> list[Outcome[Item, Value]]:
-    """Ask all at once; the outcomes in the order of the items."""
+    """Call `fn` for all items in parallel, and return the outcomes in the order of the items."""
     return list(in_order(items, fn))
 
 
-def first_success(works: Sequence[Callable[[], Value]]) -> Value:
-    """What that of several comes to, all begun at once, that succeeds first; the last one's error if none does."""
+def first_success(calls: Sequence[Callable[[], Value]]) -> Value:
+    """Make all calls in parallel; return the first result, or raise the error of the last call if all fail."""
     outcomes: dict[Callable[[], Value], Outcome[Callable[[], Value], Value]] = {}
-    for outcome in as_completed(works, lambda work: work()):
+    for outcome in as_completed(calls, lambda call: call()):
         if outcome.error is None:
             return outcome.unwrap()
         outcomes[outcome.item] = outcome
-    return outcomes[works[-1]].unwrap()
+    return outcomes[calls[-1]].unwrap()
 
 
 def _run_one(
@@ -91,5 +91,5 @@ def _run_one(
     except MCluError as error:
         results.put(Outcome(item, error=error))
     except BaseException as error:  # noqa: BLE001
-        # A defect of ours: it must surface in the asking thread, not vanish with this one.
+        # A defect: raise it in the calling thread instead of losing it with this one.
         results.put(error)

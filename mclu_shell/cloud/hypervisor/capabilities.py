@@ -6,7 +6,7 @@ from xml.etree import ElementTree as ET
 
 
 class Machine(NamedTuple):
-    """A type of machine that a node can emulate: its full name, and what it has room for."""
+    """A machine type that a node can emulate: its full name and limits."""
 
     name: str
     disk_buses: frozenset[str]
@@ -14,7 +14,7 @@ class Machine(NamedTuple):
 
 
 class Capabilities(NamedTuple):
-    """What a node's libvirt can do for a guest (virConnectGetDomainCapabilities)."""
+    """The features that a node's libvirt offers guests (virConnectGetDomainCapabilities)."""
 
     virt_type: str
     emulator: str
@@ -26,7 +26,10 @@ class Capabilities(NamedTuple):
 
 
 def parse_capabilities(xmls: Sequence[str]) -> Capabilities:
-    """The capabilities of a node from its answers for one virtualisation type, one per machine type; first wins."""
+    """Return the capabilities of a node for one virtualisation type.
+
+    Each XML is the reply for one machine type. The first has the general values, and wins if two describe one type.
+    """
     trees = [ET.fromstring(xml) for xml in xmls]
     first = trees[0]
     machines = {_machine_kind(tree): _read_machine(tree) for tree in reversed(trees) if tree.findtext("machine")}

@@ -1,26 +1,30 @@
-"""What can be done to a guest, and asked of it, by libvirt's own handle; errors are libvirt's."""
+"""Operations on a guest and queries about it, on libvirt's handle of the domain. Errors are libvirt's."""
 
 import contextlib
 from collections.abc import Callable
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import libvirt
 
-# virDomainInterfaceAddressesSource, the surest first: leases of libvirt's networks, an agent in the guest, its node's
-# ARP table.
+from mclu_shell.cloud.state.guest import Guest
+
+if TYPE_CHECKING:
+    from mclu_shell.cloud.hypervisor.domain_files import DomainDefinition
+
+# virDomainState, in virsh's words.
+STATES = ("no state", "running", "idle", "paused", "in shutdown", "shut off", "crashed", "pmsuspended")
+# virDomainInterfaceAddressesSource, the most reliable first: DHCP leases of libvirt's networks, the guest agent, the
+# ARP table of the node.
 AGENT = 1
-
-
 _SOURCES = (0, AGENT, 2)
-
-
-# Loopback and link-local addresses, which an agent tells, too.
-_NOT_REACHED = ("127.", "169.254.", "::1", "fe80:")
+# Loopback and link-local addresses, which a guest agent reports, too.
+_LOCAL_PREFIXES = ("127.", "169.254.", "::1", "fe80:")
+_AGENT_TIMEOUT_S = 1
 
 
 def _undefine(domain: Any) -> None:
-    """Undefine with all that libvirt keeps for a guest; the test: driver knows no such flags."""
+    """Undefine a guest with everything that libvirt keeps for it; the test: driver does not support the flags."""
     try:
         domain.undefineFlags(
             libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
@@ -35,7 +39,7 @@ def _undefine(domain: Any) -> None:
 
 
 def _stop(domain: Any) -> None:
-    """Pull a guest's plug; one that is not running is as it should be."""
+    """Stop a guest at once; do nothing if it is not running."""
     try:
         domain.destroy()
     except libvirt.libvirtError as error:
@@ -43,7 +47,7 @@ def _stop(domain: Any) -> None:
             raise
 
 
-# By the words of `LibvirtClient.change`.
+# By the verbs of `LibvirtClient.change`.
 VERBS: MappingProxyType[str, Callable[[Any], object]] = MappingProxyType(
     {
         "start": lambda domain: domain.create(),
@@ -57,12 +61,22 @@ VERBS: MappingProxyType[str, Callable[[Any], object]] = MappingProxyType(
 )
 
 
-def require_disks(domain: Any) -> None:
-    """Have libvirt look at the files of a guest's disks; the test: driver has none."""
-    # Only a dry run needs it.
-    from mclu_shell.cloud.hypervisor.domain_files import needed_disks
+def guest_record(node: str, domain: Any, stats: dict[str, Any]) -> Guest:
+    """Return the record of a guest from its statistics (virConnectGetAllDomainStats)."""
+    if "balloon.maximum" in stats and "vcpu.current" in stats:
+        memory_kib, vcpus = stats["balloon.maximum"], stats["vcpu.current"]
+    else:
+        # The test: driver reports neither. It runs in this process, so this call is no round trip.
+        _, memory_kib, _, vcpus, _ = domain.info()
+    state = STATES[stats["state.state"]] if stats["state.state"] < len(STATES) else "no state"
+    return Guest(node, domain.name(), domain.UUIDString(), state, memory_kib << 10, vcpus)
 
-    for disk in needed_disks(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)):
+
+def require_disks(domain: Any) -> None:
+    """Raise libvirt's error for a missing disk file; the test: driver has no disks."""
+    from mclu_shell.cloud.hypervisor.domain_files import required_disks
+
+    for disk in required_disks(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)):
         try:
             domain.blockInfo(disk)
         except libvirt.libvirtError as error:
@@ -70,20 +84,47 @@ def require_disks(domain: Any) -> None:
                 raise
 
 
-def interfaces(domain: Any, source: int) -> dict[str, Any]:
-    """What a source of addresses knows of a guest; nothing if there is no such network, or no agent."""
+def fetch_definition(connection: Any, domain: Any) -> "DomainDefinition":
+    """Return all XML that libvirt has of a guest, and the files of its volumes."""
+    from mclu_shell.cloud.hypervisor.domain_files import DomainDefinition, volumes
+
+    xmls = [domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)]
+    if domain.isActive():
+        xmls.append(domain.XMLDesc(0))
+    if connection.getType() != "TEST" and domain.hasManagedSaveImage(0):
+        xmls.append(domain.managedSaveGetXMLDesc(0))
+    snapshots = [snapshot.getXMLDesc(0) for snapshot in domain.listAllSnapshots(0)]
+    names = sorted({volume for xml in (*xmls, *snapshots) for volume in volumes(xml)})
+    paths = (_volume_path(connection, *name) for name in names)
+    return DomainDefinition(domain.name(), tuple(xmls), tuple(snapshots), tuple(filter(None, paths)))
+
+
+def _volume_path(connection: Any, pool: str, volume: str) -> str:
+    """Return the file of a volume, also if its pool is inactive; empty if there is no such pool."""
+    from mclu_shell.cloud.hypervisor.domain_files import path_in_pool
+
+    try:
+        return path_in_pool(connection.storagePoolLookupByName(pool).XMLDesc(0), volume)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() in (libvirt.VIR_ERR_NO_STORAGE_POOL, libvirt.VIR_ERR_NO_SUPPORT):
+            return ""
+        raise
+
+
+def fetch_interfaces(domain: Any, source: int) -> dict[str, Any]:
+    """Return the interfaces of a guest that a source knows; none without a network or a guest agent."""
     with contextlib.suppress(libvirt.libvirtError):
         if source == AGENT:
-            # In seconds: one that hangs would be waited for without end.
-            domain.agentSetResponseTimeout(1)
+            # By default libvirt waits for an agent that hangs without a limit.
+            domain.agentSetResponseTimeout(_AGENT_TIMEOUT_S)
         return dict(domain.interfaceAddresses(source))
     return {}
 
 
-def first_known(interfaces: Callable[[int], dict[str, Any]]) -> tuple[str, ...]:
-    """The addresses of the first source that knows any; `interfaces` is what libvirt tells of each source."""
+def first_addresses(fetch: Callable[[int], dict[str, Any]]) -> tuple[str, ...]:
+    """Return the addresses of the first source that has any; `fetch` returns the interfaces of a source."""
     for source in _SOURCES:
-        found = [one["addr"] for interface in interfaces(source).values() for one in interface["addrs"] or ()]
-        if reached := tuple(address for address in found if not address.startswith(_NOT_REACHED)):
-            return reached
+        addresses = [address["addr"] for interface in fetch(source).values() for address in interface["addrs"] or ()]
+        if reachable := tuple(address for address in addresses if not address.startswith(_LOCAL_PREFIXES)):
+            return reachable
     return ()

@@ -1,4 +1,4 @@
-"""Which files belong to a guest, and which it names: read from its definition and those of its snapshots."""
+"""The files of a guest, and the paths that it uses, from the XML of its definition and snapshots."""
 
 import re
 from collections.abc import Iterable
@@ -9,9 +9,10 @@ from mclu_shell.cloud.hypervisor.domain_xml import FILE, GUEST, LOG
 
 
 class DomainDefinition(NamedTuple):
-    """A guest as libvirt has it: its persistent XML, then those of what runs or is saved, and of its snapshots.
+    """The XML of a guest.
 
-    `volumes` are the paths of those of its disks that it names by storage pool and volume.
+    `xmls` has the persistent definition, then that of the running guest and of its saved state, if any. `volumes` are
+    the paths of the disks that are given by storage pool and volume.
     """
 
     name: str
@@ -21,16 +22,16 @@ class DomainDefinition(NamedTuple):
 
 
 def own_files(xml: str) -> tuple[str, ...]:
-    """The files that mclu made for a guest, from its definition; not those of a guest that it is a copy of."""
-    return _noted(xml, FILE)
+    """Return the files that mclu created for a guest, by its metadata; none for the copy of a guest (virt-clone)."""
+    return _metadata_paths(xml, FILE)
 
 
 def own_logs(xml: str) -> tuple[str, ...]:
-    """The logs of its console that mclu has libvirt write for a guest, which are no disks."""
-    return _noted(xml, LOG)
+    """Return the console logs that mclu set up for a guest."""
+    return _metadata_paths(xml, LOG)
 
 
-def _noted(xml: str, tag: str) -> tuple[str, ...]:
+def _metadata_paths(xml: str, tag: str) -> tuple[str, ...]:
     domain = ET.fromstring(xml)
     own = domain.find(f"./metadata/{GUEST}")
     if own is None or own.get("uuid") != domain.findtext("uuid", "").strip():
@@ -39,39 +40,39 @@ def _noted(xml: str, tag: str) -> tuple[str, ...]:
 
 
 def disk_files(xml: str) -> tuple[str, ...]:
-    """The files, devices and directories that a guest's disks are, or in a snapshot's description were."""
+    """Return the files, devices and directories of a guest's disks, now or at the time of a snapshot."""
     sources = ET.fromstring(xml).findall(".//disk/source")
     paths = (source.get("file") or source.get("dev") or source.get("dir") for source in sources)
     return tuple(dict.fromkeys(filter(None, paths)))
 
 
-def needed_disks(xml: str) -> tuple[str, ...]:
-    """The files and devices that are a guest's disks, but for those without which it may start (startupPolicy)."""
+def required_disks(xml: str) -> tuple[str, ...]:
+    """Return the files and devices of a guest's disks, without those that are optional at its start (startupPolicy)."""
     sources = ET.fromstring(xml).findall("./devices/disk/source")
-    needed = [source for source in sources if source.get("startupPolicy") != "optional"]
-    return tuple(path for source in needed if (path := source.get("file") or source.get("dev")))
+    required = [source for source in sources if source.get("startupPolicy") != "optional"]
+    return tuple(path for source in required if (path := source.get("file") or source.get("dev")))
 
 
 def volumes(xml: str) -> tuple[tuple[str, str], ...]:
-    """The storage pools and volumes in them that a guest's disks are."""
+    """Return the disks of a guest that are given as storage pool and volume."""
     sources = ET.fromstring(xml).findall(".//disk//source[@pool]")
     return tuple((source.get("pool", ""), source.get("volume", "")) for source in sources)
 
 
 def path_in_pool(pool_xml: str, volume: str) -> str:
-    """The file of a volume, from the XML of its storage pool; empty if the pool is no directory."""
+    """Return the file of a volume, from the XML of its storage pool; empty if the pool is not a directory."""
     directory = ET.fromstring(pool_xml).findtext("./target/path", "")
     return f"{directory}/{volume}" if directory else ""
 
 
 def disks_without_path(guest: DomainDefinition) -> tuple[str, ...]:
-    """Those of a guest's disks that no path stands for, as one may call them: on the network, or of a lost pool."""
-    found = []
+    """Return names for the disks of a guest that have no path: network disks, and volumes of a missing pool."""
+    disks = []
     for xml in guest.xmls:
         sources = ET.fromstring(xml).findall(".//disk/source[@protocol]")
-        found += [f"{source.get('protocol')}:{source.get('name', '')}" for source in sources]
-        found += [f"{pool}/{name}" for pool, name in volumes(xml) if not _has_path(guest, name)]
-    return tuple(dict.fromkeys(found))
+        disks += [f"{source.get('protocol')}:{source.get('name', '')}" for source in sources]
+        disks += [f"{pool}/{name}" for pool, name in volumes(xml) if not _has_path(guest, name)]
+    return tuple(dict.fromkeys(disks))
 
 
 def _has_path(guest: DomainDefinition, volume: str) -> bool:
@@ -79,53 +80,53 @@ def _has_path(guest: DomainDefinition, volume: str) -> bool:
 
 
 def overlay_files(snapshot_xml: str) -> tuple[str, ...]:
-    """The disks of an external snapshot: libvirt made them, or was told to use them (its formatsnapshot.html)."""
+    """Return the disks of an external snapshot, which libvirt created or reused (libvirt's formatsnapshot.html)."""
     sources = ET.fromstring(snapshot_xml).findall("./disks/disk[@snapshot='external']/source[@file]")
     return tuple(source.get("file", "") for source in sources)
 
 
 def is_named_by_libvirt(overlay: str, snapshot_xml: str, disks: Iterable[str]) -> bool:
-    """Whether an overlay has the name that libvirt makes up: the disk's, its suffix replaced by the snapshot's name."""
+    """Return whether libvirt chose the name of an overlay: that of a disk, with the snapshot's name as its suffix."""
     snapshot = ET.fromstring(snapshot_xml).findtext("name", "")
     return overlay in {f"{disk.rpartition('.')[0]}.{snapshot}" for disk in disks}
 
 
 def memory_files(snapshot_xml: str) -> tuple[str, ...]:
-    """The files that libvirt has written the memory of an external snapshot to."""
-    found = ET.fromstring(snapshot_xml).findall("./memory[@snapshot='external'][@file]")
-    return tuple(memory.get("file", "") for memory in found)
+    """Return the memory files of an external snapshot."""
+    memories = ET.fromstring(snapshot_xml).findall("./memory[@snapshot='external'][@file]")
+    return tuple(memory.get("file", "") for memory in memories)
 
 
 def backing_files(xml: str) -> dict[str, tuple[str, ...]]:
-    """What libvirt has each file of a guest's disks built on, whatever is written in the file itself."""
-    found: dict[str, tuple[str, ...]] = {}
+    """Return the backing files of each disk file by libvirt's XML, which may differ from the headers of the files."""
+    backing: dict[str, tuple[str, ...]] = {}
     for disk in ET.fromstring(xml).iter("disk"):
         stores = [disk, *disk.iter("backingStore")]
         sources = [source for store in stores if (source := store.find("source")) is not None]
         chain = tuple(file for source in sources if (file := source.get("file") or source.get("dev")))
         for i, file in enumerate(chain[:-1]):
-            found[file] = found.get(file, ()) + chain[i + 1 :]
-    return found
+            backing[file] = backing.get(file, ()) + chain[i + 1 :]
+    return backing
 
 
 def nvram_files(xml: str) -> tuple[str, ...]:
-    """Where a guest's firmware keeps its settings: libvirt deletes this together with the guest."""
-    found = []
+    """Return the files with the settings of a guest's firmware, which libvirt deletes with the guest."""
+    files = []
     for nvram in ET.fromstring(xml).findall("./os/nvram"):
         source = nvram.find("source")
-        given = (source.get("file") or source.get("dev")) if source is not None else nvram.text
-        found += [given.strip()] if given and given.strip() else []
-    return tuple(found)
+        path = (source.get("file") or source.get("dev")) if source is not None else nvram.text
+        files += [path.strip()] if path and path.strip() else []
+    return tuple(files)
 
 
 def named_paths(xml: str) -> frozenset[str]:
-    """Every absolute path that a definition names but for mclu's notes: disks, kernel, firmware, QEMU's own options."""
+    """Return all absolute paths in a definition outside its metadata: disks, kernel, firmware, QEMU options."""
     root = ET.fromstring(xml)
     for parent in [root, *root.iter("domain")]:
         for metadata in parent.findall("metadata"):
             parent.remove(metadata)
-    words = [word for element in root.iter() for word in (element.text or "", *element.attrib.values())]
-    parts = [part.strip() for word in words for part in (word, *re.split("[=,]", word))]
+    texts = [text for element in root.iter() for text in (element.text or "", *element.attrib.values())]
+    parts = [part.strip() for text in texts for part in (text, *re.split("[=,]", text))]
     return frozenset(part for part in parts if part.startswith("/"))
 
 
@@ -135,8 +136,6 @@ def referenced_files(guest: DomainDefinition) -> frozenset[str]:
 
 
 def mac_addresses(xml: str) -> list[str]:
-    """The MAC addresses of a guest's interfaces."""
-    from xml.etree import ElementTree as ET
-
-    found = ET.fromstring(xml).findall("./devices/interface/mac")
-    return [mac.get("address", "").lower() for mac in found]
+    """Return the MAC addresses of a guest's interfaces."""
+    macs = ET.fromstring(xml).findall("./devices/interface/mac")
+    return [mac.get("address", "").lower() for mac in macs]

@@ -1,4 +1,4 @@
-"""The libvirt XML of a guest, built from what its node can do (libvirt's formatdomain.html)."""
+"""The libvirt XML of a guest for the capabilities of its node (libvirt's formatdomain.html)."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -7,24 +7,25 @@ from xml.etree import ElementTree as ET
 from mclu_shell.cloud.hypervisor.capabilities import Capabilities, Machine
 from mclu_shell.errors import TemplateError, UsageError
 
-# The namespace of what mclu notes in a guest's metadata: its template, when it was made, and its files.
+# The namespace of mclu's metadata in a guest: its template, time of creation, and files.
 NAMESPACE = "urn:mclu:1"
 GUEST, FILE, LOG = (f"{{{NAMESPACE}}}{tag}" for tag in ("guest", "file", "log"))
 ET.register_namespace("mclu", NAMESPACE)
 
-# A template's word for a disk bus, in libvirt's words.
+# The disk buses of templates, in libvirt's words.
 _BUSES = {"ide": "ide", "virtio": "virtio", "virtio-scsi": "scsi"}
-# Each takes one device. libvirt adds as many as a guest begins with, and none while it runs; virt-install, too, defines
-# this many.
+# Each port takes one device. libvirt adds ports only for the devices that a guest starts with, so that none could be
+# attached later. virt-install defines the same number.
 _ROOT_PORTS = 14
 _DEVICES = {"ide": "hda", "virtio": "vda", "scsi": "sda", "sata": "sda"}
 
 
 @dataclass(frozen=True, slots=True)
 class DomainSpec:
-    """A guest to be defined. `files` are all that its build made; `network` is what its interface attaches to.
+    """The parameters of a new guest.
 
-    `serial_log` is what libvirt writes all into that the guest writes on its console; empty if nothing.
+    `files` are all files of its build. `network` is the type and name of its network (libvirt's interface source).
+    `serial_log` is the file for libvirt's log of its serial console; empty for none.
     """
 
     name: str
@@ -45,13 +46,13 @@ class DomainSpec:
 
 
 def domain_xml(guest: DomainSpec, node: Capabilities) -> str:
-    """The definition of a guest for a node; UsageError if it is more than the node can do."""
+    """Return the definition of a guest for a node; raise UsageError if the node does not support it."""
     bus = _BUSES[guest.disk_bus]
     machine = _machine(node, bus)
     if machine and guest.vcpus > machine.most_vcpus:
         raise UsageError(f"{guest.vcpus} virtual CPUs are too many: {machine.name} has at most {machine.most_vcpus}")
     if machine and bus not in machine.disk_buses:
-        bus = "sata"  # For want of IDE, which only the oldest of machines has.
+        bus = "sata"  # Only the oldest machine type has IDE.
     domain = ET.Element("domain", type=node.virt_type)
     _text(domain, "name", guest.name)
     _text(domain, "uuid", guest.uuid)
@@ -74,17 +75,17 @@ def domain_xml(guest: DomainSpec, node: Capabilities) -> str:
 
 
 def with_metadata(xml: str, guest: DomainSpec) -> str:
-    """A template's own XML with our UUID and metadata in it; TemplateError if it is not this guest's definition."""
+    """Return the XML of a template with the guest's UUID and mclu's metadata; raise TemplateError if it is invalid."""
     try:
         domain = ET.fromstring(xml)
     except ET.ParseError as error:
         raise TemplateError(f"its xml is not XML ({error})", place=guest.template) from None
     if domain.tag != "domain":
         raise TemplateError(f"its xml is a <{domain.tag}>, not a <domain>", place=guest.template)
-    named = domain.findtext("name", "").strip()
-    if named != guest.name:
-        raise TemplateError(f"its xml names {named!r}, not {guest.name!r}", place=guest.template)
-    # What it was copied from, if it was, is another guest.
+    name = domain.findtext("name", "").strip()
+    if name != guest.name:
+        raise TemplateError(f"its xml names {name!r}, not {guest.name!r}", place=guest.template)
+    # If the XML was copied from another guest, its UUID and metadata are that guest's.
     for element in domain.findall("uuid"):
         domain.remove(element)
     metadata = domain.find("metadata")
@@ -116,9 +117,9 @@ def _metadata(guest: DomainSpec) -> ET.Element:
 
 
 def _machine(node: Capabilities, bus: str) -> Machine | None:
-    """The newest kind of machine that has such a disk bus; if none has, the newest of all."""
-    there = [node.machines[kind] for kind in ("q35", "pc", "") if kind in node.machines]
-    return next((machine for machine in there if bus in machine.disk_buses), there[0] if there else None)
+    """Return the newest machine type with this disk bus; without one, the newest machine type."""
+    machines = [node.machines[kind] for kind in ("q35", "pc", "") if kind in node.machines]
+    return next((machine for machine in machines if bus in machine.disk_buses), machines[0] if machines else None)
 
 
 def _os(domain: ET.Element, guest: DomainSpec, arch: str, machine: Machine | None) -> None:
@@ -133,7 +134,7 @@ def _os(domain: ET.Element, guest: DomainSpec, arch: str, machine: Machine | Non
 
 
 def _cpu(domain: ET.Element, node: Capabilities) -> None:
-    """The most that the guest can get: distributions of today do not boot on QEMU's default model."""
+    """Add the CPU with the most features: recent distributions do not boot on QEMU's default model."""
     for mode in ("host-passthrough", "maximum") if node.virt_type == "kvm" else ("maximum",):
         if mode in node.cpu_modes:
             ET.SubElement(domain, "cpu", mode=mode)

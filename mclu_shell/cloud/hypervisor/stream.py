@@ -1,4 +1,4 @@
-"""What a guest writes on its console and reads from it, as libvirt streams it."""
+"""libvirt's stream to and from a guest's console."""
 
 import contextlib
 from collections.abc import Callable
@@ -9,24 +9,24 @@ from mclu_shell.errors import MCluError
 
 
 class ConsoleStream:
-    """An open console; errors are what `translated` makes of libvirt's. Two threads may receive and send."""
+    """An open console; `translate_errors` translates libvirt's errors. One thread may receive while another sends."""
 
-    def __init__(self, stream: Any, translated: Callable[[], AbstractContextManager[None]]) -> None:
+    def __init__(self, stream: Any, translate_errors: Callable[[], AbstractContextManager[None]]) -> None:
         self._stream = stream
-        self._translated = translated
+        self._translate_errors = translate_errors
 
     def recv(self, size: int, /) -> bytes:
-        """Some bytes; empty at the end."""
-        with self._translated():
+        """Return the next bytes of output; empty at the end."""
+        with self._translate_errors():
             return bytes(self._stream.recv(size))
 
     def sendall(self, data: bytes, /) -> None:
-        """All of the bytes."""
-        with self._translated():
+        """Send all bytes."""
+        with self._translate_errors():
             while data:
                 data = data[self._stream.send(data) :]
 
     def close(self) -> None:
-        """Give the console back, so that it can be opened again, when what was sent is read."""
-        with contextlib.suppress(MCluError), self._translated():
+        """Close the console when the guest has read all input, so that it can be opened again."""
+        with contextlib.suppress(MCluError), self._translate_errors():
             self._stream.finish()

@@ -33,7 +33,7 @@ def domain(number: int, name: str, gib: int, vcpus: int, state: int) -> str:
 
 @pytest.fixture
 def node(tmp_path: Path) -> Iterator[LibvirtClient]:
-    """A node of libvirt's test: driver: web and db run, paused is paused, old is shut off (virDomainState)."""
+    """Open a node of libvirt's test: driver: web and db run, paused is paused, old is shut off (virDomainState)."""
     guests = (
         domain(1, "web", 2, 2, 1),
         domain(2, "db", 1, 1, 1),
@@ -47,7 +47,7 @@ def node(tmp_path: Path) -> Iterator[LibvirtClient]:
     opened.close()
 
 
-def test_guests_are_records_by_name(node: LibvirtClient) -> None:
+def test_guests_are_records_sorted_by_name(node: LibvirtClient) -> None:
     assert node.fetch_guests() == (
         Guest("ham0", "db", uuid(2), "running", 1 << 30, 1),
         Guest("ham0", "old", uuid(4), "shut off", 4 << 30, 4),
@@ -56,7 +56,7 @@ def test_guests_are_records_by_name(node: LibvirtClient) -> None:
     )
 
 
-def test_active_guests_are_those_that_hold_memory(node: LibvirtClient) -> None:
+def test_active_guests_hold_memory(node: LibvirtClient) -> None:
     assert [guest.name for guest in node.fetch_guests(active=True)] == ["db", "paused", "web"]
     assert [guest.name for guest in node.fetch_guests(active=False)] == ["old"]
     assert all(guest.is_active for guest in node.fetch_guests(active=True))
@@ -75,13 +75,13 @@ def test_a_report_has_the_nodes_resources_and_its_running_guests(node: LibvirtCl
     [(8, 8, 5), (2, 8, 2), (8, 2, 0)],
     ids=["less promised", "less available", "promised more than there is"],
 )
-def test_free_is_what_a_new_guest_can_really_have(available: int, total: int, free: int) -> None:
+def test_free_memory_is_available_and_not_promised_to_a_running_guest(available: int, total: int, free: int) -> None:
     guest = Guest("ham0", "web", uuid(1), "running", 3 << 30, 2)
     report = NodeReport(NodeInfo(8, total << 30, available << 30), (guest,))
     assert report.free_bytes == free << 30
 
 
-def test_what_libvirt_refuses_is_told_in_its_words(tmp_path: Path) -> None:
+def test_libvirts_message_is_part_of_the_error(tmp_path: Path) -> None:
     broken = tmp_path / "broken.xml"
     broken.write_text("<node><memory>lots</memory></node>")
     with pytest.raises(LibvirtFault) as caught:
@@ -90,25 +90,25 @@ def test_what_libvirt_refuses_is_told_in_its_words(tmp_path: Path) -> None:
     assert caught.value.power == "on"
 
 
-def test_a_daemon_that_is_not_there_is_told_in_its_words_too(tmp_path: Path) -> None:
+def test_a_daemon_that_is_not_running_is_a_lost_connection(tmp_path: Path) -> None:
     with pytest.raises(ConnectionLost) as caught:
         LibvirtClient("ham0", f"qemu+unix:///system?socket={tmp_path}/none")
     assert "libvirt: Failed to connect socket to" in caught.value.fact
     assert caught.value.power == "unknown"
 
 
-def test_libvirt_itself_writes_nothing(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_libvirt_prints_nothing_itself(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     with pytest.raises(ConnectionLost):
         LibvirtClient("ham0", f"qemu+unix:///system?socket={tmp_path}/none")
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_connection_can_be_given_up_twice(node: LibvirtClient) -> None:
+def test_a_connection_can_be_closed_twice(node: LibvirtClient) -> None:
     node.close()
     node.close()
 
 
-def test_a_closed_connection_is_a_fault_and_no_defect(node: LibvirtClient) -> None:
+def test_a_call_on_a_closed_connection_raises_a_node_fault(node: LibvirtClient) -> None:
     node.close()
     with pytest.raises((LibvirtFault, ConnectionLost)):
         node.fetch_guests()

@@ -31,11 +31,11 @@ WEB = """\
 """
 
 
-def test_the_files_that_were_made_for_it_are_its_own() -> None:
+def test_own_files_are_those_that_mclu_created() -> None:
     assert own_files(WEB.format(noted="1")) == ("/i/web.qcow2", "/i/seed")
 
 
-def test_a_copy_owns_nothing_of_what_the_original_does() -> None:
+def test_a_copy_of_a_guest_owns_no_files() -> None:
     assert own_files(WEB.format(noted="2")) == ()
     assert own_files(WEB.replace(' uuid="{noted}"', "")) == ()
 
@@ -45,24 +45,24 @@ def test_disks() -> None:
     assert volumes(WEB) == (("disks", "two.img"),)
 
 
-def test_disks_that_no_path_stands_for() -> None:
+def test_disks_without_a_path() -> None:
     assert disks_without_path(DomainDefinition("web", (WEB,), (), ("/d/two.img",))) == ("nbd:export",)
     assert disks_without_path(DomainDefinition("web", (WEB, WEB), (), ())) == ("nbd:export", "disks/two.img")
 
 
-def test_what_libvirt_has_a_disk_built_on() -> None:
+def test_backing_files() -> None:
     deeper = '<backingStore><source file="/i/base"/><backingStore><source dev="/dev/x"/></backingStore></backingStore>'
     xml = WEB.replace('<backingStore><source file="/i/base"/></backingStore>', deeper)
     assert backing_files(xml) == {"/i/web.qcow2": ("/i/base", "/dev/x"), "/i/base": ("/dev/x",)}
 
 
-def test_where_the_firmware_keeps_its_settings() -> None:
+def test_nvram_files() -> None:
     assert nvram_files(WEB) == ("/n/web",)
     assert nvram_files('<domain><os><nvram type="file"><source file="/n/x"/></nvram></os></domain>') == ("/n/x",)
     assert nvram_files('<domain><os><nvram template="/fw/vars"/></os></domain>') == ()
 
 
-def test_all_that_it_names_but_for_our_own_notes() -> None:
+def test_named_paths_exclude_the_metadata() -> None:
     assert named_paths(WEB.format(noted="1").replace("/i/seed", "/i/only-noted")) == {
         "/fw/code", "/fw/vars", "/n/web", "/i/kernel", "/i/web.qcow2", "/i/base", "/dev/vg/web", "/i/dir", "/i/odd",
     }  # fmt: skip

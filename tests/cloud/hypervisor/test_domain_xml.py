@@ -40,7 +40,7 @@ def built(guest: DomainSpec = GUEST, node: Capabilities = NODE) -> ET.Element:
     return ET.fromstring(domain_xml(guest, node))
 
 
-def test_a_guest_gets_what_was_asked_for() -> None:
+def test_the_domain_has_the_requested_resources() -> None:
     domain = built()
     assert (domain.get("type"), domain.findtext("name"), domain.findtext("vcpu")) == ("qemu", "web", "2")
     memory = domain.find("memory")
@@ -49,7 +49,7 @@ def test_a_guest_gets_what_was_asked_for() -> None:
     assert [mac.get("address") for mac in domain.findall("./devices/interface/mac")] == ["52:54:00:00:00:01"]
 
 
-def test_it_is_reached_by_serial_console_agent_and_a_screen_for_its_node_alone() -> None:
+def test_the_domain_has_a_serial_console_a_guest_agent_and_vnc_on_loopback() -> None:
     domain = built()
     assert domain.find("./devices/serial") is not None
     channel = domain.find("./devices/channel/target")
@@ -58,18 +58,18 @@ def test_it_is_reached_by_serial_console_agent_and_a_screen_for_its_node_alone()
     assert [graphics.get("listen") for graphics in domain.findall("./devices/graphics")] == ["127.0.0.1"]
 
 
-def test_its_serial_console_is_logged_and_the_log_is_its_own() -> None:
+def test_the_log_of_the_serial_console_belongs_to_the_guest() -> None:
     xml = domain_xml(replace(GUEST, serial_log="/var/log/libvirt/qemu/web.serial"), NODE)
     log = ET.fromstring(xml).find("./devices/serial/log")
     assert log is not None
-    # What it wrote before it was started says nothing about this start.
+    # Output of an earlier run would be mistaken for output of this one.
     assert log.attrib == {"file": "/var/log/libvirt/qemu/web.serial", "append": "off"}
     assert own_logs(xml) == ("/var/log/libvirt/qemu/web.serial",)
     assert "web.serial" not in "".join(own_files(xml))
     assert (built().find("./devices/serial/log"), own_logs(domain_xml(GUEST, NODE))) == (None, ())
 
 
-def test_with_kvm_it_gets_the_nodes_own_cpu_and_without_all_that_qemu_has() -> None:
+def test_the_cpu_is_the_hosts_with_kvm_and_the_maximum_without() -> None:
     modes = [
         [cpu.get("mode") for cpu in built(node=NODE._replace(virt_type=kind)).findall("cpu")]
         for kind in ("kvm", "qemu")
@@ -82,7 +82,7 @@ def test_with_kvm_it_gets_the_nodes_own_cpu_and_without_all_that_qemu_has() -> N
     [("virtio", "pc-q35-7.2", "vda", "virtio"), ("virtio-scsi", "pc-q35-7.2", "sda", "scsi"),
      ("ide", "pc-i440fx-7.2", "hda", "ide")],
 )  # fmt: skip
-def test_the_disk_is_on_the_bus_that_the_template_supports(disk_bus: str, machine: str, device: str, bus: str) -> None:
+def test_the_disk_is_on_the_bus_of_the_template(disk_bus: str, machine: str, device: str, bus: str) -> None:
     domain = built(replace(GUEST, disk_bus=disk_bus))
     assert [kind.get("machine") for kind in domain.findall("./os/type")] == [machine]
     target = domain.find("./devices/disk[@device='disk']/target")
@@ -90,16 +90,16 @@ def test_the_disk_is_on_the_bus_that_the_template_supports(disk_bus: str, machin
     assert (target.get("dev"), target.get("bus")) == (device, bus)
 
 
-def test_devices_can_be_added_while_it_runs_where_the_machine_has_ports_for_them() -> None:
+def test_only_q35_has_spare_ports_for_devices() -> None:
     ports = "./devices/controller[@model='pcie-root-port']"
     assert [len(built(replace(GUEST, disk_bus=bus)).findall(ports)) for bus in ("virtio", "ide")] == [14, 0]
 
 
-def test_a_kernel_is_booted_directly_only_if_the_template_knows_its_arguments() -> None:
+def test_direct_kernel_boot_needs_kernel_arguments() -> None:
     assert built().findtext("./os/kernel") is None
     domain = built(replace(GUEST, kernel_arguments="console=ttyS0"))
-    told = [domain.findtext(f"./os/{tag}") for tag in ("kernel", "initrd", "cmdline")]
-    assert told == ["/images/web.qcow2.kernel", "/images/web.qcow2.initrd", "console=ttyS0"]
+    direct_boot = [domain.findtext(f"./os/{tag}") for tag in ("kernel", "initrd", "cmdline")]
+    assert direct_boot == ["/images/web.qcow2.kernel", "/images/web.qcow2.initrd", "console=ttyS0"]
 
 
 def test_a_seed_is_a_cd_rom() -> None:
@@ -107,46 +107,46 @@ def test_a_seed_is_a_cd_rom() -> None:
     assert disk_files(domain_xml(replace(GUEST, files=GUEST.files[:1]), NODE)) == GUEST.files[:1]
 
 
-def test_mclu_finds_again_what_it_made() -> None:
+def test_own_files_are_read_from_the_metadata() -> None:
     assert own_files(domain_xml(GUEST, NODE)) == GUEST.files
     assert own_files("<domain><name>other</name></domain>") == ()
 
 
-def test_nothing_that_a_name_holds_is_read_as_xml() -> None:
+def test_special_characters_in_names_are_escaped() -> None:
     nasty = "<x>&'\""
     assert own_files(domain_xml(replace(GUEST, files=(nasty,)), NODE)) == (nasty,)
 
 
-def test_a_templates_own_xml_gets_the_metadata_and_stays_as_it_is() -> None:
+def test_the_xml_of_a_template_keeps_its_elements_and_gets_metadata() -> None:
     xml = with_metadata("<domain type='qemu'><name>web</name><odd/></domain>", GUEST)
     assert own_files(xml) == GUEST.files
     assert ET.fromstring(xml).find("odd") is not None
 
 
 @pytest.mark.parametrize(
-    ("xml", "told"),
+    ("xml", "message"),
     [
         ("<domain", "tiny: its xml is not XML"),
         ("<network><name>web</name></network>", "tiny: its xml is a <network>, not a <domain>"),
         ("<domain><name>db</name></domain>", "tiny: its xml names 'db', not 'web'"),
     ],
 )
-def test_a_templates_own_xml_must_be_this_guests(xml: str, told: str) -> None:
+def test_invalid_xml_of_a_template_is_refused(xml: str, message: str) -> None:
     with pytest.raises(TemplateError) as error:
         with_metadata(xml, GUEST)
-    assert str(error.value).startswith(told)
+    assert str(error.value).startswith(message)
 
 
-def test_capabilities_are_read_from_libvirts_answers() -> None:
+def test_capabilities_are_parsed_from_libvirts_xml() -> None:
     answer = """<domainCapabilities><path>/bin/q</path><domain>kvm</domain><machine>{}</machine><arch>x86_64</arch>
     <vcpu max='8'/><cpu><mode name='maximum' supported='yes'/><mode name='host-passthrough' supported='no'/></cpu>
     <devices><disk supported='yes'><enum name='bus'><value>{}</value></enum></disk>
     <graphics supported='yes'><enum name='type'><value>vnc</value></enum></graphics>
     <video supported='yes'><enum name='modelType'><value>vga</value></enum></video></devices></domainCapabilities>"""
-    found = parse_capabilities([answer.format("pc-i440fx-9", "ide"), answer.format("pc-q35-9", "sata")])
-    assert (found.virt_type, found.emulator, found.arch) == ("kvm", "/bin/q", "x86_64")
-    assert found.machines == {
+    parsed = parse_capabilities([answer.format("pc-i440fx-9", "ide"), answer.format("pc-q35-9", "sata")])
+    assert (parsed.virt_type, parsed.emulator, parsed.arch) == ("kvm", "/bin/q", "x86_64")
+    assert parsed.machines == {
         "pc": Machine("pc-i440fx-9", frozenset({"ide"}), 8),
         "q35": Machine("pc-q35-9", frozenset({"sata"}), 8),
     }
-    assert (found.cpu_modes, found.video_models, found.graphics) == ({"maximum"}, {"vga"}, {"vnc"})
+    assert (parsed.cpu_modes, parsed.video_models, parsed.graphics) == ({"maximum"}, {"vga"}, {"vnc"})
