@@ -1,4 +1,4 @@
-"""What the templates that come with mclu build: here, without a node, from mirrors that are directories."""
+"""Builds of the shipped templates on this machine, from mirrors that are directories."""
 
 import hashlib
 import json
@@ -18,23 +18,23 @@ KEYS = 'ssh-ed25519 AAAAone it\'s: "me" # here\nssh-rsa BBBBtwo other'
 
 @pytest.fixture
 def output(tmp_path: Path) -> Path:
-    """Where the disk of a guest is to be, in a directory that has nothing else."""
+    """Return the path for a guest's disk, in an empty directory."""
     (tmp_path / "images").mkdir()
     return tmp_path / "images/web.qcow2"
 
 
 class Builder:
-    """Calls builds as mclu does: an empty directory, nothing to read, and what the contract says in the environment."""
+    """A caller of builds as mclu calls them: in an empty directory, without input, with docs/templates.md's variables."""
 
     def __init__(self, output: Path, directory: Path) -> None:
-        self.told = {"base_image": "x-1", "name": "web", "format": "qcow2", "output": str(output)}
+        self.environment = {"base_image": "x-1", "name": "web", "format": "qcow2", "output": str(output)}
         self.directory = directory
 
     def start(self, template: str, **more: object) -> subprocess.Popen[str]:
-        """Start a build, with more in its environment; both its streams are one."""
+        """Start a build with more variables; stderr goes to stdout."""
         return subprocess.Popen(
             [TEMPLATES / f"{template}.template", "build"],
-            env={**os.environ, **self.told, **{name: str(value) for name, value in more.items()}},
+            env={**os.environ, **self.environment, **{name: str(value) for name, value in more.items()}},
             cwd=self.directory,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -44,7 +44,7 @@ class Builder:
         )
 
     def __call__(self, template: str, **more: object) -> tuple[int, str]:
-        """Build; the exit status, and what was printed."""
+        """Build; return the exit status and the output."""
         with self.start(template, **more) as process:
             printed, _ = process.communicate(timeout=60)
         return process.returncode, printed
@@ -57,8 +57,8 @@ def build(tmp_path: Path, output: Path) -> Builder:
 
 
 def disk(path: Path) -> dict[str, object]:
-    told = subprocess.run(["qemu-img", "info", "--output=json", path], capture_output=True, text=True, check=True)
-    return dict(json.loads(told.stdout))
+    info = subprocess.run(["qemu-img", "info", "--output=json", path], capture_output=True, text=True, check=True)
+    return dict(json.loads(info.stdout))
 
 
 # Cloud images
@@ -71,7 +71,7 @@ IMAGES = {
 
 
 class Mirror:
-    """A directory like one of a distribution's servers: its image, another one, and the checksums of both."""
+    """A directory like a distribution's server: an image, and the checksums of it and another image."""
 
     def __init__(self, template: str, path: Path) -> None:
         self.template = template
@@ -81,7 +81,7 @@ class Mirror:
         self.publish("2G")
 
     def publish(self, size: str) -> str:
-        """Put another image there; its checksum."""
+        """Replace the image; return its checksum."""
         subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", self.path / self.image, size], check=True)
         checksum = hashlib.new(self.kind, (self.path / self.image).read_bytes()).hexdigest()
         other = hashlib.new(self.kind, b"").hexdigest()
@@ -92,43 +92,43 @@ class Mirror:
 
 @pytest.fixture(params=sorted(IMAGES))
 def mirror(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mirror:
-    """A mirror, from which a template's build downloads."""
+    """Return a mirror from which a template's build downloads."""
     monkeypatch.setenv("MCLU_MIRROR", f"file://{tmp_path}/mirror")
     return Mirror(str(request.param), tmp_path / "mirror")
 
 
 def cached(output: Path) -> list[str]:
-    """The files in the cache of images, but for what its users lock."""
+    """Return the files in the cache of images, without lock files."""
     names = [path.name for path in (output.parent / ".mclu-cache").glob("*")]
     return sorted(name for name in names if not name.endswith(".lock"))
 
 
 def seed(output: Path, name: str) -> str:
-    """A file on the CD-ROM for cloud-init."""
-    told = subprocess.run(
+    """Return the content of a file on the CD-ROM for cloud-init."""
+    completed = subprocess.run(
         ["isoinfo", "-J", "-i", f"{output}.seed", "-x", f"/{name}"], capture_output=True, text=True, check=True
     )
-    return told.stdout
+    return completed.stdout
 
 
-def test_a_disk_holds_only_what_differs_from_the_image(mirror: Mirror, build: Builder, output: Path) -> None:
+def test_the_disk_is_an_overlay_on_the_cached_image(mirror: Mirror, build: Builder, output: Path) -> None:
     assert build(mirror.template, size=5 << 30)[0] == 0
     made = disk(output)
     assert (made["format"], made["virtual-size"], made["backing-filename-format"]) == ("qcow2", 5 << 30, "qcow2")
     (base,) = cached(output)
     assert made["backing-filename"] == str(output.parent / ".mclu-cache" / base)
     assert base.endswith(mirror.image)
-    # libvirt's QEMU is another user than the one who builds.
+    # QEMU runs as another user than the build.
     assert (output.parent / ".mclu-cache" / base).stat().st_mode & 0o777 == 0o644
     assert sorted(path.name for path in output.parent.glob("[!.]*")) == ["web.qcow2", "web.qcow2.seed"]
 
 
-def test_without_a_size_there_is_room_for_a_system(mirror: Mirror, build: Builder, output: Path) -> None:
+def test_the_default_size(mirror: Mirror, build: Builder, output: Path) -> None:
     assert build(mirror.template)[0] == 0
     assert disk(output)["virtual-size"] == 10 << 30
 
 
-def test_the_guest_is_told_its_name_its_keys_and_where_it_is(mirror: Mirror, build: Builder, output: Path) -> None:
+def test_the_seed_has_the_name_keys_and_time_zone(mirror: Mirror, build: Builder, output: Path) -> None:
     assert build(mirror.template, timezone="Europe/London", authorized_keys=KEYS)[0] == 0
     assert seed(output, "user-data") == (
         "#cloud-config\n"
@@ -145,7 +145,7 @@ def test_the_guest_is_told_its_name_its_keys_and_where_it_is(mirror: Mirror, bui
     assert name == "local-hostname: web"
 
 
-def test_a_guest_that_nobody_can_enter_is_announced(mirror: Mirror, build: Builder, output: Path) -> None:
+def test_a_note_warns_of_a_guest_without_ssh_keys(mirror: Mirror, build: Builder, output: Path) -> None:
     status, printed = build(mirror.template, authorized_keys="")
     assert status == 0
     assert "note: you have no SSH public key in ~/.ssh, so you cannot log in\n" in printed
@@ -159,7 +159,7 @@ def test_an_image_is_downloaded_once(mirror: Mirror, build: Builder, output: Pat
     assert disk(output)["backing-filename"] == disk(Path(f"{output}2"))["backing-filename"]
 
 
-def test_a_newer_image_leaves_the_one_on_which_disks_stand(mirror: Mirror, build: Builder, output: Path) -> None:
+def test_a_newer_image_does_not_replace_the_cached_one(mirror: Mirror, build: Builder, output: Path) -> None:
     assert build(mirror.template)[0] == 0
     (before,) = cached(output)
     mirror.publish("3G")
@@ -169,13 +169,13 @@ def test_a_newer_image_leaves_the_one_on_which_disks_stand(mirror: Mirror, build
     assert disk(output)["backing-filename"] != disk(Path(f"{output}2"))["backing-filename"]
 
 
-def test_an_image_with_another_checksum_is_not_used_nor_kept(mirror: Mirror, build: Builder, output: Path) -> None:
+def test_an_image_with_a_wrong_checksum_is_removed(mirror: Mirror, build: Builder, output: Path) -> None:
     with (mirror.path / mirror.image).open("ab") as image:
         image.write(b"more")
     status, printed = build(mirror.template)
     assert status == 1
-    told = f"{mirror.template}: {mirror.image} has a wrong checksum, compared with {mirror.sums}\n"
-    assert printed.endswith(told)
+    message = f"{mirror.template}: {mirror.image} has a wrong checksum, compared with {mirror.sums}\n"
+    assert printed.endswith(message)
     assert cached(output) == []
     assert list(output.parent.glob("[!.]*")) == []
     mirror.publish("2G")
@@ -183,7 +183,7 @@ def test_an_image_with_another_checksum_is_not_used_nor_kept(mirror: Mirror, bui
 
 
 @pytest.mark.parametrize("lack", ["image", "checksum", "everything"])
-def test_a_mirror_that_lacks_something_is_named(mirror: Mirror, build: Builder, output: Path, lack: str) -> None:
+def test_a_missing_file_on_the_mirror_is_named(mirror: Mirror, build: Builder, output: Path, lack: str) -> None:
     if lack == "image":
         (mirror.path / mirror.image).unlink()
     elif lack == "checksum":
@@ -204,7 +204,7 @@ def test_a_mirror_that_lacks_something_is_named(mirror: Mirror, build: Builder, 
     assert list(output.parent.glob("[!.]*")) == []
 
 
-def test_a_build_that_is_ended_leaves_no_half_of_an_image(mirror: Mirror, build: Builder, output: Path) -> None:
+def test_an_interrupted_build_leaves_no_partial_image(mirror: Mirror, build: Builder, output: Path) -> None:
     image = mirror.path / mirror.image
     image.unlink()
     os.mkfifo(image)
@@ -222,19 +222,19 @@ def test_a_build_that_is_ended_leaves_no_half_of_an_image(mirror: Mirror, build:
 
 
 @pytest.mark.parametrize(
-    ("programs", "told"),
+    ("programs", "message"),
     [
         ((), "cannot build on this node: install one of: curl wget"),
         (("curl",), "cannot build on this node: install one of: genisoimage mkisofs xorrisofs"),
     ],
 )
-def test_what_a_node_lacks_is_named_before_anything_is_downloaded(
-    mirror: Mirror, build: Builder, output: Path, tmp_path: Path, programs: tuple[str, ...], told: str
+def test_missing_programs_are_named_before_the_download(
+    mirror: Mirror, build: Builder, output: Path, tmp_path: Path, programs: tuple[str, ...], message: str
 ) -> None:
     (tmp_path / "bin").mkdir()
     for program in programs:
         (tmp_path / "bin" / program).symlink_to(str(shutil.which(program)))
-    assert build(mirror.template, PATH=tmp_path / "bin") == (1, f"{mirror.template}: {told}\n")
+    assert build(mirror.template, PATH=tmp_path / "bin") == (1, f"{mirror.template}: {message}\n")
     assert list(output.parent.iterdir()) == []
 
 
@@ -245,14 +245,17 @@ BUILT = {"debian": "debian-12", "fedora": "fedora-42", "rawhide": "fedora-42", "
 
 @pytest.fixture
 def arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
-    """Has virt-builder only note its arguments, which are returned; tests/lab lets it build, which takes a minute."""
-    noted = tmp_path / "arguments"
+    """Replace virt-builder by a script that records its arguments; return a function that reads them.
+
+    tests/lab runs virt-builder itself, which takes a minute.
+    """
+    record = tmp_path / "arguments"
     stand_in = tmp_path / "bin/virt-builder"
     stand_in.parent.mkdir()
-    stand_in.write_text(f"#!/bin/sh\nprintf '%s\\0' \"$@\" >{noted}\n")
+    stand_in.write_text(f"#!/bin/sh\nprintf '%s\\0' \"$@\" >{record}\n")
     stand_in.chmod(0o755)
     monkeypatch.setenv("PATH", f"{stand_in.parent}:{os.environ['PATH']}")
-    return lambda: noted.read_text().split("\0")[:-1]
+    return lambda: record.read_text().split("\0")[:-1]
 
 
 def value(words: list[str], option: str) -> str:
@@ -260,11 +263,11 @@ def value(words: list[str], option: str) -> str:
 
 
 @pytest.mark.parametrize("template", BUILT)
-def test_virt_builder_is_told_what_mclu_says(
+def test_the_arguments_of_virt_builder(
     template: str, arguments: Callable[[], list[str]], build: Builder, output: Path
 ) -> None:
-    told = {"base_image": BUILT[template], "size": 8 << 30, "timezone": "Europe/London", "authorized_keys": KEYS}
-    assert build(template, **told)[0] == 0
+    variables = {"base_image": BUILT[template], "size": 8 << 30, "timezone": "Europe/London", "authorized_keys": KEYS}
+    assert build(template, **variables)[0] == 0
     words = arguments()
     assert words[0] == BUILT[template]
     assert value(words, "--output") == str(output)
@@ -278,7 +281,7 @@ def test_virt_builder_is_told_what_mclu_says(
 
 
 @pytest.mark.parametrize("template", BUILT)
-def test_the_password_for_the_console_is_noted_for_the_user(
+def test_a_note_has_the_password_for_the_console(
     template: str, arguments: Callable[[], list[str]], build: Builder
 ) -> None:
     status, printed = build(template)
@@ -291,21 +294,19 @@ def test_the_password_for_the_console_is_noted_for_the_user(
 
 
 @pytest.mark.parametrize("template", BUILT)
-def test_virt_builder_is_not_told_what_mclu_does_not_say(
-    template: str, arguments: Callable[[], list[str]], build: Builder
-) -> None:
+def test_unset_variables_add_no_arguments(template: str, arguments: Callable[[], list[str]], build: Builder) -> None:
     assert build(template, authorized_keys="")[0] == 0
     assert not {"--size", "--timezone", "--ssh-inject"} & set(arguments())
 
 
 @pytest.mark.parametrize("template", BUILT)
-def test_a_node_without_virt_builder_is_told_what_to_install(template: str, build: Builder) -> None:
-    told = f"{template}: virt-builder is not installed on this node: install guestfs-tools\n"
-    assert build(template, PATH="/nowhere") == (1, told)
+def test_the_error_without_virt_builder_names_the_package(template: str, build: Builder) -> None:
+    message = f"{template}: virt-builder is not installed on this node: install guestfs-tools\n"
+    assert build(template, PATH="/nowhere") == (1, message)
 
 
 @pytest.mark.parametrize("template", [*BUILT, *IMAGES, "empty", "tiny"])
-def test_a_build_that_is_told_nothing_makes_nothing(template: str, tmp_path: Path) -> None:
+def test_a_build_without_variables_fails(template: str, tmp_path: Path) -> None:
     env = {"PATH": os.environ["PATH"], "MCLU_MIRROR": f"file://{tmp_path}"}
     words = [str(TEMPLATES / f"{template}.template"), "build"]
     done = subprocess.run(words, env=env, cwd=tmp_path, capture_output=True, timeout=60, check=False)

@@ -195,6 +195,17 @@ def test_a_broken_one_is_listed_with_its_fault_beside_the_others(demo: InProcess
     assert answer.err == "mclu: bad: probe: exit status 3\n"
 
 
+def test_the_example_in_the_documentation_passes_every_rule(demo: InProcess, tmp_path: Path) -> None:
+    page = (REPOSITORY / "docs/templates.md").read_text(encoding="utf-8")
+    path = tmp_path / "copy.template"
+    path.write_text(page.partition("```sh\n")[2].partition("```")[0])
+    path.chmod(0o755)
+    answer = demo(f"template check {path}")
+    assert (answer.status, answer.err) == (0, "")
+    for line in page.partition("template check copy\n")[2].partition("…")[0].splitlines():
+        assert line in answer.out.splitlines()
+
+
 @pytest.mark.parametrize("name", SHIPPED)
 def test_those_that_come_with_mclu_keep_the_contract(demo: InProcess, name: str) -> None:
     answer = demo(f"template check {REPOSITORY}/templates/{name}.template")

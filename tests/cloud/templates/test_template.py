@@ -32,11 +32,11 @@ GOOD = {
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Writes a template that answers parameters with shell commands; what it does not know is exit status 2."""
+    """Return a function that writes a template with a shell command per parameter."""
 
     def make(name: str = "x", directory: Path = tmp_path, **answers: str) -> Path:
-        known = GOOD | {parameter.replace("_", "-"): command for parameter, command in answers.items()}
-        cases = "".join(f"{parameter}) {command};;\n" for parameter, command in known.items() if command)
+        commands = GOOD | {parameter.replace("_", "-"): command for parameter, command in answers.items()}
+        cases = "".join(f"{parameter}) {command};;\n" for parameter, command in commands.items() if command)
         directory.mkdir(exist_ok=True)
         path = directory / f"{name}.template"
         path.write_text(f'#!/bin/sh\ncase "$1" in\n{cases}*) exit 2;;\nesac\n')
@@ -53,21 +53,21 @@ def fault(path: Path) -> str:
     return caught.value.fact
 
 
-def test_it_reports_what_it_builds_and_what_that_needs(write: Write) -> None:
+def test_settings_are_read(write: Write) -> None:
     template = read_template(write())
     assert (template.name, template.base_image) == ("x", "fedora-40")
     needs = template.minimum_memory_bytes, template.recommended_memory_bytes, template.minimum_size_bytes
     assert needs == (1 << 30, 2 << 30, 10 << 30)
 
 
-def test_what_it_may_leave_out_is_unknown(write: Write) -> None:
+def test_optional_parameters_may_be_missing(write: Write) -> None:
     template = read_template(write(minimum_memory="", recommended_memory="", minimum_size=""))
     needs = template.minimum_memory_bytes, template.recommended_memory_bytes, template.minimum_size_bytes
     assert needs == (None, None, None)
 
 
 @pytest.mark.parametrize(
-    ("answers", "told"),
+    ("answers", "message"),
     [
         ({"probe": ""}, "'probe' is not supported"),
         ({"probe": "echo hi"}, "probe: expected 'hello\\n', got "),
@@ -88,11 +88,11 @@ def test_what_it_may_leave_out_is_unknown(write: Write) -> None:
         ({"network_model": "echo none"}, "network-model: not one of e1000, virtio: 'none'"),
     ],
 )
-def test_how_it_breaks_its_contract_is_told(write: Write, answers: dict[str, str], told: str) -> None:
-    assert fault(write(**answers)).startswith(told)
+def test_a_broken_rule_is_an_error(write: Write, answers: dict[str, str], message: str) -> None:
+    assert fault(write(**answers)).startswith(message)
 
 
-def test_one_that_is_not_executable_says_how_to_make_it_so(write: Write) -> None:
+def test_the_error_of_a_file_that_is_not_executable_has_the_remedy(write: Write) -> None:
     path = write()
     path.chmod(0o644)
     with pytest.raises(TemplateError) as caught:
@@ -100,7 +100,7 @@ def test_one_that_is_not_executable_says_how_to_make_it_so(write: Write) -> None
     assert str(caught.value) == f"x: not executable; run 'chmod +x {path}'"
 
 
-def test_one_that_is_no_program_says_why(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_executed(tmp_path: Path) -> None:
     path = tmp_path / "x.template"
     path.write_text("#!/nosuch/interpreter\n")
     path.chmod(0o755)
@@ -113,7 +113,7 @@ def test_one_that_is_no_program_says_why(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "hang", ["sleep 60", "sleep 60; :", "sleep 60 & wait", "sleep 60 & echo hello", "setsid sleep 8 & echo hello"]
 )
-def test_one_that_hangs_is_not_awaited_nor_is_what_it_started(
+def test_a_template_that_hangs_times_out_with_its_child_processes(
     write: Write, monkeypatch: pytest.MonkeyPatch, hang: str
 ) -> None:
     monkeypatch.setattr("mclu_shell.cloud.templates.runner._TIME_LIMIT_S", 0.3)
@@ -122,10 +122,10 @@ def test_one_that_hangs_is_not_awaited_nor_is_what_it_started(
     assert time.monotonic() - started < 5
 
 
-def test_what_it_leaves_running_ends_with_its_answer(write: Write, tmp_path: Path) -> None:
+def test_background_processes_end_with_the_template(write: Write, tmp_path: Path) -> None:
     alive = tmp_path / "alive"
     os.mkfifo(alive)
-    # Whoever reads a FIFO gets its end when the last one who could write to it is gone.
+    # The reader of a FIFO gets end of file when the last writer has exited.
     reader = os.open(alive, os.O_RDONLY | os.O_NONBLOCK)
     read_template(write(probe=f"exec 3>{alive}; sleep 60 >/dev/null 2>&1 & echo hello"))
     assert select.select([reader], [], [], 10)[0]
@@ -134,7 +134,7 @@ def test_what_it_leaves_running_ends_with_its_answer(write: Write, tmp_path: Pat
 
 
 @pytest.mark.parametrize("stream", ["1", "2"])
-def test_one_whose_answer_has_no_end_is_not_kept_in_memory(write: Write, stream: str) -> None:
+def test_endless_output_is_an_error(write: Write, stream: str) -> None:
     assert fault(write(probe=f"yes >&{stream}")) == "probe: more than 1M of output"
 
 
@@ -157,17 +157,17 @@ def test_one_whose_answer_has_no_end_is_not_kept_in_memory(write: Write, stream:
         "a|b",
     ],
 )
-def test_a_base_image_that_is_more_than_a_name_is_refused(write: Write, tmp_path: Path, image: str) -> None:
+def test_a_base_image_with_special_characters_is_an_error(write: Write, tmp_path: Path, image: str) -> None:
     (tmp_path / "answer").write_text(image + "\n")
     assert fault(write(base_image=f"cat {tmp_path}/answer")).startswith("base-image: not an image name: ")
 
 
 @pytest.mark.parametrize("image", ["fedora-42", "ubuntu-24.04", "opensuse-leap-15.6", "a", "x:y+z_1"])
-def test_an_image_may_be_called_as_virt_builder_calls_images(write: Write, image: str) -> None:
+def test_a_base_image_may_have_any_name_of_virt_builder(write: Write, image: str) -> None:
     assert read_template(write(base_image=f"echo {image}")).base_image == image
 
 
-def test_what_its_guest_is_to_have_is_reported(write: Write) -> None:
+def test_devices_and_kernel_arguments_are_read(write: Write) -> None:
     template = read_template(write(disk_bus="echo ide", network_model="echo e1000", kernel_arguments="echo a=1 b"))
     assert (template.disk_bus, template.network_model, template.kernel_arguments) == ("ide", "e1000", "a=1 b")
     template = read_template(write())
@@ -175,22 +175,22 @@ def test_what_its_guest_is_to_have_is_reported(write: Write) -> None:
 
 
 @pytest.mark.parametrize("arguments", ["echo", "echo a; echo b", "printf 'a\\033b'", "echo ' a'"])
-def test_kernel_arguments_that_are_no_line_of_words_are_refused(write: Write, arguments: str) -> None:
+def test_kernel_arguments_must_be_words_on_one_line(write: Write, arguments: str) -> None:
     assert fault(write(kernel_arguments=arguments)).startswith("kernel-arguments: not one line of words: ")
 
 
-def test_its_own_xml_is_made_from_what_it_is_told(write: Write) -> None:
+def test_xml_is_made_from_the_environment(write: Write) -> None:
     template = read_template(write(xml='echo "<domain>$name $memory_kb</domain>"'))
     assert custom_xml(template, {"name": "web", "memory_kb": "1024"}) == "<domain>web 1024</domain>\n"
     assert custom_xml(read_template(write("y")), {"name": "web"}) is None
 
 
-def test_its_complaint_is_told_so_that_it_cannot_harm_the_terminal(write: Write) -> None:
-    told = fault(write(base_image="printf 'one\\nt\\033[31mwo\\n' >&2; exit 1"))
-    assert told == "base-image: exit status 1 ('t\\x1b[31mwo')"
+def test_its_error_output_is_escaped_for_the_terminal(write: Write) -> None:
+    message = fault(write(base_image="printf 'one\\nt\\033[31mwo\\n' >&2; exit 1"))
+    assert message == "base-image: exit status 1 ('t\\x1b[31mwo')"
 
 
-def test_a_file_that_is_no_file_says_so(tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_file(tmp_path: Path) -> None:
     (tmp_path / "x.template").mkdir()
     assert fault(tmp_path / "x.template") == "not a file"
     (tmp_path / "y.template").symlink_to("nowhere")
@@ -198,15 +198,15 @@ def test_a_file_that_is_no_file_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a b", "a;b", "-a", "a'b", "ä", "a" * 65])
-def test_a_name_that_cannot_be_typed_as_it_stands_is_a_fault(write: Write, name: str) -> None:
+def test_a_name_with_special_characters_is_an_error(write: Write, name: str) -> None:
     assert fault(write(name)).startswith("bad template name")
 
 
-def test_a_name_that_could_harm_the_terminal_is_shown_harmlessly(write: Write) -> None:
+def test_a_name_is_escaped_for_the_terminal(write: Write) -> None:
     assert template_name(write("a\x1b[31m")) == "a\\x1b[31m"
 
 
-def test_it_is_asked_again_only_when_the_file_has_changed(write: Write, tmp_path: Path) -> None:
+def test_settings_are_cached_until_the_file_changes(write: Write, tmp_path: Path) -> None:
     count = f"echo x >>{tmp_path}/asked; echo hello"
     for _ in range(3):
         path = write(probe=count)
@@ -220,14 +220,14 @@ def test_it_is_asked_again_only_when_the_file_has_changed(write: Write, tmp_path
     assert fault(path) == "not executable"
 
 
-def test_a_fault_is_not_remembered(write: Write, tmp_path: Path) -> None:
+def test_errors_are_not_cached(write: Write, tmp_path: Path) -> None:
     path = write(probe=f"cat {tmp_path}/later")
     assert fault(path).startswith("probe: exit status 1")
     (tmp_path / "later").write_text("hello\n")
     assert read_template(path).base_image == "fedora-40"
 
 
-def test_one_that_was_waited_for_in_vain_is_only_waited_for_again_where_it_is_needed(
+def test_a_timeout_is_cached_only_for_read_template_cached(
     write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mclu_shell.cloud.templates.runner._TIME_LIMIT_S", 0.3)
@@ -235,24 +235,24 @@ def test_one_that_was_waited_for_in_vain_is_only_waited_for_again_where_it_is_ne
     hang = f"echo x >>{asked}; sleep 60"
     path = write(probe=hang)
 
-    def recalled() -> str:
+    def cached() -> str:
         with pytest.raises(TemplateError) as caught:
             read_template_cached(path)
         return str(caught.value)
 
-    assert [recalled(), recalled()] == ["x: probe: timed out after 0.3 s"] * 2
+    assert [cached(), cached()] == ["x: probe: timed out after 0.3 s"] * 2
     assert asked.read_text() == "x\n"
-    # Whoever boots it wants to know how it is now.
+    # `boot` needs the current state.
     assert fault(path) == "probe: timed out after 0.3 s"
     assert asked.read_text() == "x\nx\n"
     write(probe=f"{hang}; :")
-    recalled()
+    cached()
     assert asked.read_text() == "x\nx\nx\n"
     write()
     assert read_template_cached(path).base_image == "fedora-40"
 
 
-def test_its_answers_do_not_depend_on_where_mclu_was_started(
+def test_its_output_does_not_depend_on_the_working_directory(
     write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "image").write_text("fedora-1")
@@ -261,12 +261,12 @@ def test_its_answers_do_not_depend_on_where_mclu_was_started(
     assert fault(path.relative_to(tmp_path)).startswith("base-image: exit status 1")
 
 
-def test_it_cannot_read_what_the_user_types(write: Write) -> None:
+def test_it_has_no_input(write: Write) -> None:
     assert read_template(write(base_image="echo read-$(cat)")).base_image == "read-"
 
 
-class TestWhereTheyAreFound:
-    def test_one_is_found_by_its_name(self, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+class TestSearch:
+    def test_by_name(self, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("MCLU_PATH", str(tmp_path))
         path = write("x")
         assert find_template("x") == path
@@ -276,12 +276,12 @@ class TestWhereTheyAreFound:
         with pytest.raises(NotFound, match=f"available in {tmp_path}: debian, x"):
             find_template("quite-another")
 
-    def test_hidden_files_are_none(self, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_hidden_files_are_ignored(self, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("MCLU_PATH", str(tmp_path))
         write(".#x")
         assert find_templates() == []
 
-    def test_the_earlier_directory_wins_and_names_are_in_order(
+    def test_the_first_directory_wins_and_names_are_sorted(
         self, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         first, second = tmp_path / "first", tmp_path / "second"
@@ -292,18 +292,20 @@ class TestWhereTheyAreFound:
         assert find_templates() == [kept[1], kept[0]]
         assert [template_name(path) for path in find_templates()] == ["a", "b"]
 
-    def test_a_directory_may_be_at_home(self, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_directory_may_begin_with_a_tilde(
+        self, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv("MCLU_PATH", "~/mine")
         written = write("b", tmp_path / "mine")
         assert find_templates() == [written]
 
-    def test_without_the_variable_they_are_those_that_came_with_mclu(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_shipped_directory_is_the_default(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("MCLU_PATH")
         (directory,) = template_directories()
         assert directory.is_dir()
 
     @pytest.mark.slow
-    def test_those_that_came_with_mclu_are_installed_with_it(self, tmp_path: Path) -> None:
+    def test_the_shipped_templates_are_installed(self, tmp_path: Path) -> None:
         repository = Path(__file__).parents[3]
         pip = [
             sys.executable,
@@ -312,7 +314,7 @@ class TestWhereTheyAreFound:
             "install",
             "--quiet",
             "--no-deps",
-            # Without this, pip takes mclu out of the environment that the tests run in.
+            # Otherwise pip removes mclu from the environment of the tests.
             "--ignore-installed",
             "--prefix",
             str(tmp_path),
@@ -320,13 +322,13 @@ class TestWhereTheyAreFound:
         ]
         subprocess.run(pip, check=True, stdin=subprocess.DEVNULL, timeout=300)
         (package,) = tmp_path.glob("lib/python*/site-packages")
-        ask = (
+        program = (
             "from mclu_shell.cloud.templates.template import *; "
             "print(*[read_template(path).path for path in find_templates()])"
         )
-        surroundings = {**os.environ, "PYTHONPATH": str(package), "MCLU_PATH": ""}
-        told = subprocess.run(
-            [sys.executable, "-c", ask], env=surroundings, cwd="/", capture_output=True, text=True, check=True
+        environment = {**os.environ, "PYTHONPATH": str(package), "MCLU_PATH": ""}
+        completed = subprocess.run(
+            [sys.executable, "-c", program], env=environment, cwd="/", capture_output=True, text=True, check=True
         )
         expected = sorted(path.stem for path in repository.glob("templates/*.template"))
-        assert told.stdout.split() == [f"{tmp_path}/share/mclu/templates/{name}.template" for name in expected]
+        assert completed.stdout.split() == [f"{tmp_path}/share/mclu/templates/{name}.template" for name in expected]
