@@ -24,7 +24,7 @@ def output(tmp_path: Path) -> Path:
 
 
 class Builder:
-    """A caller of builds as mclu calls them: in an empty directory, without input, with docs/templates.md's variables."""
+    """Starts builds as mclu does: in an empty directory, without input, with the variables of docs/templates.md."""
 
     def __init__(self, output: Path, directory: Path) -> None:
         self.environment = {"base_image": "x-1", "name": "web", "format": "qcow2", "output": str(output)}

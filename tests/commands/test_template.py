@@ -44,7 +44,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
 
 
 def verdicts(text: str) -> dict[str, list[str]]:
-    """The rules of each verdict, with what was found."""
+    """Return the rules of each verdict, with their details."""
     sorted_out: dict[str, list[str]] = {"ok": [], "not ok": [], "not given": []}
     for line in text.splitlines():
         verdict = next(verdict for verdict in ("not ok", "not given", "ok") if line.startswith(verdict))
