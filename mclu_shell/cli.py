@@ -7,14 +7,12 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from functools import partial
 from io import TextIOWrapper
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
-from mclu_shell import __version__
 from mclu_shell.errors import MCluError, UsageError
-from mclu_shell.global_options import OptionParser
+from mclu_shell.global_options import global_parser
 from mclu_shell.signals import ENDING, handled, is_put_off
 
 if TYPE_CHECKING:
@@ -24,50 +22,6 @@ if TYPE_CHECKING:
     from mclu_shell.session import Session
 
 _MOST_FILES = 16384
-_ABOUT = "Mini Cloud: parallel libvirt over SSH for a few Linux nodes."
-_MORE = """\
-Without a command, mclu is an interactive shell. 'mclu help' lists the commands.
-A script (FILE.mclu, or '-' for standard input) holds one command a line."""
-
-
-def _parser() -> OptionParser:
-    parser = OptionParser(
-        prog="mclu",
-        usage="mclu [OPTION…] [COMMAND [ARG…] | FILE.mclu [ARG…] | - [ARG…]]",
-        description=_ABOUT,
-        epilog=_MORE,
-        # As in command.py: it would import shutil for each argument that is added.
-        formatter_class=partial(argparse.RawDescriptionHelpFormatter, width=80),
-        allow_abbrev=False,
-    )
-    add = parser.add_argument
-    add("-f", "--config-file", metavar="FILE", help="configuration instead of $MCLU_CONFIG, ~/.config/mclu/mclu.conf "
-        "or /etc/mclu.conf")  # fmt: skip
-    add("-c", dest="lines", metavar="LINE", action="append", help="run commands separated by ';' or newlines")
-    add("-n", "--dry-run", action="store_true", help="look at the nodes, tell what would be done, and change nothing")
-    add("--check", action="store_true", help="tell what is wrong with a script, and run nothing")
-    add("-k", "--keep-going", action="store_true", help="go on after a failure, and report it at the end")
-    add("-v", "--verbose", action="store_true", help="debugging messages: every remote call with its duration")
-    add(
-        "--demo",
-        action="store_true",
-        help="on a cloud of simulated nodes, which needs nothing and changes nothing",
-    )
-    add(
-        "-o", "--output", choices=("text", "json"), default="text", help="answers as JSON, for programs (default: text)"
-    )
-    add(
-        "--color",
-        choices=("auto", "always", "never"),
-        default="auto",
-        help="colour (default: auto; also NO_COLOR)",
-    )
-    add("--install-completion", nargs="?", const="", choices=("", "bash", "zsh", "fish"), metavar="bash|zsh|fish",
-        help="have your shell complete mclu's commands (default: the shell in $SHELL)")  # fmt: skip
-    add("-V", "--version", action="version", version=f"mclu {__version__}")
-    # What follows the first word belongs to the command, also where it looks like an option of ours.
-    add("words", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
-    return parser
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -84,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
         if words[:1] == ["--complete"]:
             return _complete(words[1:])
         # What is right before the first mistake counts, too.
-        _parser().parse(words, options)
+        global_parser().parse(words, options)
         has_work = options.words or options.lines or options.check or options.install_completion is not None
         options.is_shell = not has_work and sys.stdin.isatty()
         session = _session(options)
@@ -104,7 +58,7 @@ def _complete(words: Sequence[str]) -> int:
     """Answer the user's own shell, where Tab was pressed; a hidden entry, which its completion calls."""
     from mclu_shell.shell_completion.protocol import answer
 
-    sys.stdout.write(answer(words, _parser().arguments))
+    sys.stdout.write(answer(words, global_parser().arguments))
     return 0
 
 

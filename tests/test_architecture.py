@@ -26,6 +26,7 @@ LEVELS = (
     {"cloud"},
     {"config", "terminal"},
     {"global_options"},
+    {"argument_parser"},
     {"errors", "signals", "units"},
     # The package itself: its version.
     {"mclu_shell"},
