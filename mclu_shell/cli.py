@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mclu_shell.cloud.cloud import Cloud
     from mclu_shell.config import Config
     from mclu_shell.output.text_renderer import Renderer
-    from mclu_shell.session import Session
+    from mclu_shell.session.session import Session
 
 _MOST_FILES = 16384
 
@@ -87,7 +87,7 @@ def _leave(session: "Session | None") -> None:
 
 
 def _session(options: argparse.Namespace) -> "Session":
-    from mclu_shell.session import Session
+    from mclu_shell.session.session import Session
 
     if options.verbose:
         _log_to_stderr()

@@ -20,7 +20,7 @@ from mclu_shell.config import demo_config, parse_config
 from mclu_shell.language.parser import Variables
 from mclu_shell.language.script import Script
 from mclu_shell.output.text_renderer import Renderer
-from mclu_shell.session import Session
+from mclu_shell.session.session import Session
 from tests import retries
 
 MCLU = Path(sys.executable).with_name("mclu")

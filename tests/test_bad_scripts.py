@@ -46,7 +46,8 @@ class TestNone:
             assert mclu("--demo", "./pipe").out.startswith("ham1 off\n")
             writer.kill()
         with subprocess.Popen(["sh", "-c", "echo status ham1 >pipe"], cwd=tmp_path):
-            told = "mclu: x.mclu:2: pipe cannot be checked first and then run within a script: it is no file\n"
+            problem = "it is not a regular file, so it cannot be checked first"
+            told = f"mclu: x.mclu:2: cannot run pipe within a script: {problem}\n"
             assert mclu("--demo", write("status ham1", "run pipe")) == Answer(2, "", told)
 
 
@@ -97,15 +98,15 @@ class TestInterrupted:
         answer = self.interrupted(tmp_path, *options, write(*lines))
         assert answer.status == 130
         assert answer.out == "1\n2\n3\n4\n5\n6\nWaking up 74:d4:35:51:ab:86...\n"
-        assert answer.err == "mclu: x.mclu:7: interrupted; commands run before: 6, not begun: 13\n"
+        assert answer.err == "mclu: x.mclu:7: interrupted; commands run: 6, not started: 13\n"
 
     def test_in_a_script_of_a_script(self, tmp_path: Path, write: Callable[..., str]) -> None:
         write("!echo inner", "on silent --wait", name="inner.mclu")
         answer = self.interrupted(tmp_path, write("!echo outer", "run inner.mclu", "!echo never"))
         assert (answer.status, answer.out) == (130, "outer\ninner\nWaking up 74:d4:35:51:ab:86...\n")
         assert answer.err.splitlines() == [
-            "mclu: inner.mclu:2: interrupted; commands run before: 1, not begun: 0",
-            "mclu: x.mclu:2: interrupted; commands run before: 1, not begun: 1",
+            "mclu: inner.mclu:2: interrupted; commands run: 1, not started: 0",
+            "mclu: x.mclu:2: interrupted; commands run: 1, not started: 1",
         ]
 
 

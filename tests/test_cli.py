@@ -188,7 +188,7 @@ class TestStreams:
         done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == status
         assert "Traceback" not in done.stderr
-        assert "defect" not in done.stderr
+        assert "internal error" not in done.stderr
 
     @pytest.mark.parametrize("words", [["--help"], ["--demo", "status", "hä*"]])
     def test_an_encoding_that_lacks_a_letter_is_no_defect(self, mclu: Program, words: list[str]) -> None:

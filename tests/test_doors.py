@@ -301,7 +301,7 @@ def check(case: Case, doors: dict[str, Door]) -> None:
     answer, _ = found["-c"]
     assert answer.status == case.status
     assert case.out in (None, answer.out)
-    assert "defect" not in answer.err
+    assert "internal error" not in answer.err
     assert found == dict.fromkeys(found, found["-c"])
 
 

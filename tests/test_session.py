@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from mclu_shell.cloud.cloud import Cloud
 from mclu_shell.errors import ConfigError
 from mclu_shell.output.text_renderer import Renderer
-from mclu_shell.session import READER_GONE, Session
+from mclu_shell.session.exit_status import READER_GONE
+from mclu_shell.session.session import Session
 from tests.conftest import InProcess
 
 MESSAGE = re.compile(r"mclu: (.+: )?[^:;]+.*\n")
@@ -141,7 +142,7 @@ class TestMessages:
 
         assert Session(broken, Renderer()).run_text("status") == 1
         told = capsys.readouterr().err
-        assert told.startswith("mclu: a defect in mclu: ZeroDivisionError('boom'); -v shows where")
+        assert told.startswith("mclu: internal error: ZeroDivisionError('boom'); run mclu with -v for a traceback")
         assert "Traceback" not in told
         assert Session(broken, Renderer(), verbose=True).run_text("status") == 1
         assert "Traceback" in capsys.readouterr().err

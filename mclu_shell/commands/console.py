@@ -42,7 +42,7 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
 def dry_run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """Yield the console that would be opened."""
     from mclu_shell.cloud.console.session import require_console
-    from mclu_shell.dryrun import require_writable
+    from mclu_shell.dry_run_text import require_writable
 
     context.require_text("console")
     node, guest = find_guest(context.dry_run_cloud, args.guest)

@@ -20,7 +20,9 @@ from mclu_shell.command import Prompt
 from mclu_shell.errors import MCluError, Question
 from mclu_shell.language.aliases import expand
 from mclu_shell.output.text_renderer import printable
-from mclu_shell.session import INTERRUPTED, Session
+from mclu_shell.session.exit_status import INTERRUPTED
+from mclu_shell.session.interaction import Interaction
+from mclu_shell.session.session import Session
 from mclu_shell.shell.background import DEFAULTS, Live
 from mclu_shell.shell.completer import SnapshotCompleter
 from mclu_shell.shell.history import SharedHistory, history_path
@@ -67,7 +69,7 @@ class Shell(cmd2.Cmd):
         self._record = SessionLog()
         self._settings = dict(DEFAULTS)
         self._aliases: dict[str, str] = {}
-        self._give_session_the_prompt()
+        session.interaction = self._interaction()
         self._live = Live(session, self._redraw, self._settings, lambda words: self.add_alert(msg=printable(words)))
         # Not before the prompt stands: connecting would have it wait for the interpreter.
         self.main_session.app.after_render += lambda _app: self._rendered()
@@ -89,14 +91,16 @@ class Shell(cmd2.Cmd):
         # run each line by itself.
         keys.remove(Keys.BracketedPaste)
 
-    def _give_session_the_prompt(self) -> None:
-        """Give the session what only a person at a prompt can have."""
-        self._mclu.confirm = self._confirm
-        self._mclu.asker = self._ask
-        self._mclu.typed_ahead = self._take_typed_ahead
-        self._mclu.prompt = Prompt(self._entered.lines, self._aliases, self._settings, lambda: self._record.ran)
-        self._mclu.ran = self._record.note
-        self._mclu.expand = lambda line: expand(line, self._aliases)
+    def _interaction(self) -> Interaction:
+        """Return everything that only a prompt can provide to the session."""
+        return Interaction(
+            confirm=self._confirm,
+            ask=self._ask,
+            take_typed_ahead=self._take_typed_ahead,
+            prompt=Prompt(self._entered.lines, self._aliases, self._settings, lambda: self._record.ran),
+            expand=lambda line: expand(line, self._aliases),
+            record=self._record.note,
+        )
 
     def _rendered(self) -> None:
         self._live.begin()

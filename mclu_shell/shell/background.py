@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 
 from mclu_shell.errors import MCluError
-from mclu_shell.session import Session
+from mclu_shell.session.session import Session
 from mclu_shell.shell.toolbar import toolbar_text
 
 # What can be set at the prompt, and is.

@@ -6,7 +6,7 @@ from mclu_shell import command_loader
 from mclu_shell.command import Group, Ran
 from mclu_shell.errors import UsageError
 from mclu_shell.language.parser import Line
-from mclu_shell.session import DONE, INTERRUPTED
+from mclu_shell.session.exit_status import DONE, INTERRUPTED
 
 
 class SessionLog:

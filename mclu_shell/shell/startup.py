@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mclu_shell.errors import UsageError
 from mclu_shell.language.script import read_script
-from mclu_shell.session import Session
+from mclu_shell.session.session import Session
 
 
 def startup_path() -> Path:

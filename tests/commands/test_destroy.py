@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mclu_shell.session.interaction import Interaction
 from tests.conftest import InProcess
 
 pytestmark = pytest.mark.skipif(shutil.which("qemu-img") is None, reason="qemu-img is not installed")
@@ -86,7 +87,7 @@ def test_the_question_says_all_of_it_and_nothing_that_a_terminal_obeys(
     devices = f"<disk type='file'><source file='{odd}'/><target dev='sda'/></disk>"
     mclu = make(FAULTY, devices)
     asked: list[str] = []
-    mclu.session.confirm = lambda question: bool(asked.append(question))
+    mclu.session.interaction = Interaction(confirm=lambda question: bool(asked.append(question)))
     answer = mclu("destroy ham0:web")
     assert (answer.status, answer.out, answer.err) == (0, "Nothing was destroyed.\n", "")
     assert asked[0].splitlines() == [

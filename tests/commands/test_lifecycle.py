@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from mclu_shell.session.interaction import Interaction
 from tests.conftest import InProcess
 
 needs_qemu_img = pytest.mark.skipif(shutil.which("qemu-img") is None, reason="the template 'empty' needs qemu-img")
@@ -85,7 +86,7 @@ def test_a_wildcard_is_destroyed_only_on_the_users_word(demo: InProcess) -> None
 
 def test_at_the_prompt_it_is_asked_and_no_means_no(demo: InProcess) -> None:
     asked: list[str] = []
-    demo.session.confirm = lambda question: bool(asked.append(question))
+    demo.session.interaction = Interaction(confirm=lambda question: bool(asked.append(question)))
     assert demo("destroy web").out == "Nothing was destroyed.\n"
     assert asked[0].splitlines()[0].startswith("web on ham0 (running)")
     assert "ham0:web" in demo("list --active").out

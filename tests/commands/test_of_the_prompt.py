@@ -9,7 +9,7 @@ from tests.conftest import Answer, InProcess
 
 @pytest.mark.parametrize("line", ["alias st=status", "alias", "unalias st", "history", "history 5"])
 def test_elsewhere_it_is_told_that_there_is_none(demo: InProcess, line: str) -> None:
-    told = f"{line.split()[0]}: only the interactive shell has that; see "
+    told = f"{line.split()[0]}: only available in the interactive shell; see "
     answer = demo(line)
     assert (answer.status, answer.out) == (2, "")
     assert answer.err.startswith(f"mclu: {told}")

@@ -182,7 +182,7 @@ def test_an_interrupted_script_does_not_say_that_anything_was_done(
     hanging.chmod(0o755)
     interrupt_when((tmp_path / "began").exists)
     answer = clouds(is_dry=True).script("on ham1\nboot hanging new\noff ham1\n")
-    assert (answer.status, answer.err) == (130, "mclu: x.mclu:2: interrupted; commands told before: 1, not begun: 1\n")
+    assert (answer.status, answer.err) == (130, "mclu: x.mclu:2: interrupted; commands shown: 1, not started: 1\n")
 
 
 def test_what_would_be_waited_for_is_told_and_not_waited_for(dry: InProcess) -> None:

@@ -8,6 +8,7 @@ import pytest
 from mclu_shell.command import Prompt
 from mclu_shell.output.json_renderer import JSONRenderer
 from mclu_shell.output.results import Entry, Result, Row, Table, Text
+from mclu_shell.session.interaction import Interaction
 from tests.conftest import Answer, InProcess
 from tests.json.schema_check import Object
 
@@ -36,6 +37,11 @@ def has_data(shown: Text | Entry | Table | Row) -> bool:
     return shown.data is not None or (isinstance(shown, Table) and all(map(has_data, shown.rows)))
 
 
+def interaction() -> Interaction:
+    prompt = Prompt(lambda: ["status", "list; help"], {"st": "status"}, {"alerts": "on"}, list)
+    return Interaction(prompt=prompt)
+
+
 @pytest.fixture
 def asked(clouds: Callable[..., InProcess], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InProcess:
     """The demo's session, answering in JSON, with a prompt, a template `mine`, and one that cannot be run, `old`."""
@@ -47,7 +53,7 @@ def asked(clouds: Callable[..., InProcess], tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("MCLU_PATH", str(directory))
     monkeypatch.setattr(Strict, "headings", 0)
     asked = clouds(renderer=Strict)
-    asked.session.prompt = Prompt(lambda: ["status", "list; help"], {"st": "status"}, {"alerts": "on"}, list)
+    asked.session.interaction = interaction()
     return asked
 
 
@@ -55,7 +61,7 @@ def asked(clouds: Callable[..., InProcess], tmp_path: Path, monkeypatch: pytest.
 def plain(clouds: Callable[..., InProcess]) -> InProcess:
     """The same, for a person."""
     plain = clouds()
-    plain.session.prompt = Prompt(lambda: ["status", "list; help"], {"st": "status"}, {"alerts": "on"}, list)
+    plain.session.interaction = interaction()
     return plain
 
 

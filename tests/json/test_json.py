@@ -12,6 +12,7 @@ from mclu_shell.command_loader import command_names, load_command
 from mclu_shell.errors import ConfigError, MCluError, NodeOff, SSHRefused, UsageError
 from mclu_shell.output.json_renderer import JSONRenderer
 from mclu_shell.output.schema.error import error_record
+from mclu_shell.session.interaction import Interaction
 from tests.conftest import InProcess
 from tests.json.documents import Strict, asked, plain, words_of
 from tests.json.schema_check import commands_with_dry_run, lines, plurals, promised, read, read_one
@@ -208,11 +209,11 @@ class TestErrors:
             ("x.mclu", 1, 2), ("x.mclu", 3, 2)
         ]  # fmt: skip
 
-    def test_a_defect_is_one_too(self, asked: InProcess) -> None:
+    def test_a_defect_is_one_too(self, asked: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
         def broken() -> None:
             raise ZeroDivisionError("boom")
 
-        asked.session._open_cloud = broken  # type: ignore[assignment]  # noqa: SLF001
+        monkeypatch.setattr(asked.session._cloud, "_open_cloud", broken)  # noqa: SLF001
         told = read_one(asked("status").out)
         assert words_of(told["errors"]) == ["failed"]
         assert told["nodes"] == []
@@ -235,7 +236,7 @@ class TestForm:
 
     def test_whatever_a_name_holds_it_is_ascii_and_nothing_that_a_terminal_obeys(self, asked: InProcess) -> None:
         name = "hä:вeб\x1b[2J\x7f\x9b2J\u202e\n\ud800"
-        asked.session.prompt = Prompt(list, {"x": name}, {}, list)
+        asked.session.interaction = Interaction(prompt=Prompt(list, {"x": name}, {}, list))
         out = asked("alias").out
         assert read_one(out)["aliases"] == [{"name": "x", "text": name}]
         assert out.rstrip("\n").isprintable()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mclu_shell.output.json_renderer import JSONRenderer
-from mclu_shell.session import READER_GONE
+from mclu_shell.session.exit_status import READER_GONE
 from tests.conftest import InProcess
 from tests.json.documents import Program, asked, plain, words_of
 from tests.json.schema_check import read, read_one

@@ -207,14 +207,15 @@ class TestRun:
         answer = files.run("on ham2\nrun -")
         assert (answer.status, files.demo.on) == (2, ["ham0"])
         assert answer.err == (
-            "mclu: x.mclu:2: stdin cannot be checked first and then run within a script: it is no file\n"
+            "mclu: x.mclu:2: cannot run stdin within a script: it is not a regular file, "
+            "so it cannot be checked first\n"
         )
 
     def test_one_that_runs_itself_is_told(self, files: Files) -> None:
         inner = files.write("inner.mclu", f"run {files.directory}/x.mclu")
         answer = files.run(f"on ham1\nrun {inner}")
         assert (answer.status, files.demo.on) == (2, ["ham0"])
-        assert answer.err == "mclu: inner.mclu:1: x.mclu would run itself without end\n"
+        assert answer.err == "mclu: inner.mclu:1: x.mclu runs itself in an endless loop\n"
 
     def test_what_is_wrong_in_one_that_is_run_often_is_told_once(self, files: Files) -> None:
         for number in range(30):
@@ -265,7 +266,7 @@ class TestRun:
         assert files.run(f"run {files.directory}/72.mclu").out == "ham1 off\n"
         answer = files.run(f"on ham1\nrun {files.directory}/0.mclu")
         assert (answer.status, files.demo.on) == (2, ["ham0"])
-        assert answer.err == "mclu: 28.mclu:1: 29.mclu would run within 30 others; at most 30\n"
+        assert answer.err == "mclu: 28.mclu:1: 29.mclu is nested too deeply; nest at most 30 scripts\n"
 
 
 class TestMayFail:

@@ -8,7 +8,7 @@ from typing import Any
 from mclu_shell import cli
 from mclu_shell.errors import MCluError
 from mclu_shell.output.text_renderer import Renderer, as_text, printable
-from mclu_shell.session import Session
+from mclu_shell.session.session import Session
 
 
 def observe(file: Path) -> None:

@@ -1,4 +1,4 @@
-"""A dry run's lines: what is told instead of what would leave mclu, such as files that are written."""
+"""The text of a dry run: plans for files and programs, and the places of lines in scripts."""
 
 import errno
 import os
@@ -15,29 +15,29 @@ from mclu_shell.output.schema.planned import placed_record
 
 
 def require_writable(name: str) -> None:
-    """OutputError if a file could not be written to; it is neither made nor opened."""
+    """Raise OutputError if a file cannot be written; do not create or open it."""
     path = Path(name).expanduser()
     if number := _obstacle(path):
         raise OutputError(f"cannot write: {os.strerror(number)}", place=name)
 
 
 def _obstacle(path: Path) -> int:
-    """The errno of what speaks against writing to a file, 0 if nothing does."""
+    """Return the errno that writing to a file would fail with, or 0."""
     try:
-        there = path.stat()
+        status = path.stat()
     except FileNotFoundError:
         if not path.parent.exists():
             return errno.ENOENT
         return 0 if os.access(path.parent, os.W_OK | os.X_OK) else errno.EACCES
     except OSError as error:
         return error.errno or errno.EIO
-    if stat.S_ISDIR(there.st_mode):
+    if stat.S_ISDIR(status.st_mode):
         return errno.EISDIR
     return 0 if os.access(path, os.W_OK) else errno.EACCES
 
 
-def outwards(line: Line) -> Iterator[Result]:
-    """What a line would do outside mclu, or with its answer beyond showing it; OutputError if that is not possible."""
+def planned_outside(line: Line) -> Iterator[Result]:
+    """Yield the files that a line would write and the programs it would run; raise OutputError if it cannot write."""
     if line.shell:
         yield would(Planned("run in your shell", how=line.shell))
     if line.output:
@@ -47,13 +47,13 @@ def outwards(line: Line) -> Iterator[Result]:
         yield would(Planned("hand this to your shell", how=line.pipe))
 
 
-def placed(results: Iterable[Result], place: str) -> Iterator[Result]:
-    """Results of a dry run, with the place of their line in a script; nothing takes the terminal."""
+def with_place(results: Iterable[Result], place: str) -> Iterator[Result]:
+    """Yield the results of a dry run, each with the place of its line in a script; nothing takes the terminal."""
     for result in results:
-        told = would(Planned(f"open the {result.what}")) if isinstance(result, Handover) else result
-        yield _placed(told, place) if place and isinstance(told, Text) else told
+        planned = would(Planned(f"open the {result.what}")) if isinstance(result, Handover) else result
+        yield _placed(planned, place) if place and isinstance(planned, Text) else planned
 
 
-def _placed(told: Text, place: str) -> Text:
-    data = told.data and partial(placed_record, told.data, place)
-    return Text(f"{place}: {told.text}", data)
+def _placed(planned: Text, place: str) -> Text:
+    data = planned.data and partial(placed_record, planned.data, place)
+    return Text(f"{place}: {planned.text}", data)

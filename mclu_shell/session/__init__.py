@@ -1,0 +1,1 @@
+"""Running lines: commands, scripts, and programs of the user's shell."""

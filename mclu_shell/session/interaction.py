@@ -1,0 +1,33 @@
+"""The interface between a session and the interactive shell."""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from mclu_shell.command import Prompt
+from mclu_shell.errors import Question
+from mclu_shell.language.parser import Line
+
+
+def _unchanged(line: Line) -> Iterable[Line]:
+    return (line,)
+
+
+def _ignore(_line: Line, _status: int) -> None:
+    pass
+
+
+class Interaction(NamedTuple):
+    """Everything that only the interactive shell provides; the defaults are those of scripts and single commands."""
+
+    # Asks a yes-or-no question.
+    confirm: Callable[[str], bool] | None = None
+    # Prompts for the reply to a node's question; None at the end of the input.
+    ask: Callable[[Question], str | None] | None = None
+    # Returns the keys that the prompt has already read behind the current line.
+    take_typed_ahead: Callable[[], bytes] | None = None
+    # The state that commands such as `alias` and `history` show and change.
+    prompt: Prompt | None = None
+    # Replaces an alias by its lines.
+    expand: Callable[[Line], Iterable[Line]] = _unchanged
+    # Records a command of an entered line with its exit status; commands of scripts are not recorded.
+    record: Callable[[Line, int], None] = _ignore

@@ -1,0 +1,184 @@
+"""Running one line: a command with its pipe or redirection, or a program of the user's shell."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from io import TextIOWrapper
+from typing import TYPE_CHECKING, TextIO
+
+from mclu_shell import command_loader
+from mclu_shell.command import Command, Context, HelpAsked
+from mclu_shell.errors import MCluError, OutputError, UsageError
+from mclu_shell.language.parser import Line
+from mclu_shell.language.script import Script
+from mclu_shell.output.results import Handover, Quit, Result
+from mclu_shell.output.text_renderer import Renderer
+from mclu_shell.session.exit_status import DONE, FAILED, ReaderGone, catch_errors, status_of_program, writing
+from mclu_shell.session.interaction import Interaction
+from mclu_shell.session.lazy_cloud import LazyCloud
+from mclu_shell.session.subshell import pipe_to_user_shell, run_in_user_shell
+
+if TYPE_CHECKING:
+    import argparse
+
+
+class LineRunner:
+    """Runs single lines. `run_script` runs the script that a command yields, and writes to the given renderer."""
+
+    def __init__(
+        self, cloud: LazyCloud, stdout: TextIO, run_script: Callable[[Script, Renderer], int],
+        *, is_dry: bool, verbose: bool,
+    ) -> None:  # fmt: skip
+        self.interaction = Interaction()
+        self.has_quit = False
+        self._cloud = cloud
+        self._stdout = stdout
+        self._run_script = run_script
+        self._is_dry = is_dry
+        self._verbose = verbose
+
+    def prepare(self, line: Line) -> tuple[Command, "argparse.Namespace"]:
+        """Return the command of a line and its arguments; raise UsageError."""
+        prompt = self.interaction.prompt
+        command = command_loader.load_command(line.words[0], prompt.aliases if prompt else ())
+        try:
+            args = command.parser().parse(list(line.words[1:]))
+        except HelpAsked:
+            help_command = command_loader.load_command("help")
+            return help_command, help_command.parser().parse([command.name])
+        if command.needs_prompt and prompt is None:
+            raise UsageError(
+                f"{command.name}: only available in the interactive shell", remedy=f"see 'help {command.name}'"
+            )
+        return command, args
+
+    def run(self, line: Line, renderer: Renderer, place: str) -> int:
+        """Run a line; return its exit status, or raise the error that prevents it from running.
+
+        `place` is FILE:LINE in a script, and empty elsewhere.
+        """
+        if line.pipe or line.output:
+            # A mistyped command must not truncate the file, nor start the reader.
+            self.prepare(line)
+        if self._is_dry:
+            return self._dry_run(line, renderer, place)
+        if line.shell:
+            code = run_in_user_shell(line.shell, line.variables, self._stdout_of_programs(renderer))
+            return self._status_of(line.shell, code, renderer, place)
+        if line.pipe:
+            return self._run_piped(line, renderer, place)
+        if line.output:
+            with _open_output(line) as out:
+                return self._run_command(line, renderer.to(out), place)
+        return self._run_command(line, renderer, place)
+
+    def _dry_run(self, line: Line, renderer: Renderer, place: str) -> int:
+        """Print what a line would do."""
+        # Only a dry run needs it.
+        from mclu_shell.dry_run_text import planned_outside, with_place
+
+        status = DONE
+        planned = list(planned_outside(line))
+        if line.shell:
+            if self._cloud.dry_run is not None:
+                self._cloud.dry_run.assume_woken()
+        else:
+            status = self._run_command(line, renderer, place)
+        with writing(), renderer.answering("", None):
+            for result in with_place(planned, place):
+                renderer.show(result)
+        return status
+
+    def _run_piped(self, line: Line, renderer: Renderer, place: str) -> int:
+        with pipe_to_user_shell(line.pipe, line.variables, self._stdout_of_programs(renderer)) as reader:
+            assert isinstance(reader.stdin, TextIOWrapper)
+            try:
+                status = self._run_command(line, renderer.to(reader.stdin), place)
+            except ReaderGone:
+                # The reader's own exit status counts, whether or not it closed the pipe before we had finished.
+                status = DONE
+        return status or self._status_of(line.pipe, reader.returncode, renderer, place)
+
+    def _status_of(self, program: str, code: int, renderer: Renderer, place: str) -> int:
+        """Return our status after a program of the user's shell; in a script, print its failure."""
+        status = status_of_program(code)
+        if status == FAILED and place:
+            result = f"ended with status {code}" if code > 0 else f"was ended by signal {-code}"
+            renderer.error(MCluError(f"{program!r} {result}"), place)
+        return status
+
+    def _stdout_of_programs(self, renderer: Renderer) -> TextIO | None:
+        """Return where programs of the user's shell write: to the output of their script, or None for our own."""
+        return None if renderer.out is self._stdout else renderer.out
+
+    def _run_command(self, line: Line, renderer: Renderer, place: str) -> int:
+        """Run a command, and print its results and errors as one answer."""
+        command, args = self.prepare(line)
+        context = Context(
+            self._cloud.open,
+            # A reader such as less has the screen to itself.
+            _ignore if line.pipe else renderer.progress,
+            self.interaction.confirm,
+            self.interaction.prompt,
+            self._cloud.open_dry_run,
+            renderer.is_data,
+        )
+        with (
+            writing(),
+            renderer.answering(command.name, command.document),
+            catch_errors(renderer, place, verbose=self._verbose, is_within=True) as outcome,
+        ):
+            outcome.status = self._show(self._results(command, context, args, place), renderer, place)
+        return outcome.status
+
+    def _results(self, command: Command, context: Context, args: "argparse.Namespace", place: str) -> Iterable[Result]:
+        if not self._is_dry or command.dry_run is None:
+            return command.run(context, args)
+        from mclu_shell.dry_run_text import with_place
+
+        return with_place(command.dry_run(context, args), place)
+
+    def _show(self, results: Iterable[Result], renderer: Renderer, place: str) -> int:
+        """Print results; return the worst status of the errors among them."""
+        status = DONE
+        try:
+            for result in results:
+                if isinstance(result, MCluError):
+                    renderer.error(result, place)
+                    status = max(status, result.status)
+                elif isinstance(result, Quit):
+                    self.has_quit = True
+                elif isinstance(result, Script):
+                    status = max(status, self._run_script(result, renderer))
+                elif isinstance(result, Handover):
+                    self._hand_over(result, renderer)
+                else:
+                    with writing():
+                        renderer.show(result)
+        finally:
+            renderer.end_progress()
+        return status
+
+    def _hand_over(self, handover: Handover, renderer: Renderer) -> None:
+        # Most commands need no terminal.
+        from mclu_shell.terminal import Terminal
+
+        renderer.end_progress()
+        try:
+            handover.run(Terminal(sys.stdin, renderer.out, renderer.err, self.interaction.take_typed_ahead))
+        except BrokenPipeError as error:
+            raise ReaderGone from error
+
+
+@contextlib.contextmanager
+def _open_output(line: Line) -> Iterator[TextIO]:
+    try:
+        with open(os.path.expanduser(line.output), "a" if line.append else "w", encoding="utf-8") as out:  # noqa: PTH111, PTH123
+            yield out
+    except OSError as error:
+        raise OutputError(f"cannot write: {error.strerror}", place=line.output) from error
+
+
+def _ignore(_text: str) -> None:
+    pass

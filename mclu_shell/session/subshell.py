@@ -1,0 +1,67 @@
+"""Programs of the user's shell: `!…` and `| …`."""
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, TextIO
+
+from mclu_shell.language.parser import Variables
+from mclu_shell.signals import handled
+
+if TYPE_CHECKING:
+    import subprocess
+
+
+def _sh(text: str, variables: Variables) -> tuple[list[str], dict[str, str]]:
+    """Return the command and environment that run a text in sh, with a script's arguments as its own."""
+    return ["/bin/sh", "-c", text, "sh", *variables.arguments], {**os.environ, **variables.named}
+
+
+def run_in_user_shell(text: str, variables: Variables, out: TextIO | None = None) -> int:
+    """Run a text in sh, writing to `out` or our own output; return its status as subprocess reports it."""
+    # Few lines need it, and it takes 10 ms to import.
+    import subprocess
+
+    with _ignoring_interrupts():
+        command, environment = _sh(text, variables)
+        return subprocess.run(command, env=environment, stdout=out, check=False).returncode
+
+
+@contextlib.contextmanager
+def pipe_to_user_shell(text: str, variables: Variables, out: TextIO | None = None) -> Iterator["subprocess.Popen[str]"]:
+    """Run a text in sh that reads what the block writes to its `stdin`; wait for it after the block.
+
+    It writes to `out`, or to our own output.
+    """
+    import subprocess
+
+    command, environment = _sh(text, variables)
+    process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=out, text=True)
+    with process as reader, _killed_on_exit(reader):
+        assert reader.stdin is not None
+        try:
+            with _killed_on_exit(reader):
+                yield reader
+        finally:
+            # A pager may still use the terminal, even if our part was interrupted.
+            with _ignoring_interrupts():
+                with contextlib.suppress(BrokenPipeError):
+                    reader.stdin.close()
+                reader.wait()
+
+
+@contextlib.contextmanager
+def _killed_on_exit(reader: "subprocess.Popen[str]") -> Iterator[None]:
+    """Kill the reader if a signal ends mclu, which would otherwise wait for it."""
+    try:
+        yield
+    except SystemExit:
+        reader.kill()
+        raise
+
+
+def _ignoring_interrupts() -> contextlib.AbstractContextManager[None]:
+    """Leave Ctrl-C to the program in the terminal: an editor or a pager continues after it."""
+    # With SIG_IGN instead of a handler, the program would inherit it (execve(2)).
+    return handled([signal.SIGINT], lambda *_: None)
