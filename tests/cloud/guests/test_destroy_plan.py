@@ -1,0 +1,123 @@
+"""The files that are deleted with a guest, on a node that is this machine."""
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mclu_shell.cloud.cloud import Cloud
+from mclu_shell.cloud.guests.destroy_plan import DestroyPlan, PlannedRemovals, plan_destroy
+from mclu_shell.cloud.guests.find import find_guest
+from mclu_shell.cloud.guests.other_nodes import OtherNodes
+from mclu_shell.errors import NotFound, Refused
+from tests.conftest import InProcess
+
+pytestmark = pytest.mark.skipif(shutil.which("qemu-img") is None, reason="qemu-img is not installed")
+
+WEB, DB = "11111111-2222-4333-8444-555555555555", "21111111-2222-4333-8444-555555555555"
+GUEST = """<domain type="test"><name>{name}</name><uuid>{uuid}</uuid>
+<metadata><m:guest xmlns:m="urn:mclu:1" uuid="{uuid}">{made}</m:guest></metadata>
+<memory unit="MiB">64</memory><os><type>hvm</type>{nvram}</os><devices>{disks}</devices></domain>"""
+DISK = "<disk type='file'><source file='{}'/><target dev='vd{}'/></disk>"
+
+Make = Callable[..., Cloud]
+
+
+def define(name: str, uuid: str, disks: list[Path], made: list[Path], nvram: str = "") -> str:
+    return GUEST.format(
+        name=name,
+        uuid=uuid,
+        made="".join(f"<m:file>{file}</m:file>" for file in made),
+        disks="".join(DISK.format(file, letter) for file, letter in zip(disks, "abcd", strict=False)),
+        nvram=nvram,
+    )
+
+
+@pytest.fixture
+def node_with(tmp_path: Path, clouds: Callable[..., InProcess]) -> Make:
+    """Return a function that makes a cloud of one node with these definitions."""
+
+    def make(*definitions: str) -> Cloud:
+        file = tmp_path / "ham0.xml"
+        file.write_text(f"<node>{''.join(definitions)}</node>")
+        return clouds(f"[nodes]\nham0 via=local uri=test://{file}\n").cloud
+
+    return make
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Path:
+    return create(tmp_path / "images" / "web.qcow2")
+
+
+def create(file: Path, base: Path | None = None) -> Path:
+    file.parent.mkdir(exist_ok=True)
+    options = ["-F", "qcow2", "-b", str(base), str(file)] if base else [str(file), "64K"]
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", *options], check=True)
+    return file
+
+
+def plan(cloud: Cloud, confirmed: DestroyPlan | None = None, removed: PlannedRemovals | None = None) -> DestroyPlan:
+    return plan_destroy(*find_guest(cloud, "web"), OtherNodes(), confirmed, removed or PlannedRemovals())
+
+
+def test_a_disk_that_mclu_made_is_deleted(node_with: Make, disk: Path) -> None:
+    result = plan(node_with(define("web", WEB, [disk], [disk])))
+    assert result == DestroyPlan(((str(disk), disk.stat().st_blocks * 512),), ())
+    assert result.size_bytes == disk.stat().st_blocks * 512
+
+
+def test_a_disk_that_mclu_did_not_make_is_kept(node_with: Make, disk: Path, tmp_path: Path) -> None:
+    other = create(tmp_path / "other.qcow2")
+    result = plan(node_with(define("web", WEB, [disk, other], [disk])))
+    assert [file for file, _ in result.delete] == [str(disk)]
+    assert result.keep == ((str(other), "not made by mclu"),)
+
+
+def test_a_backing_file_is_kept(node_with: Make, tmp_path: Path) -> None:
+    base = create(tmp_path / "base.qcow2")
+    disk = create(tmp_path / "images" / "web.qcow2", base)
+    result = plan(node_with(define("web", WEB, [disk], [disk])))
+    assert [file for file, _ in result.delete] == [str(disk)]
+    assert result.keep == ((str(base), "a backing file"),)
+
+
+def test_a_disk_with_an_overlay_beside_it_is_kept(node_with: Make, disk: Path) -> None:
+    overlay = create(disk.with_name("copy.qcow2"), disk)
+    cloud = node_with(define("web", WEB, [disk], [disk]))
+    assert plan(cloud) == DestroyPlan((), ((str(disk), f"a backing file of {overlay}"),))
+    assert plan(cloud, removed=PlannedRemovals(files=frozenset([str(overlay)]))).keep == ()
+
+
+def test_a_disk_that_another_guest_uses_is_kept(node_with: Make, disk: Path) -> None:
+    cloud = node_with(define("web", WEB, [disk], [disk]), define("db", DB, [disk], []))
+    assert plan(cloud) == DestroyPlan((), ((str(disk), "db uses it"),))
+    assert plan(cloud, removed=PlannedRemovals(guests=frozenset([DB]))).keep == ()
+
+
+def test_a_file_outside_the_confirmed_plan_is_kept(node_with: Make, disk: Path) -> None:
+    cloud = node_with(define("web", WEB, [disk], [disk]))
+    reason = "made after the confirmation"
+    assert plan(cloud, confirmed=DestroyPlan((), ())).keep == ((str(disk), reason),)
+    kept = DestroyPlan((), ((str(disk), "db uses it"),))
+    assert plan(cloud, confirmed=kept).keep == kept.keep
+    assert plan(cloud, confirmed=plan(cloud)).keep == ()
+
+
+def test_shared_nvram_is_an_error(node_with: Make, disk: Path, tmp_path: Path) -> None:
+    nvram = tmp_path / "web_VARS.fd"
+    nvram.touch()
+    element = f"<loader readonly='yes' type='pflash'>{tmp_path}/firmware</loader><nvram>{nvram}</nvram>"
+    cloud = node_with(define("web", WEB, [disk], [disk], element), define("db", DB, [], [], element))
+    with pytest.raises(
+        Refused, match=f"cannot destroy web: its NVRAM {nvram} must be kept .db uses it.; on the node: "
+    ):
+        plan(cloud)
+
+
+def test_a_guest_that_is_gone(node_with: Make, disk: Path) -> None:
+    cloud = node_with(define("web", WEB, [disk], [disk]))
+    with pytest.raises(NotFound, match="ham0: web no longer exists"):
+        plan(cloud, removed=PlannedRemovals(guests=frozenset([WEB])))
