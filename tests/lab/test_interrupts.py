@@ -28,7 +28,7 @@ def _faults(lab: RealLab, ssh_files: Path) -> Iterator[None]:
 
 # Commands that wait for a node.
 WAITING = {
-    "a query": ("status", "ham0", "ham1"),
+    "a query": ("status", "ham1"),
     "waiting for a node": ("on", "ham3", "--wait"),
     "a line": ("-c", "on ham3 --wait; off ham0"),
 }
@@ -55,7 +55,7 @@ def test_ctrl_c_ends_a_waiting_command_at_once(lab: RealLab, kind: str) -> None:
 
 
 def test_repeated_ctrl_c_leaves_nothing_behind(lab: RealLab) -> None:
-    with background(lab, "status", "ham0", "ham1") as command:
+    with background(lab, "status", "ham1") as command:
         wait_until(lambda: sockets(lab))
         while command.poll() is None:
             os.killpg(command.pid, signal.SIGINT)
