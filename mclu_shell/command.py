@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from mclu_shell.argument_parser import MAX_WIDTH, ArgumentParser
 from mclu_shell.errors import UsageError, did_you_mean
-from mclu_shell.language.parser import Line
+from mclu_shell.language.line import Line
 from mclu_shell.language.script import Script
 from mclu_shell.output.results import Result
 

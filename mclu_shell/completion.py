@@ -15,7 +15,8 @@ from mclu_shell.cloud.state.snapshot import Snapshot
 from mclu_shell.command import Parser
 from mclu_shell.errors import UsageError
 from mclu_shell.language.aliases import expand
-from mclu_shell.language.parser import Line, Tail, tail
+from mclu_shell.language.line import Line
+from mclu_shell.language.tail import Tail, tail
 
 # What `language` reads as it stands, wherever in a line; `~` means the home directory also inside quotes.
 _PLAIN = re.compile(r"[\w@%+=:,./~-]+")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mclu_shell.cloud.dryrun.planned import Planned
 from mclu_shell.errors import OutputError
-from mclu_shell.language.parser import Line
+from mclu_shell.language.line import Line
 from mclu_shell.output.results import Handover, Result, Text, would
 from mclu_shell.output.schema.planned import placed_record
 

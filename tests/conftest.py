@@ -17,7 +17,7 @@ import pytest
 from mclu_shell.cloud.cloud import Cloud
 from mclu_shell.cloud.open import demo_nodes, open_cloud
 from mclu_shell.config import demo_config, parse_config
-from mclu_shell.language.parser import Variables
+from mclu_shell.language.line import Variables
 from mclu_shell.language.script import Script
 from mclu_shell.output.text_renderer import Renderer
 from mclu_shell.session.session import Session

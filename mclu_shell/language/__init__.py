@@ -1,1 +1,1 @@
-"""The command language: parser, aliases, scripts."""
+"""The command language: lexer, parser, aliases, scripts."""

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping
 
 from mclu_shell.language import parser
-from mclu_shell.language.parser import Line
+from mclu_shell.language.line import Line
 
 
 def expand(line: Line, aliases: Mapping[str, str], used: frozenset[str] = frozenset()) -> Iterator[Line]:

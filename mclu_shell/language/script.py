@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mclu_shell.errors import UsageError
-from mclu_shell.language.parser import Line, Variables, parts
+from mclu_shell.language.line import Line, Variables
+from mclu_shell.language.parser import parts
 
 _NAMED = re.compile(r"([A-Za-z_]\w*)=(.*)", re.ASCII | re.DOTALL)
 

@@ -3,7 +3,8 @@
 import shlex
 
 from mclu_shell.errors import UsageError
-from mclu_shell.language.parser import Line, parse
+from mclu_shell.language.line import Line
+from mclu_shell.language.parser import parse
 
 
 def written(line: Line) -> str:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from mclu_shell.command import Prompt
 from mclu_shell.errors import Question
-from mclu_shell.language.parser import Line
+from mclu_shell.language.line import Line
 
 
 def _unchanged(line: Line) -> Iterable[Line]:

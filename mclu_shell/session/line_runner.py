@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 from mclu_shell import command_loader
 from mclu_shell.command import Command, Context, HelpAsked
 from mclu_shell.errors import MCluError, OutputError, UsageError
-from mclu_shell.language.parser import Line
+from mclu_shell.language.line import Line
 from mclu_shell.language.script import Script
 from mclu_shell.output.results import Handover, Quit, Result
 from mclu_shell.output.text_renderer import Renderer

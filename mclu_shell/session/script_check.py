@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from mclu_shell.command import Command
 from mclu_shell.errors import MCluError, UsageError
-from mclu_shell.language.parser import Line
+from mclu_shell.language.line import Line
 from mclu_shell.language.script import Script
 
 # The depth of nested scripts is limited because each takes some of Python's stack.

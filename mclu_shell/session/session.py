@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from mclu_shell.errors import Interrupted, MCluError, Question, UsageError
 from mclu_shell.language import parser
-from mclu_shell.language.parser import Line
+from mclu_shell.language.line import Line
 from mclu_shell.language.script import Script
 from mclu_shell.output.text_renderer import Renderer
 from mclu_shell.session.exit_status import (

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, TextIO
 
-from mclu_shell.language.parser import Variables
+from mclu_shell.language.line import Variables
 from mclu_shell.signals import handled
 
 if TYPE_CHECKING:

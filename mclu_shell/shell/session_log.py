@@ -5,7 +5,7 @@ import contextlib
 from mclu_shell import command_loader
 from mclu_shell.command import Group, Ran
 from mclu_shell.errors import UsageError
-from mclu_shell.language.parser import Line
+from mclu_shell.language.line import Line
 from mclu_shell.session.exit_status import DONE, INTERRUPTED
 
 

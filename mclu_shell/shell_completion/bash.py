@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from mclu_shell.language.parser import tail
+from mclu_shell.language.tail import tail
 
 if TYPE_CHECKING:
     from mclu_shell.argtypes.types import Candidate

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from mclu_shell.language.parser import tail
+from mclu_shell.language.tail import tail
 from mclu_shell.shell_completion.command_line import complete_oneshot
 
 if TYPE_CHECKING:

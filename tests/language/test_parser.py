@@ -6,7 +6,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from mclu_shell.errors import UsageError
-from mclu_shell.language.parser import Line, Unfinished, parse, tail
+from mclu_shell.language.lexer import Unfinished
+from mclu_shell.language.line import Line
+from mclu_shell.language.parser import parse
 
 # Texts that are likely to hit the grammar, beside any text at all.
 TEXTS = st.text() | st.text(alphabet="ab \t\r\n;|>!#'\"\\$-=", max_size=30)
@@ -175,82 +177,3 @@ def test_what_is_wrong_is_told(text: str, told: str) -> None:
 def test_a_text_that_more_may_follow_is_told_apart(text: str) -> None:
     with pytest.raises(Unfinished):
         parse(text)
-
-
-class TestTail:
-    @given(TEXTS)
-    def test_any_text_ends_in_something(self, text: str) -> None:
-        end = tail(text)
-        if end is not None:
-            assert 0 <= end.start <= len(text)
-            assert end.word or end.start == len(text) or text[end.start] in "'\"\\"
-
-    # A `-` before the first word is a mark, not of the word.
-    @given(st.lists(st.text(), min_size=1).filter(lambda words: not words[0].startswith("-")))
-    def test_the_last_word_is_what_is_being_typed(self, given_words: list[str]) -> None:
-        text = shlex.join(given_words)
-        end = tail(text)
-        assert end is not None
-        assert ([*end.words, end.word], text[end.start :]) == (given_words, shlex.quote(given_words[-1]))
-        after = tail(text + " ")
-        assert after is not None
-        assert (list(after.words), after.word, after.start) == (given_words, "", len(text) + 1)
-
-    @pytest.mark.parametrize(
-        ("text", "typed", "word"),
-        [
-            ("", [], ""),
-            ("sta", [], "sta"),
-            ("on ", ["on"], ""),
-            ("status; on ha", ["on"], "ha"),
-            ("status;", [], ""),
-            ("on a#b;", [], ""),
-            ("on 'ham", ["on"], "ham"),
-            ('on "ham', ["on"], "ham"),
-            ("on ham\\", ["on"], "ham"),
-            ("on ha'm", ["on"], "ham"),
-            ("on 'ham'\"1 ", ["on"], "ham1 "),
-            ("on 'it\"s", ["on"], 'it"s'),
-            ('on "a\\"b', ["on"], 'a"b'),
-            ("list | grep 'a;b'; sta", [], "sta"),
-            ("list > x; on ha", ["on"], "ha"),
-            ("list > x # y\non ha", ["on"], "ha"),
-            ("!a; b\nsta", [], "sta"),
-            ("# x\nsta", [], "sta"),
-            ("on 'a#b' ", ["on", "a#b"], ""),
-        ],
-    )
-    def test_it_is_the_command_at_the_end(self, text: str, typed: list[str], word: str) -> None:
-        end = tail(text)
-        assert end is not None
-        assert (list(end.words), end.word) == (typed, word)
-
-    @pytest.mark.parametrize(
-        "text",
-        [
-            *(
-                "# sta",
-                "status # ha",
-                "status # a b ",
-                "!l",
-                "! ",
-                "!a; b",
-                "list | gr",
-                "list | 'gr",
-                "list | gr; # x",
-            ),
-            *("> x", "list > x ", "list > x y", "list > x > y", "list > x | y", "list > # x"),
-        ],
-    )
-    def test_where_no_word_of_ours_can_stand_there_is_none(self, text: str) -> None:
-        assert tail(text) is None
-
-    @pytest.mark.parametrize(
-        ("text", "word"),
-        [("list >", ""), ("list > ", ""), ("list >>a", "a"), ("a; list > 'b c", "b c"), ("list > x; list > y", "y")],
-    )
-    def test_behind_a_redirection_it_is_the_file(self, text: str, word: str) -> None:
-        end = tail(text)
-        assert end is not None
-        assert (end.words, end.word, end.is_output) == (("list",), word, True)
-        assert text[end.start :].lstrip("'") == word

@@ -136,7 +136,7 @@ class TestArguments:
             ("status ${NAME}", "${NAME} is not set"),
             ("status $NAME", "$NAME: write ${NAME} for a variable, or '$NAME' for these letters"),
             ("status ${NAME", "no closing }"),
-            ("status ham$@", "$@ stands for several words, so it has to be a word of its own"),
+            ("status ham$@", "$@ is part of a word; write it as a word of its own"),
         ],
     )
     def test_one_that_is_not_set_means_that_nothing_was_done(self, files: Files, text: str, told: str) -> None:

@@ -3,7 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mclu_shell.errors import UsageError
-from mclu_shell.language.parser import Line, parse
+from mclu_shell.language.line import Line
+from mclu_shell.language.parser import parse
 from mclu_shell.language.unparse import written
 
 WORD = st.text(alphabet="ab é\n\t;|>!#'\"\\$-=*~{}@1", max_size=8)

@@ -9,7 +9,7 @@ import pytest
 
 from mclu_shell.language import parser
 from mclu_shell.language.aliases import expand
-from mclu_shell.language.parser import Line
+from mclu_shell.language.line import Line
 from tests.shell.terminal import CTRL_D, Terminal
 
 ALIASES = {
