@@ -199,7 +199,7 @@ class TestStreams:
     def test_no_place_for_sockets_is_told(self, mclu: Program) -> None:
         answer = mclu("--demo", "status", env={"XDG_RUNTIME_DIR": "/proc"})
         assert answer.status == 1
-        assert answer.err.startswith("mclu: /proc: no directory can be made there for sockets: ")
+        assert answer.err.startswith("mclu: /proc: cannot create a directory for sockets: ")
 
 
 class TestNodes:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from mclu_shell.cloud.cloud import Cloud
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.transport.base import Transport
+from mclu_shell.cloud.transport.credentials import Credentials
 from mclu_shell.cloud.transport.runtime_dir import RunDirectory, socket_name
 from mclu_shell.config import Config, NodeConfig
 
@@ -22,6 +23,7 @@ class TransportFactory:
 
     def __init__(self) -> None:
         self._ssh_config: SSHConfig | None = None
+        self._credentials = Credentials()
 
     def make(self, node: NodeConfig, path: Path) -> Transport:
         """The way that a node's configuration asks for; `path` is for its socket here."""
@@ -33,7 +35,7 @@ class TransportFactory:
         from mclu_shell.cloud.transport.remote import SSHTransport
 
         self._ssh_config = self._ssh_config or SSHConfig()
-        return SSHTransport(node, path, self._ssh_config)
+        return SSHTransport(node, path, self._ssh_config, self._credentials)
 
 
 def demo_nodes(config: Config, directory: Path) -> list[Node]:

@@ -43,7 +43,7 @@ def test_a_node_without_a_mac_cannot_be_woken_and_the_others_are(clouds: Callabl
         packet = listener.recv(1000)
         assert not select.select([listener], [], [], 0)[0]
     assert (answer.status, answer.out) == (1, "Waking up 74:d4:35:51:ab:87...\n")
-    assert answer.err == "mclu: ham0: no mac= in mclu.conf, so it cannot be woken\n"
+    assert answer.err == "mclu: ham0: cannot wake it: no mac= in mclu.conf\n"
     # https://en.wikipedia.org/wiki/Wake-on-LAN#Magic_packet
     assert packet == b"\xff" * 6 + bytes.fromhex("74d43551ab87") * 16
 
@@ -51,7 +51,7 @@ def test_a_node_without_a_mac_cannot_be_woken_and_the_others_are(clouds: Callabl
 def test_a_packet_that_cannot_be_sent_is_told(clouds: Callable[..., InProcess]) -> None:
     answer = clouds("[nodes]\nham0 mac=74:d4:35:51:ab:86 broadcast=127.0.0.1:x")("on ham0")
     assert (answer.status, answer.out) == (1, "")
-    assert answer.err.startswith("mclu: ham0: the magic packet could not be sent: ")
+    assert answer.err.startswith("mclu: ham0: cannot send the magic packet: ")
     assert "set broadcast= in mclu.conf" in answer.err
 
 
@@ -71,4 +71,4 @@ def test_if_one_name_means_nothing_none_is_woken(demo: InProcess, names: str, to
 
 def test_this_machine_is_on(clouds: Callable[..., InProcess]) -> None:
     answer = clouds("[nodes]\nhere via=local mac=74:d4:35:51:ab:86")("on here")
-    assert (answer.status, answer.out, answer.err) == (1, "", "mclu: here: is this machine, which is on\n")
+    assert (answer.status, answer.out, answer.err) == (1, "", "mclu: here: cannot wake this machine: it is on\n")

@@ -44,11 +44,11 @@ def test_each_node_says_for_itself_how_it_stands(
     states = [line for line in answer.out.splitlines() if not line.startswith(" ")]
     assert answer.status == 1
     assert states[:2] == ["off off", f"nosshd on, ssh: connection refused on port {closed_port}"]
-    assert states[2].startswith("nowhere unknown, no address for 'fe80::1%nosuch' (")
+    assert states[2].startswith("nowhere unknown, cannot resolve 'fe80::1%nosuch' (")
     assert states[3:] == ["good on"]
     told = answer.err.splitlines()
     assert [line.split(": ")[1] for line in told] == ["nosshd", "nowhere"]
-    assert "is sshd running there?" in told[0]
+    assert "start sshd at its console" in told[0]
     assert "set address= in mclu.conf" in told[1]
 
 

@@ -195,7 +195,7 @@ def test_no_packet_is_sent(clouds: Callable[..., InProcess]) -> None:
             listener.recv(1000)
     assert answer.status == 1
     assert "would wake ham1: a magic packet for 74:d4:35:51:ab:87 to 127.0.0.1 port 9" in answer.out
-    assert answer.err == "mclu: ham0: no mac= in mclu.conf, so it cannot be woken\n"
+    assert answer.err == "mclu: ham0: cannot wake it: no mac= in mclu.conf\n"
 
 
 def test_a_node_is_on_also_if_it_does_not_let_us_in(clouds: Callable[..., InProcess], closed_port: int) -> None:
@@ -214,9 +214,9 @@ def test_a_packet_that_could_not_be_sent_is_told(clouds: Callable[..., InProcess
 
 def test_this_machine_is_neither_woken_nor_switched_off(clouds: Callable[..., InProcess]) -> None:
     config = "[nodes]\nhere via=local uri=test:///default mac=74:d4:35:51:ab:86"
-    assert clouds(config, is_dry=True)("on here").err == "mclu: here: is this machine, which is on\n"
+    assert clouds(config, is_dry=True)("on here").err == "mclu: here: cannot wake this machine: it is on\n"
     answer = clouds(config, is_dry=True)("shutdown test; off here")
-    assert answer.err == "mclu: here: is this machine; mclu does not switch it off\n"
+    assert answer.err == "mclu: here: cannot switch off this machine: mclu runs on it\n"
 
 
 # The doors

@@ -140,8 +140,8 @@ def test_an_error_in_ssh_config_is_reported_with_its_line(lab: RealLab, ssh_file
 def test_a_name_without_an_address_is_reported_with_the_settings_that_add_one(lab: RealLab) -> None:
     _configure(lab, "ham0", "hamx")
     result = mclu(lab, "status")
-    result.assert_error("hamx", "no address for 'hamx'", "address=", "HostName")
-    assert re.fullmatch(ON.format("ham0") + "hamx unknown, no address .*\n", result.out)
+    result.assert_error("hamx", "cannot resolve 'hamx'", "address=", "HostName")
+    assert re.fullmatch(ON.format("ham0") + "hamx unknown, cannot resolve .*\n", result.out)
 
 
 # Users
@@ -252,10 +252,10 @@ def test_a_jump_host_that_is_off_is_named_in_the_error(lab: RealLab, ssh_files: 
     lab.off("ham0")
     (ssh_files / "config").write_text(JUMP)
     status, off = mclu_parallel(lab, "status ham[12]", "off ham1")
-    status.assert_error("ham1", "no way through ham0", "'ssh root@ham1'")
-    assert status.lines[0].startswith("ham1 unknown, no way through ham0")
+    status.assert_error("ham1", "cannot connect through ham0", "'ssh root@ham1'")
+    assert status.lines[0].startswith("ham1 unknown, cannot connect through ham0")
     assert status.lines[1:] == ["ham2 off"]
-    off.assert_error("ham1", "no way through ham0")
+    off.assert_error("ham1", "cannot connect through ham0")
     assert off.out == ""
 
 
@@ -276,7 +276,7 @@ def test_a_frozen_node_behind_a_jump_host_is_not_reported_as_off(lab: RealLab, s
 def test_faults_of_a_jump_host_and_of_the_node_behind_it_are_distinguished(lab: RealLab, ssh_files: Path) -> None:
     (ssh_files / "config").write_text(JUMP)
     lab.forget("ham0")
-    mclu(lab, "status", "ham1").assert_error("ham1", "no way through ham0: Host key verification failed")
+    mclu(lab, "status", "ham1").assert_error("ham1", "cannot connect through ham0: Host key verification failed")
     lab.remember("ham0")
     lab.forget("ham1")
     mclu(lab, "status", "ham1").assert_error("ham1", "ssh: host key not known")
@@ -315,5 +315,5 @@ def test_via_local_uses_the_libvirt_of_this_machine(lab: RealLab) -> None:
     assert completed.returncode == 1
     assert completed.stderr.splitlines() == [
         "mclu: here: not switched off: guest running: web",
-        "mclu: here: is this machine, which is on",
+        "mclu: here: cannot wake this machine: it is on",
     ]

@@ -94,7 +94,7 @@ FAULTS: dict[str, Fault] = {
         "libvirtd not answering",
         ("systemctl restart libvirtd",),
     ),
-    "forwarding forbidden": (_forbid_forwarding, "ssh: sshd forwards no sockets", ("AllowStreamLocalForwarding",)),
+    "forwarding forbidden": (_forbid_forwarding, "ssh: sshd does not forward sockets", ("AllowStreamLocalForwarding",)),
 }
 
 

@@ -235,7 +235,7 @@ def test_a_shell_without_its_runtime_directory_reports_the_node_and_leaves_no_lo
     sh(lab, "ham0", CUT_CONNECTIONS)
     for _ in range(5):
         result = shell.answer("status")
-        assert re.search(r"^ham0 on, no socket can be made in ", result, re.MULTILINE), result
+        assert re.search(r"^ham0 on, cannot create a socket in ", result, re.MULTILINE), result
         assert re.search(r"^ham1 on\n  total", result, re.MULTILINE), result
     assert count_logins(lab, "ham0") == before + 1
 

@@ -13,7 +13,7 @@ from tests.shell.terminal import CTRL_C, CTRL_D, CTRL_L, ENTER, Terminal
 pytestmark = [pytest.mark.lab(on=["ham0", "ham1"]), pytest.mark.usefixtures("ssh_files")]
 
 ON = r" on\n  total: \d+pcpus \S+\n  free: \S+\n"
-HOST_KEY = r"Is that its key\? Say yes, no, or what its fingerprint must be:\Z"
+HOST_KEY = r"Is this its key\? Type yes, no, or the fingerprint:\Z"
 
 
 def run_to_prompt(shell: Terminal, line: str, prompt: str) -> None:
@@ -36,9 +36,9 @@ def test_a_shell_prompts_for_an_unknown_host_key(lab: RealLab, shells: Callable[
     shell = shells()
     # Background connections do not prompt.
     shell.expect_toolbar("ham1: ssh: host key not known")
-    assert "Is that its key?" not in shell.screen
+    assert "Is this its key?" not in shell.screen
     run_to_prompt(shell, "status", HOST_KEY)
-    assert f"ham1 shows a host key that is not known:\nED25519 {shown}\n" in shell.screen
+    assert f"The host key of ham1 is not known:\nED25519 {shown}\n" in shell.screen
     answer(shell, "no", "ham2 off\nham3 off\nmclu: ham1: ssh: host key not known(.|\n)*")
     assert "ham0 on\n" in shell.screen
     run_to_prompt(shell, "status ham1", HOST_KEY)
@@ -47,7 +47,7 @@ def test_a_shell_prompts_for_an_unknown_host_key(lab: RealLab, shells: Callable[
     assert mclu(lab, "status", "ham1").status == 1
     run_to_prompt(shell, "status ham1", HOST_KEY)
     shell.type("y" + ENTER)
-    shell.expect(rf"^That is neither yes, nor no, nor its fingerprint\.\n(.|\n)*{HOST_KEY}")
+    shell.expect(rf"^Answer yes, no, or the fingerprint\.\n(.|\n)*{HOST_KEY}")
     answer(shell, shown, f"ham1{ON}")
     shell.expect_toolbar("2 on  2 off")
     assert re.fullmatch(f"ham1{ON}", mclu(lab, "status", "ham1").out)

@@ -183,7 +183,7 @@ def test_viewer_reports_an_sshd_that_forbids_forwarding(web: EchoGuest, programs
     completed = web.lab.run(*mclu_with(programs, "viewer", "--print", "ham0:web"))
     web.lab.off("ham0")
     # This option also disables forwarding to sockets.
-    assert_error(completed, "ham0: ssh: sshd forwards no sockets; set ")
+    assert_error(completed, "ham0: ssh: sshd does not forward sockets; set ")
     assert "'AllowTcpForwarding yes'" in completed.stderr
 
 

@@ -74,7 +74,7 @@ class Node:
 
     @property
     def is_shared(self) -> bool:
-        """Whether an open shell answers for the node."""
+        """True if an open shell answers for the node."""
         return False
 
     @property

@@ -1,4 +1,4 @@
-"""What open shells of the same user have to share: finding it, and having a shell ask its node."""
+"""The client of open shells of the same user: it finds them, and sends them requests."""
 
 import contextlib
 import json
@@ -9,66 +9,67 @@ from typing import Any, NamedTuple
 
 from mclu_shell.config import Config
 
-# In a shell's run-time directory: what it tells of itself, and the socket on which it answers, at first with this.
-TOLD, ASK = "share.json", "ask.sock"
-HERE = b"1"
-# A shell that is there says so in less than a millisecond, unless everything on this machine takes longer. Then ways of
-# our own would take still more.
-_PATIENCE_S = 0.3
+# Files in a shell's run-time directory: its description, and the socket for requests. The shell greets each client.
+DESCRIPTION, SOCKET = "share.json", "ask.sock"
+GREETING = b"1"
+# A shell greets in less than a millisecond. On a machine too busy for that, an SSH login would take still longer.
+_GREETING_TIMEOUT_S = 0.3
 _CHUNK = 1 << 16
 
 
 class SharedEndpoint(NamedTuple):
-    """What an open shell has of a node: the socket that leads to its libvirt, and the one on which it answers."""
+    """An open shell's sockets for a node: the forward to its libvirt, and the socket for requests."""
 
     libvirt: Path
     shell: Path
 
 
 def find_shared(config: Config, directories: Iterable[Path]) -> dict[str, SharedEndpoint]:
-    """What open shells have for the same configuration, by node; empty if there are none."""
-    found: dict[str, SharedEndpoint] = {}
+    """Return the endpoints in open shells with the same configuration, by node; empty if there are none."""
+    endpoints: dict[str, SharedEndpoint] = {}
     ours = repr(config.nodes)
     for directory in directories:
-        # Another version may have told something else.
+        # The description may be of another version of mclu.
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-            told = json.loads((directory / TOLD).read_text(encoding="utf-8"))
-            if told["nodes"] == ours and _is_alive(directory / ASK):
-                there = {name: SharedEndpoint(Path(path), directory / ASK) for name, path in told["sockets"].items()}
-                # One shell may have a connection that another has not: a passphrase was told to it alone.
-                found = {name: shared for name, shared in there.items() if shared.libvirt.is_socket()} | found
-    return found
+            description = json.loads((directory / DESCRIPTION).read_text(encoding="utf-8"))
+            if description["nodes"] == ours and _is_alive(directory / SOCKET):
+                sockets = {name: Path(path) for name, path in description["sockets"].items()}
+                # A shell may have a connection that others lack: the user typed the passphrase only there.
+                endpoints = {
+                    name: SharedEndpoint(path, directory / SOCKET) for name, path in sockets.items() if path.is_socket()
+                } | endpoints
+    return endpoints
 
 
 def _is_alive(path: Path) -> bool:
-    with _connected(path, _PATIENCE_S) as connection:
-        return connection.recv(len(HERE)) == HERE
+    with _connected(path, _GREETING_TIMEOUT_S) as connection:
+        return connection.recv(len(GREETING)) == GREETING
 
 
 class ShareRequest:
-    """A question for a shell at a socket, which has its node asked."""
+    """A request to an open shell at the socket `path`, for an answer of one of its nodes."""
 
-    def __init__(self, path: Path, question: dict[str, Any]) -> None:
+    def __init__(self, path: Path, request: dict[str, Any]) -> None:
         self._path = path
-        self._question = question
+        self._request = request
         self._connection: socket.socket | None = None
-        self._said = b""
+        self._received = b""
 
     def answer(self, timeout_s: float) -> Any:
-        """Ask, and wait that long; OSError or ValueError where there is no answer.
+        """Send the request and return the answer; OSError or ValueError if there is none in time.
 
-        After a TimeoutError the same answer can be waited for again.
+        After a TimeoutError, another call waits for the same answer.
         """
         if self._connection is None:
             self._connection = _connected(self._path, timeout_s)
-            self._connection.sendall(json.dumps(self._question).encode() + b"\n")
+            self._connection.sendall(json.dumps(self._request).encode() + b"\n")
         self._connection.settimeout(timeout_s)
         while data := self._connection.recv(_CHUNK):
-            self._said += data
+            self._received += data
         self._connection.close()
-        if not self._said.startswith(HERE):
+        if not self._received.startswith(GREETING):
             raise ConnectionResetError
-        return json.loads(self._said[len(HERE) :])
+        return json.loads(self._received[len(GREETING) :])
 
 
 def _connected(path: Path, timeout_s: float) -> socket.socket:

@@ -1,7 +1,7 @@
-"""A node that an open shell is connected to: what the shell can ask of it, it is asked by the shell.
+"""A node of a one-shot that asks an open shell instead of the node.
 
-That needs neither libvirt, which takes longer to import than the answer, nor a connection. Where the shell has no
-answer at once, the node is asked as any other.
+That needs neither a connection nor libvirt, whose import takes longer than the shell's answer. If the shell does not
+answer at once, the one-shot asks the node itself.
 """
 
 import sys
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 class SharedNode(Node):
-    """A node whose shell answers at a socket; `access` takes over where it does not."""
+    """A node whose open shell answers at the socket `shell`; otherwise it is asked through `transport`."""
 
     def __init__(self, config: NodeConfig, transport: SharedTransport, shell: Path) -> None:
         super().__init__(config, transport)
@@ -34,7 +34,7 @@ class SharedNode(Node):
 
     @property
     def is_shared(self) -> bool:
-        """Whether the open shell still answers for the node."""
+        """True as long as the open shell answers for the node."""
         return self._shared_transport.is_good
 
     @property
@@ -43,48 +43,48 @@ class SharedNode(Node):
         return () if self.is_shared else super().modules
 
     def fetch_report(self, *, trusting: bool = False) -> NodeReport:
-        """Its resources and all its guests."""
+        """Return the node's resources and all its guests; `trusting` as for `Node.query`."""
         since = self.store.event_count
 
-        def read(said: Any) -> NodeReport:
-            report = report_from_json(said)
+        def read(answer: Any) -> NodeReport:
+            report = report_from_json(answer)
             self.store.apply_report(report, since)
             return report
 
-        return self._have_asked({"question": "report"}, read, partial(super().fetch_report, trusting=trusting))
+        return self._ask_shell({"question": "report"}, read, partial(super().fetch_report, trusting=trusting))
 
     def fetch_guests(
         self, *, active: bool | None = None, addresses: bool = False, trusting: bool = False
     ) -> tuple[Guest, ...]:
-        """Its guests: running, not running, or (None) all; their addresses, where known, cost some calls more."""
+        """Return the guests: running, not running, or (None) all; known `addresses` cost more calls."""
         since = self.store.event_count
 
-        def read(said: Any) -> tuple[Guest, ...]:
-            guests = guests_from_json(said)
+        def read(answer: Any) -> tuple[Guest, ...]:
+            guests = guests_from_json(answer)
             self.store.apply_guests(guests, active, since)
             return guests
 
-        question = {"question": "guests", "active": active, "addresses": addresses}
-        ask_it = partial(super().fetch_guests, active=active, addresses=addresses, trusting=trusting)
-        return self._have_asked(question, read, ask_it)
+        request = {"question": "guests", "active": active, "addresses": addresses}
+        ask_node = partial(super().fetch_guests, active=active, addresses=addresses, trusting=trusting)
+        return self._ask_shell(request, read, ask_node)
 
-    def _have_asked(self, question: dict[str, Any], read: Callable[[Any], T], ask_it: Callable[[], T]) -> T:
-        """What the shell is answered; where it has no answer, or not one of ours, what the node itself says."""
+    def _ask_shell(self, request: dict[str, Any], read: Callable[[Any], T], ask_node: Callable[[], T]) -> T:
+        """Return the shell's answer; ask the node itself if the shell has none, or an invalid one."""
         if not self.is_shared:
-            return ask_it()
-        request = ShareRequest(self._shell, {"node": self.name, **question})
+            return ask_node()
+        share_request = ShareRequest(self._shell, {"node": self.name, **request})
         started = time.perf_counter()
         try:
-            return self._read(request, read, self._shared_transport.answer_timeout_s)
+            return self._read(share_request, read, self._shared_transport.answer_timeout_s)
         except TimeoutError:
-            # The node may be slow, or the shell: it would be no quicker over the shell's socket, but a way of our own
-            # may take longer still.
+            # The node or the shell is slow, so the shell's forward would be slow, too. Race the shell's answer against a
+            # connection of our own, which may take longer still.
             self._shared_transport.cut()
-            return first_success((partial(self._read_late, request, read), ask_it))
+            return first_success((partial(self._read_late, share_request, read), ask_node))
         except ConnectionLost:
-            return ask_it()
+            return ask_node()
         finally:
-            _debug("%s: shell %s: %.1f ms", self.name, question["question"], (time.perf_counter() - started) * 1000)
+            _debug("%s: shell %s: %.1f ms", self.name, request["question"], (time.perf_counter() - started) * 1000)
 
     def _read_late(self, request: ShareRequest, read: Callable[[Any], T]) -> T:
         try:
@@ -98,15 +98,15 @@ class SharedNode(Node):
         except TimeoutError:
             raise
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ConnectionLost("the open shell has no answer", place=self.name) from error
+            raise ConnectionLost("the open shell sent no valid answer", place=self.name) from error
         self.store.set_state(Phase.ON)
         return answer
 
 
 def _debug(message: str, *values: object) -> None:
-    # It takes some milliseconds to import: whoever wants to be told has done so.
+    # Importing logging takes some milliseconds; with debug output on, it is already imported.
     if "logging" in sys.modules:
-        # Another thread may be importing it at this moment.
+        # Another thread may still be importing it; this waits for that.
         import logging
 
         logging.getLogger(__name__).debug(message, *values)

@@ -1,7 +1,7 @@
-"""The way over the connection of an open shell of the same user: to libvirt, as long as it is good for that.
+"""The transport through an open shell of the same user: libvirt through the shell's forwarded socket.
 
-For all else, and when it fails, a connection of our own takes its place. Until then nothing of what that needs is
-imported: it takes longer than the question.
+For everything else, and if the shell's socket fails, a transport of this process takes its place. Its modules are
+imported only then, because that takes longer than a query.
 """
 
 import math
@@ -18,35 +18,35 @@ from mclu_shell.cloud.transport.base import LibvirtTransport, PowerControl, Tran
 from mclu_shell.cloud.transport.libvirt_socket import forwarded_uri
 from mclu_shell.config import NodeConfig
 
-_PATIENCE_S = 1.0
+_ANSWER_TIMEOUT_S = 1.0
 
 
 class SharedTransport(LibvirtTransport):
-    """A machine whose libvirt is reached through `path`; `make_own` makes the way of our own."""
+    """A transport to libvirt through the shell's socket `path`; `make_own` makes this process's own transport."""
 
     def __init__(self, node: NodeConfig, path: Path, make_own: Callable[[], Transport]) -> None:
         self.node = node
         self._path = path
-        # Whether the other's connection is still believed in.
+        # False once the shell's socket has failed or was cut.
         self.is_good = True
         self._make_own = make_own
         self._own: Transport | None = None
         self._is_own_open = False
-        # What is done there beside libvirt may be done by several threads.
+        # Several threads may need the own transport at the same time.
         self._opening = threading.RLock()
 
     @property
     def answer_timeout_s(self) -> float:
-        """The other shell's connection may be dead without its knowing yet."""
-        return _PATIENCE_S if self.is_good else math.inf
+        """A short timeout: the shell may not know yet that its connection is dead."""
+        return _ANSWER_TIMEOUT_S if self.is_good else math.inf
 
     @property
     def power(self) -> PowerControl:
-        """The power control of this process's own transport, which stays closed as it is."""
+        """The power control of this process's own transport; it does not open the transport."""
         return self._unopened().power
 
     def open(self, deadline: float, /) -> str:
-        """The URI of libvirt through the other's socket, or through one of our own."""
+        """Return the URI of libvirt through the shell's socket, or through the own transport."""
         self.is_good = self.is_good and self._path.is_socket()
         return forwarded_uri(self.node.uri, self._path) if self.is_good else self._open_own(deadline)
 
@@ -57,7 +57,7 @@ class SharedTransport(LibvirtTransport):
         return uri
 
     def _unopened(self) -> Transport:
-        """The way of our own, in whatever state."""
+        """Return the own transport, open or not."""
         if self._own is None:
             self._own = self._make_own()
         return self._own
@@ -70,11 +70,11 @@ class SharedTransport(LibvirtTransport):
             return self._unopened()
 
     def responds(self, timeout_s: float, /) -> bool:
-        """Whether the way still leads there; one that is not ours is looked after by whose it is."""
+        """Return whether the transport reaches the machine; the shell itself checks its connection."""
         return self._path.is_socket() if self.is_good else self._unopened().responds(timeout_s)
 
     def cut(self) -> None:
-        """End libvirt's calls; and as whoever has the connection may be what hangs, it is not used again."""
+        """End libvirt's connections; do not use the shell's socket again, because the shell may hang."""
         if self.is_good:
             self.is_good = False
             cut_connections(self._path)
@@ -82,28 +82,28 @@ class SharedTransport(LibvirtTransport):
             self._own.cut()
 
     def direct_responds(self, timeout_s: float, /) -> bool:
-        """Whether our own way still leads there, over which all goes beside libvirt."""
+        """Return whether the own transport responds, once it is open."""
         return self._unopened().responds(timeout_s) if self._is_own_open else self.responds(timeout_s)
 
     def release(self, timeout_s: float, /) -> None:
-        """Use the other's connection no more, or let go of libvirt on ours."""
+        """Stop using the shell's socket, or release libvirt on the own transport."""
         if self.is_good:
             self.cut()
         elif self._own is not None:
             self._own.release(timeout_s)
 
     def close(self) -> None:
-        """Let go of it, for good."""
+        """Close the own transport; do not use the shell's socket again."""
         self.is_good = self._is_own_open = False
         if self._own is not None:
             self._own.close()
 
 
 def cut_connections(path: Path) -> None:
-    """End this process's connections to a unix socket, also those that a library has made."""
+    """End this process's connections to a unix socket, including those of libraries."""
     numbers: list[str] = []
     with suppress(OSError):
-        numbers = os.listdir("/proc/self/fd")  # noqa: PTH208 – a list before anything is opened.
+        numbers = os.listdir("/proc/self/fd")  # noqa: PTH208 – read the list before opening files.
     for number in numbers:
         with suppress(OSError):
             if stat.S_ISSOCK(os.fstat(int(number)).st_mode):

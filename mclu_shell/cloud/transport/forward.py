@@ -1,4 +1,4 @@
-"""A private socket on this machine whose connections are carried to a node: to its libvirtd, or to a port there."""
+"""Private sockets of this machine whose connections are forwarded to a node's libvirtd or ports."""
 
 import contextlib
 import os
@@ -15,27 +15,27 @@ from mclu_shell.errors import NodeFault
 _CHUNK = 65536
 _LOOPBACK = "127.0.0.1"
 _ROOT = 0
-# Where something listens on a machine: a path, or a host and port as seen from there.
+# The address of a listening socket on a machine: a path, or a host and port as the machine sees them.
 Address: TypeAlias = str | tuple[str, int]
 
 
 class ByteStream(Protocol):
-    """What can be carried to: a socket, or a channel of an SSH connection."""
+    """The far end of a forwarded connection: a socket, or a channel of an SSH connection."""
 
     def recv(self, size: int, /) -> bytes:
-        """Some bytes; empty at the end."""
+        """Receive up to `size` bytes; return none at the end."""
 
     def sendall(self, data: bytes, /) -> None:
-        """All of the bytes, or an OSError."""
+        """Send all of the bytes, or raise OSError."""
 
     def close(self) -> None:
-        """End both directions."""
+        """Close both directions."""
 
 
 class _SocketForwarder:
-    """Carries each connection that `listener` accepts to what `connect` opens.
+    """A forwarder of each connection to `listener` to a stream that `connect` opens.
 
-    `cut` ends every connection from our end, which ends a call of libvirt's that is blocked on it at once.
+    `cut` ends every connection from this end, so that a libvirt call that is blocked on one ends at once.
     """
 
     def __init__(self, listener: socket.socket, connect: Callable[[], ByteStream]) -> None:
@@ -47,7 +47,7 @@ class _SocketForwarder:
         threading.Thread(target=self._accept, name=f"forward {listener.getsockname()}", daemon=True).start()
 
     def cut(self) -> None:
-        """End the connections that there are; new ones can be made."""
+        """End all connections; accept new ones."""
         with self._lock:
             ends = list(self._ends)
         for end in ends:
@@ -55,7 +55,7 @@ class _SocketForwarder:
                 end.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """End all connections and stop listening."""
+        """Stop listening and end all connections."""
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -68,14 +68,14 @@ class _SocketForwarder:
             if not self._admits(end):
                 end.close()
                 continue
-            threading.Thread(target=self._carry, args=(end,), daemon=True).start()
+            threading.Thread(target=self._forward, args=(end,), daemon=True).start()
 
-    def _admits(self, end: socket.socket) -> bool:  # noqa: ARG002
-        """Whether whoever has connected may do so."""
+    def _admits(self, _end: socket.socket, /) -> bool:
+        """Return whether the client of a connection may use the forward."""
         return True
 
-    def _carry(self, end: socket.socket) -> None:
-        """Carry one connection both ways until either side ends it."""
+    def _forward(self, end: socket.socket) -> None:
+        """Forward one connection in both directions until either side closes it."""
         with self._lock:
             if self._is_closed:
                 end.close()
@@ -99,7 +99,7 @@ class _SocketForwarder:
 
 
 class Forward(_SocketForwarder):
-    """A unix socket, `path`, that its owner alone can connect to."""
+    """A forward from the unix socket `path`, to which only its owner can connect."""
 
     def __init__(self, path: Path, connect: Callable[[], ByteStream]) -> None:
         self.path = path
@@ -116,16 +116,16 @@ class Forward(_SocketForwarder):
 
 
 class PortForward(_SocketForwarder):
-    """A port of this machine for programs that cannot connect to a unix socket; only our own user is let in."""
+    """A forward from a TCP port, for programs without unix sockets; only the same user and root can connect."""
 
     def __init__(self, connect: Callable[[], ByteStream]) -> None:
         listener = socket.create_server((_LOOPBACK, 0), backlog=16)
         self.address: tuple[str, int] = listener.getsockname()
-        # Set when somebody has been let in for the first time.
+        # Set when the first client is admitted.
         self.was_used = threading.Event()
         super().__init__(listener, connect)
 
-    def _admits(self, end: socket.socket) -> bool:
+    def _admits(self, end: socket.socket, /) -> bool:
         is_ours = _owner(end.getpeername(), self.address) in (os.getuid(), _ROOT)
         if is_ours:
             self.was_used.set()
@@ -133,18 +133,18 @@ class PortForward(_SocketForwarder):
 
 
 def _owner(client: tuple[str, int], server: tuple[str, int]) -> int | None:
-    """The user whose program holds the client's end of a connection on this machine (proc(5), /proc/net/tcp)."""
-    wanted = [_in_proc(client), _in_proc(server)]
+    """Return the user ID of a connection's client on this machine (proc(5), /proc/net/tcp); None if unknown."""
+    addresses = [_in_proc(client), _in_proc(server)]
     with contextlib.suppress(OSError), open("/proc/net/tcp", encoding="ascii") as table:  # noqa: PTH123
         for line in table:
             fields = line.split()
-            if fields[1:3] == wanted:
+            if fields[1:3] == addresses:
                 return int(fields[7])
     return None
 
 
 def _in_proc(address: tuple[str, int]) -> str:
-    # The kernel prints the address as one number, in the order of this machine's bytes.
+    # The kernel prints the address as one number in host byte order.
     (number,) = struct.unpack("=I", socket.inet_aton(address[0]))
     return f"{number:08X}:{address[1]:04X}"
 
@@ -152,14 +152,14 @@ def _in_proc(address: tuple[str, int]) -> str:
 def _pump(
     receive: Callable[[int], bytes], send: Callable[[bytes], object], far: ByteStream, end: socket.socket
 ) -> None:
-    """Carry one way; when that way ends, end both: libvirt's protocol has no half-closed connections."""
+    """Forward one direction; at its end, close both: libvirt's protocol has no half-closed connections."""
     with contextlib.suppress(OSError, EOFError):
         while data := receive(_CHUNK):
             send(data)
-    # Where the node is gone, or the program is ending, nobody is there to be told.
+    # The far end may already be closed.
     with contextlib.suppress(OSError, EOFError):
         if isinstance(far, socket.socket):
-            # Closing it would not wake the other thread, which may be receiving from it.
+            # close() would not wake a thread that is receiving from the socket.
             far.shutdown(socket.SHUT_RDWR)
     with contextlib.suppress(OSError, EOFError):
         far.close()

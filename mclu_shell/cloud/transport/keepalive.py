@@ -1,8 +1,8 @@
-"""libvirt's keep-alive messages, answered on the way (libvirt's virkeepaliveprotocol.x and internals/rpc.html).
+"""Replies to libvirt's keep-alive messages within a forward (libvirt's virkeepaliveprotocol.x, internals/rpc.html).
 
-A libvirtd that knows of a client with an event loop sends one every five seconds. Carried on, each would wake four
-threads here; with sixty nodes that alone would be one per cent of a processor. And it tells that both the way and
-libvirtd are as they should be.
+libvirtd sends a ping every five seconds to a client with an event loop. Each ping that reached libvirt would wake four
+threads here, which costs one per cent of a processor with sixty nodes. A ping also shows that the connection and
+libvirtd work.
 """
 
 import math
@@ -34,30 +34,30 @@ class LastMessage:
 
 
 class KeepaliveResponder:
-    """A way to libvirtd that answers its pings itself."""
+    """A stream to libvirtd that answers the pings itself."""
 
     def __init__(self, far: ByteStream, last_message: LastMessage) -> None:
         self._far = far
         self._last_message = last_message
-        self._sending = threading.Lock()
+        self._send_lock = threading.Lock()
 
     def recv(self, size: int, /) -> bytes:
-        """Some bytes that are no ping; empty at the end."""
+        """Receive bytes other than a ping; return none at the end."""
         while True:
             data = self._far.recv(size)
             if data:
                 self._last_message.note()
-            # It comes alone: nothing else is said while libvirtd has nothing to say.
+            # A ping arrives alone: libvirtd sends it only when it has nothing else to send.
             if data != PING:
                 return data
             self.sendall(PONG)
 
     def sendall(self, data: bytes, /) -> None:
-        """All of the bytes, or an OSError."""
-        # An answer to a ping must not come between the parts of what libvirt sends.
-        with self._sending:
+        """Send all of the bytes, or raise OSError."""
+        # A reply to a ping must not split a message of libvirt's.
+        with self._send_lock:
             self._far.sendall(data)
 
     def close(self) -> None:
-        """End both directions."""
+        """Close both directions."""
         self._far.close()

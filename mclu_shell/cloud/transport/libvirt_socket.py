@@ -1,4 +1,4 @@
-"""Where libvirt listens on a node, and why it cannot be reached there."""
+"""The sockets of libvirt on a node, and the reasons why a connection to them fails."""
 
 import itertools
 import time
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 # libvirtd, then the split daemon for QEMU (libvirt's daemons.html).
 LIBVIRT_SOCKETS = ("/run/libvirt/libvirt-sock", "/run/libvirt/virtqemud-sock")
 _numbers = itertools.count()
-# sshd answers alike whether nobody listens there or it is not allowed to connect. /proc/net/unix has who listens; the
-# path may stand there with /var in front.
-_WHY = """\
+# sshd's error is the same if no process listens and if it may not connect. /proc/net/unix lists the listening sockets,
+# possibly with /var before the path.
+_DIAGNOSE = """\
 for path do
     if grep -q "[ /]${path#/}\\$" /proc/net/unix; then
         if [ -w "$path" ]; then echo forbidden; else echo "denied $path"; fi
@@ -28,56 +28,56 @@ done"""
 
 
 def open_libvirt_socket(connection: "SSHConnection", deadline: float) -> "tuple[str, ByteStream]":
-    """The path of the socket that answers, and a channel to it; NodeFault says why there is none."""
-    found = _answering(connection, deadline)
-    if found is None:
-        fault = _why_not(connection, deadline)
-        # Where somebody listens there all the same, libvirtd may have come up meanwhile.
-        found = _answering(connection, deadline) if isinstance(fault, SSHRefused) else None
-        if found is None:
+    """Return the path of libvirt's socket and a channel to it; raise the NodeFault that explains why there is none."""
+    opened = _try_sockets(connection, deadline)
+    if opened is None:
+        fault = _diagnose(connection, deadline)
+        # If a process listens by now, libvirtd may just have started.
+        opened = _try_sockets(connection, deadline) if isinstance(fault, SSHRefused) else None
+        if opened is None:
             raise fault
-    return found
+    return opened
 
 
-def _answering(connection: "SSHConnection", deadline: float) -> "tuple[str, ByteStream] | None":
+def _try_sockets(connection: "SSHConnection", deadline: float) -> "tuple[str, ByteStream] | None":
     for path in LIBVIRT_SOCKETS:
-        channel = connection.open_channel(path, _left(deadline))
+        channel = connection.open_channel(path, _left_s(deadline))
         if channel is not None:
             return path, channel
     return None
 
 
-def _left(deadline: float) -> float:
+def _left_s(deadline: float) -> float:
     return max(0.1, deadline - time.monotonic())
 
 
-def _why_not(connection: "SSHConnection", deadline: float) -> NodeFault:
+def _diagnose(connection: "SSHConnection", deadline: float) -> NodeFault:
     node, user = connection.target.node, connection.target.user
     try:
-        found = connection.run(["sh", "-c", _WHY, "sh", *LIBVIRT_SOCKETS], _left(deadline)).out.split()
+        words = connection.run(["sh", "-c", _DIAGNOSE, "sh", *LIBVIRT_SOCKETS], _left_s(deadline)).out.split()
     except (SSHFault, ConnectionLost):
-        # Where no command may be run, nothing more is known.
-        found = []
-    if found[:1] == ["forbidden"]:
-        # The latter forbids sockets, too (sshd's channel_connect_to_path).
+        # The account may run no commands; the cause stays unknown.
+        words = []
+    if words[:1] == ["forbidden"]:
+        # AllowTcpForwarding applies to unix sockets, too (sshd's channel_connect_to_path).
         remedy = (
-            "set 'AllowStreamLocalForwarding yes' and 'AllowTcpForwarding yes' in its sshd_config; "
-            "nor may authorized_keys restrict our key"
+            "set 'AllowStreamLocalForwarding yes' and 'AllowTcpForwarding yes' in its sshd_config, "
+            "and remove restrictions on the key from authorized_keys"
         )
-        return SSHRefused("ssh: sshd forwards no sockets", place=node, remedy=remedy)
-    if found[:1] == ["denied"]:
+        return SSHRefused("ssh: sshd does not forward sockets", place=node, remedy=remedy)
+    if words[:1] == ["denied"]:
         remedy = f"on the node, as root: usermod -aG libvirt {user}"
-        return LibvirtFault(f"{user} has no permission for {found[-1]}", place=node, remedy=remedy)
+        return LibvirtFault(f"{user} has no permission for {words[-1]}", place=node, remedy=remedy)
     return LibvirtDown("libvirtd not running", place=node, remedy="on the node: systemctl start libvirtd")
 
 
 def forwarded_uri(uri: str, path: Path) -> str:
-    """A libvirt URI for the daemon behind a local socket (libvirt's uri.html, "socket" parameter)."""
+    """Return the libvirt URI of the daemon behind a local socket (libvirt's uri.html, "socket" parameter)."""
     parts = urlsplit(uri)
     return f"{parts.scheme}+unix://{parts.path}?socket={quote(str(path))}"
 
 
 def branch(uri: str, path: Path, connect: Callable[[], ByteStream]) -> tuple[str, Forward]:
-    """A forward beside the one at `path`, and libvirt's URI through it."""
+    """Open a forward beside the one at `path`; return libvirt's URI through it, and the forward."""
     forward = Forward(path.with_name(f"{path.stem}-{next(_numbers)}.sock"), connect)
     return forwarded_uri(uri, forward.path), forward

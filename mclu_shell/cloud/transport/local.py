@@ -1,4 +1,4 @@
-"""The way to this machine's own libvirt (`via=local`)."""
+"""The transport to this machine (`via=local`)."""
 
 import contextlib
 import socket
@@ -15,7 +15,7 @@ from mclu_shell.errors import LibvirtDown, LibvirtFault, NodeFault
 
 
 class LocalTransport(Transport):
-    """This machine's own libvirt (`via=local`), through a forwarded socket, so that its calls can be cut too."""
+    """This machine, with its libvirt behind a forwarded socket, so that blocked calls can be cut."""
 
     def __init__(self, node: NodeConfig, socket_path: Path) -> None:
         self.node = node
@@ -24,7 +24,7 @@ class LocalTransport(Transport):
         self._remote_path = ""
 
     def open(self, _deadline: float, /) -> str:
-        """Find the daemon's socket and forward it; a URI that is not the system's is left to libvirt."""
+        """Find libvirt's socket and forward it; return a URI other than the system's unchanged."""
         if not self.node.uri.endswith("/system"):
             return self.node.uri
         self._remote_path = self._find_libvirt()
@@ -63,7 +63,7 @@ class LocalTransport(Transport):
         return True
 
     def cut(self) -> None:
-        """End what libvirt waits for."""
+        """End libvirt's connections."""
         forward = self._forward
         if forward is not None:
             forward.cut()
@@ -75,21 +75,21 @@ class LocalTransport(Transport):
             forward.close()
 
     def run(self, argv: Sequence[str], timeout_s: float) -> Completed:
-        """Run a command here."""
+        """Run a command on this machine."""
         return run_here(argv, timeout_s)
 
     def start(self, argv: Sequence[str]) -> Process:
-        """Start a command here."""
+        """Start a command on this machine."""
         return LocalProcess(argv)
 
     def branch(self) -> tuple[str, Forward | None]:
-        """One more forwarded socket, where there is one at all."""
+        """Forward one more socket; return an unchanged URI if `open` did."""
         if self._forward is None:
             return self.node.uri, None
         return branch(self.node.uri, self._socket_path, self._connect)
 
     def connect(self, address: Address) -> ByteStream:
-        """A socket or port of this machine."""
+        """Connect to a socket or port of this machine."""
         if isinstance(address, str):
             return self._connect(address)
         connection = socket.create_connection(address, self.node.answer_timeout)
@@ -109,7 +109,7 @@ class LocalPowerControl(PowerControl):
 
     def packet(self) -> MagicPacket:
         """Raise NodeFault: the machine is on."""
-        raise NodeFault("is this machine, which is on", place=self._name)
+        raise NodeFault("cannot wake this machine: it is on", place=self._name)
 
     def wake(self) -> None:
         """Raise NodeFault: the machine is on."""
@@ -117,7 +117,7 @@ class LocalPowerControl(PowerControl):
 
     def require_power_off(self) -> None:
         """Raise NodeFault: a power-off would end this process, too."""
-        raise NodeFault("is this machine; mclu does not switch it off", place=self._name)
+        raise NodeFault("cannot switch off this machine: mclu runs on it", place=self._name)
 
     def power_off(self) -> None:
         """Raise NodeFault."""

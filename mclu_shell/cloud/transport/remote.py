@@ -1,4 +1,4 @@
-"""The way over one SSH connection: libvirt through a forwarded private socket, commands beside it."""
+"""The transport over one SSH connection."""
 
 import logging
 import time
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mclu_shell.cloud.transport.base import PowerControl, Transport
+from mclu_shell.cloud.transport.credentials import Credentials
 from mclu_shell.cloud.transport.dial import dial
 from mclu_shell.cloud.transport.forward import Address, ByteStream, Forward
 from mclu_shell.cloud.transport.keepalive import KeepaliveResponder, LastMessage
@@ -24,15 +25,16 @@ _log = logging.getLogger(__name__)
 
 
 class SSHTransport(Transport):
-    """Over one SSH connection: libvirt through a forwarded private socket, commands beside it."""
+    """A transport over one SSH connection: libvirt through a forwarded private socket, commands over channels."""
 
-    def __init__(self, node: NodeConfig, socket_path: Path, ssh_config: SSHConfig) -> None:
+    def __init__(self, node: NodeConfig, socket_path: Path, ssh_config: SSHConfig, credentials: Credentials) -> None:
         self.node = node
         self._ssh_config = ssh_config
+        self._credentials = credentials
         self._socket_path = socket_path
         self._connection: SSHConnection | None = None
         self._forward: Forward | None = None
-        self._ready: ByteStream | None = None
+        self._first_channel: ByteStream | None = None
         self._remote_path = ""
         self._last_message = LastMessage()
 
@@ -52,36 +54,36 @@ class SSHTransport(Transport):
         return SSHPowerControl(self.node, self._target, self._log_in_and_run)
 
     def open(self, deadline: float, /) -> str:
-        """Dial and log in, unless we are; find libvirt's socket and forward it."""
+        """Log in if the connection does not respond; find libvirt's socket and forward it."""
         if not self.responds(self.node.connect_timeout):
             self.close()
             self._connection = self._login(deadline)
         assert self._connection is not None
         try:
-            self._forget_ready()
-            self._remote_path, self._ready = open_libvirt_socket(self._connection, deadline)
+            self._close_first_channel()
+            self._remote_path, self._first_channel = open_libvirt_socket(self._connection, deadline)
         except LibvirtDown:
             raise
         except NodeFault:
-            # What a person mends there, sshd looks at when we log in.
+            # After the user's repair (a group, sshd_config), only a new login has the new rights.
             self.close()
             raise
-        self._forward = self._forward or self._forwarded()
+        self._forward = self._forward or self._make_forward()
         return forwarded_uri(self.node.uri, self._socket_path)
 
-    def _forwarded(self) -> Forward:
+    def _make_forward(self) -> Forward:
         try:
-            return Forward(self._socket_path, self._answering)
+            return Forward(self._socket_path, self._connect_libvirt)
         except OSError as error:
-            told = f"no socket can be made in {self._socket_path.parent}: {error.strerror}"
-            raise NodeFault(told, place=self.node.name, remedy="leave mclu, and start it again") from error
+            message = f"cannot create a socket in {self._socket_path.parent}: {error.strerror}"
+            raise NodeFault(message, place=self.node.name, remedy="restart mclu") from error
 
-    def _forget_ready(self) -> None:
-        ready, self._ready = self._ready, None
-        if ready is not None:
-            ready.close()
+    def _close_first_channel(self) -> None:
+        channel, self._first_channel = self._first_channel, None
+        if channel is not None:
+            channel.close()
 
-    def _answering(self) -> ByteStream:
+    def _connect_libvirt(self) -> ByteStream:
         return KeepaliveResponder(self._channel(), self._last_message)
 
     def _target(self) -> Target:
@@ -92,10 +94,10 @@ class SSHTransport(Transport):
         started = time.perf_counter()
         sock = dial(target, self.node.connect_timeout)
         _log.debug("%s: connect: %.1f ms", self.node.name, (time.perf_counter() - started) * 1000)
-        # paramiko takes a quarter of a second to import; for a cloud whose nodes are all off it is not needed.
+        # A cloud whose nodes are all off does not need paramiko, which takes 50 ms of processor time to import.
         from mclu_shell.cloud.transport.ssh.client import SSHConnection
 
-        return SSHConnection(target, sock, deadline)
+        return SSHConnection(target, sock, self._credentials, deadline)
 
     def _log_in_and_run(self, argv: Sequence[str], timeout_s: float) -> Completed:
         """Run a command without libvirt; log in if there is no connection."""
@@ -104,10 +106,10 @@ class SSHTransport(Transport):
         return connection.run(argv, timeout_s)
 
     def _channel(self) -> ByteStream:
-        """What a new local connection is carried to; the first takes the channel that found libvirt."""
-        ready, self._ready = self._ready, None
-        if ready is not None:
-            return ready
+        """Open a channel to libvirt; the first connection gets the channel that found its socket."""
+        channel, self._first_channel = self._first_channel, None
+        if channel is not None:
+            return channel
         connection = self._connection
         if connection is None:
             raise ConnectionRefusedError
@@ -120,24 +122,24 @@ class SSHTransport(Transport):
         return channel
 
     def responds(self, timeout_s: float, /) -> bool:
-        """Whether sshd answers on the open connection."""
+        """Return whether sshd answers on the open connection."""
         return self._connection is not None and self._connection.is_alive and self._connection.responds(timeout_s)
 
     def cut(self) -> None:
-        """End what libvirt waits for; the SSH connection stays."""
-        # Another thread may be closing it.
+        """End libvirt's connections; the SSH connection stays."""
+        # Another thread may close the forward at the same time.
         forward = self._forward
         if forward is not None:
             forward.cut()
 
     def release(self, timeout_s: float, /) -> None:
-        """End libvirt's connections; the SSH connection stays if sshd answers on it."""
+        """End libvirt's connections; close the SSH connection if sshd does not answer on it."""
         self.cut()
         if not self.responds(timeout_s):
             self.close()
 
     def close(self) -> None:
-        """End the SSH connection and remove the socket."""
+        """Close the SSH connection and remove the socket."""
         forward, self._forward = self._forward, None
         if forward is not None:
             forward.close()
@@ -154,11 +156,11 @@ class SSHTransport(Transport):
         return self._opened().start(argv)
 
     def branch(self) -> tuple[str, Forward | None]:
-        """One more forwarded socket."""
+        """Forward one more socket."""
         return branch(self.node.uri, self._socket_path, self._channel)
 
     def connect(self, address: Address) -> ByteStream:
-        """A channel to a socket or port of the node."""
+        """Open a channel to a socket or port of the node."""
         return self._open_channel(self._opened(), address)
 
     def _opened(self) -> "SSHConnection":

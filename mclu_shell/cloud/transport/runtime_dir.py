@@ -1,4 +1,4 @@
-"""The private directory that this process has for its sockets, and what is left of those of dead ones."""
+"""The private directory of this process for its sockets, and the removal of those of dead processes."""
 
 import contextlib
 import fcntl
@@ -12,55 +12,55 @@ from mclu_shell.config import Config
 from mclu_shell.errors import MCluError
 
 _PREFIX = "mclu-run-"
-# The path of a unix socket may have 108 bytes in all (unix(7)).
+# The path of a unix socket has at most 108 bytes (unix(7)).
 _LONGEST_PARENT = 60
-# So young a directory may not be locked yet by who has made it.
+# The process that made a younger directory may not have locked it yet.
 _YOUNG_S = 10.0
 
 
 class RunDirectory:
-    """A directory of mode 0700, made when it is first needed, and locked as long as this process lives."""
+    """A directory of mode 0700, created on first use and locked until this process ends."""
 
     def __init__(self) -> None:
         self._parent = _parent()
-        self._made: Path | None = None
-        self._making = threading.Lock()
+        self._path: Path | None = None
+        self._lock = threading.Lock()
         self._is_removed = False
 
     @property
     def path(self) -> Path:
-        """Where it is; MCluError if it cannot be made, or has been removed."""
-        # A one-shot may need it in the threads of several nodes, or not at all.
-        with self._making:
+        """The path; MCluError if the directory cannot be created, or was removed."""
+        # Threads of several nodes may ask for it at the same time.
+        with self._lock:
             if self._is_removed:
-                raise MCluError("mclu is about to end")
-            self._made = self._made or _make(self._parent)
-            return self._made
+                raise MCluError("mclu is exiting")
+            self._path = self._path or _create(self._parent)
+            return self._path
 
     def others(self) -> list[Path]:
-        """Those of other processes of this user, dead ones perhaps among them."""
-        return [path for path in _directories(self._parent) if path != self._made]
+        """Return the directories of this user's other processes, including dead ones."""
+        return [path for path in _directories(self._parent) if path != self._path]
 
     def remove(self) -> None:
-        """Remove it with all that is in it; again does nothing."""
-        with self._making:
+        """Remove the directory with its files; a second call does nothing."""
+        with self._lock:
             self._is_removed = True
-        if self._made is not None:
-            _remove(self._made)
+        if self._path is not None:
+            _remove(self._path)
 
 
-def _make(parent: Path) -> Path:
-    # This takes some milliseconds to import, which a one-shot beside an open shell does not need.
+def _create(parent: Path) -> Path:
+    # A one-shot beside an open shell does without this import.
     import tempfile
 
     _sweep(parent)
     try:
-        # mkdtemp gives mode 0700 (its documentation promises it).
+        # mkdtemp guarantees mode 0700.
         path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
     except OSError as error:
-        told = f"no directory can be made there for sockets: {error.strerror}"
-        raise MCluError(told, place=str(parent)) from error
-    # Whatever ends this process, its end gives the lock up.
+        message = f"cannot create a directory for sockets: {error.strerror}"
+        raise MCluError(message, place=str(parent)) from error
+    # The kernel releases the lock when this process ends.
     fcntl.flock(os.open(path, os.O_RDONLY), fcntl.LOCK_EX)
     return path
 
@@ -68,7 +68,7 @@ def _make(parent: Path) -> Path:
 def _remove(path: Path) -> None:
     import shutil
 
-    # What a thread still makes there would come between: renamed, it is found by none.
+    # Another thread may still create a socket there, which would make rmtree fail; the new name prevents that.
     gone = path.with_name(f"{path.name}-gone")
     with contextlib.suppress(OSError):
         path.rename(gone)
@@ -89,12 +89,12 @@ def _is_private(path: Path) -> bool:
 def _parent() -> Path:
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     usable = runtime and len(runtime) < _LONGEST_PARENT and os.access(runtime, os.W_OK)
-    # Not below $TMPDIR, which may be long.
+    # $TMPDIR may be too long.
     return Path(runtime if usable else "/tmp")
 
 
 def _sweep(parent: Path) -> None:
-    """Remove directories of ours whose process has been killed before it could."""
+    """Remove the directories of processes that were killed."""
     for path in _directories(parent):
         with contextlib.suppress(OSError):
             if time.time() - path.lstat().st_mtime > _YOUNG_S:
@@ -113,9 +113,10 @@ def _remove_if_abandoned(path: Path) -> None:
 
 
 def socket_paths(config: Config, directory: Path) -> dict[str, Path]:
-    """Where the sockets of nodes are in a run-time directory: short, as they must be."""
+    """Return the path of each node's socket in a run-time directory; numbers keep the paths short."""
     return {node.name: directory / socket_name(i) for i, node in enumerate(config.nodes)}
 
 
 def socket_name(number: int) -> str:
+    """Return the file name of a node's socket."""
     return f"{number}.sock"

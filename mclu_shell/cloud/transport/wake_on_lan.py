@@ -10,7 +10,7 @@ _PORT = 9
 
 
 class MagicPacket(NamedTuple):
-    """For which MAC it is, and where it is broadcast."""
+    """The MAC, and the broadcast address and port, of a magic packet."""
 
     mac: str
     broadcast: str
@@ -18,34 +18,34 @@ class MagicPacket(NamedTuple):
 
 
 def magic_packet(node: NodeConfig) -> MagicPacket:
-    """The packet for a node; NodeFault if it has no MAC, or nothing can be sent there from here."""
+    """Return the packet for a node; NodeFault if it has no MAC, or its broadcast address is unreachable."""
     if node.mac is None:
-        raise NodeFault("no mac= in mclu.conf, so it cannot be woken", place=node.name)
+        raise NodeFault("cannot wake it: no mac= in mclu.conf", place=node.name)
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-            # This looks for a route, and sends nothing.
+            # For UDP, connect() checks the route and sends nothing.
             sock.connect((node.broadcast, _PORT))
     except OSError as error:
-        raise _not_sent(node, error) from error
+        raise _send_fault(node, error) from error
     return MagicPacket(node.mac, node.broadcast)
 
 
 def send_magic_packet(node: NodeConfig) -> None:
-    """Broadcast a node's packet once; NodeFault if it has none, or it cannot leave here."""
+    """Broadcast a node's packet once; NodeFault as for `magic_packet`, or if sending fails."""
     packet = magic_packet(node)
-    # 45 ms, for this alone.
+    # The import takes 45 ms.
     import wakeonlan
 
     try:
         wakeonlan.wake(packet.mac, host=packet.broadcast, port=packet.port)
     except OSError as error:
-        raise _not_sent(node, error) from error
+        raise _send_fault(node, error) from error
 
 
-def _not_sent(node: NodeConfig, error: OSError) -> NodeFault:
+def _send_fault(node: NodeConfig, error: OSError) -> NodeFault:
     return NodeFault(
-        f"the magic packet could not be sent: {error.strerror}",
+        f"cannot send the magic packet: {error.strerror}",
         place=node.name,
         remedy="set broadcast= in mclu.conf to the broadcast address of the node's network",
     )

@@ -11,6 +11,7 @@ import pytest
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.power import wait_until_on
 from mclu_shell.cloud.state.snapshot import Phase
+from mclu_shell.cloud.transport.credentials import Credentials
 from mclu_shell.cloud.transport.local import LocalTransport
 from mclu_shell.cloud.transport.openssh.config import SSHConfig
 from mclu_shell.cloud.transport.remote import SSHTransport
@@ -149,7 +150,7 @@ def test_a_daemon_that_lets_us_not_in_says_so(frozen_daemon: socket.socket, dire
 
 def ssh_node(directory: Path, port: int) -> Node:
     config = NodeConfig("ham0", address="127.0.0.1", port=port, connect_timeout=0.3, answer_timeout=1.0)
-    return Node(config, SSHTransport(config, directory / "near", SSHConfig()))
+    return Node(config, SSHTransport(config, directory / "near", SSHConfig(), Credentials()))
 
 
 def test_a_silent_machine_is_off(directory: Path, silent_port: int) -> None:

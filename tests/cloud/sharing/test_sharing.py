@@ -13,7 +13,7 @@ import pytest
 from mclu_shell.cloud.concurrency.fanout import gather
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.open import demo_nodes
-from mclu_shell.cloud.sharing.client import HERE, SharedEndpoint, ShareRequest, find_shared
+from mclu_shell.cloud.sharing.client import GREETING, SharedEndpoint, ShareRequest, find_shared
 from mclu_shell.cloud.sharing.node import SharedNode
 from mclu_shell.cloud.sharing.server import ShareServer
 from mclu_shell.cloud.sharing.transport import SharedTransport, cut_connections
@@ -223,7 +223,7 @@ def test_a_slow_answer_is_better_than_a_fault(short_directory: Path, node: Node)
 def _answer_one(listener: socket.socket, answer: bytes) -> None:
     connection, _ = listener.accept()
     with connection:
-        connection.sendall(HERE)
+        connection.sendall(GREETING)
         connection.recv(4096)
         connection.sendall(answer)
 

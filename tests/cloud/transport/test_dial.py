@@ -96,7 +96,7 @@ class TestDirect:
         with pytest.raises(Unreachable) as caught:
             dial(target(host), 5)
         assert caught.value.power == "unknown"
-        assert str(caught.value).startswith(f"ham0: no address for {host!r} (")
+        assert str(caught.value).startswith(f"ham0: cannot resolve {host!r} (")
         assert "set address= in mclu.conf" in caught.value.remedy
 
     def test_nothing_stays_open_whatever_happens(self, closed_port: int, silent_port: int) -> None:
@@ -124,12 +124,12 @@ class TestThroughACommand:
             (
                 "gate: Permission denied (publickey).",
                 Unreachable,
-                "no way through ProxyCommand: gate: Permission denied (",
+                "cannot connect through ProxyCommand: gate: Permission denied (",
             ),
             (
                 "ssh: connect to host gate port 22: No route to host",
                 Unreachable,
-                "no way through ProxyCommand: ssh: conn",
+                "cannot connect through ProxyCommand: ssh: conn",
             ),
             (f"{AT_GATE}\\nchannel 0: open failed: connect failed: No route to host", NodeOff, "is off"),
             (
@@ -137,7 +137,7 @@ class TestThroughACommand:
                 SSHDown,
                 "ssh: connection ref",
             ),
-            (f"{AT_GATE}\\nchannel 0: open failed: administratively prohibited", Unreachable, "no way through"),
+            (f"{AT_GATE}\\nchannel 0: open failed: administratively prohibited", Unreachable, "cannot connect through"),
             (f"{AT_GATE}\\nchannel 0: open confirm rwindow 0", SSHDown, "ssh: not answering"),
         ],
     )

@@ -69,4 +69,4 @@ def test_run_here() -> None:
     assert (done.status, done.out, done.err) == (4, "$(id); 'x'\n", "no\n")
     done = run_here([sys.executable, "-c", "import signal; signal.pause()"], 0.5)
     assert (done.status, done.out) == (-1, "")
-    assert "did not end in 0.5 s" in done.err
+    assert "timed out after 0.5 s" in done.err

@@ -1,4 +1,4 @@
-"""What OpenSSH itself would do to reach a node: `ssh -G`, so that the user's own SSH configuration counts."""
+"""The user's SSH configuration of a node, as `ssh -G` evaluates it."""
 
 import getpass
 import logging
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# For so long an answer of ssh's is used again; then the user may have edited the configuration.
+# Cache ssh's output this long; afterwards the user may have edited the configuration.
 _FRESH_S = 5.0
 _SSH_TIMEOUT_S = 5.0
 
 
 class Target(NamedTuple):
-    """Where and how to log in (ssh_config(5))."""
+    """The address and options of a login (ssh_config(5))."""
 
     node: str
     host: str
@@ -41,18 +41,22 @@ class Target(NamedTuple):
     host_key_name: str
     proxy_command: str
     jump: str
-
-    # What `ssh` must be told beside USER@NODE to do the same, because mclu.conf says it.
+    # The options of mclu.conf that `ssh` needs beside USER@NODE for the same login.
     options: tuple[str, ...] = ()
 
     @property
+    def account(self) -> tuple[str, str, int]:
+        """The user, host and port, which identify a password."""
+        return (self.user, self.host, self.port)
+
+    @property
     def login(self) -> str:
-        """What the user would type to log in by hand, as messages show it."""
+        """The ssh command for the same login by hand, quoted for messages."""
         return quoted_command("ssh", *self.options, f"{self.user}@{self.node}")
 
     @property
     def proxy(self) -> str:
-        """A shell command that carries the connection, or empty: OpenSSH itself takes the jumps, with all it can."""
+        """The shell command that carries the connection, or empty; OpenSSH itself connects through jump hosts."""
         if not self.jump:
             return "exec " + _expand(self.proxy_command, self._tokens()) if self.proxy_command else ""
         *through, last = self.jump.split(",")
@@ -61,18 +65,18 @@ class Target(NamedTuple):
         return shlex.join([*words, "--", last if "://" in last else f"ssh://{last}"])
 
     def paths(self, names: list[str]) -> tuple[Path, ...]:
-        """File names of the configuration, with their tokens and `~` replaced."""
+        """Return file names of the configuration with their tokens and `~` expanded."""
         return tuple(Path(_expand(name, self._tokens())).expanduser() for name in names)
 
     def _tokens(self) -> dict[str, str]:
-        """ssh_config(5), TOKENS."""
+        """Return the percent tokens and their values (ssh_config(5), TOKENS)."""
         tokens = {"%%": "%", "%h": self.host, "%p": str(self.port), "%r": self.user, "%n": self.node}
         tokens |= {"%d": str(Path.home()), "%u": getpass.getuser(), "%i": str(os.getuid())}
         return tokens | {"%k": self.host_key_name or self.node}
 
 
 class SSHConfig:
-    """The user's SSH configuration, asked once for all nodes that it cannot tell apart."""
+    """The user's SSH configuration; one `ssh -G` serves all nodes that it does not distinguish."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -81,13 +85,13 @@ class SSHConfig:
         self._read_at = -math.inf
 
     def resolve(self, node: NodeConfig) -> Target:
-        """The target of a node: mclu.conf first, then the user's SSH configuration, then ssh's defaults."""
+        """Return the target of a node: mclu.conf first, then the user's SSH configuration, then ssh's defaults."""
         future, is_first = self._group(node)
         if is_first:
             try:
-                future.set_result(_ask_ssh(node))
+                future.set_result(_run_ssh(node))
             except BaseException as error:  # noqa: BLE001
-                # Whatever it is: the others of the group wait for it.
+                # The group's other threads wait for the result.
                 future.set_exception(error)
         try:
             return _for_node(future.result(), node)
@@ -98,15 +102,15 @@ class SSHConfig:
         with self._lock:
             if time.monotonic() - self._read_at > _FRESH_S:
                 self._groups, self._blocks, self._read_at = {}, read_host_blocks(), time.monotonic()
-            # All that ssh is told on its command line, and what it makes of the name.
-            told = (node.user, node.port, node.identity, node.address is None)
-            group = (*told, self._blocks.group_of(node.name))
+            # ssh's output depends on its command line and on the blocks that match the name.
+            options = (node.user, node.port, node.identity, node.address is None)
+            group = (*options, self._blocks.group_of(node.name))
             is_first = group not in self._groups
             return self._groups.setdefault(group, Future()), is_first
 
 
 def _for_node(target: Target, node: NodeConfig) -> Target:
-    """A target of the node's group, made the node's own."""
+    """Return the group's target with the node's own name, address and options."""
     is_plain = target.host == target.node.lower()
     host = node.address or (node.name.lower() if is_plain else target.host)
     options = ["-o", f"HostName={node.address}"] if node.address else []
@@ -115,7 +119,7 @@ def _for_node(target: Target, node: NodeConfig) -> Target:
     return target._replace(node=node.name, host=host, options=tuple(options))
 
 
-def _ask_ssh(node: NodeConfig) -> Target:
+def _run_ssh(node: NodeConfig) -> Target:
     started = time.perf_counter()
     command = _command(node)
     try:
@@ -124,23 +128,25 @@ def _ask_ssh(node: NodeConfig) -> Target:
         )
     except subprocess.TimeoutExpired:
         raise Unreachable(
-            "ssh -G does not end", place=node.name, remedy="is there a 'Match exec' that hangs?"
+            "ssh -G timed out", place=node.name, remedy="check the 'Match exec' lines of your SSH configuration"
         ) from None
     except FileNotFoundError:
-        raise Unreachable("ssh is not installed here", place=node.name, remedy="install the OpenSSH client") from None
+        raise Unreachable(
+            "ssh is not installed on this machine", place=node.name, remedy="install the OpenSSH client"
+        ) from None
     except OSError as error:
-        raise Unreachable(f"ssh cannot be run: {error.strerror}", place=node.name) from error
+        raise Unreachable(f"cannot run ssh: {error.strerror}", place=node.name) from error
     if done.returncode != 0:
-        # The first line has file and line; the last one only says that ssh gives up.
-        reason = done.stderr.strip().splitlines()
-        told = f"ssh: {reason[0] if reason else 'ssh -G failed'}"
-        raise Unreachable(told, place=node.name, remedy=f"see what {quoted_command(*command)} says")
+        # The first line has the file and line of the error.
+        lines = done.stderr.strip().splitlines()
+        message = f"ssh: {lines[0] if lines else 'ssh -G failed'}"
+        raise Unreachable(message, place=node.name, remedy=f"run {quoted_command(*command)} to see why")
     _log.debug("%s: %s: %.1f ms", node.name, shlex.join(command), (time.perf_counter() - started) * 1000)
     return _target(node, done.stdout)
 
 
 def _command(node: NodeConfig) -> list[str]:
-    # A scope in an IPv6 address (fe80::1%eth0) is no token, and a blank in a file's name is part of it.
+    # The scope of an IPv6 address (fe80::1%eth0) is not a token, and a blank is part of a file name.
     options: dict[str, str | int | None] = {
         "HostName": node.address and node.address.replace("%", "%%"),
         "User": node.user,
@@ -156,18 +162,18 @@ def _command(node: NodeConfig) -> list[str]:
 
 
 def _quoted(value: str) -> str:
-    """One word of ssh's configuration (ssh_config(5): arguments may be enclosed in double quotes)."""
+    """Quote one argument of ssh's configuration (ssh_config(5): in double quotes)."""
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _target(node: NodeConfig, answer: str) -> Target:
-    said: dict[str, list[str]] = {}
-    for line in answer.splitlines():
+def _target(node: NodeConfig, output: str) -> Target:
+    settings: dict[str, list[str]] = {}
+    for line in output.splitlines():
         key, _, value = line.partition(" ")
-        said.setdefault(key, []).append(value)
+        settings.setdefault(key, []).append(value)
 
     def one(key: str, default: str = "") -> str:
-        return said.get(key, [default])[0]
+        return settings.get(key, [default])[0]
 
     plain = Target(
         node=node.name,
@@ -184,20 +190,20 @@ def _target(node: NodeConfig, answer: str) -> Target:
     )
     known_hosts = shlex.split(one("userknownhostsfile")) + shlex.split(one("globalknownhostsfile"))
     return plain._replace(
-        identities=plain.paths(said.get("identityfile", [])),
+        identities=plain.paths(settings.get("identityfile", [])),
         known_hosts=plain.paths(known_hosts),
     )
 
 
 def _expand(text: str, tokens: dict[str, str]) -> str:
-    """Replace percent tokens in one pass, so that what a value holds is not expanded again."""
-    return re.sub("%.", lambda found: tokens.get(found[0], found[0]), text)
+    """Expand percent tokens in one pass, so that their values are not expanded again."""
+    return re.sub("%.", lambda match: tokens.get(match[0], match[0]), text)
 
 
-def _agent(named: str) -> str:
-    """The socket of the agent to ask, or empty (ssh_config(5), IdentityAgent)."""
-    if named in ("", "SSH_AUTH_SOCK"):
+def _agent(setting: str) -> str:
+    """Return the path of the agent's socket, or empty (ssh_config(5), IdentityAgent)."""
+    if setting in ("", "SSH_AUTH_SOCK"):
         return os.environ.get("SSH_AUTH_SOCK", "")
-    if named == "none":
+    if setting == "none":
         return ""
-    return os.environ.get(named[1:], "") if named.startswith("$") else str(Path(named).expanduser())
+    return os.environ.get(setting[1:], "") if setting.startswith("$") else str(Path(setting).expanduser())

@@ -1,6 +1,6 @@
-"""Which nodes the user's SSH configuration cannot tell apart, so that one `ssh -G` answers for all of them.
+"""Groups of nodes that the user's SSH configuration does not distinguish, by its Host blocks (ssh_config(5)).
 
-For sixty nodes that is one process instead of sixty. ssh_config(5) says what is read and when it applies.
+One `ssh -G` serves a whole group: sixty nodes cost one process instead of sixty.
 """
 
 import fnmatch
@@ -12,31 +12,31 @@ from pathlib import Path
 from typing import NamedTuple
 
 _SYSTEM = Path("/etc/ssh/ssh_config")
-# Conditions that are not about the name alone, and values that hold it: then each node is asked for by itself.
-_TELLS_APART = ("match", "canonicalizehostname", "canonicaldomains")
+# Settings that can differ by more than the Host lines: with one of them, each node needs its own `ssh -G`.
+_DISTINGUISHING = ("match", "canonicalizehostname", "canonicaldomains")
 _MOST_DEPTH = 16
 
 
 class HostBlocks(NamedTuple):
-    """The patterns of all Host lines that ssh would read; `simple` if nothing else depends on the name."""
+    """The patterns of all Host lines that ssh reads; `simple` if no other setting depends on the name."""
 
     patterns: tuple[tuple[str, ...], ...]
     simple: bool
 
     def group_of(self, name: str) -> tuple[bool, ...] | str:
-        """Equal for names to which the same blocks apply; the name itself where more than blocks depends on it."""
+        """Return a key that is equal for names with the same blocks; the name itself if `simple` is false."""
         return tuple(_applies(patterns, name) for patterns in self.patterns) if self.simple else name
 
 
 def read_host_blocks() -> HostBlocks:
-    """Read the user's and the system's configuration as they are now."""
+    """Read the Host lines of the user's and the system's configuration."""
     patterns: list[tuple[str, ...]] = []
     simple = True
     for words in _settings():
         key = words[0].lower()
         if key == "host":
             patterns.append(tuple(words[1:]))
-        elif key in _TELLS_APART or (key != "controlpath" and any("%" in word for word in words)):
+        elif key in _DISTINGUISHING or (key != "controlpath" and any("%" in word for word in words)):
             simple = False
     return HostBlocks(tuple(dict.fromkeys(patterns)), simple)
 
@@ -55,7 +55,7 @@ def _user() -> str:
 
 
 def _lines(file: Path, base: Path, depth: int) -> Iterator[list[str]]:
-    """The settings of a file and of those that it includes, wherever they stand: rather too many than too few."""
+    """Yield the settings of a file and of the files that it includes, even those in blocks that do not apply."""
     try:
         text = file.read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -71,13 +71,13 @@ def _lines(file: Path, base: Path, depth: int) -> Iterator[list[str]]:
 
 
 def _words(line: str) -> list[str]:
-    """`Key value…` or `Key=value`, without comments and quotes."""
+    """Split a line, `Key value…` or `Key=value`, without its comment and quotes."""
     key, equals, rest = line.strip().partition("=")
     text = f"{key} {rest}" if equals and " " not in key.strip() else line
     try:
         return shlex.split(text, comments=True)
     except ValueError:
-        # A quote that is not closed: ssh itself will complain. Until then nothing can be said of this line.
+        # A quote is not closed, which ssh reports itself. Treat the line as a condition.
         return ["match"]
 
 

@@ -1,4 +1,4 @@
-"""known_hosts files: is this the key that the node has shown before? (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT)"""
+"""OpenSSH's known_hosts files (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT)."""
 
 import base64
 import fnmatch
@@ -19,7 +19,7 @@ class KnownKey(NamedTuple):
     key: str
 
     def names(self, name: str) -> bool:
-        """Whether the line is about a host: a list of patterns, or one hashed name."""
+        """Return whether the line lists a host, in its patterns or as its hashed name."""
         if self.hosts.startswith("|1|"):
             return _hashed_is(self.hosts, name)
         patterns = self.hosts.lower().split(",")
@@ -29,27 +29,27 @@ class KnownKey(NamedTuple):
 
 
 def known_keys(files: tuple[Path, ...], name: str, port: int) -> list[KnownKey]:
-    """The lines about a host, `[name]:port` where the port is not 22; files that are not there hold none."""
-    wanted = listed_name(name, port)
-    return [line for file in files for line in _lines(file) if line.names(wanted)]
+    """Return the lines that list a host, as `[name]:port` if the port is not 22; a missing file has none."""
+    host = listed_name(name, port)
+    return [line for file in files for line in _lines(file) if line.names(host)]
 
 
 def listed_name(name: str, port: int) -> str:
-    """The name under which a host stands in known_hosts."""
+    """Return the name of a host in known_hosts."""
     return name.lower() if port == 22 else f"[{name.lower()}]:{port}"
 
 
 @lru_cache(maxsize=32)
-def _read(file: Path, _stamp: tuple[int, int]) -> tuple[KnownKey, ...]:
-    """The lines of a file, once for as long as it stays the same: sixty nodes share it."""
-    found = []
+def _read(file: Path, _mtime_and_size: tuple[int, int]) -> tuple[KnownKey, ...]:
+    """Return the lines of a file; parse it once for all nodes, until it changes."""
+    keys = []
     text = file.read_text(encoding="utf-8", errors="replace")
     for number, line in enumerate(text.splitlines(), 1):
         words = line.split()
         marker = words.pop(0) if words and words[0].startswith("@") else ""
         if len(words) >= 3 and not words[0].startswith("#"):
-            found.append(KnownKey(f"{file}:{number}", marker, *words[:3]))
-    return tuple(found)
+            keys.append(KnownKey(f"{file}:{number}", marker, *words[:3]))
+    return tuple(keys)
 
 
 def _lines(file: Path) -> tuple[KnownKey, ...]:
@@ -57,12 +57,12 @@ def _lines(file: Path) -> tuple[KnownKey, ...]:
         stat = file.stat()
         return _read(file, (stat.st_mtime_ns, stat.st_size))
     except OSError:
-        # ssh too goes on without a file that it cannot read; the key is then unknown, and said to be so.
+        # As ssh does, continue without the file; the host key is then unknown.
         return ()
 
 
 def _matches(name: str, pattern: str) -> bool:
-    # "[" opens no character class here: only * and ? are special in known_hosts.
+    # In known_hosts only * and ? are special; "[" opens no character class.
     return name == pattern or fnmatch.fnmatchcase(name, pattern.replace("[", "[[]"))
 
 

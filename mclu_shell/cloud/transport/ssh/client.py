@@ -1,4 +1,4 @@
-"""One authenticated SSH connection to a node: run a command there, reach a socket there."""
+"""An SSH connection to a node, which runs commands and opens channels to sockets."""
 
 import contextlib
 import logging
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 import paramiko
 
 from mclu_shell.cloud.concurrency.deadline import Deadline
+from mclu_shell.cloud.transport.credentials import Credentials
 from mclu_shell.cloud.transport.forward import Address
 from mclu_shell.cloud.transport.openssh.config import Target
 from mclu_shell.cloud.transport.process import Completed, split_lines
@@ -20,7 +21,7 @@ from mclu_shell.errors import ConnectionLost, SSHFault, SSHRefused
 _log = logging.getLogger(__name__)
 
 _START_TIMEOUT_S = 10.0
-# After so long a silence of a running command, sshd is asked whether it is still there, and given as long to answer.
+# If a running command sends nothing for this long, sshd gets a keep-alive, and as long to answer it.
 _SILENT_S = 3.0
 # RFC 4254, section 5.1: SSH_OPEN_ADMINISTRATIVELY_PROHIBITED.
 _PROHIBITED = 1
@@ -28,11 +29,11 @@ _STREAM_LOCAL = "direct-streamlocal@openssh.com"
 
 
 class RemoteProcess:
-    """A command on the node, over a channel of its own (RFC 4254, section 6)."""
+    """A running command on the node, over its own channel (RFC 4254, section 6)."""
 
-    def __init__(self, channel: paramiko.Channel, answers: Callable[[], bool]) -> None:
+    def __init__(self, channel: paramiko.Channel, responds: Callable[[], bool]) -> None:
         self._channel = channel
-        self._answers = answers
+        self._responds = responds
         channel.settimeout(_SILENT_S)
 
     def send(self, data: bytes) -> None:
@@ -46,17 +47,17 @@ class RemoteProcess:
             self._channel.shutdown_write()
 
     def lines(self) -> Iterator[str]:
-        """Its output, line by line."""
+        """Yield the output by lines."""
         return split_lines(self.chunks())
 
     def chunks(self) -> Iterator[bytes]:
-        """Its output as it comes."""
+        """Yield the output as it arrives."""
         while True:
             try:
                 data = self._channel.recv(65536)
             except TimeoutError:
-                # It may have nothing to say, or be gone with its node: only asking sshd tells.
-                if self._answers():
+                # The command may have no output, or the node may be gone: only a keep-alive tells them apart.
+                if self._responds():
                     continue
                 return
             if not data:
@@ -64,17 +65,17 @@ class RemoteProcess:
             yield data
 
     def wait(self, timeout_s: float) -> int:
-        """Its exit status; -1 if there is none in time."""
+        """Return the exit status; -1 if there is none in time."""
         self._channel.status_event.wait(timeout_s)
         return int(self._channel.exit_status) if self._channel.exit_status_ready() else -1
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close the channel."""
         self._channel.close()
 
 
 class _Transport(paramiko.Transport):
-    """paramiko's transport, and the channel to a unix socket that OpenSSH has (PROTOCOL, section 2.4)."""
+    """paramiko's transport, with OpenSSH's channels to unix sockets (PROTOCOL, section 2.4)."""
 
     def __init__(self, sock: socket.socket) -> None:
         super().__init__(sock)
@@ -82,14 +83,14 @@ class _Transport(paramiko.Transport):
         self._unix_lock = threading.Lock()
 
     def open_unix_channel(self, path: str, timeout_s: float) -> paramiko.Channel:
-        """A channel to a unix socket on the node; paramiko.ChannelException if sshd cannot connect to it."""
+        """Open a channel to a unix socket of the node; paramiko.ChannelException if sshd cannot connect to it."""
         with self._unix_lock:
             self._unix_path = path
             return self.open_channel(_STREAM_LOCAL, timeout=timeout_s)
 
     def _send_user_message(self, data: paramiko.Message) -> None:
-        # open_channel has no way to add the fields that this kind of channel needs (string socket path,
-        # string reserved, uint32 reserved), and hands its message to this method alone.
+        # open_channel cannot add the fields that this kind of channel needs (string socket path, string reserved,
+        # uint32 reserved). It sends its message through this method only.
         if data.asbytes().startswith(paramiko.common.cMSG_CHANNEL_OPEN) and _STREAM_LOCAL.encode() in data.asbytes():
             data.add_string(self._unix_path)
             data.add_string("")
@@ -100,8 +101,8 @@ class _Transport(paramiko.Transport):
 class SSHConnection:
     """An authenticated SSH connection over a socket that is already connected to sshd."""
 
-    def __init__(self, target: Target, sock: socket.socket, deadline: float) -> None:
-        """Shake hands, check the host key, log in, all before `deadline` (of `time.monotonic`)."""
+    def __init__(self, target: Target, sock: socket.socket, credentials: Credentials, deadline: float) -> None:
+        """Exchange keys, check the host key and log in before `deadline` (of `time.monotonic`)."""
         self.target = target
         started = time.perf_counter()
         self._sock = sock
@@ -109,17 +110,17 @@ class SSHConnection:
         self._keepalive_lock = threading.Lock()
         try:
             handshake(self._transport, target, deadline)
-            authenticate(self._transport, target, deadline)
+            authenticate(self._transport, target, credentials, deadline)
         except BaseException:
             self._transport.close()
             raise
-        # paramiko would look ten times a second whether it has been closed; `close` wakes it instead.
+        # With a timeout, paramiko wakes ten times a second to see whether it was closed; `close` wakes it instead.
         sock.settimeout(None)
         _log.debug("%s: ssh login: %.1f ms", target.node, (time.perf_counter() - started) * 1000)
 
     @property
     def is_alive(self) -> bool:
-        """Whether neither side has ended the connection; a silent peer is not noticed, see `answers`."""
+        """True until a side closes the connection; only `responds` notices a silent peer."""
         return bool(self._transport.is_active())
 
     def responds(self, timeout_s: float) -> bool:
@@ -152,10 +153,10 @@ class SSHConnection:
     def _forwarding_refused(self, address: Address) -> SSHRefused:
         things, option = ("sockets", "StreamLocal") if isinstance(address, str) else ("ports", "Tcp")
         remedy = f"set 'Allow{option}Forwarding yes' in its sshd_config"
-        return SSHRefused(f"ssh: sshd forwards no {things}", place=self.target.node, remedy=remedy)
+        return SSHRefused(f"ssh: sshd does not forward {things}", place=self.target.node, remedy=remedy)
 
     def run(self, argv: Sequence[str], timeout_s: float) -> Completed:
-        """Run a command on the node and wait for its end; no part of it is read by a shell."""
+        """Run a command on the node and wait for its end; arguments are quoted for the node's shell."""
         started = time.perf_counter()
         command = shlex.join(argv)
         try:
@@ -163,19 +164,19 @@ class SSHConnection:
                 channel.settimeout(timeout_s)
                 channel.exec_command(command)
                 channel.shutdown_write()
-                # No sshd of ours sends more than a few lines here; both streams fit their windows.
+                # The outputs are a few lines, so both streams fit into their windows.
                 err = channel.makefile_stderr("rb").read()
                 out = channel.makefile("rb").read()
                 status = channel.recv_exit_status()
         except TimeoutError as error:
-            raise SSHFault(f"{argv[0]!r} did not end in {timeout_s:g} s", place=self.target.node) from error
+            raise SSHFault(f"{argv[0]!r} timed out after {timeout_s:g} s", place=self.target.node) from error
         except (paramiko.SSHException, OSError, EOFError) as error:
             raise ConnectionLost("the connection was lost", place=self.target.node) from error
         _log.debug("%s: %s: %.1f ms", self.target.node, command, (time.perf_counter() - started) * 1000)
         return Completed(status, out.decode(errors="replace"), err.decode(errors="replace"))
 
     def start(self, argv: Sequence[str]) -> RemoteProcess:
-        """Start a command on the node, both of its output streams in one."""
+        """Start a command on the node; stderr goes to its stdout."""
         try:
             channel = self._transport.open_session(timeout=_START_TIMEOUT_S)
             channel.set_combine_stderr(True)

@@ -1,4 +1,4 @@
-"""The keys to log in with: those of the agent and those in files, in the order in which ssh offers them."""
+"""The keys for a login, from the agent and from files, in the order in which ssh offers them."""
 
 import base64
 import contextlib
@@ -12,31 +12,34 @@ import paramiko
 from paramiko.agent import AgentSSH
 from paramiko.pkey import UnknownKeyType
 
+from mclu_shell.cloud.transport.credentials import Credentials
 from mclu_shell.cloud.transport.openssh.config import Target
-from mclu_shell.cloud.transport.ssh.prompts import unlocked_key
 
 _log = logging.getLogger(__name__)
 
+_AGENT_TIMEOUT_S = 2.0
 
-def login_keys(target: Target, locked: list[Path]) -> Iterator[paramiko.PKey]:
-    """The keys to offer, best first; files that need a passphrase are noted in `locked`."""
-    own = [key for file in target.identities if (key := _load(file, locked)) is not None]
-    wanted = {key.asbytes() for key in own} | {blob for file in target.identities if (blob := _public(file))}
-    held: list[paramiko.PKey] = list(_agent_keys(target.agent)) if target.agent else []
-    yield from (key for key in held if key.asbytes() in wanted)
+
+def login_keys(target: Target, credentials: Credentials, locked: list[Path]) -> Iterator[paramiko.PKey]:
+    """Yield the keys to offer, best first; append to `locked` the files that need a passphrase."""
+    own = [key for file in target.identities if (key := _load(file, credentials, locked)) is not None]
+    blobs = {key.asbytes() for key in own} | {blob for file in target.identities if (blob := _public_half(file))}
+    agent_keys: list[paramiko.PKey] = list(_agent_keys(target.agent)) if target.agent else []
+    yield from (key for key in agent_keys if key.asbytes() in blobs)
     if not target.identities_only:
-        yield from (key for key in held if key.asbytes() not in wanted)
+        yield from (key for key in agent_keys if key.asbytes() not in blobs)
     yield from own
 
 
 def _agent_keys(path: str) -> tuple[paramiko.PKey, ...]:
-    """The keys of the agent that listens on `path`; none if it does not answer."""
+    """Return the keys of the agent that listens on `path`; none if it does not answer."""
     agent = AgentSSH()
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        connection.settimeout(2.0)
+        connection.settimeout(_AGENT_TIMEOUT_S)
         connection.connect(path)
-        agent._connect(connection)  # type: ignore[attr-defined]  # noqa: SLF001  (paramiko.Agent itself knows only $SSH_AUTH_SOCK)
+        # The public paramiko.Agent only supports $SSH_AUTH_SOCK.
+        agent._connect(connection)  # type: ignore[attr-defined]  # noqa: SLF001
     except (OSError, paramiko.SSHException):
         connection.close()
         return ()
@@ -44,26 +47,27 @@ def _agent_keys(path: str) -> tuple[paramiko.PKey, ...]:
 
 
 @lru_cache(maxsize=64)
-def _read_key(file: Path, _stamp: int) -> paramiko.PKey:
-    """Parse a key file once for all nodes, for as long as it stays the same."""
+def _read_key(file: Path, _mtime_ns: int) -> paramiko.PKey:
+    """Parse a key file once for all nodes, until it changes."""
     return paramiko.PKey.from_path(file)
 
 
-def _load(file: Path, locked: list[Path]) -> paramiko.PKey | None:
-    if (unlocked := unlocked_key(file)) is not None:
+def _load(file: Path, credentials: Credentials, locked: list[Path]) -> paramiko.PKey | None:
+    unlocked: paramiko.PKey | None = credentials.keys.get(file)
+    if unlocked is not None:
         return unlocked
     try:
         return _read_key(file, file.stat().st_mtime_ns)
     except (paramiko.PasswordRequiredException, TypeError):
-        # cryptography, which parses the file for paramiko, reports a missing passphrase as a TypeError.
+        # cryptography, which parses the file for paramiko, raises TypeError if the passphrase is missing.
         locked.append(file)
     except (OSError, ValueError, paramiko.SSHException, UnknownKeyType) as error:
         _log.debug("%s: not used: %s", file, error)
     return None
 
 
-def _public(file: Path) -> bytes:
-    """The public half beside a key file, by which a key that only the agent holds is recognised."""
+def _public_half(file: Path) -> bytes:
+    """Return the key in the .pub file beside a key file, which identifies a key that only the agent has."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         return base64.b64decode(file.with_name(file.name + ".pub").read_text(encoding="utf-8").split()[1])
     return b""

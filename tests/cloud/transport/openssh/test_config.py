@@ -71,15 +71,13 @@ class TestRealSSH:
         monkeypatch.setenv("PATH", str(tmp_path))
         with pytest.raises(Unreachable) as caught:
             resolve(HAM0)
-        assert str(caught.value) == "ham0: ssh is not installed here; install the OpenSSH client"
+        assert str(caught.value) == "ham0: ssh is not installed on this machine; install the OpenSSH client"
 
     def test_what_ssh_refuses_is_told_in_its_words(self, program: Callable[[str], Path]) -> None:
         program("echo '/etc/ssh/ssh_config line 3: Bad configuration' >&2; echo 'giving up' >&2; exit 255")
         with pytest.raises(Unreachable) as caught:
             resolve(HAM0)
-        assert str(caught.value).startswith(
-            "ham0: ssh: /etc/ssh/ssh_config line 3: Bad configuration; see what 'ssh -G"
-        )
+        assert str(caught.value).startswith("ham0: ssh: /etc/ssh/ssh_config line 3: Bad configuration; run 'ssh -G")
 
     def test_nodes_that_ssh_cannot_tell_apart_share_one_answer(self, program: Callable[[str], Path]) -> None:
         count = program('echo x >>$0.count; exec {ssh} "$@"').with_name("ssh.count")
@@ -99,7 +97,7 @@ class TestRealSSH:
 
     @pytest.mark.parametrize(
         ("script", "told"),
-        [("exit 1", "ssh: ssh -G failed"), ("echo port x", "defect"), (None, "ssh cannot be run: Permission denied")],
+        [("exit 1", "ssh: ssh -G failed"), ("echo port x", "defect"), (None, "cannot run ssh: Permission denied")],
     )
     def test_none_of_them_waits_for_an_answer_that_never_comes(
         self, program: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, script: str | None, told: str
