@@ -218,7 +218,7 @@ class TestNodes:
 
             threading.Thread(target=greet, daemon=True).start()
             answer = mclu("-f", str(tmp_path / "x.conf"), "status", "ham0")
-        assert answer.out == "ham0 on, ssh: connection closed while keys were exchanged\n"
+        assert answer.out == "ham0 on, ssh: connection closed during the key exchange\n"
 
 
 class TestEnds:
