@@ -83,7 +83,7 @@ NEW_GUEST = ArgType(_new_guest, completers.nodes_with_room)
 def _timezone(text: str) -> str:
     """Check the form of a time zone's name; the build reports a zone that the node does not have."""
     if not _TIMEZONE.fullmatch(text) or ".." in text:
-        raise ValueError(f"bad time zone {text!r}: such as Europe/London or UTC")
+        raise ValueError(f"bad time zone {text!r}: write a name such as Europe/London or UTC")
     return text
 
 
@@ -107,7 +107,7 @@ def choice(*words: str) -> ArgType:
 
 def _vcpus(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and 0 < int(text) <= _MOST_VCPUS):
-        raise ValueError(f"bad number of virtual CPUs {text!r}: 1 to {_MOST_VCPUS}")
+        raise ValueError(f"bad number of virtual CPUs {text!r}: must be 1 to {_MOST_VCPUS}")
     return int(text)
 
 

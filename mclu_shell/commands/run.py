@@ -23,7 +23,9 @@ LINES = ()
 def add_arguments(parser: Parser) -> None:
     """Add the file and its arguments."""
     parser.add_argument("file", metavar="FILE", type=types.FILE, help="script file, or - for standard input")
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARG", help="argument, or NAME=value")
+    rest = parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARG", help="argument, or NAME=value")
+    # argparse would list ARG as required if FILE is missing.
+    rest.required = False
 
 
 def script(args: argparse.Namespace) -> Script:

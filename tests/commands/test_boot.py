@@ -25,7 +25,7 @@ Write = Callable[[str], None]
 
 @pytest.fixture
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
-    """Writes the template `mine`, whose build is a shell script."""
+    """Write the template `mine`, whose build is a shell script."""
     monkeypatch.setenv("MCLU_PATH", str(tmp_path))
 
     def make(build: str) -> None:
@@ -40,10 +40,10 @@ def disks(demo: InProcess) -> list[str]:
     return sorted(file.name for node in demo.cloud.nodes for file in Path(node.config.images).iterdir())
 
 
-def test_what_a_build_says_is_shown_while_it_runs_and_moves_no_cursor(write: Write, tmp_path: Path) -> None:
+def test_output_of_a_build_is_shown_without_control_characters(write: Write, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     os.mkfifo(gate)
-    # Words that rich would take for its markup, and that a terminal would obey.
+    # Markup of rich, and control characters.
     write(f"printf '[bold]half[/way] \\033[2J\\007there\\n'; read -r line <'{gate}'; echo done")
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80"}
     program = pexpect.spawn(str(MCLU), ["--demo", "boot", "mine", "new"], env=environment, encoding="utf-8", timeout=20)
@@ -55,21 +55,21 @@ def test_what_a_build_says_is_shown_while_it_runs_and_moves_no_cursor(write: Wri
     assert program.exitstatus == 0
 
 
-def test_what_a_build_notes_is_part_of_the_answer(write: Write, demo: InProcess) -> None:
+def test_notes_of_a_build_are_part_of_the_answer(write: Write, demo: InProcess) -> None:
     write("echo 'note: remember me'; printf 'note: and \\033[2Jme'")
     assert demo("boot mine new").out == "ham0:new running\n  remember me\n  and  [2Jme\n"
     assert demo.script("boot mine more").out == "ham0:more running\n  remember me\n  and  [2Jme\n"
 
 
 @pytest.mark.parametrize(
-    ("option", "told"),
+    ("option", "message"),
     [
-        ("--console", "ham0: is simulated: its guests have no consoles"),
-        ("--viewer", "ham0: is simulated: its guests have no screens"),
+        ("--console", "ham0: simulated guests have no consoles"),
+        ("--viewer", "ham0: simulated guests have no screens"),
     ],
 )
-def test_what_could_not_be_opened_is_not_made(
-    write: Write, demo: InProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str, told: str
+def test_no_guest_is_built_whose_console_or_screen_cannot_be_opened(
+    write: Write, demo: InProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str, message: str
 ) -> None:
     viewer = tmp_path / "bin/remote-viewer"
     viewer.parent.mkdir()
@@ -78,11 +78,11 @@ def test_what_could_not_be_opened_is_not_made(
     monkeypatch.setenv("PATH", f"{viewer.parent}:{os.environ['PATH']}")
     write(f'touch "{tmp_path}/built"')
     answer = demo(f"boot mine new {option}")
-    assert (answer.status, answer.out, answer.err) == (1, "", f"mclu: {told}\n")
+    assert (answer.status, answer.out, answer.err) == (1, "", f"mclu: {message}\n")
     assert not (tmp_path / "built").exists()
 
 
-def test_a_build_that_fails_says_its_last_words(write: Write, demo: InProcess) -> None:
+def test_a_failed_build_shows_its_last_output(write: Write, demo: InProcess) -> None:
     write("for i in 1 2 3 4 5 6 7 8 9; do echo step $i; done; exit 7")
     answer = demo("boot mine new")
     assert (answer.status, answer.out) == (1, "")
@@ -95,27 +95,27 @@ def test_a_build_that_fails_says_its_last_words(write: Write, demo: InProcess) -
 def test_ctrl_c_ends_the_build_and_removes_what_it_made(write: Write, demo: InProcess) -> None:
     write(f"kill -{signal.SIGINT:d} {os.getpid()}; exec sleep 1000")
     answer = demo("boot mine new")
-    told = "mclu: ham0: interrupted, and what was made there is removed\n"
-    assert (answer.status, answer.out, answer.err) == (130, "", told)
+    message = "mclu: ham0: interrupted, and what was made there is removed\n"
+    assert (answer.status, answer.out, answer.err) == (130, "", message)
     assert disks(demo) == []
     assert "new" not in demo("list").out
 
 
-def test_a_build_is_told_what_the_contract_says(write: Write, demo: InProcess, tmp_path: Path) -> None:
-    write(f'echo "$name $format $size $timezone $base_image" >"{tmp_path}/told"; echo "$output" >>"{tmp_path}/told"')
+def test_a_build_gets_the_variables_of_the_contract(write: Write, demo: InProcess, tmp_path: Path) -> None:
+    write(f'echo "$name $format $size $timezone $base_image" >"{tmp_path}/seen"; echo "$output" >>"{tmp_path}/seen"')
     assert demo("boot mine ham0:new --size 1.5G --timezone Asia/Kolkata").status == 0
     output = f"{demo.cloud.nodes[0].config.images}/new.qcow2"
-    assert (tmp_path / "told").read_text() == f"new qcow2 {3 << 29} Asia/Kolkata nothing\n{output}\n"
+    assert (tmp_path / "seen").read_text() == f"new qcow2 {3 << 29} Asia/Kolkata nothing\n{output}\n"
 
 
-def test_a_second_boot_of_a_name_waits_for_nothing(write: Write, demo: InProcess) -> None:
+def test_a_second_boot_of_a_name_fails(write: Write, demo: InProcess) -> None:
     write("true")
     assert demo("boot mine new").status == 0
     assert demo("boot mine new").err == "mclu: ham0: there is a guest 'new' already\n"
     assert disks(demo) == ["new.qcow2"]
 
 
-def test_the_demo_takes_its_disks_with_it(write: Write, clouds: Callable[..., InProcess]) -> None:
+def test_the_demo_removes_its_disks(write: Write, clouds: Callable[..., InProcess]) -> None:
     write("true")
     demo = clouds()
     assert demo("boot mine new").status == 0

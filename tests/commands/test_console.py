@@ -7,15 +7,15 @@ from mclu_shell.completion import complete
 from tests.conftest import InProcess
 
 
-def test_a_simulated_node_says_why_it_cannot(demo: InProcess) -> None:
+def test_a_simulated_node_has_no_consoles(demo: InProcess) -> None:
     answer = demo("console web")
     assert (answer.status, answer.out) == (1, "")
-    assert answer.err == "mclu: ham0: is simulated: its guests have no consoles\n"
+    assert answer.err == "mclu: ham0: simulated guests have no consoles\n"
 
 
-def test_so_does_a_node_of_libvirts_test_driver(clouds: Callable[..., InProcess]) -> None:
+def test_a_node_of_libvirts_test_driver_has_no_consoles(clouds: Callable[..., InProcess]) -> None:
     answer = clouds("[nodes]\nhere via=local uri=test:///default")("console test")
-    assert answer.err == "mclu: here: is simulated: its guests have no consoles\n"
+    assert answer.err == "mclu: here: simulated guests have no consoles\n"
 
 
 @pytest.mark.parametrize(
@@ -30,15 +30,15 @@ def test_so_does_a_node_of_libvirts_test_driver(clouds: Callable[..., InProcess]
         ("console web db", 2, "unrecognized arguments: db"),
     ],
 )
-def test_what_is_wrong_is_told(demo: InProcess, line: str, status: int, words: str) -> None:
+def test_errors_are_one_line(demo: InProcess, line: str, status: int, words: str) -> None:
     answer = demo(line.replace("*", "'*'"))
     assert (answer.status, answer.out) == (status, "")
     assert words in answer.err
     assert len(answer.err.splitlines()) == 1
 
 
-def test_a_guest_that_does_not_run_is_told(tmp_path: Path, clouds: Callable[..., InProcess]) -> None:
-    # The attribute is the test: driver's own (libvirt's drvtest.html).
+def test_a_stopped_guest_is_refused_with_a_remedy(tmp_path: Path, clouds: Callable[..., InProcess]) -> None:
+    # test:runstate is an attribute of libvirt's test driver (drvtest.html).
     domain = """<domain type="test" xmlns:test="http://libvirt.org/schemas/domain/test/1.0"><name>spare</name>
         <memory unit="GiB">1</memory><os><type>hvm</type></os><test:runstate>5</test:runstate></domain>"""
     (tmp_path / "node.xml").write_text(f"<node>{domain}</node>")
@@ -47,8 +47,8 @@ def test_a_guest_that_does_not_run_is_told(tmp_path: Path, clouds: Callable[...,
         assert cloud(line).err == "mclu: here: spare is not running; run 'start here:spare'\n", command
 
 
-def test_only_running_guests_are_offered(demo: InProcess) -> None:
+def test_only_running_guests_are_completed(demo: InProcess) -> None:
     demo("list")
-    found = complete("console ", demo.cloud.snapshot).candidates
-    assert [candidate.text for candidate in found] == ["db", "web", "ham0:"]
-    assert found[0].description == "running on ham0, 4G"
+    candidates = complete("console ", demo.cloud.snapshot).candidates
+    assert [candidate.text for candidate in candidates] == ["db", "web", "ham0:"]
+    assert candidates[0].description == "running on ham0, 4G"

@@ -1,4 +1,4 @@
-"""destroy on simulated nodes: what it asks whom, and what it says. What it deletes on real ones, see tests/lab."""
+"""destroy on simulated nodes: queries and messages. tests/lab tests the deletion on real nodes."""
 
 import shutil
 from collections.abc import Callable
@@ -21,7 +21,7 @@ FAULTY = [*OFF, "faulty address=127.0.0.1 port={faulty}"]
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Path:
-    """The file that mclu made for web."""
+    """Return the disk that mclu created for web."""
     disk = tmp_path / "web.qcow2"
     disk.write_bytes(bytes(65536))
     return disk
@@ -31,12 +31,12 @@ def disk(tmp_path: Path) -> Path:
 def make(
     tmp_path: Path, disk: Path, clouds: Callable[..., InProcess], silent_port: int, closed_port: int
 ) -> Callable[..., InProcess]:
-    """Makes a cloud of ham0, on which is web, ham1 with these guests by UUID, and more nodes."""
+    """Return a function that opens a cloud: ham0 with web, ham1 with the guests given by UUID, and more nodes."""
 
     def made(more: list[str], devices: str = "", **others: str) -> InProcess:
         guests = {"ham0": {"web": UUID}, "ham1": others}
-        for node, there in guests.items():
-            xmls = (GUEST.format(name=name, uuid=uuid, disk=disk, devices=devices) for name, uuid in there.items())
+        for node, uuids in guests.items():
+            xmls = (GUEST.format(name=name, uuid=uuid, disk=disk, devices=devices) for name, uuid in uuids.items())
             (tmp_path / f"{node}.xml").write_text(f"<node>{''.join(xmls)}</node>")
         lines = [f"{node} via=local uri=test://{tmp_path}/{node}.xml" for node in guests]
         text = "\n".join(["[nodes]", *lines, *more])
@@ -45,13 +45,13 @@ def make(
     return made
 
 
-def test_its_files_go_where_no_other_node_has_it(make: Callable[..., InProcess], disk: Path) -> None:
+def test_disks_are_deleted_if_no_other_node_has_the_guest(make: Callable[..., InProcess], disk: Path) -> None:
     answer = make(OFF, db=UUID.replace("1", "2"))("destroy ham0:web")
     assert (answer.status, answer.out, answer.err) == (0, "ham0:web destroyed\n", "")
     assert not disk.exists()
 
 
-def test_its_files_stay_where_another_node_has_it_too(make: Callable[..., InProcess], disk: Path) -> None:
+def test_disks_are_kept_if_another_node_has_the_guest(make: Callable[..., InProcess], disk: Path) -> None:
     mclu = make(OFF, mig=UUID)
     answer = mclu("destroy ham0:web")
     assert (answer.status, answer.err) == (0, "")
@@ -60,7 +60,7 @@ def test_its_files_stay_where_another_node_has_it_too(make: Callable[..., InProc
     assert mclu("list --all").out.split()[0] == "ham1:mig"
 
 
-def test_while_a_node_cannot_be_asked_nothing_is_destroyed(
+def test_nothing_is_destroyed_while_a_node_cannot_be_queried(
     make: Callable[..., InProcess], disk: Path, closed_port: int
 ) -> None:
     answer = make(FAULTY)("destroy ham0:web")
@@ -72,14 +72,14 @@ def test_while_a_node_cannot_be_asked_nothing_is_destroyed(
     assert disk.exists()
 
 
-def test_a_node_whose_fault_is_told_anyway_is_told_once(make: Callable[..., InProcess], disk: Path) -> None:
+def test_the_fault_of_a_node_is_reported_once(make: Callable[..., InProcess], disk: Path) -> None:
     answer = make(FAULTY)("destroy --yes 'w*'")
     assert (answer.status, answer.out) == (1, "")
     assert len(answer.err.splitlines()) == 2
     assert disk.exists()
 
 
-def test_the_question_says_all_of_it_and_nothing_that_a_terminal_obeys(
+def test_the_question_lists_files_without_control_characters(
     make: Callable[..., InProcess], tmp_path: Path, disk: Path, closed_port: int
 ) -> None:
     odd = tmp_path / "odd\x9b2J.img"

@@ -9,7 +9,7 @@ from mclu_shell.language import parser
 from tests.conftest import InProcess
 
 
-def test_every_command_is_listed_with_what_it_does_by_what_one_wants_to_do(demo: InProcess) -> None:
+def test_every_command_is_listed_in_its_group(demo: InProcess) -> None:
     answer = demo("help")
     assert (answer.status, answer.err) == (0, "")
     group, listed = "", dict[str, list[str]]()
@@ -26,17 +26,17 @@ def test_every_command_is_listed_with_what_it_does_by_what_one_wants_to_do(demo:
 
 
 @pytest.mark.parametrize("name", command_names())
-def test_each_command_says_in_its_module_what_one_wants_to_do_with_it(name: str) -> None:
+def test_each_command_has_a_group(name: str) -> None:
     assert load_command(name).group is not Group.MORE
 
 
 @pytest.mark.parametrize("name", command_names())
-def test_each_command_has_examples_that_it_understands(name: str) -> None:
+def test_each_command_has_examples_that_it_parses(name: str) -> None:
     command = load_command(name)
     examples = [line.strip() for line in command.about.splitlines() if line.startswith("  ")]
     assert examples
     for example in examples:
-        # What follows after several blanks explains it.
+        # A comment follows after several blanks.
         first, *_ = parser.parse(re.split(r" {2,}", example)[0])
         if first.words[0] == name:
             command.parser().parse(list(first.words[1:]))
@@ -56,7 +56,7 @@ def test_each_command_explains_itself_and_its_arguments(demo: InProcess, name: s
 
 @pytest.mark.parametrize("columns", [60, 80, 100, 300])
 @pytest.mark.parametrize("name", command_names())
-def test_its_lines_fit_the_terminal(demo: InProcess, name: str, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_help_fits_the_terminal(demo: InProcess, name: str, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
     about = load_command(name).about
     examples = [line for line in about.splitlines() if line.startswith(" ")]
@@ -94,12 +94,12 @@ def test_an_unknown_command_has_near_misses(demo: InProcess) -> None:
     assert answer.err == "mclu: unknown command 'shutdwn'; did you mean 'shutdown'?\n"
 
 
-def test_another_name_of_a_command_is_known_too(demo: InProcess) -> None:
+def test_help_knows_other_names_of_commands(demo: InProcess) -> None:
     assert demo("help exit") == demo("help quit")
     assert demo("?") == demo("help")
 
 
 @pytest.mark.parametrize("name", command_names())
-def test_its_outline_is_told_without_running_its_module(name: str) -> None:
+def test_an_outline_is_read_without_importing_the_module(name: str) -> None:
     command = load_command(name)
     assert outline(name) == Outline(command.summary, command.needs_prompt)

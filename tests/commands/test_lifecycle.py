@@ -22,7 +22,7 @@ def disks(demo: InProcess) -> list[str]:
 
 
 @needs_qemu_img
-def test_a_guest_is_made_and_unmade_and_nothing_of_it_is_left(demo: InProcess) -> None:
+def test_a_guest_is_booted_and_destroyed_without_leftovers(demo: InProcess) -> None:
     assert demo("boot empty new --memory 512M --size 1G").out == "ham0:new running\n"
     assert disks(demo) == ["new.qcow2"]
     assert "ham0:new  running  512M  4vcpus" in demo("list --active").out
@@ -33,27 +33,27 @@ def test_a_guest_is_made_and_unmade_and_nothing_of_it_is_left(demo: InProcess) -
 
 @needs_qemu_img
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
         ("boot empty web", "ham0: there is a guest 'web' already"),
         ("boot empty ham1:new", "ham1: is off; run 'on ham1'"),
         ("boot empty new --memory 999G", "no room"),
         ("boot empty new --size 1", "a disk of 1 byte is too small: empty needs 1M"),
         ("boot nosuch new", "no such template 'nosuch'"),
-        ("boot empty 'a b'", "bad name for a guest 'a b'"),
-        ("boot empty '../x'", "bad name for a guest '../x'"),
-        ("boot empty '$(touch x)'", "bad name for a guest '$(touch x)'"),
-        ("boot empty -- -x", "bad name for a guest '-x'"),
-        (f"boot empty {'n' * 300}", "bad name for a guest"),
+        ("boot empty 'a b'", "bad guest name 'a b'"),
+        ("boot empty '../x'", "bad guest name '../x'"),
+        ("boot empty '$(touch x)'", "bad guest name '$(touch x)'"),
+        ("boot empty -- -x", "bad guest name '-x'"),
+        (f"boot empty {'n' * 300}", "bad guest name"),
         ("boot empty new --memory 0", "bad size '0'"),
         ("boot empty new --size=-1G", "bad size '-1G'"),
         ("boot empty new --vcpus 0", "bad number of virtual CPUs '0'"),
         ("boot empty new --timezone ../../etc/passwd", "bad time zone"),
     ],
 )
-def test_what_cannot_be_booted_is_one_clear_line_and_makes_nothing(demo: InProcess, line: str, told: str) -> None:
+def test_a_refused_boot_is_one_line_and_creates_nothing(demo: InProcess, line: str, message: str) -> None:
     answer = demo(line)
-    expected = "24.9G free" if told == "no room" else told
+    expected = "24.9G free" if message == "no room" else message
     assert answer.status in (1, 2)
     assert answer.out == ""
     assert len(answer.err.splitlines()) == 1
@@ -69,14 +69,14 @@ def test_guests_are_stopped_and_started(demo: InProcess) -> None:
     assert demo("start web").err == "mclu: ham0: web is already running\n"
 
 
-def test_wildcards_mean_the_guests_for_which_it_makes_sense(demo: InProcess) -> None:
+def test_wildcards_select_guests_in_a_suitable_state(demo: InProcess) -> None:
     demo("shutdown web")
     assert demo("reboot '*'").out == "ham0:db reboot requested\n"
     assert demo("start '*'").out == "ham0:web started\n"
     assert sorted(demo("reboot --hard 'ham0:*'").out.splitlines()) == ["ham0:db reset", "ham0:web reset"]
 
 
-def test_a_wildcard_is_destroyed_only_on_the_users_word(demo: InProcess) -> None:
+def test_destroying_by_wildcard_requires_yes(demo: InProcess) -> None:
     answer = demo("destroy '*'")
     assert (answer.status, answer.out) == (1, "")
     assert "--yes" in answer.err
@@ -84,7 +84,7 @@ def test_a_wildcard_is_destroyed_only_on_the_users_word(demo: InProcess) -> None
     assert sorted(demo("destroy --yes '*'").out.splitlines()) == ["ham0:db destroyed", "ham0:web destroyed"]
 
 
-def test_at_the_prompt_it_is_asked_and_no_means_no(demo: InProcess) -> None:
+def test_destroy_asks_at_the_prompt_and_no_cancels_it(demo: InProcess) -> None:
     asked: list[str] = []
     demo.session.interaction = Interaction(confirm=lambda question: bool(asked.append(question)))
     assert demo("destroy web").out == "Nothing was destroyed.\n"

@@ -17,7 +17,7 @@ esac
 
 @pytest.fixture
 def templates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory with a good template, fedora, and one that is not executable, old."""
+    """Return a directory with the template fedora, and old, which is not executable."""
     directory = tmp_path / "templates"
     directory.mkdir()
     for name, mode in (("old", 0o644), ("fedora", 0o755)):
@@ -34,11 +34,11 @@ def test_running_guests_are_listed_by_node_and_name(demo: InProcess) -> None:
     assert demo("list --all").out == demo("list --active").out == GUESTS
 
 
-def test_guests_that_do_not_run_are_listed_only_if_asked_for(demo: InProcess) -> None:
+def test_inactive_guests_are_listed_only_on_request(demo: InProcess) -> None:
     assert demo("list --inactive").out == ""
 
 
-def test_all_is_guests_and_templates_and_what_is_wrong_with_them(demo: InProcess, templates: Path) -> None:
+def test_all_lists_guests_templates_and_their_faults(demo: InProcess, templates: Path) -> None:
     answer = demo("list")
     shown = [line.split() for line in answer.out.splitlines()]
     assert shown[2:] == [
@@ -61,21 +61,21 @@ def test_templates_need_no_node(clouds: Callable[..., InProcess], closed_port: i
     assert "refused" not in cloud("list --templates").err
 
 
-def test_a_node_that_fails_is_told_and_hides_no_other(clouds: Callable[..., InProcess], closed_port: int) -> None:
+def test_a_faulty_node_is_reported_and_hides_no_other(clouds: Callable[..., InProcess], closed_port: int) -> None:
     cloud = clouds(f"[nodes]\nbad address=127.0.0.1 port={closed_port}\ngood via=local uri=test:///default")
     answer = cloud("list --active")
     assert (answer.status, answer.out) == (1, "good:test  running  8G  2vcpus\n")
     assert answer.err.startswith(f"mclu: bad: ssh: connection refused on port {closed_port}; ")
 
 
-def test_a_node_that_is_off_has_nothing_to_list(clouds: Callable[..., InProcess], silent_port: int) -> None:
+def test_a_node_that_is_off_lists_no_guests(clouds: Callable[..., InProcess], silent_port: int) -> None:
     cloud = clouds(f"[nodes]\noff address=127.0.0.1 port={silent_port} connect_timeout=0.2")
     answer = cloud("list")
     assert (answer.status, answer.out, answer.err) == (0, "", "")
 
 
 @pytest.mark.parametrize("options", ["--active --all", "--templates --inactive"])
-def test_only_one_thing_can_be_asked_for(demo: InProcess, options: str) -> None:
+def test_options_exclude_each_other(demo: InProcess, options: str) -> None:
     answer = demo(f"list {options}")
     assert answer.status == 2
     assert "not allowed with argument" in answer.err
@@ -91,6 +91,6 @@ def test_a_template_that_hangs_is_waited_for_once(
     answers = [demo("list --templates") for _ in range(3)]
     assert {answer.err for answer in answers} == {"mclu: old: probe: timed out after 0.3 s\n"}
     assert (tmp_path / "asked").read_text() == "x\n"
-    # A check really asks.
+    # A check does not use the cache.
     assert demo("template check old").status == 1
     assert (tmp_path / "asked").read_text() == "x\nx\n"

@@ -3,7 +3,7 @@ from collections.abc import Callable
 from tests.conftest import InProcess
 
 
-def test_a_node_is_off_when_it_is_down(demo: InProcess) -> None:
+def test_a_node_is_reported_off_when_it_is_down(demo: InProcess) -> None:
     demo("on ham1 ham2 --wait")
     answer = demo("off ham1")
     assert (answer.status, answer.out, answer.err) == (0, "ham1 off\n", "")
@@ -25,7 +25,7 @@ def test_if_guests_run_on_one_none_is_switched_off(demo: InProcess) -> None:
     assert demo.on == ["ham0", "ham1", "ham2"]
 
 
-def test_if_one_cannot_be_asked_none_is_switched_off(
+def test_if_one_cannot_be_queried_none_is_switched_off(
     clouds: Callable[..., InProcess], closed_port: int, silent_port: int
 ) -> None:
     bad, off = (f"address=127.0.0.1 port={port}" for port in (closed_port, silent_port))
@@ -46,7 +46,7 @@ def test_wildcards_switch_off_several(demo: InProcess) -> None:
     assert demo.on == ["ham0"]
 
 
-def test_if_one_name_means_nothing_none_is_switched_off(demo: InProcess) -> None:
+def test_an_unknown_name_switches_no_node_off(demo: InProcess) -> None:
     demo("on ham1 --wait")
     answer = demo("off ham1 hma2")
     assert (answer.status, answer.out) == (1, "")

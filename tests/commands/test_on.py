@@ -7,7 +7,7 @@ import pytest
 from tests.conftest import InProcess
 
 
-def test_it_tells_whom_it_wakes(demo: InProcess) -> None:
+def test_it_prints_the_mac_address(demo: InProcess) -> None:
     answer = demo("on ham1")
     assert (answer.status, answer.out, answer.err) == (0, "Waking up 74:d4:35:51:ab:87...\n", "")
     assert demo.on == ["ham0", "ham1"]
@@ -20,7 +20,7 @@ def test_wildcards_wake_several_in_configuration_order(demo: InProcess) -> None:
 
 
 @pytest.mark.parametrize("line", ["on ham1 --wait", "on --wait ham1", "on --wait 60 ham1", "on ham1 --wait=2m"])
-def test_waiting_tells_when_a_node_is_up(demo: InProcess, line: str) -> None:
+def test_waiting_reports_when_a_node_is_up(demo: InProcess, line: str) -> None:
     answer = demo(line)
     assert (answer.status, answer.out, answer.err) == (0, "Waking up 74:d4:35:51:ab:87...\nham1 on\n", "")
 
@@ -48,7 +48,7 @@ def test_a_node_without_a_mac_cannot_be_woken_and_the_others_are(clouds: Callabl
     assert packet == b"\xff" * 6 + bytes.fromhex("74d43551ab87") * 16
 
 
-def test_a_packet_that_cannot_be_sent_is_told(clouds: Callable[..., InProcess]) -> None:
+def test_a_packet_that_cannot_be_sent_is_reported(clouds: Callable[..., InProcess]) -> None:
     answer = clouds("[nodes]\nham0 mac=74:d4:35:51:ab:86 broadcast=127.0.0.1:x")("on ham0")
     assert (answer.status, answer.out) == (1, "")
     assert answer.err.startswith("mclu: ham0: cannot send the magic packet: ")
@@ -56,19 +56,19 @@ def test_a_packet_that_cannot_be_sent_is_told(clouds: Callable[..., InProcess]) 
 
 
 @pytest.mark.parametrize(
-    ("names", "told"),
+    ("names", "message"),
     [
         ("hma1", "mclu: no such node 'hma1'; did you mean 'ham1'?\n"),
         ("ham1 zzz", "mclu: no such node 'zzz'; there are ham0, ham1, ham2, ham3\n"),
         ("ham1 'web*'", "mclu: no node matches 'web*'; there are ham0, ham1, ham2, ham3\n"),
     ],
 )
-def test_if_one_name_means_nothing_none_is_woken(demo: InProcess, names: str, told: str) -> None:
+def test_an_unknown_name_wakes_no_node(demo: InProcess, names: str, message: str) -> None:
     answer = demo(f"on {names}")
-    assert (answer.status, answer.out, answer.err) == (1, "", told)
+    assert (answer.status, answer.out, answer.err) == (1, "", message)
     assert demo.on == ["ham0"]
 
 
-def test_this_machine_is_on(clouds: Callable[..., InProcess]) -> None:
+def test_this_machine_cannot_be_woken(clouds: Callable[..., InProcess]) -> None:
     answer = clouds("[nodes]\nhere via=local mac=74:d4:35:51:ab:86")("on here")
     assert (answer.status, answer.out, answer.err) == (1, "", "mclu: here: cannot wake this machine: it is on\n")

@@ -5,7 +5,7 @@ from tests.conftest import InProcess
 HAM0_ON = "ham0 on\n  total: 8pcpus 30.9G\n  used:  2guests 4vcpus 6G\n  free: 24.9G\n"
 
 
-def test_it_is_the_manuals_example(demo: InProcess) -> None:
+def test_the_output_is_that_of_the_manual(demo: InProcess) -> None:
     answer = demo("status")
     assert (answer.status, answer.out, answer.err) == (0, HAM0_ON + "ham1 off\nham2 off\nham3 off\n", "")
 
@@ -30,9 +30,7 @@ def test_an_unknown_node_has_near_misses_and_then_nothing_is_shown(demo: InProce
     assert answer.err == "mclu: no such node 'hma1'; did you mean 'ham1'?\n"
 
 
-def test_each_node_says_for_itself_how_it_stands(
-    clouds: Callable[..., InProcess], silent_port: int, closed_port: int
-) -> None:
+def test_each_node_has_its_own_state(clouds: Callable[..., InProcess], silent_port: int, closed_port: int) -> None:
     cloud = clouds(
         "[global]\nconnect_timeout=0.3\n[nodes]\n"
         f"off address=127.0.0.1 port={silent_port}\n"
@@ -46,10 +44,10 @@ def test_each_node_says_for_itself_how_it_stands(
     assert states[:2] == ["off off", f"nosshd on, ssh: connection refused on port {closed_port}"]
     assert states[2].startswith("nowhere unknown, cannot resolve 'fe80::1%nosuch' (")
     assert states[3:] == ["good on"]
-    told = answer.err.splitlines()
-    assert [line.split(": ")[1] for line in told] == ["nosshd", "nowhere"]
-    assert "start sshd at its console" in told[0]
-    assert "set address= in mclu.conf" in told[1]
+    errors = answer.err.splitlines()
+    assert [line.split(": ")[1] for line in errors] == ["nosshd", "nowhere"]
+    assert "start sshd at its console" in errors[0]
+    assert "set address= in mclu.conf" in errors[1]
 
 
 def test_nodes_that_are_off_are_no_failure(clouds: Callable[..., InProcess], silent_port: int) -> None:

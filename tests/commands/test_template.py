@@ -30,7 +30,7 @@ Write = Callable[..., Path]
 
 @pytest.fixture
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
-    """Writes a template that keeps the contract but for what is replaced, where mclu finds it."""
+    """Write a valid template into $MCLU_PATH, with one replacement in its text."""
     monkeypatch.setenv("MCLU_PATH", str(tmp_path))
 
     def make(old: str = "", new: str = "", name: str = "mine") -> Path:
@@ -52,7 +52,7 @@ def verdicts(text: str) -> dict[str, list[str]]:
     return sorted_out
 
 
-def test_one_that_keeps_the_contract_passes_every_rule(demo: InProcess, write: Write) -> None:
+def test_a_valid_template_passes_every_rule(demo: InProcess, write: Write) -> None:
     write()
     answer = demo("template check mine")
     assert (answer.status, answer.err) == (0, "")
@@ -78,7 +78,7 @@ def test_one_that_keeps_the_contract_passes_every_rule(demo: InProcess, write: W
     }
 
 
-def test_what_may_be_left_out_is_not_given_and_no_fault(demo: InProcess, tmp_path: Path) -> None:
+def test_optional_values_are_not_given_and_no_failure(demo: InProcess, tmp_path: Path) -> None:
     path = tmp_path / "least.template"
     path.write_text("#!/bin/sh\ncase $1 in probe) echo hello;; base-image) echo x;; *) exit 2;; esac\n")
     path.chmod(0o755)
@@ -88,7 +88,7 @@ def test_what_may_be_left_out_is_not_given_and_no_fault(demo: InProcess, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "detail"),
     [
         ("*) exit 2", "*) exit 0", "exits with status 2 'no-such-parameter': exit status 0, expected 2"),
         ("*) exit 2", "*) exit 1", "exits with status 2 no-such-parameter: exit status 1"),
@@ -103,38 +103,38 @@ def test_what_may_be_left_out_is_not_given_and_no_fault(demo: InProcess, tmp_pat
         ("echo fedora-42", 'cat "$(dirname "$0")/image"', "no other local file base-image: exit status 1"),
     ],
 )
-def test_each_rule_that_does_not_hold_is_told(
-    demo: InProcess, write: Write, tmp_path: Path, old: str, new: str, told: str
+def test_each_failed_rule_is_reported(
+    demo: InProcess, write: Write, tmp_path: Path, old: str, new: str, detail: str
 ) -> None:
     (tmp_path / "image").write_text("fedora-1\n")
     write(old, new)
     answer = demo("template check mine")
     assert answer.status == 1
     broken = verdicts(answer.out)["not ok"]
-    assert any(told in rule for rule in broken), answer.out
+    assert any(detail in rule for rule in broken), answer.out
     rules = "1 rule" if len(broken) == 1 else f"{len(broken)} rules"
     assert answer.err == f"mclu: mine: {rules} failed\n"
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "detail"),
     [
         ("echo hello", "echo hi", "probe prints hello probe: expected 'hello\\n', got 'hi\\n'"),
         ("echo hello", "kill -SEGV $$", "probe prints hello probe: killed by SIGSEGV"),
         ("#!/bin/sh", "#!/nosuch", "is an executable script cannot run its interpreter '/nosuch' on this machine"),
     ],
 )
-def test_one_that_is_no_template_at_all_is_not_asked_further(
-    demo: InProcess, write: Write, old: str, new: str, told: str
+def test_a_file_that_is_no_template_is_not_queried_further(
+    demo: InProcess, write: Write, old: str, new: str, detail: str
 ) -> None:
     write(old, new)
     answer = demo("template check mine")
     assert (answer.status, answer.err) == (1, "mclu: mine: 1 rule failed\n")
-    assert verdicts(answer.out)["not ok"] == [told]
-    assert " ".join(answer.out.splitlines()[-1].split()) == f"not ok {told}"
+    assert verdicts(answer.out)["not ok"] == [detail]
+    assert " ".join(answer.out.splitlines()[-1].split()) == f"not ok {detail}"
 
 
-def test_a_file_is_checked_wherever_it_is(demo: InProcess, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_outside_of_mclu_path_is_checked(demo: InProcess, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write()
     monkeypatch.delenv("MCLU_PATH")
     monkeypatch.chdir(path.parent)
@@ -143,7 +143,7 @@ def test_a_file_is_checked_wherever_it_is(demo: InProcess, write: Write, monkeyp
     assert (answer.status, answer.out) == (1, "not ok  is an executable script  not a file\n")
 
 
-def test_show_tells_what_it_says_of_itself(demo: InProcess, write: Write) -> None:
+def test_show_prints_the_settings(demo: InProcess, write: Write) -> None:
     path = write("recommended-memory)", "nothing)")
     assert demo("template show mine").out == (
         f"path              {path}\n"
@@ -156,14 +156,14 @@ def test_show_tells_what_it_says_of_itself(demo: InProcess, write: Write) -> Non
     )
 
 
-def test_show_of_a_broken_one_says_what_is_broken(demo: InProcess, write: Write) -> None:
+def test_show_of_a_broken_template_reports_the_fault(demo: InProcess, write: Write) -> None:
     write("echo ide", "echo floppy")
     answer = demo("template show mine")
     assert (answer.status, answer.out) == (1, "")
     assert answer.err == "mclu: mine: disk-bus: not one of ide, virtio, virtio-scsi: 'floppy'\n"
 
 
-def test_an_unknown_one_has_near_misses(demo: InProcess, write: Write) -> None:
+def test_an_unknown_template_has_near_misses(demo: InProcess, write: Write) -> None:
     write()
     answer = demo("template show mien")
     assert (answer.status, answer.err) == (1, "mclu: no such template 'mien'; did you mean 'mine'?\n")
@@ -178,15 +178,15 @@ def test_an_unknown_action_is_a_usage_error(demo: InProcess) -> None:
 def test_actions_and_templates_are_completed_without_running_one(write: Write, tmp_path: Path) -> None:
     write("echo hello", f"touch {tmp_path}/ran")
 
-    def offered(text: str) -> list[str]:
+    def completed(text: str) -> list[str]:
         return [candidate.text for candidate in complete(text, Snapshot(())).candidates]
 
-    assert offered("template ") == ["show", "check"]
-    assert offered("template check m") == ["mine"]
+    assert completed("template ") == ["show", "check"]
+    assert completed("template check m") == ["mine"]
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_broken_one_is_listed_with_its_fault_beside_the_others(demo: InProcess, write: Write) -> None:
+def test_a_broken_template_is_listed_with_its_fault_beside_the_others(demo: InProcess, write: Write) -> None:
     write(name="good")
     write("echo hello", "exit 3", name="bad")
     answer = demo("list --templates")
@@ -207,12 +207,12 @@ def test_the_example_in_the_documentation_passes_every_rule(demo: InProcess, tmp
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_those_that_come_with_mclu_keep_the_contract(demo: InProcess, name: str) -> None:
+def test_shipped_templates_are_valid(demo: InProcess, name: str) -> None:
     answer = demo(f"template check {REPOSITORY}/templates/{name}.template")
     assert (answer.status, answer.err) == (0, "")
 
 
-def test_those_that_come_with_mclu_are_listed(demo: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shipped_templates_are_listed(demo: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MCLU_PATH")
     answer = demo("list --templates")
     assert (answer.status, answer.err) == (0, "")

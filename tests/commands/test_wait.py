@@ -23,7 +23,7 @@ LIMIT_S = 10.0
         ("wait guest 'ham*:*' running", "ham0:db running\nham0:web running\n"),
     ],
 )
-def test_what_is_so_already_is_not_waited_for(demo: InProcess, line: str, out: str) -> None:
+def test_a_state_already_reached_ends_the_wait(demo: InProcess, line: str, out: str) -> None:
     answer = demo(line)
     assert ("".join(sorted(answer.out.splitlines(keepends=True))), answer.err, answer.status) == (out, "", 0)
 
@@ -38,7 +38,7 @@ def test_what_is_so_already_is_not_waited_for(demo: InProcess, line: str, out: s
         ("wait guest ham1:web running", "ham1: is off, after waiting 0.1 s for ham1:web; run 'on ham1'"),
     ],
 )
-def test_at_the_limit_it_says_what_is_missing(demo: InProcess, line: str, err: str) -> None:
+def test_the_timeout_reports_the_missing_state(demo: InProcess, line: str, err: str) -> None:
     answer = demo(f"{line} --timeout 0.1")
     assert (answer.status, answer.out) == (1, "")
     assert answer.err.startswith(f"mclu: {err}")
@@ -52,10 +52,10 @@ def test_at_the_limit_it_says_what_is_missing(demo: InProcess, line: str, err: s
         ("wait guest 'nope*' running", "no guest matches 'nope*' (ham1, ham2, ham3 are off)"),
         ("wait guest ham9:web running", "no such node 'ham9'"),
         ("wait node ham9", "no such node 'ham9'"),
-        ("wait guest web console x", "ham0: is simulated: its guests have no consoles"),
+        ("wait guest web console x", "ham0: simulated guests have no consoles"),
     ],
 )
-def test_what_cannot_come_is_not_waited_for(demo: InProcess, line: str, err: str) -> None:
+def test_a_condition_that_cannot_be_met_fails_at_once(demo: InProcess, line: str, err: str) -> None:
     answer = demo(line)
     assert (answer.status, answer.out) == (1, "")
     assert answer.err.startswith(f"mclu: {err}")
@@ -92,15 +92,15 @@ def test_a_bad_line_is_found_before_anything_is_done(demo: InProcess, words: str
     assert len(answer.err.splitlines()) == 1
 
 
-def test_a_guest_may_be_called_as_a_state_is(demo: InProcess) -> None:
+def test_a_guest_may_have_the_name_of_a_state(demo: InProcess) -> None:
     for line in ("wait guest console running", "wait guest running off", "wait guest off console x"):
         assert "no such guest" in demo(line).err
     assert "no such node 'off'" in demo("wait node off").err
 
 
 @pytest.fixture
-def dozing(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
-    """Set when somebody waits; nobody looks again for longer than a test takes."""
+def waiting(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Return an event that is set when a wait begins; polls are longer than a test takes."""
     event, wait = threading.Event(), CancelScope.wait
 
     def waits(scope: CancelScope, waiter: threading.Event, _longest_s: float) -> None:
@@ -111,12 +111,12 @@ def dozing(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     return event
 
 
-def meanwhile(demo: InProcess, line: str, dozing: threading.Event, then: Callable[[], None]) -> Answer:
-    """What comes of a line, if something happens when it has begun to wait."""
+def run_while_waiting(demo: InProcess, line: str, waiting: threading.Event, then: Callable[[], None]) -> Answer:
+    """Run a line, call `then` when it waits, and return the answer."""
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(demo, line)
-        assert dozing.wait(LIMIT_S)
-        dozing.clear()
+        assert waiting.wait(LIMIT_S)
+        waiting.clear()
         then()
         return answer.result(LIMIT_S)
 
@@ -128,21 +128,21 @@ def change(demo: InProcess, *verbs: str) -> None:
         node.change_guest("web", verb, guest.uuid)
 
 
-def test_an_event_ends_the_waiting(demo: InProcess, dozing: threading.Event) -> None:
-    answer = meanwhile(demo, "wait guest web off", dozing, lambda: change(demo, "stop"))
+def test_an_event_ends_the_wait(demo: InProcess, waiting: threading.Event) -> None:
+    answer = run_while_waiting(demo, "wait guest web off", waiting, lambda: change(demo, "stop"))
     assert (answer.status, answer.out, answer.err) == (0, "ham0:web shut off\n", "")
-    answer = meanwhile(demo, "wait guest web running", dozing, lambda: change(demo, "start"))
+    answer = run_while_waiting(demo, "wait guest web running", waiting, lambda: change(demo, "start"))
     assert (answer.status, answer.out, answer.err) == (0, "ham0:web running\n", "")
 
 
-def test_a_guest_that_has_gone_is_not_waited_for(demo: InProcess, dozing: threading.Event) -> None:
+def test_a_destroyed_guest_ends_the_wait(demo: InProcess, waiting: threading.Event) -> None:
     change(demo, "stop")
-    answer = meanwhile(demo, "wait guest web running", dozing, lambda: change(demo, "undefine"))
+    answer = run_while_waiting(demo, "wait guest web running", waiting, lambda: change(demo, "undefine"))
     assert (answer.status, answer.out, answer.err) == (1, "", "mclu: ham0: web is gone\n")
 
 
-def test_a_guest_that_stops_is_not_waited_for(demo: InProcess, dozing: threading.Event) -> None:
-    answer = meanwhile(demo, "wait guest web ip", dozing, lambda: change(demo, "stop"))
+def test_a_stopped_guest_ends_the_wait(demo: InProcess, waiting: threading.Event) -> None:
+    answer = run_while_waiting(demo, "wait guest web ip", waiting, lambda: change(demo, "stop"))
     assert (answer.status, answer.err) == (1, "mclu: ham0: web is shut off and had no known address\n")
 
 

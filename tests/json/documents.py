@@ -1,4 +1,4 @@
-"""The demo's session, which answers in JSON, beside one for a person."""
+"""The demo's session with JSON output, and one with text output."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +23,7 @@ esac
 
 
 class Strict(JSONRenderer):
-    """Shows nothing that is for a person alone, headings excepted."""
+    """A renderer that counts results without a record, such as headings."""
 
     headings = 0
 
@@ -44,7 +44,7 @@ def interaction() -> Interaction:
 
 @pytest.fixture
 def asked(clouds: Callable[..., InProcess], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InProcess:
-    """The demo's session, answering in JSON, with a prompt, a template `mine`, and one that cannot be run, `old`."""
+    """Return the demo's session with JSON output, a prompt, a template `mine`, and a broken one, `old`."""
     directory = tmp_path / "templates"
     directory.mkdir()
     for name, mode in (("mine", 0o755), ("old", 0o644)):
@@ -59,7 +59,7 @@ def asked(clouds: Callable[..., InProcess], tmp_path: Path, monkeypatch: pytest.
 
 @pytest.fixture
 def plain(clouds: Callable[..., InProcess]) -> InProcess:
-    """The same, for a person."""
+    """Return the same session with text output."""
     plain = clouds()
     plain.session.interaction = interaction()
     return plain

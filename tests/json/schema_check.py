@@ -1,4 +1,4 @@
-"""Answers of -o json, read as a program reads them, and held against what docs/json.md promises."""
+"""Checks of -o json output against the documented schema."""
 
 import json
 import re
@@ -19,7 +19,7 @@ TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
 def read(out: str) -> list[Object]:
-    """Return the objects of an output, each of which has to be as it is documented."""
+    """Return the objects of an output, after checking each."""
     assert not out or out.endswith("\n")
     assert out.isascii()
     answers = [json.loads(line) for line in out.splitlines()]
@@ -29,13 +29,13 @@ def read(out: str) -> list[Object]:
 
 
 def read_one(out: str) -> Object:
-    """Return the one object that there has to be."""
+    """Return the only object of an output."""
     (answer,) = read(out)
     return answer
 
 
 def check(answer: Object) -> None:
-    """Assert that an object is a line or a document that is documented."""
+    """Assert that an object is a documented line or document."""
     kind, rest = next(iter(answer)), {key: value for key, value in answer.items() if key != "kind"}
     assert kind == "kind"
     if answer["kind"] in lines():
@@ -51,7 +51,7 @@ def check(answer: Object) -> None:
 
 
 def check_record(value: object, record: type[Record]) -> None:
-    """Assert that a value has the keys of a record, and of their types."""
+    """Assert that a value has the keys of a record, with values of their types."""
     assert isinstance(value, dict)
     assert list(value) == [field.name for field in fields(record)], record  # type: ignore[arg-type]
     for name, hint in get_type_hints(record).items():
@@ -60,7 +60,7 @@ def check_record(value: object, record: type[Record]) -> None:
 
 
 def fits(value: object, hint: Any) -> bool:
-    """Return whether a value of JSON is one of a type."""
+    """Return whether a JSON value has a type."""
     if isinstance(hint, UnionType) or NoneType in get_args(hint):
         return any(fits(value, one) for one in get_args(hint))
     if get_origin(hint) is tuple:
@@ -87,19 +87,19 @@ def plurals() -> dict[str, type[Record]]:
 
 
 def _records() -> Iterator[type[Record]]:
-    for found in iter_modules(schema.__path__):
-        module = import_module(f"{schema.__name__}.{found.name}")
+    for info in iter_modules(schema.__path__):
+        module = import_module(f"{schema.__name__}.{info.name}")
         for value in vars(module).values():
             if isinstance(value, type) and issubclass(value, Record) and value.__module__ == module.__name__:
                 yield value
 
 
 def promised() -> set[tuple[str, str]]:
-    """Return each command with each kind of record that its module says it answers with."""
+    """Return each command with each kind of record that its module declares."""
     loaded = [load_command(name) for name in command_names()]
     return {(command.name, kind) for command in loaded for kind in (*(command.document or ()), *command.lines)}
 
 
 def commands_with_dry_run() -> set[str]:
-    """Return the commands that tell a program what they would do."""
+    """Return the commands that write `planned` records in a dry run."""
     return {name for name in command_names() if load_command(name).dry_run and load_command(name).lines}

@@ -1,4 +1,4 @@
-"""-o json: what programs read, from every command and whatever goes wrong."""
+"""-o json: output and errors of every command."""
 
 import subprocess
 import sys
@@ -43,16 +43,16 @@ LINES = {
     "viewer": ["viewer --print web", "viewer nosuch"],
     "wait": ["wait node ham0", "wait guest web running", "wait guest web off --timeout 0.1", "wait guest web"],
 }
-# What the simulated nodes do not have; tests/lab/test_json.py has it.
+# Records that need real nodes: see tests/lab/test_json.py.
 NOT_SIMULATED = {"viewer": {"screen"}}
 
 
 class TestEveryCommand:
-    def test_each_is_tried(self) -> None:
+    def test_each_has_lines_to_try(self) -> None:
         assert sorted(LINES) == command_names()
 
     @pytest.mark.parametrize("name", LINES)
-    def test_each_says_in_its_module_how_it_answers(self, name: str) -> None:
+    def test_each_declares_a_document_or_lines(self, name: str) -> None:
         module = sys.modules[load_command(name).run.__module__]
         assert hasattr(module, "DOCUMENT") != hasattr(module, "LINES")
 
@@ -62,48 +62,46 @@ class TestEveryCommand:
         assert {kind for _, kind in promised()} <= {*lines(), *plurals()}
 
     @pytest.mark.parametrize("name", LINES)
-    def test_all_that_it_says_is_as_documented(self, asked: InProcess, plain: InProcess, name: str) -> None:
+    def test_output_is_as_documented(self, asked: InProcess, plain: InProcess, name: str) -> None:
         seen: set[str] = set()
         for line in LINES[name]:
-            answer, told = asked(line), plain(line)
-            # Nothing but the form of the answer is another; only a guest's console has no such form.
+            answer, text = asked(line), plain(line)
+            # Only the form differs, except for a guest's console, which has no JSON.
             if "console" not in line:
-                assert (answer.status, answer.err) == (told.status, told.err), line
+                assert (answer.status, answer.err) == (text.status, text.err), line
             answers = read(answer.out)
             errors = [error for one in answers for error in one.get("errors", [one] if one["kind"] == "error" else [])]
             assert len(errors) == answer.err.count("mclu: "), line
             assert max([error["status"] for error in errors], default=0) == answer.status, line
             seen.update(key for one in answers for key, value in one.items() if isinstance(value, list) and value)
             seen.update(one["kind"] for one in answers if one["kind"] in lines())
-        wanted = {kind for command, kind in promised() if command == name}
-        assert wanted - seen == NOT_SIMULATED.get(name, set())
-        # What is in no document of the command is found by `read`.
-        assert seen & set(lines()) <= {*wanted, "error"}
-        # Those of 'help', and what it says at its end.
+        declared = {kind for command, kind in promised() if command == name}
+        assert declared - seen == NOT_SIMULATED.get(name, set())
+        # `read` has checked the documents.
+        assert seen & set(lines()) <= {*declared, "error"}
+        # The groups of 'help' and its closing text.
         assert Strict.headings == (7 if name == "help" else 0)
 
 
 class TestDryRun:
     @pytest.mark.parametrize("name", sorted(commands_with_dry_run()))
-    def test_what_would_be_done_is_as_documented(
-        self, asked: InProcess, clouds: Callable[..., InProcess], name: str
-    ) -> None:
-        told, plain = clouds(renderer=Strict, is_dry=True), clouds(is_dry=True)
+    def test_output_is_as_documented(self, asked: InProcess, clouds: Callable[..., InProcess], name: str) -> None:
+        dry, plain = clouds(renderer=Strict, is_dry=True), clouds(is_dry=True)
         seen = set()
         for line in LINES[name]:
             if "console" in line:
                 continue
-            answer, words = told(line), plain(line)
-            assert (answer.status, answer.err) == (words.status, words.err), line
+            answer, text = dry(line), plain(line)
+            assert (answer.status, answer.err) == (text.status, text.err), line
             seen |= {one["kind"] for one in read(answer.out)}
         # The simulated nodes have no screens to look at.
         assert ("planned" in seen) == (name != "viewer")
         assert seen <= {"planned", "error", "errors"}
         assert Strict.headings == 0
 
-    def test_a_script_says_which_line_it_is(self, clouds: Callable[..., InProcess], tmp_path: Path) -> None:
-        told = clouds(renderer=JSONRenderer, is_dry=True)
-        answers = read(told.script(f"status ham1 > {tmp_path}/x\non ham1\n!rm -r x\nlist | cat\ndestroy web\n").out)
+    def test_records_have_the_line_of_the_script(self, clouds: Callable[..., InProcess], tmp_path: Path) -> None:
+        dry = clouds(renderer=JSONRenderer, is_dry=True)
+        answers = read(dry.script(f"status ham1 > {tmp_path}/x\non ham1\n!rm -r x\nlist | cat\ndestroy web\n").out)
         assert [(one["kind"], one.get("verb"), one.get("node"), one.get("line")) for one in answers] == [
             ("status", None, None, None),
             ("planned", "write this to", None, 1),
@@ -112,19 +110,19 @@ class TestDryRun:
             ("list", None, None, None),
             ("planned", "hand this to your shell", None, 4),
             ("planned", "destroy", "ham0", 5),
-            # What ham1 will have when it is up is not known.
+            # The guests of ham1 are unknown until it is up.
             ("error", None, None, 5),
         ]
         assert {one["file"] for one in answers if one["kind"] in ("planned", "error")} == {"x.mclu"}
         assert answers[1]["path"] == f"{tmp_path}/x"
         assert not (tmp_path / "x").exists()
 
-    def test_what_would_be_made_and_deleted_needs_no_reading_of_words(self, asked: InProcess) -> None:
+    def test_files_and_sizes_have_keys(self, asked: InProcess) -> None:
         asked("boot mine old")
         image = Path(asked.cloud.nodes[0].config.images) / "old.qcow2"
         image.write_bytes(bytes(5000))
-        told = InProcess(asked.cloud, renderer=JSONRenderer, is_dry=True)
-        boot, wake, destroy = read(told("boot mine new --memory 1.5G --size 20G; on ham1; destroy old").out)
+        dry = InProcess(asked.cloud, renderer=JSONRenderer, is_dry=True)
+        boot, wake, destroy = read(dry("boot mine new --memory 1.5G --size 20G; on ham1; destroy old").out)
         assert {key: boot[key] for key in ("node", "path", "memory_bytes", "vcpus", "size_bytes")} == {
             "node": "ham0",
             "path": str(image.with_name("new.qcow2")),
@@ -139,7 +137,7 @@ class TestDryRun:
 
 class TestErrors:
     @pytest.mark.parametrize(
-        ("error", "place", "told"),
+        ("error", "place", "values"),
         [
             (NodeOff("ham1"), "", ("node-off", "ham1", "is off", "run 'on ham1'", 1, None, None)),
             (NodeOff("ham1"), "a b:7", ("node-off", "ham1", "is off", "run 'on ham1'", 1, "a b", 7)),
@@ -150,15 +148,15 @@ class TestErrors:
              "/etc/mclu.conf", 4)),
             (ConfigError("x", place="/nosuch"), "", ("config", "/nosuch", "x", None, 2, "/nosuch", None)),
             (SSHRefused("x", place="ham1", remedy="y"), "", ("ssh-refused", "ham1", "x", "y", 1, None, None)),
-            # A guest's name after a node's is no line.
+            # The name of a guest after that of its node is no line number.
             (MCluError("x", place="ham0:7"), "", ("failed", "ham0:7", "x", None, 1, None, None)),
         ],
     )  # fmt: skip
-    def test_they_are_objects(self, error: MCluError, place: str, told: tuple[object, ...]) -> None:
+    def test_errors_are_records(self, error: MCluError, place: str, values: tuple[object, ...]) -> None:
         record = error_record(error, place)
         assert (
             record.error, record.place, record.fact, record.remedy, record.status, record.file, record.line
-        ) == told  # fmt: skip
+        ) == values  # fmt: skip
 
     def test_each_class_has_a_code_of_its_own(self) -> None:
         def kinds(kind: type[MCluError]) -> list[type[MCluError]]:
@@ -169,7 +167,7 @@ class TestErrors:
         assert len(set(codes)) == len(codes)
         assert all(code.replace("-", "").isalpha() and code.islower() for code in codes)
 
-    def test_those_of_nodes_stand_beside_what_the_others_say(
+    def test_errors_of_nodes_stand_beside_the_other_nodes(
         self, clouds: Callable[..., InProcess], silent_port: int, closed_port: int
     ) -> None:
         cloud = clouds(
@@ -181,42 +179,42 @@ class TestErrors:
             renderer=JSONRenderer,
         )
         answer = cloud("status")
-        told = read_one(answer.out)
+        status = read_one(answer.out)
         assert answer.status == 1
-        assert [(node["name"], node["power"]) for node in told["nodes"]] == [
+        assert [(node["name"], node["power"]) for node in status["nodes"]] == [
             ("off", "off"), ("nosshd", "on"), ("nowhere", "unknown"), ("good", "on")
         ]  # fmt: skip
-        assert [bool(node["fault"]) for node in told["nodes"]] == [False, True, True, False]
-        assert [bool(node["memory_bytes"]) for node in told["nodes"]] == [False, False, False, True]
-        assert [(error["error"], error["place"]) for error in told["errors"]] == [
+        assert [bool(node["fault"]) for node in status["nodes"]] == [False, True, True, False]
+        assert [bool(node["memory_bytes"]) for node in status["nodes"]] == [False, False, False, True]
+        assert [(error["error"], error["place"]) for error in status["errors"]] == [
             ("ssh-silent", "nosshd"), ("unreachable", "nowhere")
         ]  # fmt: skip
         listed = read_one(cloud("list").out)
         assert [(guest["node"], guest["name"]) for guest in listed["guests"]] == [("good", "test")]
         assert words_of(listed["errors"]) == ["ssh-silent", "unreachable"]
 
-    def test_a_script_says_where(self, asked: InProcess) -> None:
+    def test_errors_have_the_line_of_the_script(self, asked: InProcess) -> None:
         answer = asked.script("status ham1\nstatus nosuch\n")
         first, second = read(answer.out)
         assert [node["name"] for node in first["nodes"]] == ["ham1"]
         (error,) = second["errors"]
         assert (error["error"], error["file"], error["line"]) == ("not-found", "x.mclu", 2)
 
-    def test_all_that_is_wrong_with_a_script_is_one_document(self, asked: InProcess) -> None:
-        told = read_one(asked.script("lst\nstatus\non\n").out)
-        assert told["kind"] == "errors"
-        assert [(error["file"], error["line"], error["status"]) for error in told["errors"]] == [
+    def test_all_errors_of_a_script_are_one_document(self, asked: InProcess) -> None:
+        document = read_one(asked.script("lst\nstatus\non\n").out)
+        assert document["kind"] == "errors"
+        assert [(error["file"], error["line"], error["status"]) for error in document["errors"]] == [
             ("x.mclu", 1, 2), ("x.mclu", 3, 2)
         ]  # fmt: skip
 
-    def test_a_defect_is_one_too(self, asked: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_defect_of_mclu_is_an_error(self, asked: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
         def broken() -> None:
             raise ZeroDivisionError("boom")
 
         monkeypatch.setattr(asked.session._cloud, "_open_cloud", broken)  # noqa: SLF001
-        told = read_one(asked("status").out)
-        assert words_of(told["errors"]) == ["failed"]
-        assert told["nodes"] == []
+        document = read_one(asked("status").out)
+        assert words_of(document["errors"]) == ["failed"]
+        assert document["nodes"] == []
 
 
 class TestForm:
@@ -228,23 +226,23 @@ class TestForm:
         answers = read(asked("reboot web; reboot --hard web; shutdown web; start web").out)
         assert [one["change"] for one in answers] == ["told to reboot", "reset", "shut down", "started"]
 
-    def test_a_script_that_is_run_within_answers_for_itself(self, asked: InProcess, tmp_path: Path) -> None:
+    def test_a_nested_script_has_its_own_documents(self, asked: InProcess, tmp_path: Path) -> None:
         (tmp_path / "x.mclu").write_text("status ham1\non ham2\nstatus nosuch\n")
         answer = asked(f"run {tmp_path}/x.mclu")
         assert [one["kind"] for one in read(answer.out)] == ["status", "waking", "status"]
         assert answer.status == 1
 
-    def test_whatever_a_name_holds_it_is_ascii_and_nothing_that_a_terminal_obeys(self, asked: InProcess) -> None:
+    def test_any_name_is_written_in_printable_ascii(self, asked: InProcess) -> None:
         name = "hä:вeб\x1b[2J\x7f\x9b2J\u202e\n\ud800"
         asked.session.interaction = Interaction(prompt=Prompt(list, {"x": name}, {}, list))
         out = asked("alias").out
         assert read_one(out)["aliases"] == [{"name": "x", "text": name}]
         assert out.rstrip("\n").isprintable()
 
-    def test_what_is_remembered_says_when_it_was(self, asked: InProcess) -> None:
+    def test_cached_data_has_its_time(self, asked: InProcess) -> None:
         node = asked.cloud.nodes[0]
         asked("status ham0; list")
-        # A machine that is there and does not let us in any more.
+        # A node that is on, but refuses the login.
         refused = SSHRefused("ssh: permission denied for root", place="ham0")
         node.query = raiser(refused)  # type: ignore[method-assign]
         status, listed = read(asked("status ham0").out + asked("list --active").out)
@@ -271,7 +269,7 @@ def raiser(error: MCluError) -> Callable[..., None]:
     return fail
 
 
-def test_the_documentation_is_that_of_the_code() -> None:
+def test_the_documentation_is_up_to_date() -> None:
     script = Path(__file__).parents[2] / "scripts/json-docs"
     done = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, ""), f"scripts/json-docs writes it anew: {done.stdout}{done.stderr}"
+    assert (done.returncode, done.stdout) == (0, ""), f"run scripts/json-docs: {done.stdout}{done.stderr}"

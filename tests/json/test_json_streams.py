@@ -1,4 +1,4 @@
-"""-o json where it is interrupted, piped and called by programs."""
+"""-o json with interrupts, pipes and full disks, and from other programs."""
 
 import json
 import os
@@ -21,7 +21,7 @@ __all__ = ["asked", "plain"]
 
 
 class TestInterrupts:
-    def test_a_document_says_that_it_is_not_whole(self, asked: InProcess, tmp_path: Path) -> None:
+    def test_an_incomplete_document_has_an_error(self, asked: InProcess, tmp_path: Path) -> None:
         gate = tmp_path / "gate"
         os.mkfifo(gate)
         hanging = tmp_path / "templates/old.template"
@@ -29,12 +29,12 @@ class TestInterrupts:
         hanging.chmod(0o755)
         interrupt_when((tmp_path / "began").exists)
         answer = asked("list; status")
-        told = read_one(answer.out)
+        document = read_one(answer.out)
         assert (answer.status, answer.err) == (130, "")
-        assert (told["kind"], words_of(told["errors"])) == ("list", ["interrupted"])
-        assert [guest["name"] for guest in told["guests"]] == ["db", "web"]
+        assert (document["kind"], words_of(document["errors"])) == ("list", ["interrupted"])
+        assert [guest["name"] for guest in document["guests"]] == ["db", "web"]
 
-    def test_lines_end_with_it(self, clouds: Callable[..., InProcess], silent_port: int) -> None:
+    def test_lines_end_with_the_error(self, clouds: Callable[..., InProcess], silent_port: int) -> None:
         off = f"silent address=127.0.0.1 port={silent_port} mac=74:d4:35:51:ab:86 broadcast=127.0.0.1"
         cloud = clouds(f"[nodes]\n{off}", renderer=JSONRenderer)
         interrupt_when(lambda: "waking" in cloud._out.getvalue())  # noqa: SLF001
@@ -45,7 +45,7 @@ class TestInterrupts:
 
 class TestStreams:
     @pytest.mark.parametrize("line", ["status", "on ham1"])
-    def test_where_the_reader_has_gone_nothing_more_is_done(self, demo: InProcess, line: str) -> None:
+    def test_nothing_more_is_done_when_the_reader_is_gone(self, demo: InProcess, line: str) -> None:
         with unwritable("pipe") as out:
             session = demo.session
             session.renderer = JSONRenderer(out, session.renderer.err)
@@ -53,7 +53,7 @@ class TestStreams:
         assert "web" in [guest.name for guest in demo.cloud.nodes[0].fetch_guests()]
 
     @pytest.mark.parametrize("line", ["status", "on ham1", "help"])
-    def test_a_full_disk_is_told(self, demo: InProcess, line: str) -> None:
+    def test_a_full_disk_is_reported(self, demo: InProcess, line: str) -> None:
         with unwritable("full") as out:
             demo.session.renderer = JSONRenderer(out, demo.session.renderer.err)
             answer = demo(line)
@@ -61,19 +61,22 @@ class TestStreams:
 
     @pytest.mark.parametrize("line", ["lst", "status 'a", "off ham9; list"])
     @pytest.mark.parametrize("kind", ["full", "pipe"])
-    def test_where_errors_cannot_be_written_the_status_still_tells(self, demo: InProcess, line: str, kind: str) -> None:
+    def test_the_exit_status_is_right_if_errors_cannot_be_written(self, demo: InProcess, line: str, kind: str) -> None:
         expected = demo(line)
         with unwritable(kind) as out:
             demo.session.renderer = JSONRenderer(out, demo.session.renderer.err)
             assert demo(line) == replace(expected, out="")
 
     @pytest.mark.parametrize(
-        ("line", "told"), [("status > /dev/full", "/dev/full: cannot write: "), ("status > /nosuch/x", "/nosuch/x: ")]
+        ("line", "message"),
+        [("status > /dev/full", "/dev/full: cannot write: "), ("status > /nosuch/x", "/nosuch/x: ")],
     )
-    def test_a_file_that_cannot_be_written_is_told_elsewhere(self, asked: InProcess, line: str, told: str) -> None:
+    def test_a_file_that_cannot_be_written_is_reported_elsewhere(
+        self, asked: InProcess, line: str, message: str
+    ) -> None:
         answer = asked(line)
         assert words_of(read_one(answer.out)["errors"]) == ["output"]
-        assert (answer.status, answer.err.startswith(f"mclu: {told}"), answer.err.count("\n")) == (1, True, 1)
+        assert (answer.status, answer.err.startswith(f"mclu: {message}"), answer.err.count("\n")) == (1, True, 1)
 
     @pytest.mark.parametrize("reader", ["true", "head -c 1 >/dev/null"])
     def test_a_reader_that_has_seen_enough_is_no_error(self, asked: InProcess, reader: str) -> None:
@@ -82,7 +85,7 @@ class TestStreams:
 
 
 class TestProgram:
-    """The program as it is installed, as another calls it."""
+    """The installed program, called by another one."""
 
     @pytest.mark.parametrize(
         ("words", "status", "errors"),
@@ -103,7 +106,7 @@ class TestProgram:
             (["bad.mclu"], 2, ["usage", "usage"]),
         ],
     )
-    def test_there_is_one_document_whatever_is_wrong(
+    def test_every_failure_is_one_document(
         self, mclu: Program, tmp_path: Path, words: list[str], status: int, errors: list[str]
     ) -> None:
         (tmp_path / "wrong.conf").write_text("[nodes]\nham0 mac=1\n")
@@ -117,7 +120,7 @@ class TestProgram:
         done = subprocess.run(python, input=answer.out, capture_output=True, text=True, check=True)
         assert json.loads(done.stdout)["errors"] == read_one(answer.out)["errors"]
 
-    def test_a_document_of_a_faulty_configuration_says_where(self, mclu: Program, tmp_path: Path) -> None:
+    def test_errors_of_the_configuration_have_its_line(self, mclu: Program, tmp_path: Path) -> None:
         (tmp_path / "x.conf").write_text("[nodes]\nham0 mac=1\n")
         (error,) = read_one(mclu("-f", "x.conf", "--output=json", "status").out)["errors"]
         assert (error["file"], error["line"], error["status"]) == ("x.conf", 2, 2)
@@ -127,13 +130,13 @@ class TestProgram:
         answer = mclu("--demo", "-o", "json", "-c", "status hä", env={"LC_ALL": locale, "PYTHONUTF8": "0"})
         assert "'h" in read_one(answer.out)["errors"][0]["fact"]
 
-    def test_text_is_the_other_form(self, mclu: Program) -> None:
+    def test_text_is_the_default(self, mclu: Program) -> None:
         assert mclu("--demo", "-o", "text", "status", "ham1") == mclu("--demo", "status", "ham1")
         answer = mclu("--demo", "-o", "xml", "status")
         assert (answer.status, answer.out) == (2, "")
         assert "argument -o/--output: invalid choice: 'xml'" in answer.err
 
-    def test_a_one_shot_in_text_needs_nothing_of_it(self, mclu: Program) -> None:
+    def test_text_output_does_not_import_json(self, mclu: Program) -> None:
         code = "import sys; from mclu_shell.cli import main; main(['--demo', 'status']); print(*sys.modules)"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         loaded = done.stdout.splitlines()[-1].split()

@@ -10,7 +10,7 @@ from mclu_shell.output.text_renderer import Renderer, as_text
 
 
 class Terminal(io.StringIO):
-    """A stream that says it is a terminal."""
+    """A stream that passes for a terminal."""
 
     def isatty(self) -> bool:
         return True
@@ -21,7 +21,7 @@ def test_an_entry_is_a_line_with_its_details_indented_below() -> None:
     assert as_text(Entry("ham1", "off")) == "ham1 off\n"
 
 
-def test_words_stand_as_they_are() -> None:
+def test_text_is_written_unchanged() -> None:
     assert as_text(Text("a\nb")) == "a\nb\n"
     assert as_text(Text("")) == ""
 
@@ -53,9 +53,7 @@ def test_each_row_of_a_table_is_a_line_that_ends_with_its_last_word(rows: tuple[
         ("never", Terminal, False),
     ],
 )
-def test_colour_is_for_terminals_unless_one_says_otherwise(
-    color: str, stream: type[io.StringIO], painted: bool
-) -> None:
+def test_colour_is_for_terminals_unless_forced(color: str, stream: type[io.StringIO], painted: bool) -> None:
     out, err = stream(), stream()
     renderer = Renderer(out, err, color)
     renderer.show(Entry("ham1", "off", tone="quiet"))
@@ -84,22 +82,22 @@ def test_each_stream_is_coloured_for_itself() -> None:
 @pytest.mark.parametrize(
     "bad", ["\x1b]0;title\x07", "\x1b[2J", "\x9b2J", "\x9d0;x\x9c", "\r", "\x7f", "\u202e", "\u2028"]
 )
-def test_what_a_terminal_would_obey_is_never_written(bad: str) -> None:
+def test_control_characters_are_never_written(bad: str) -> None:
     out, err = Terminal(), Terminal()
     renderer = Renderer(out, err, "never")
-    renderer.error(f"it said:\n  a{bad}b")
+    renderer.error(f"its output:\n  a{bad}b")
     for result in (Text(f"a\tb\nc{bad}d"), Entry(bad, f"on{bad}", (bad, "a\nb")), Table((Row((bad, f"{bad}\n")),))):
         renderer.show(result)
     shown = out.getvalue() + err.getvalue()
     assert not {char for char in shown if not char.isprintable()} - {"\n", "\t"}
-    # What it would have obeyed stands there as what it is.
+    # Each control character is a blank; the rest of the sequence is text.
     blank = "".join(char if char.isprintable() else " " for char in bad)
-    assert err.getvalue() == f"mclu: it said:\n  a{blank}b\n"
+    assert err.getvalue() == f"mclu: its output:\n  a{blank}b\n"
     assert out.getvalue().splitlines()[:2] == ["a\tb", f"c{blank}d"]
     assert len(out.getvalue().splitlines()) == 2 + 3 + 1
 
 
-def test_names_may_hold_whatever_can_be_shown() -> None:
+def test_printable_names_are_written_unchanged() -> None:
     assert as_text(Entry("hä:вeб 👩\u200d💻", "on")) == "hä:вeб 👩\u200d💻 on\n"
 
 
@@ -112,14 +110,14 @@ def test_progress_is_for_terminals_only() -> None:
 
 
 def read_terminal(main: int) -> str:
-    """What comes next of what was written to a terminal that is closed by now."""
+    """Read from a terminal whose other end is closed; empty at the end."""
     try:
         return os.read(main, 65536).decode()
-    except OSError:  # EIO: that was all.
+    except OSError:  # EIO at the end.
         return ""
 
 
-def test_progress_is_shown_and_taken_away_before_the_next_answer() -> None:
+def test_progress_is_removed_before_the_next_output() -> None:
     main, theirs = os.openpty()
     try:
         with os.fdopen(theirs, "w") as err:

@@ -209,6 +209,6 @@ def _require_devices(node: Node, request: BootRequest, domain: ET.Element) -> No
         if what not in request.opens:
             continue
         if domain.get("type") == "test":
-            raise NodeFault(f"is simulated: its guests have no {name}s", place=node.name)
+            raise NodeFault(f"simulated guests have no {name}s", place=node.name)
         if all(domain.find(f"./devices/{device}") is None for device in devices):
             raise Refused(f"the guest would have no {name}", place=node.name, remedy=f"boot it without --{what}")

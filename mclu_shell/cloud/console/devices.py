@@ -30,5 +30,5 @@ def fetch_domain(node: Node, name: str, feature: str) -> "ET.Element":
         raise Refused(f"{name} is not running", place=node.name, remedy=f"run {to_type('start', node.name, name)}")
     domain = ET.fromstring(xml)
     if domain.get("type") == "test":
-        raise NodeFault(f"is simulated: its guests have no {feature}", place=node.name)
+        raise NodeFault(f"simulated guests have no {feature}", place=node.name)
     return domain

@@ -63,7 +63,7 @@ def check_new_name(name: str) -> str:
     elif _NOT_IN_NAME in name:
         rule = f"it must not contain {_NOT_IN_NAME!r}"
     if rule:
-        raise ValueError(f"bad name for a guest {name!r}: {rule}")
+        raise ValueError(f"bad guest name {name!r}: {rule}")
     return name
 
 

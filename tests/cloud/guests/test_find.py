@@ -105,7 +105,7 @@ def test_a_command_in_a_message_is_quoted_where_it_must_be(guest: str, line: str
     ],
 )
 def test_a_bad_new_name_is_an_error_with_the_rule_that_it_breaks(name: str, rule: str) -> None:
-    with pytest.raises(ValueError, match=f"^{re.escape(f'bad name for a guest {name!r}: {rule}')}$"):
+    with pytest.raises(ValueError, match=f"^{re.escape(f'bad guest name {name!r}: {rule}')}$"):
         check_new_name(name)
 
 
