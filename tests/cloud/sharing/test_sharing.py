@@ -40,7 +40,7 @@ def shell(monkeypatch: pytest.MonkeyPatch, short_directory: Path) -> Iterator[Ru
 
 
 def listen(path: Path) -> None:
-    """Leave a socket there."""
+    """Create a socket file."""
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
     path.chmod(0o600)
@@ -57,8 +57,8 @@ def test_a_one_shot_finds_the_sockets_of_a_shell(shell: RunDirectory) -> None:
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
-def test_of_several_shells_it_takes_what_each_has(shell: RunDirectory) -> None:
-    """Not every shell is connected to every node: it may be the other that was told a passphrase."""
+def test_a_one_shot_combines_the_sockets_of_several_shells(shell: RunDirectory) -> None:
+    """Not every shell has every connection: the user types a passphrase in only one of them."""
     other = RunDirectory()
     share = ShareServer(CONFIG, other.path, {name: other.path / f"{name}.sock" for name in ("ham0", "ham1")}, [])
     listen(other.path / "ham1.sock")
@@ -74,19 +74,19 @@ def test_of_several_shells_it_takes_what_each_has(shell: RunDirectory) -> None:
     other.remove()
 
 
-def test_another_configuration_does_not(shell: RunDirectory) -> None:
+def test_a_shell_with_another_configuration_is_not_used(shell: RunDirectory) -> None:
     listen(shell.path / "0.sock")
     assert find_shared(OTHER, [shell.path]) == {}
 
 
-def test_nor_does_anybody_when_others_could_have_made_them(shell: RunDirectory) -> None:
+def test_a_directory_that_others_can_write_to_is_not_used(shell: RunDirectory) -> None:
     shell.path.chmod(0o770)
     one_shot = RunDirectory()
     assert find_shared(CONFIG, one_shot.others()) == {}
     one_shot.remove()
 
 
-def test_what_a_dead_shell_has_left_is_not_used(monkeypatch: pytest.MonkeyPatch, short_directory: Path) -> None:
+def test_the_files_of_a_dead_shell_are_not_used(monkeypatch: pytest.MonkeyPatch, short_directory: Path) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(short_directory))
     directory = RunDirectory()
     ShareServer(CONFIG, directory.path, {"ham0": directory.path / "0.sock"}, []).close()
@@ -95,13 +95,13 @@ def test_what_a_dead_shell_has_left_is_not_used(monkeypatch: pytest.MonkeyPatch,
     assert find_shared(CONFIG, [directory.path]) == {}
 
 
-@pytest.mark.parametrize("told", ["[]", '"x"', "null", '{"nodes": %s}', '{"nodes": %s, "sockets": ["0.sock"]}'])
-def test_what_another_version_tells_is_not_used(shell: RunDirectory, told: str) -> None:
-    (shell.path / "share.json").write_text(told.replace("%s", json.dumps(repr(CONFIG.nodes))))
+@pytest.mark.parametrize("description", ["[]", '"x"', "null", '{"nodes": %s}', '{"nodes": %s, "sockets": ["0.sock"]}'])
+def test_an_unknown_description_is_not_used(shell: RunDirectory, description: str) -> None:
+    (shell.path / "share.json").write_text(description.replace("%s", json.dumps(repr(CONFIG.nodes))))
     assert find_shared(CONFIG, [shell.path]) == {}
 
 
-# What a shell asks for others
+# Requests to a shell
 
 
 @pytest.fixture
@@ -113,8 +113,8 @@ def node(tmp_path: Path) -> Iterator[Node]:
 
 
 @pytest.fixture
-def asking(shell: RunDirectory, node: Node) -> Iterator[Path]:
-    """The socket of a shell that has this node."""
+def request_socket(shell: RunDirectory, node: Node) -> Iterator[Path]:
+    """The request socket of a shell with this node."""
     other = RunDirectory()
     share = ShareServer(CONFIG, other.path, {}, [node])
     yield other.path / "ask.sock"
@@ -122,8 +122,8 @@ def asking(shell: RunDirectory, node: Node) -> Iterator[Path]:
     other.remove()
 
 
-def borrowed(node: Node, shell: Path) -> SharedNode:
-    """The node as a one-shot has it, whose own way is barred."""
+def shared_node(node: Node, shell: Path) -> SharedNode:
+    """Return a one-shot's node, whose own transport fails."""
 
     def make_own() -> Transport:
         raise AssertionError("a transport of its own")
@@ -132,8 +132,8 @@ def borrowed(node: Node, shell: Path) -> SharedNode:
     return SharedNode(node.config, SharedTransport(node.config, shell.with_name("0.sock"), make_own), shell)
 
 
-def test_a_shell_asks_its_nodes_for_others(asking: Path, node: Node) -> None:
-    one_shot = borrowed(node, asking)
+def test_a_shell_answers_for_its_nodes(request_socket: Path, node: Node) -> None:
+    one_shot = shared_node(node, request_socket)
     assert one_shot.fetch_report().guests == node.fetch_report().guests != ()
     assert one_shot.fetch_guests(active=True) == node.fetch_guests(active=True)
     assert one_shot.fetch_guests(active=False, addresses=True) == node.fetch_guests(active=False)
@@ -148,60 +148,62 @@ def test_a_shell_asks_its_nodes_for_others(asking: Path, node: Node) -> None:
      b"[" * 4000 + b"\n", b'{"node": [], "question": "report"}\n', b'{"node": "ham0"}\n',
      b'{"node": "ham0", "question": "guests"}\n'],
 )  # fmt: skip
-def test_what_is_no_question_has_no_answer_and_harms_none(asking: Path, node: Node, question: bytes) -> None:
+def test_an_invalid_request_gets_an_empty_answer_and_is_harmless(
+    request_socket: Path, node: Node, question: bytes
+) -> None:
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(5)
-        connection.connect(str(asking))
+        connection.connect(str(request_socket))
         assert connection.recv(1) == b"1"
         with contextlib.suppress(ConnectionError, BrokenPipeError):
             connection.sendall(question)
             connection.shutdown(socket.SHUT_WR)
             assert connection.recv(100) == b""
-    assert borrowed(node, asking).fetch_report()
+    assert shared_node(node, request_socket).fetch_report()
 
 
-def test_each_question_to_a_shell_is_told_with_its_time(
-    asking: Path, node: Node, caplog: pytest.LogCaptureFixture
+def test_each_request_is_logged_with_its_duration(
+    request_socket: Path, node: Node, caplog: pytest.LogCaptureFixture
 ) -> None:
-    one_shot = borrowed(node, asking)
+    one_shot = shared_node(node, request_socket)
     with caplog.at_level(logging.DEBUG):
         one_shot.fetch_guests()
     assert re.fullmatch(rf"{node.name}: shell guests: \d+\.\d ms", caplog.messages[-1])
 
 
-def test_questions_at_once_are_all_answered(asking: Path, node: Node) -> None:
-    """Whoever gets no answer has to import libvirt, which takes longer than all of these."""
-    one_shot = borrowed(node, asking)
+def test_parallel_requests_are_all_answered(request_socket: Path, node: Node) -> None:
+    """A one-shot without an answer has to import libvirt, which takes longer than all of these."""
+    one_shot = shared_node(node, request_socket)
     outcomes = gather(range(40), lambda _: one_shot.fetch_report())
     assert [outcome.error for outcome in outcomes] == [None] * 40
 
 
-def test_a_node_that_the_shell_is_busy_with_is_not_waited_for(asking: Path, node: Node) -> None:
+def test_a_shell_does_not_wait_for_a_busy_node(request_socket: Path, node: Node) -> None:
     done, begun = threading.Event(), threading.Event()
     node.fetch_report()
     work = threading.Thread(target=node.change, args=(lambda _: (begun.set(), done.wait(20)),))
     work.start()
     assert begun.wait(5)
     with pytest.raises(ValueError, match="Expecting value"):
-        ShareRequest(asking, {"node": node.name, "question": "report"}).answer(1)
+        ShareRequest(request_socket, {"node": node.name, "question": "report"}).answer(1)
     done.set()
     work.join()
 
 
-def test_a_shell_that_was_there_may_take_its_time_to_say_so_again(short_directory: Path, node: Node) -> None:
-    """Where much is going on, a login of our own would take still more."""
+def test_a_late_greeting_is_accepted(short_directory: Path, node: Node) -> None:
+    """On a busy machine a login of our own would take still longer."""
     report = json.dumps(report_as_json(node.fetch_report())).encode()
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(short_directory / "ask.sock"))
         listener.listen()
         timer = threading.Timer(0.5, lambda: _answer_one(listener, report))
         timer.start()
-        assert borrowed(node, short_directory / "ask.sock").fetch_report().guests
+        assert shared_node(node, short_directory / "ask.sock").fetch_report().guests
         timer.join()
 
 
 def test_a_slow_answer_is_better_than_a_fault(short_directory: Path, node: Node) -> None:
-    """On a bad line a login of our own may not be through in time, when the shell has long been answered."""
+    """On a bad line, the shell's slow answer can arrive before a login of our own is complete."""
 
     def make_own() -> Transport:
         answered.wait(20)
@@ -210,13 +212,13 @@ def test_a_slow_answer_is_better_than_a_fault(short_directory: Path, node: Node)
     answered = threading.Event()
     report = json.dumps(report_as_json(node.fetch_report())).encode()
     listen(short_directory / "0.sock")
-    way = SharedTransport(node.config, short_directory / "0.sock", make_own)
+    transport = SharedTransport(node.config, short_directory / "0.sock", make_own)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(short_directory / "ask.sock"))
         listener.listen()
         timer = threading.Timer(1.5, lambda: (_answer_one(listener, report), answered.set()))
         timer.start()
-        assert SharedNode(node.config, way, short_directory / "ask.sock").fetch_report().guests
+        assert SharedNode(node.config, transport, short_directory / "ask.sock").fetch_report().guests
         timer.join()
 
 
@@ -230,24 +232,24 @@ def _answer_one(listener: socket.socket, answer: bytes) -> None:
 
 @pytest.mark.parametrize("answer", [b"", b"[]", b"null", b'{"info": {}, "guests": []}', b'{"info": {"a": 1}}', b"\xff",
      b'{"info": {"pcpus": 1, "memory_bytes": 2, "available_bytes": 3}, "guests": ["abcdefg"]}'])  # fmt: skip
-def test_a_shell_whose_answer_is_none_of_ours_is_not_believed(short_directory: Path, node: Node, answer: bytes) -> None:
+def test_an_invalid_answer_is_not_used(short_directory: Path, node: Node, answer: bytes) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(short_directory / "ask.sock"))
         listener.listen()
         shell = threading.Thread(target=_answer_one, args=(listener, answer))
         shell.start()
-        # libvirt is then asked, over the shell's socket.
+        # The one-shot then connects to libvirt through the shell's socket.
         with pytest.raises(NodeFault):
-            borrowed(node, short_directory / "ask.sock").fetch_report()
+            shared_node(node, short_directory / "ask.sock").fetch_report()
         shell.join()
 
 
-def test_a_shell_that_is_silent_is_asked_once_only(short_directory: Path, node: Node) -> None:
-    """The way of our own then takes over, for good."""
+def test_a_silent_shell_is_asked_only_once(short_directory: Path, node: Node) -> None:
+    """From then on, the one-shot uses its own transport."""
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(short_directory / "ask.sock"))
         listener.listen()
-        one_shot = borrowed(node, short_directory / "ask.sock")
+        one_shot = shared_node(node, short_directory / "ask.sock")
         for _ in range(2):
             with pytest.raises(AssertionError, match="a transport of its own"):
                 one_shot.fetch_report()
@@ -259,7 +261,7 @@ def test_a_shell_that_is_silent_is_asked_once_only(short_directory: Path, node: 
     assert "mclu_shell.cloud.hypervisor.client" in one_shot.modules
 
 
-def test_cutting_ends_the_connections_to_one_socket_alone(short_directory: Path) -> None:
+def test_cut_ends_only_the_connections_to_one_socket(short_directory: Path) -> None:
     paths = [short_directory / "a", short_directory / "b"]
     listeners = [socket.socket(socket.AF_UNIX) for _ in paths]
     for listener, path in zip(listeners, paths, strict=True):

@@ -1,9 +1,9 @@
-"""A listener whose process has run out of files."""
+"""The accept loop in a process that has run out of file descriptors."""
 
 import subprocess
 import sys
 
-# No file can be opened until one comes: that is accepted then.
+# No descriptor is free until a line arrives on stdin; then the loop accepts the connection.
 _PROGRAM = """
 import os, resource, socket, threading
 from mclu_shell.cloud.transport.accept import connections
@@ -26,6 +26,6 @@ print(thread.is_alive())
 """
 
 
-def test_it_goes_on_when_there_are_files_again() -> None:
+def test_accepts_again_once_descriptors_are_free() -> None:
     done = subprocess.run([sys.executable, "-c", _PROGRAM], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.split() == ["False", "True", "True", "False"]

@@ -10,7 +10,7 @@ from mclu_shell.cloud.transport.dial import NO_SSHD, dial
 from mclu_shell.cloud.transport.openssh.config import Target
 from mclu_shell.errors import NodeOff, SSHDown, Unreachable
 
-# What ssh says when the jump host has let it in.
+# ssh's messages after a login at the jump host.
 AT_GATE = "Authenticated to gate ([10.0.0.1]:22)."
 
 
@@ -26,7 +26,7 @@ def descriptors() -> int:
 
 
 class TestDirect:
-    def test_it_connects_and_speaks(self) -> None:
+    def test_connects_and_exchanges_data(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             ours = dial(target(port=listener.getsockname()[1]), 5)
             theirs, _ = listener.accept()
@@ -35,35 +35,35 @@ class TestDirect:
             assert ours.recv(100) == b"SSH-2.0-x\r\n"
             assert ours.gettimeout() is None
             assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-            # A machine that loses its power says nothing: the kernel notices within some seconds.
+            # A machine that loses power sends nothing; the kernel's keep-alive notices within seconds.
             assert ours.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
             times = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
             idle, interval, count = (ours.getsockopt(socket.IPPROTO_TCP, time) for time in times)
             assert idle + interval * count <= 15
 
-    def test_what_it_receives_is_acknowledged_at_once(self) -> None:
-        """sshd sends nothing small before the last is acknowledged; the kernel would wait 40 ms for company."""
+    def test_received_data_is_acknowledged_at_once(self) -> None:
+        """sshd sends no small packet before the last is acknowledged, which the kernel would delay by 40 ms."""
         with socket.create_server(("127.0.0.1", 0)) as listener:
             ours = dial(target(port=listener.getsockname()[1]), 5)
             theirs, _ = listener.accept()
         with ours, theirs:
             theirs.sendall(b"a question")
             ours.recv(100)
-            # From here on the kernel would take the two for talking in turns.
+            # From here on, the kernel would delay acknowledgements.
             ours.sendall(b"an answer")
             assert not ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK)
             theirs.sendall(b"a question")
             ours.recv(100)
             assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK)
 
-    def test_a_refusal_means_that_the_machine_is_on(self, closed_port: int) -> None:
+    def test_a_refused_connection_means_that_the_machine_is_on(self, closed_port: int) -> None:
         with pytest.raises(SSHDown) as caught:
             dial(target(port=closed_port), 5)
         assert caught.value.power == "on"
         told = f"ham0: ssh: connection refused on port {closed_port}; {NO_SSHD}"
         assert str(caught.value) == told
 
-    def test_silence_means_that_it_is_off_and_is_not_awaited_for_longer_than_told(self, silent_port: int) -> None:
+    def test_no_answer_within_the_timeout_means_that_the_node_is_off(self, silent_port: int) -> None:
         started = time.monotonic()
         with pytest.raises(NodeOff) as caught:
             dial(target(port=silent_port), 0.3)
@@ -71,7 +71,7 @@ class TestDirect:
         assert str(caught.value) == "ham0: is off; run 'on ham0'"
 
     def test_one_lost_packet_does_not_make_a_node_look_off(self) -> None:
-        """A full queue drops the first packet; then there is room, long before the kernel would send it again."""
+        """A full queue drops the first SYN; it has room again long before the kernel would repeat the SYN."""
         with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
             waiting = [socket.socket() for _ in range(2)]
             for one in waiting:
@@ -92,14 +92,14 @@ class TestDirect:
                     one.close()
 
     @pytest.mark.parametrize("host", ["a..b", "x" * 64, "fe80::1%nosuch"])
-    def test_a_name_without_an_address_says_nothing_about_the_machine(self, host: str) -> None:
+    def test_a_name_without_an_address_is_unreachable_and_not_off(self, host: str) -> None:
         with pytest.raises(Unreachable) as caught:
             dial(target(host), 5)
         assert caught.value.power == "unknown"
         assert str(caught.value).startswith(f"ham0: cannot resolve {host!r} (")
         assert "set address= in mclu.conf" in caught.value.remedy
 
-    def test_nothing_stays_open_whatever_happens(self, closed_port: int, silent_port: int) -> None:
+    def test_failed_attempts_leave_no_descriptor_open(self, closed_port: int, silent_port: int) -> None:
         before = descriptors()
         for port, fault in ((closed_port, SSHDown), (silent_port, NodeOff)):
             with pytest.raises(fault):
@@ -110,7 +110,7 @@ class TestDirect:
 
 
 class TestThroughACommand:
-    def test_its_standard_streams_carry_the_connection(self) -> None:
+    def test_the_connection_goes_through_the_commands_standard_streams(self) -> None:
         with dial(target(proxy="/bin/sh -c 'echo SSH-2.0-x; exec cat'"), 5) as ours:
             ours.sendall(b"hello\n")
             data = b""
@@ -141,20 +141,20 @@ class TestThroughACommand:
             (f"{AT_GATE}\\nchannel 0: open confirm rwindow 0", SSHDown, "ssh: not answering"),
         ],
     )
-    def test_only_what_the_jump_host_itself_could_not_reach_is_off(
+    def test_a_node_is_off_only_if_the_jump_host_cannot_reach_it(
         self, said: str, fault: type[Exception], told: str
     ) -> None:
         with pytest.raises(fault) as caught:
             dial(target(proxy=f"/bin/sh -c \"printf '{said}' >&2; exit 1\""), 5)
         assert str(caught.value).startswith(f"ham0: {told}")
 
-    def test_its_end_is_not_left_behind(self) -> None:
+    def test_leaves_no_descriptor_open(self) -> None:
         before = descriptors()
         with pytest.raises(Unreachable):
             dial(target(proxy="false"), 5)
         assert descriptors() == before
 
-    def test_a_command_that_says_nothing_is_ended_with_all_that_it_started(
+    def test_a_command_without_output_is_ended_with_its_children(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         monkeypatch.setattr("mclu_shell.cloud.transport.dial._PROXY_TIMEOUT_S", 0.3)

@@ -20,7 +20,7 @@ def directory(short_directory: Path) -> Path:
 
 @pytest.fixture
 def server(directory: Path) -> Iterator[socket.socket]:
-    """What a node's libvirtd is for the forward: a listening unix socket."""
+    """A listening unix socket in place of a node's libvirtd."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.settimeout(5)
         listener.bind(str(directory / "far"))
@@ -61,7 +61,7 @@ def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
 
 
-def test_it_carries_both_ways(forward: Forward, server: socket.socket) -> None:
+def test_forwards_in_both_directions(forward: Forward, server: socket.socket) -> None:
     near, far = ends(forward, server)
     with near, far:
         near.sendall(b"to the node")
@@ -70,7 +70,7 @@ def test_it_carries_both_ways(forward: Forward, server: socket.socket) -> None:
         assert near.recv(100) == b"from the node"
 
 
-def test_much_is_carried_whole(forward: Forward, server: socket.socket) -> None:
+def test_a_large_transfer_is_complete(forward: Forward, server: socket.socket) -> None:
     near, far = ends(forward, server)
     data = os.urandom(3 << 20)
     with near, far:
@@ -91,27 +91,25 @@ def test_connections_do_not_mix(forward: Forward, server: socket.socket) -> None
         far.close()
 
 
-def test_only_its_owner_may_use_it(forward: Forward) -> None:
+def test_only_the_owner_can_connect(forward: Forward) -> None:
     assert stat.S_IMODE(forward.path.stat().st_mode) == 0o600
 
 
-def test_the_end_of_the_near_side_ends_the_far_one(forward: Forward, server: socket.socket) -> None:
+def test_closing_the_near_end_closes_the_far_end(forward: Forward, server: socket.socket) -> None:
     near, far = ends(forward, server)
     with far:
         near.close()
         assert far.recv(100) == b""
 
 
-def test_the_end_of_the_far_side_ends_the_near_one(forward: Forward, server: socket.socket) -> None:
+def test_closing_the_far_end_closes_the_near_end(forward: Forward, server: socket.socket) -> None:
     near, far = ends(forward, server)
     with near:
         far.close()
         assert near.recv(100) == b""
 
 
-def test_cutting_ends_what_is_blocked_at_once_and_new_connections_can_be_made(
-    forward: Forward, server: socket.socket
-) -> None:
+def test_cut_ends_blocked_calls_and_accepts_new_connections(forward: Forward, server: socket.socket) -> None:
     near, far = ends(forward, server)
     with near, far:
         got: list[bytes] = []
@@ -128,7 +126,7 @@ def test_cutting_ends_what_is_blocked_at_once_and_new_connections_can_be_made(
 
 
 @pytest.mark.parametrize("error", [ConnectionRefusedError(), EOFError(), ConnectionLost("the connection was lost")])
-def test_where_the_far_side_cannot_be_reached_the_near_one_is_told_so(directory: Path, error: Exception) -> None:
+def test_the_near_end_is_closed_if_the_far_end_cannot_be_reached(directory: Path, error: Exception) -> None:
     def refuse() -> socket.socket:
         raise error
 
@@ -139,8 +137,8 @@ def test_where_the_far_side_cannot_be_reached_the_near_one_is_told_so(directory:
     forward.close()
 
 
-def test_after_closing_nothing_is_left(directory: Path, server: socket.socket) -> None:
-    # What earlier tests have left may end meanwhile.
+def test_close_leaves_no_thread_descriptor_or_file(directory: Path, server: socket.socket) -> None:
+    # Threads of earlier tests may still close descriptors.
     threads, before = set(threading.enumerate()), descriptors()
     forward = Forward(directory / "near", lambda: connect(directory / "far"))
     open_pairs = [ends(forward, server) for _ in range(3)]
@@ -164,7 +162,7 @@ def test_closing_twice_is_harmless(forward: Forward) -> None:
     forward.close()
 
 
-def test_a_port_leads_there_for_our_own_user(directory: Path, server: socket.socket) -> None:
+def test_a_port_forwards_connections_of_the_same_user(directory: Path, server: socket.socket) -> None:
     forward = PortForward(lambda: connect(directory / "far"))
     try:
         with socket.create_connection(forward.address) as near:
@@ -183,9 +181,9 @@ def test_a_port_leads_there_for_our_own_user(directory: Path, server: socket.soc
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_a_port_leads_nowhere_for_other_users(directory: Path, server: socket.socket) -> None:
+def test_a_port_closes_connections_of_other_users(directory: Path, server: socket.socket) -> None:
     forward = PortForward(lambda: connect(directory / "far"))
-    # An interpreter of its own: the tests' may be where nobody but its owner can look.
+    # The other user may be unable to read the directory of the tests' interpreter.
     port = forward.address[1]
     done = subprocess.run(
         ["bash", "-c", f"exec 3<>/dev/tcp/127.0.0.1/{port} && cat <&3"], user=65534, timeout=5, check=False

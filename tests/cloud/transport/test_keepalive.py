@@ -5,16 +5,16 @@ import time
 from mclu_shell.cloud.transport.keepalive import PING, PONG, KeepaliveResponder, LastMessage
 
 
-def test_pings_are_answered_and_not_carried_on() -> None:
+def test_pings_are_answered_and_not_forwarded() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.settimeout(5)
         last_message = LastMessage()
-        way = KeepaliveResponder(ours, last_message)
+        responder = KeepaliveResponder(ours, last_message)
         theirs.sendall(PING)
         theirs.settimeout(5)
         received: list[bytes] = []
-        reading = threading.Thread(target=lambda: received.append(way.recv(100)))
+        reading = threading.Thread(target=lambda: received.append(responder.recv(100)))
         reading.start()
         assert theirs.recv(100) == PONG
         assert time.monotonic() - last_message.at < 5
@@ -23,14 +23,14 @@ def test_pings_are_answered_and_not_carried_on() -> None:
         assert received == [b"an answer"]
 
 
-def test_what_only_holds_a_ping_is_carried_on() -> None:
+def test_data_that_begins_like_a_ping_is_forwarded() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         theirs.sendall(PING + b"more")
         assert KeepaliveResponder(ours, LastMessage()).recv(100) == PING + b"more"
 
 
-def test_they_are_as_libvirt_has_them() -> None:
-    """As was seen on the wire."""
+def test_messages_have_libvirts_format() -> None:
+    """The bytes are from a capture of libvirt's own messages."""
     assert PING == b"\0\0\0\34keep\0\0\0\1\0\0\0\1\0\0\0\2\0\0\0\0\0\0\0\0"
     assert PONG == b"\0\0\0\34keep\0\0\0\1\0\0\0\2\0\0\0\2\0\0\0\0\0\0\0\0"

@@ -11,6 +11,6 @@ print(importlib.metadata.version("paramiko").split(".")[0].isdecimal(), paramiko
 """
 
 
-def test_paramiko_is_imported_without_modules_that_it_does_not_need() -> None:
+def test_paramiko_is_imported_without_invoke_and_metadata() -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["[]", "True None"]

@@ -30,21 +30,21 @@ def test_lines(chunks: list[bytes], expected: list[str]) -> None:
 
 
 @given(st.lists(st.sampled_from([b"a", b"bc", b"\n", b"\r", b"\r\n", b"\xc3\xbc"])), st.integers(1, 3))
-def test_lines_are_the_same_however_they_come(words: list[bytes], size: int) -> None:
+def test_lines_do_not_depend_on_the_size_of_chunks(words: list[bytes], size: int) -> None:
     text = b"".join(words)
     assert lines(text[i : i + size] for i in range(0, len(text), size)) == lines([text] if text else [])
 
 
-def test_a_line_without_an_end_costs_no_more_than_others_and_only_its_beginning_is_kept() -> None:
+def test_an_endless_line_is_cut_in_linear_time() -> None:
     started = time.process_time()
     found = lines([b"begin", *[b"x" * 4096] * 16384, b"\nnext\n" + b"y" * (1 << 20) + b"\rlast"])
-    # Its square would take a minute.
+    # A quadratic algorithm would take a minute.
     assert time.process_time() - started < 3
     assert [line[:6] for line in found] == ["beginx", "next", "yyyyyy", "last"]
     assert max(map(len, found)) == 16 << 10
 
 
-def test_output_is_read_while_the_command_runs_and_its_input_is_its_life_line() -> None:
+def test_output_arrives_while_the_command_runs_and_the_end_of_input_ends_it() -> None:
     process = LocalProcess(["sh", "-c", "echo ready; echo complaint >&2; cat; echo end; exit 3"])
     said = process.lines()
     assert [next(said), next(said)] == ["ready", "complaint"]
@@ -56,7 +56,7 @@ def test_output_is_read_while_the_command_runs_and_its_input_is_its_life_line() 
     process.close()
 
 
-def test_a_command_that_has_ended_can_be_written_to() -> None:
+def test_writing_to_a_command_that_has_ended_is_harmless() -> None:
     process = LocalProcess(["true"])
     assert process.wait(10) == 0
     process.send(b"x" * 1_000_000)

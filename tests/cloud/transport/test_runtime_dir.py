@@ -10,7 +10,7 @@ import pytest
 from mclu_shell.cloud.transport.runtime_dir import RunDirectory
 from mclu_shell.errors import MCluError
 
-# Says where it is, and lives on.
+# Print the directory, then keep running.
 HOLDER = (
     "from mclu_shell.cloud.transport.runtime_dir import RunDirectory; print(RunDirectory().path, flush=True); input()"
 )
@@ -18,7 +18,7 @@ HOLDER = (
 
 @pytest.fixture
 def runtime(short_directory: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A run-time directory as a login gives one: with a short path."""
+    """A run-time directory with a short path, like that of a login session."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(short_directory))
     return short_directory
 
@@ -28,7 +28,7 @@ def holder() -> "subprocess.Popen[str]":
 
 
 def place_of(process: "subprocess.Popen[str]") -> Path:
-    """Where a holder's directory is, once it has one; made to look old."""
+    """Return a holder's directory, with an old modification time."""
     assert process.stdout
     path = Path(process.stdout.readline().strip())
     (path / "0.sock").touch()
@@ -36,7 +36,7 @@ def place_of(process: "subprocess.Popen[str]") -> Path:
     return path
 
 
-def test_it_is_private_and_goes(runtime: Path) -> None:
+def test_is_private_and_removed_at_the_end(runtime: Path) -> None:
     directory = RunDirectory()
     assert directory.path.parent == runtime
     assert stat.S_IMODE(directory.path.stat().st_mode) == 0o700
@@ -46,7 +46,7 @@ def test_it_is_private_and_goes(runtime: Path) -> None:
     assert list(runtime.iterdir()) == []
 
 
-def test_what_a_killed_process_has_left_is_swept_away_and_what_is_in_use_is_not(runtime: Path) -> None:
+def test_directories_of_killed_processes_are_removed_and_those_in_use_are_not(runtime: Path) -> None:
     with holder() as dead, holder() as alive:
         left, kept = place_of(dead), place_of(alive)
         (left / "0.sock").touch()
@@ -60,7 +60,7 @@ def test_what_a_killed_process_has_left_is_swept_away_and_what_is_in_use_is_not(
         alive.kill()
 
 
-def test_what_is_not_ours_is_left_alone(runtime: Path, tmp_path: Path) -> None:
+def test_files_of_others_are_not_removed(runtime: Path, tmp_path: Path) -> None:
     target = tmp_path / "precious"
     target.mkdir()
     (runtime / "mclu-run-link").symlink_to(target)
@@ -76,21 +76,21 @@ def test_what_is_not_ours_is_left_alone(runtime: Path, tmp_path: Path) -> None:
     assert sorted(runtime.iterdir()) == before
 
 
-def test_where_none_can_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_directory_that_cannot_be_created_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", "/proc")
     with pytest.raises(MCluError, match=r"^/proc: cannot create a directory for sockets: "):
         _ = RunDirectory().path
 
 
-def test_what_needs_none_makes_none(runtime: Path) -> None:
+def test_is_created_only_on_use(runtime: Path) -> None:
     directory = RunDirectory()
     assert directory.others() == []
     directory.remove()
     assert list(runtime.iterdir()) == []
 
 
-def test_once_it_is_removed_none_is_made(runtime: Path) -> None:
-    """A thread that is late would leave it behind."""
+def test_is_not_created_again_after_its_removal(runtime: Path) -> None:
+    """A late thread would otherwise leave a new directory behind."""
     directory = RunDirectory()
     directory.remove()
     with pytest.raises(MCluError, match="mclu is exiting"):

@@ -20,12 +20,12 @@ def nodes(tmp_path: Path) -> Iterator[list[Node]]:
         node.close()
 
 
-def test_making_the_nodes_asks_and_writes_nothing(nodes: list[Node], tmp_path: Path) -> None:
+def test_demo_nodes_do_no_io(nodes: list[Node], tmp_path: Path) -> None:
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
     assert {node.view.state.phase for node in nodes} == {Phase.UNSEEN}
 
 
-def test_the_manuals_example_has_one_node_on_and_three_off(nodes: list[Node]) -> None:
+def test_one_node_is_on_and_three_are_off_as_in_the_manual(nodes: list[Node]) -> None:
     first, *others = nodes
     assert [guest.name for guest in first.fetch_guests()] == ["db", "web"]
     assert first.view.state.phase == Phase.ON
@@ -35,14 +35,14 @@ def test_the_manuals_example_has_one_node_on_and_three_off(nodes: list[Node]) ->
         assert (node.view.state.phase, node.view.state.why) == (Phase.OFF, "is off")
 
 
-def test_a_node_that_is_woken_has_no_guests(nodes: list[Node]) -> None:
+def test_a_woken_node_has_no_guests(nodes: list[Node]) -> None:
     nodes[1].wake()
     wait_until_on(nodes[1], 10, threading.Event())
     assert nodes[1].fetch_guests() == ()
     assert nodes[1].fetch_report().info == nodes[0].fetch_report().info
 
 
-def test_a_node_that_was_switched_off_has_forgotten_what_ran_on_it(nodes: list[Node]) -> None:
+def test_a_node_loses_its_guests_when_switched_off(nodes: list[Node]) -> None:
     node = nodes[0]
     assert node.fetch_guests()
     node.power_off(10, threading.Event())
@@ -53,7 +53,7 @@ def test_a_node_that_was_switched_off_has_forgotten_what_ran_on_it(nodes: list[N
     assert node.fetch_guests() == ()
 
 
-def test_a_state_keeps_the_time_since_when_it_is_so(nodes: list[Node]) -> None:
+def test_a_state_keeps_the_time_of_its_beginning(nodes: list[Node]) -> None:
     nodes[0].fetch_guests()
     first = nodes[0].view
     nodes[0].fetch_report()

@@ -16,7 +16,7 @@ from mclu_shell.errors import Unreachable
 
 HAM0 = NodeConfig("ham0")
 
-# What `ssh -G` of OpenSSH 9.2 says where nothing is configured, shortened.
+# The output of `ssh -G` of OpenSSH 9.2 without configuration, shortened.
 ANSWER = """\
 host ham0
 user op
@@ -35,14 +35,14 @@ def resolve(node: NodeConfig) -> Target:
 
 
 def read(*more: str, node: NodeConfig = HAM0) -> Target:
-    """Return the target of an answer; a line given here stands before those that it replaces."""
+    """Return the target of an output of `ssh -G`; the lines given here come first and so replace others."""
     keys = {line.split()[0] for line in more}
     kept = [line for line in ANSWER.splitlines() if line.split()[0] not in keys]
     return _target(node, "\n".join([*more, *kept]) + "\n")
 
 
 class TestRealSSH:
-    def test_the_name_alone_is_enough(self) -> None:
+    def test_a_name_alone_is_enough(self) -> None:
         target = resolve(HAM0)
         assert (target.node, target.host) == ("ham0", "ham0")
         assert target.port == 22
@@ -50,13 +50,13 @@ class TestRealSSH:
         assert any(path.name == "known_hosts" for path in target.known_hosts)
         assert target.login == f"'ssh {target.user}@ham0'"
 
-    def test_mclu_conf_decides_where_it_says_something(self) -> None:
+    def test_mclu_conf_overrides_ssh_config(self) -> None:
         target = resolve(NodeConfig("ham0", address="10.0.0.7", user="op", port=2222))
         assert (target.host, target.user, target.port) == ("10.0.0.7", "op", 2222)
         assert target.login == "'ssh -o HostName=10.0.0.7 -p 2222 op@ham0'"
 
     @pytest.mark.parametrize("name", ["/keys/one", "/my keys/one", "/keys/a#b", "/keys/a'b", '/keys/a"b', "/keys/a\\b"])
-    def test_an_identity_is_the_only_one_whatever_its_name(self, name: str) -> None:
+    def test_an_identity_of_mclu_conf_is_the_only_one(self, name: str) -> None:
         target = resolve(NodeConfig("ham0", identity=name))
         assert (target.identities, target.identities_only) == ((Path(name),), True)
 
@@ -67,19 +67,19 @@ class TestRealSSH:
     def test_an_ipv6_address_may_have_a_scope(self, address: str) -> None:
         assert resolve(NodeConfig("ham0", address=address)).host == address
 
-    def test_a_machine_without_ssh_says_so(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def test_a_missing_ssh_is_reported(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setenv("PATH", str(tmp_path))
         with pytest.raises(Unreachable) as caught:
             resolve(HAM0)
         assert str(caught.value) == "ham0: ssh is not installed on this machine; install the OpenSSH client"
 
-    def test_what_ssh_refuses_is_told_in_its_words(self, program: Callable[[str], Path]) -> None:
+    def test_an_error_of_ssh_is_reported_in_its_words(self, program: Callable[[str], Path]) -> None:
         program("echo '/etc/ssh/ssh_config line 3: Bad configuration' >&2; echo 'giving up' >&2; exit 255")
         with pytest.raises(Unreachable) as caught:
             resolve(HAM0)
         assert str(caught.value).startswith("ham0: ssh: /etc/ssh/ssh_config line 3: Bad configuration; run 'ssh -G")
 
-    def test_nodes_that_ssh_cannot_tell_apart_share_one_answer(self, program: Callable[[str], Path]) -> None:
+    def test_nodes_that_ssh_does_not_distinguish_share_one_call(self, program: Callable[[str], Path]) -> None:
         count = program('echo x >>$0.count; exec {ssh} "$@"').with_name("ssh.count")
         config = SSHConfig()
         asked = [
@@ -92,14 +92,14 @@ class TestRealSSH:
         assert [(target.node, target.host) for target in targets] == [
             ("ham0", "ham0"), ("ham1", "10.0.0.7"), ("ham2", "ham2"), ("x", "x"),
         ]  # fmt: skip
-        # One for ham0 and ham2, one where the address is given, one for the other user.
+        # One call for ham0 and ham2, one for the node with an address, one for the other user.
         assert len(count.read_text().splitlines()) == 3
 
     @pytest.mark.parametrize(
         ("script", "told"),
         [("exit 1", "ssh: ssh -G failed"), ("echo port x", "defect"), (None, "cannot run ssh: Permission denied")],
     )
-    def test_none_of_them_waits_for_an_answer_that_never_comes(
+    def test_a_failed_call_is_an_error_for_each_node_of_its_group(
         self, program: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, script: str | None, told: str
     ) -> None:
         ssh = program(script or "")
@@ -126,7 +126,7 @@ def note_failure(config: SSHConfig, node: NodeConfig, failed: "SimpleQueue[str]"
 
 @pytest.fixture
 def program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], Path]:
-    """Puts a shell script before the real ssh."""
+    """Return a function that puts a shell script in place of ssh."""
     real = shutil.which("ssh")
 
     def make(script: str) -> Path:
@@ -171,7 +171,7 @@ class TestWhatSSHSays:
         target = read("hostname 10.0.0.7", "port 2222", "hostkeyalias the-alias", f"identityfile /k/{token}")
         assert target.identities == (Path(f"/k/{value}"),)
 
-    def test_what_a_value_holds_is_not_expanded_again(self) -> None:
+    def test_values_are_not_expanded_again(self) -> None:
         assert read("user %h", "identityfile /k/%r").identities == (Path("/k/%h"),)
 
     def test_a_host_key_alias(self) -> None:
@@ -192,7 +192,7 @@ class TestWhatSSHSays:
 
 
 class TestProxy:
-    def test_there_is_none_unless_ssh_says_so(self) -> None:
+    def test_there_is_none_by_default(self) -> None:
         assert read().proxy == ""
         assert read("proxycommand none", "proxyjump none").proxy == ""
 
@@ -200,7 +200,7 @@ class TestProxy:
         target = read("proxycommand nc -X 5 %h %p %%", "hostname 10.0.0.7", "port 2222")
         assert target.proxy == "exec nc -X 5 10.0.0.7 2222 %"
 
-    def test_a_jump_is_made_by_ssh_itself(self) -> None:
+    def test_ssh_itself_connects_through_a_jump_host(self) -> None:
         target = read("proxyjump op@gate:2200", "hostname fe80::7")
         words = shlex.split(target.proxy)
         assert words[:2] == ["exec", "ssh"]
@@ -208,10 +208,10 @@ class TestProxy:
         assert words[-2:] == ["--", "ssh://op@gate:2200"]
         assert "-J" not in words
 
-    def test_several_jumps_are_made_one_after_another(self) -> None:
+    def test_several_jump_hosts_keep_their_order(self) -> None:
         words = shlex.split(read("proxyjump a,b:22,ssh://c").proxy)
         assert words[words.index("-J") + 1] == "a,b:22"
         assert words[-1] == "ssh://c"
 
-    def test_nothing_in_a_jump_reaches_the_shell(self) -> None:
+    def test_a_jump_host_is_quoted_for_the_shell(self) -> None:
         assert shlex.split(read("proxyjump $(reboot);x").proxy)[-1] == "ssh://$(reboot);x"

@@ -15,11 +15,11 @@ def write(directory: Path, *lines: str) -> Path:
 
 
 def numbers(file: Path, name: str, port: int = 22) -> list[int]:
-    """Return the numbers of the lines about a host."""
+    """Return the numbers of the lines that list a host."""
     return [int(key.place.rpartition(":")[2]) for key in known_keys((file,), name, port)]
 
 
-def test_a_plain_line_is_about_each_host_that_it_lists(tmp_path: Path) -> None:
+def test_a_plain_line_matches_each_listed_host(tmp_path: Path) -> None:
     file = write(tmp_path, f"ham0,10.0.0.7 {KEY} a comment", f"ham1 {KEY}", f"ham0 {KEY}")
     assert numbers(file, "ham0") == [1, 3]
     assert numbers(file, "10.0.0.7") == [1]
@@ -32,7 +32,7 @@ def test_case_does_not_matter_in_names(tmp_path: Path) -> None:
     assert numbers(file, "hAM0") == [1]
 
 
-def test_another_port_stands_in_brackets(tmp_path: Path) -> None:
+def test_a_port_other_than_22_needs_brackets(tmp_path: Path) -> None:
     file = write(tmp_path, f"[ham0]:2222 {KEY}", f"ham0 {KEY}", f"[::1]:2222 {KEY}")
     assert numbers(file, "ham0", 2222) == [1]
     assert numbers(file, "ham0") == [2]
@@ -63,17 +63,17 @@ def test_wildcards_and_negations_with_a_port(tmp_path: Path) -> None:
     assert numbers(file, "ham0") == []
 
 
-def test_hashed_names_are_those_that_ssh_keygen_makes(tmp_path: Path) -> None:
+def test_names_hashed_by_ssh_keygen_match(tmp_path: Path) -> None:
     file = write(tmp_path, f"ham0,ham1 {KEY}", f"[ham0]:2222 {KEY}")
     subprocess.run(["ssh-keygen", "-q", "-H", "-f", file], check=True, capture_output=True)
     assert "ham0" not in file.read_text()
-    # ssh-keygen makes a line of its own of each name.
+    # ssh-keygen writes one line for each name.
     assert len(numbers(file, "ham0")) == len(numbers(file, "ham1")) == len(numbers(file, "ham0", 2222)) == 1
     assert numbers(file, "HAM0") == numbers(file, "ham0")
     assert numbers(file, "ham2") == []
 
 
-def test_a_real_key_is_found_as_it_was_made(tmp_path: Path) -> None:
+def test_a_key_of_ssh_keygen_is_read_unchanged(tmp_path: Path) -> None:
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "key"], check=True)
     kind, key, *_ = (tmp_path / "key.pub").read_text().split()
     file = write(tmp_path, f"ham0 {kind} {key}")
@@ -81,12 +81,12 @@ def test_a_real_key_is_found_as_it_was_made(tmp_path: Path) -> None:
     assert (found.kind, found.key, found.marker) == (kind, key, "")
 
 
-def test_markers_are_kept_apart_from_the_names(tmp_path: Path) -> None:
+def test_markers_are_separate_from_names(tmp_path: Path) -> None:
     file = write(tmp_path, f"@revoked ham0 {KEY}", f"@cert-authority *.lan,ham0 {KEY}", f"ham0 {KEY}")
     assert [key.marker for key in known_keys((file,), "ham0", 22)] == ["@revoked", "@cert-authority", ""]
 
 
-def test_comments_blanks_and_broken_lines_are_passed_over(tmp_path: Path) -> None:
+def test_comments_blank_lines_and_invalid_lines_are_skipped(tmp_path: Path) -> None:
     file = write(
         tmp_path,
         "# ham0 ssh-ed25519 A",
@@ -104,7 +104,7 @@ def test_comments_blanks_and_broken_lines_are_passed_over(tmp_path: Path) -> Non
     assert numbers(file, "ham0") == [11]
 
 
-def test_files_are_searched_in_their_order_and_missing_ones_hold_nothing(tmp_path: Path) -> None:
+def test_files_are_read_in_order_and_missing_ones_are_empty(tmp_path: Path) -> None:
     first = write(tmp_path, f"ham0 {KEY}")
     second = tmp_path / "second"
     second.write_bytes(b"\xff\xfe ham0\n" + f"ham0 {KEY}".encode())
@@ -112,7 +112,7 @@ def test_files_are_searched_in_their_order_and_missing_ones_hold_nothing(tmp_pat
     assert [key.place for key in keys] == [f"{second}:2", f"{first}:1"]
 
 
-def test_a_file_that_has_changed_is_read_again(tmp_path: Path) -> None:
+def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
     file = write(tmp_path, f"ham0 {KEY}")
     assert numbers(file, "ham1") == []
     with file.open("a") as opened:
