@@ -82,9 +82,9 @@ class _Attempts:
         self, target: Target, addresses: list[_Address], timeout_s: float, stack: contextlib.ExitStack
     ) -> None:
         self.target, self.addresses = target, addresses
-        self.started = time.monotonic()
+        self.started_at = time.monotonic()
         self.timeout_s = timeout_s
-        self.made = 0
+        self.started_count = 0
         self.total = max(_ATTEMPTS, len(addresses))
         self.refused: set[_Address] = set()
         self.selector = selectors.DefaultSelector()
@@ -92,24 +92,24 @@ class _Attempts:
 
     def first_connected(self) -> socket.socket:
         """Return the first socket that connects; close the others."""
-        while (left_s := self.started + self.timeout_s - time.monotonic()) > 0:
-            if self.made < self.total and time.monotonic() >= self._due():
+        while (left_s := self.started_at + self.timeout_s - time.monotonic()) > 0:
+            if self.started_count < self.total and time.monotonic() >= self._due():
                 self._start()
                 continue
-            if self.made == self.total and not self.selector.get_map():
+            if self.started_count == self.total and not self.selector.get_map():
                 break
-            until_next_s = self._due() - time.monotonic() if self.made < self.total else left_s
+            until_next_s = self._due() - time.monotonic() if self.started_count < self.total else left_s
             for key, _ in self.selector.select(max(0.0, min(left_s, until_next_s))):
                 if (connected := self._result(key)) is not None:
                     return connected
         raise NodeOff(self.target.node)
 
     def _due(self) -> float:
-        return self.started + self.made * self.timeout_s / self.total
+        return self.started_at + self.started_count * self.timeout_s / self.total
 
     def _start(self) -> None:
-        family, address = target = self.addresses[self.made % len(self.addresses)]
-        self.made += 1
+        family, address = target = self.addresses[self.started_count % len(self.addresses)]
+        self.started_count += 1
         attempt = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         self.selector.register(attempt, selectors.EVENT_WRITE, target)
         code = attempt.connect_ex(address)

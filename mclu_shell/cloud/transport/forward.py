@@ -86,10 +86,10 @@ class _SocketForwarder:
         except (OSError, EOFError, NodeFault):
             self._forget(end)
             return
-        back = threading.Thread(target=_pump, args=(far.recv, end.sendall, far, end), daemon=True)
-        back.start()
+        backward = threading.Thread(target=_pump, args=(far.recv, end.sendall, far, end), daemon=True)
+        backward.start()
         _pump(end.recv, far.sendall, far, end)
-        back.join()
+        backward.join()
         self._forget(end)
 
     def _forget(self, end: socket.socket) -> None:

@@ -107,9 +107,9 @@ class LocalProcess:
 def run_here(argv: Sequence[str], timeout_s: float) -> Completed:
     """Run a command on this machine; its status is -1 after a timeout."""
     try:
-        done = subprocess.run(
+        completed = subprocess.run(
             argv, capture_output=True, stdin=subprocess.DEVNULL, timeout=timeout_s, check=False, text=True
         )
     except subprocess.TimeoutExpired:
         return Completed(-1, "", f"{argv[0]!r} timed out after {timeout_s:g} s")
-    return Completed(done.returncode, done.stdout, done.stderr)
+    return Completed(completed.returncode, completed.stdout, completed.stderr)

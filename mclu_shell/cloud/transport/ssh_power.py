@@ -55,18 +55,18 @@ class SSHPowerControl(PowerControl):
 
     def require_power_off(self) -> None:
         """Check that the user is root on the node, or that sudo runs poweroff without a password."""
-        done = self._run(["sh", "-c", _CAN_POWER_OFF], _TIMEOUT_S)
-        if done.status != 0:
-            raise self._power_off_failed(done)
+        completed = self._run(["sh", "-c", _CAN_POWER_OFF], _TIMEOUT_S)
+        if completed.status != 0:
+            raise self._power_off_failed(completed)
 
     def power_off(self) -> None:
         """Run poweroff on the node, with sudo if the user is not root."""
-        done = self._run(["sh", "-c", _POWER_OFF], _TIMEOUT_S)
+        completed = self._run(["sh", "-c", _POWER_OFF], _TIMEOUT_S)
         # -1: the node went down before sshd sent the exit status.
-        if done.status not in (0, -1):
-            raise self._power_off_failed(done)
+        if completed.status not in (0, -1):
+            raise self._power_off_failed(completed)
 
-    def _power_off_failed(self, done: Completed) -> SSHFault:
-        lines = (done.err or done.out).strip().splitlines()
-        reason = lines[-1] if lines else f"exit status {done.status}"
+    def _power_off_failed(self, completed: Completed) -> SSHFault:
+        lines = (completed.err or completed.out).strip().splitlines()
+        reason = lines[-1] if lines else f"exit status {completed.status}"
         return SSHFault(f"poweroff failed: {reason}", place=self._node.name)

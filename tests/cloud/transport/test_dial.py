@@ -60,8 +60,8 @@ class TestDirect:
         with pytest.raises(SSHDown) as caught:
             dial(target(port=closed_port), 5)
         assert caught.value.power == "on"
-        told = f"ham0: ssh: connection refused on port {closed_port}; {NO_SSHD}"
-        assert str(caught.value) == told
+        message = f"ham0: ssh: connection refused on port {closed_port}; {NO_SSHD}"
+        assert str(caught.value) == message
 
     def test_no_answer_within_the_timeout_means_that_the_node_is_off(self, silent_port: int) -> None:
         started = time.monotonic()
@@ -119,7 +119,7 @@ class TestThroughACommand:
         assert data == b"SSH-2.0-x\nhello\n"
 
     @pytest.mark.parametrize(
-        ("said", "fault", "told"),
+        ("output", "fault", "message"),
         [
             (
                 "gate: Permission denied (publickey).",
@@ -142,11 +142,11 @@ class TestThroughACommand:
         ],
     )
     def test_a_node_is_off_only_if_the_jump_host_cannot_reach_it(
-        self, said: str, fault: type[Exception], told: str
+        self, output: str, fault: type[Exception], message: str
     ) -> None:
         with pytest.raises(fault) as caught:
-            dial(target(proxy=f"/bin/sh -c \"printf '{said}' >&2; exit 1\""), 5)
-        assert str(caught.value).startswith(f"ham0: {told}")
+            dial(target(proxy=f"/bin/sh -c \"printf '{output}' >&2; exit 1\""), 5)
+        assert str(caught.value).startswith(f"ham0: {message}")
 
     def test_leaves_no_descriptor_open(self) -> None:
         before = descriptors()

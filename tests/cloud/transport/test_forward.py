@@ -30,9 +30,9 @@ def server(directory: Path) -> Iterator[socket.socket]:
 
 @pytest.fixture
 def forward(directory: Path, server: socket.socket) -> Iterator[Forward]:
-    made = Forward(directory / "near", lambda: connect(directory / "far"))
-    yield made
-    made.close()
+    forward = Forward(directory / "near", lambda: connect(directory / "far"))
+    yield forward
+    forward.close()
 
 
 def connect(path: Path) -> socket.socket:

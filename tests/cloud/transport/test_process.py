@@ -37,22 +37,22 @@ def test_lines_do_not_depend_on_the_size_of_chunks(words: list[bytes], size: int
 
 def test_an_endless_line_is_cut_in_linear_time() -> None:
     started = time.process_time()
-    found = lines([b"begin", *[b"x" * 4096] * 16384, b"\nnext\n" + b"y" * (1 << 20) + b"\rlast"])
+    result = lines([b"begin", *[b"x" * 4096] * 16384, b"\nnext\n" + b"y" * (1 << 20) + b"\rlast"])
     # A quadratic algorithm would take a minute.
     assert time.process_time() - started < 3
-    assert [line[:6] for line in found] == ["beginx", "next", "yyyyyy", "last"]
-    assert max(map(len, found)) == 16 << 10
+    assert [line[:6] for line in result] == ["beginx", "next", "yyyyyy", "last"]
+    assert max(map(len, result)) == 16 << 10
 
 
 def test_output_arrives_while_the_command_runs_and_the_end_of_input_ends_it() -> None:
     process = LocalProcess(["sh", "-c", "echo ready; echo complaint >&2; cat; echo end; exit 3"])
-    said = process.lines()
-    assert [next(said), next(said)] == ["ready", "complaint"]
+    output = process.lines()
+    assert [next(output), next(output)] == ["ready", "complaint"]
     process.send(b"word\n")
-    assert next(said) == "word"
+    assert next(output) == "word"
     assert process.wait(0) == -1
     process.end_input()
-    assert (list(said), process.wait(10)) == (["end"], 3)
+    assert (list(output), process.wait(10)) == (["end"], 3)
     process.close()
 
 

@@ -14,9 +14,9 @@ from mclu_shell.errors import NodeOff
 
 @pytest.fixture
 def nodes(tmp_path: Path) -> Iterator[list[Node]]:
-    made = demo_nodes(demo_config(), tmp_path)
-    yield made
-    for node in made:
+    nodes = demo_nodes(demo_config(), tmp_path)
+    yield nodes
+    for node in nodes:
         node.close()
 
 

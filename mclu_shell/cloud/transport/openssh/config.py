@@ -123,7 +123,7 @@ def _run_ssh(node: NodeConfig) -> Target:
     started = time.perf_counter()
     command = _command(node)
     try:
-        done = subprocess.run(
+        completed = subprocess.run(
             command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=_SSH_TIMEOUT_S
         )
     except subprocess.TimeoutExpired:
@@ -136,13 +136,13 @@ def _run_ssh(node: NodeConfig) -> Target:
         ) from None
     except OSError as error:
         raise Unreachable(f"cannot run ssh: {error.strerror}", place=node.name) from error
-    if done.returncode != 0:
+    if completed.returncode != 0:
         # The first line has the file and line of the error.
-        lines = done.stderr.strip().splitlines()
+        lines = completed.stderr.strip().splitlines()
         message = f"ssh: {lines[0] if lines else 'ssh -G failed'}"
         raise Unreachable(message, place=node.name, remedy=f"run {quoted_command(*command)} to see why")
     _log.debug("%s: %s: %.1f ms", node.name, shlex.join(command), (time.perf_counter() - started) * 1000)
-    return _target(node, done.stdout)
+    return _target(node, completed.stdout)
 
 
 def _command(node: NodeConfig) -> list[str]:

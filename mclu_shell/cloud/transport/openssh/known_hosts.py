@@ -69,7 +69,7 @@ def _matches(name: str, pattern: str) -> bool:
 def _hashed_is(hashed: str, name: str) -> bool:
     try:
         _, _, salt, digest = hashed.split("|")
-        made = hmac.new(base64.b64decode(salt), name.encode(), hashlib.sha1).digest()
-        return hmac.compare_digest(made, base64.b64decode(digest))
+        expected = hmac.new(base64.b64decode(salt), name.encode(), hashlib.sha1).digest()
+        return hmac.compare_digest(expected, base64.b64decode(digest))
     except ValueError:
         return False

@@ -82,13 +82,13 @@ class TestRealSSH:
     def test_nodes_that_ssh_does_not_distinguish_share_one_call(self, program: Callable[[str], Path]) -> None:
         count = program('echo x >>$0.count; exec {ssh} "$@"').with_name("ssh.count")
         config = SSHConfig()
-        asked = [
+        nodes = [
             NodeConfig("ham0"),
             NodeConfig("ham1", address="10.0.0.7"),
             NodeConfig("ham2"),
             NodeConfig("x", user="u"),
         ]
-        targets = [outcome.unwrap() for outcome in gather(asked, config.resolve)]
+        targets = [outcome.unwrap() for outcome in gather(nodes, config.resolve)]
         assert [(target.node, target.host) for target in targets] == [
             ("ham0", "ham0"), ("ham1", "10.0.0.7"), ("ham2", "ham2"), ("x", "x"),
         ]  # fmt: skip
@@ -96,11 +96,11 @@ class TestRealSSH:
         assert len(count.read_text().splitlines()) == 3
 
     @pytest.mark.parametrize(
-        ("script", "told"),
+        ("script", "message"),
         [("exit 1", "ssh: ssh -G failed"), ("echo port x", "defect"), (None, "cannot run ssh: Permission denied")],
     )
     def test_a_failed_call_is_an_error_for_each_node_of_its_group(
-        self, program: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, script: str | None, told: str
+        self, program: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, script: str | None, message: str
     ) -> None:
         ssh = program(script or "")
         if script is None:
@@ -111,8 +111,10 @@ class TestRealSSH:
         failed: SimpleQueue[str] = SimpleQueue()
         for node in nodes:
             threading.Thread(target=note_failure, args=(config, node, failed), daemon=True).start()
-        found = {failed.get(timeout=10) for _ in nodes}
-        assert found == {f"{node.name}: {told}" for node in nodes} if told != "defect" else found == {"defect"}
+        messages = {failed.get(timeout=10) for _ in nodes}
+        assert (
+            messages == {f"{node.name}: {message}" for node in nodes} if message != "defect" else messages == {"defect"}
+        )
 
 
 def note_failure(config: SSHConfig, node: NodeConfig, failed: "SimpleQueue[str]") -> None:

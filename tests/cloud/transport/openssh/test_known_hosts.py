@@ -77,8 +77,8 @@ def test_a_key_of_ssh_keygen_is_read_unchanged(tmp_path: Path) -> None:
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "key"], check=True)
     kind, key, *_ = (tmp_path / "key.pub").read_text().split()
     file = write(tmp_path, f"ham0 {kind} {key}")
-    (found,) = known_keys((file,), "ham0", 22)
-    assert (found.kind, found.key, found.marker) == (kind, key, "")
+    (key_line,) = known_keys((file,), "ham0", 22)
+    assert (key_line.kind, key_line.key, key_line.marker) == (kind, key, "")
 
 
 def test_markers_are_separate_from_names(tmp_path: Path) -> None:
