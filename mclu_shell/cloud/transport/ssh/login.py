@@ -94,7 +94,7 @@ def _check_host_key(shown: paramiko.PKey, lines: list[KnownKey], target: Target,
             f"ssh-keygen -R {shlex.quote(listed_as)}, then {target.login} (known key: {plain[0].place})",
         )
     raise HostKeyUnknown(
-        "ssh: host key not lines",
+        "ssh: host key not known",
         host_key_question(target, shown),
         place=target.node,
         remedy=f"run {target.login} once to check its key {shown.fingerprint} and save it",
