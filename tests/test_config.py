@@ -45,7 +45,7 @@ def test_what_the_file_does_not_say_is_left_to_ssh() -> None:
 def test_every_key_has_its_own_type() -> None:
     line = (
         "n mac=AA-BB-CC-DD-EE-FF address=::1 user=op port=2222 identity='~/my key' uri=test:///default via=local "
-        "broadcast=10.0.0.255 images=/srv network=lan connect_timeout=250ms answer_timeout=2"
+        "broadcast=10.0.0.255 images=/srv network=lan connect_timeout=250ms answer_timeout=2 accel=tcg"
     )
     (node,) = parse(f"[nodes]\n{line}").nodes
     assert node.mac == "aa:bb:cc:dd:ee:ff"
@@ -53,6 +53,12 @@ def test_every_key_has_its_own_type() -> None:
     assert (node.uri, node.via, node.broadcast) == ("test:///default", "local", "10.0.0.255")
     assert (node.images, node.network) == ("/srv", "lan")
     assert (node.connect_timeout, node.answer_timeout) == (0.25, 2.0)
+    assert node.accel == "tcg"
+
+
+def test_kvm_is_used_if_it_works_unless_the_file_decides() -> None:
+    assert [node.accel for node in parse("[nodes]\na\nb accel=tcg").nodes] == ["auto", "tcg"]
+    assert [node.accel for node in parse("[global]\naccel = kvm\n[nodes]\na\nb accel=auto").nodes] == ["kvm", "auto"]
 
 
 @pytest.mark.parametrize("setting", ["user=op", "user = op", "user = 'op'"])
@@ -88,6 +94,8 @@ def test_a_file_of_another_system_is_read_too(tmp_path: Path) -> None:
         ("[nodes]\nham0 port=65536", "bad port"),
         ("[nodes]\nham0 port=٢٢", "bad port"),
         ("[nodes]\nham0 via=telnet", "bad via 'telnet': it should be ssh or local"),
+        ("[nodes]\nham0 accel=hvf", "mclu.conf:2: bad accel 'hvf': it should be auto or kvm or tcg"),
+        ("[global]\naccel=KVM", "mclu.conf:2: bad accel 'KVM'"),
         ("[nodes]\nham0 address=-oProxyCommand=x", "bad address"),
         ("[nodes]\nham0 address='a b'", "bad address"),
         ("[nodes]\nham0 user=-x", "bad user"),

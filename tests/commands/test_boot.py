@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pexpect
 import pytest
+from mclu_shell.render_json import JSONRenderer
 
+from tests.answers import read_one
 from tests.conftest import MCLU, InProcess
 
 TEMPLATE = """\
@@ -59,6 +61,12 @@ def test_notes_of_a_build_are_part_of_the_answer(write: Write, demo: InProcess) 
     write("echo 'note: remember me'; printf 'note: and \\033[2Jme'")
     assert demo("boot mine new").out == "ham0:new running\n  remember me\n  and  [2Jme\n"
     assert demo.script("boot mine more").out == "ham0:more running\n  remember me\n  and  [2Jme\n"
+
+
+def test_a_simulated_guest_has_no_acceleration(write: Write, clouds: Callable[..., InProcess]) -> None:
+    write("")
+    booted = read_one(clouds(renderer=JSONRenderer)("boot mine new").out)
+    assert (booted["kind"], booted["accel"], booted["accel_reason"]) == ("booted", None, None)
 
 
 @pytest.mark.parametrize(

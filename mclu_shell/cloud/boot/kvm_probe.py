@@ -97,7 +97,7 @@ class _Run(NamedTuple):
 
     @property
     def is_finished(self) -> bool:
-        """Whether the firmware has run to its end."""
+        """True if the firmware has run to its end."""
         return self.status == 0 and any(_FINISHED in line for line in self.output)
 
     @property
@@ -133,7 +133,7 @@ def probe_kvm(node: Node, emulator: str, arch: str) -> KVMResult:
 
 
 def _judge(node: Node, emulator: str, kvm: _Run) -> KVMResult:
-    """Compare a run with KVM with others; a busy node is told from a slow KVM by runs of TCG before and after."""
+    """Compare a run with KVM with runs of TCG before and after, to distinguish a busy node from a slow KVM."""
     until = time.monotonic() + _GIVE_UP_S
     while not kvm.is_finished:
         if kvm.status is None:
