@@ -153,7 +153,7 @@ def _run(options: argparse.Namespace, session: "Session") -> int:
         if options.check:
             raise UsageError("--check is for a script")
         if options.words:
-            raise UsageError(f"{options.words[0]!r}: there can be -c lines or a command, not both")
+            raise UsageError(f"use either -c or a command, not both: {options.words[0]!r}")
         return session.run_text(*options.lines)
     if options.is_shell:
         return _run_shell(options, session)

@@ -1,4 +1,4 @@
-"""mclu.conf: where it is found, what it may say, and what is wrong with it, by file and line."""
+"""mclu.conf: its location, keys and values; errors name file and line."""
 
 import os
 import re
@@ -18,7 +18,7 @@ _URI = re.compile(r"[a-z]+://[^?#]*")
 
 
 class NodeConfig(NamedTuple):
-    """One node as mclu.conf describes it; what is None is for the user's own SSH configuration to say."""
+    """A node of mclu.conf; the user's SSH configuration provides the values that are None."""
 
     name: str
     mac: str | None = None
@@ -37,20 +37,20 @@ class NodeConfig(NamedTuple):
 
 
 class Config(NamedTuple):
-    """The nodes, in the order of the file, which is the order of every answer."""
+    """The nodes in the order of the file, which is also that of all output."""
 
     path: Path
     nodes: tuple[NodeConfig, ...]
 
 
 def demo_config() -> Config:
-    """The simulated cloud of `mclu --demo`: four nodes, as in the original manual's example."""
+    """Return the simulated cloud of `mclu --demo`: the four nodes of the original manual's example."""
     nodes = (NodeConfig(f"ham{i}", mac=f"74:d4:35:51:ab:{0x86 + i:02x}") for i in range(4))
     return Config(Path("--demo"), tuple(nodes))
 
 
 def find_config(named: str | None) -> Path:
-    """The configuration to use: --config-file, $MCLU_CONFIG, ~/.config/mclu/mclu.conf, /etc/mclu.conf."""
+    """Return the file: --config-file, $MCLU_CONFIG, ~/.config/mclu/mclu.conf, or /etc/mclu.conf."""
     if named is not None:
         return Path(named)
     if os.environ.get("MCLU_CONFIG"):
@@ -60,7 +60,7 @@ def find_config(named: str | None) -> Path:
 
 
 def load_config(path: Path) -> Config:
-    """Read and check a configuration file; ConfigError names the file and line."""
+    """Read and check a configuration file; raise ConfigError with file and line."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -92,18 +92,16 @@ def parse_config(text: str, path: Path) -> Config:
         elif section == "nodes":
             lines.append((place, words))
         else:
-            raise ConfigError(f"{words[0]!r} stands before the first section", place=place, remedy="write [nodes]")
-    # Nodes are made last, so that [global] may also follow [nodes].
+            raise ConfigError(f"{words[0]!r} is before the first section", place=place, remedy="write [nodes] above it")
+    # After all lines, as [global] may follow [nodes].
     nodes: dict[str, NodeConfig] = {}
     for place, words in lines:
         node = _node(words, defaults, place)
         if node.name in nodes:
-            raise ConfigError(f"node {node.name!r} stands here twice", place=place)
+            raise ConfigError(f"duplicate node {node.name!r}", place=place)
         nodes[node.name] = node
     if not nodes:
-        raise ConfigError(
-            "there are no nodes in it", place=str(path), remedy="a line 'NAME mac=…' per node under [nodes]"
-        )
+        raise ConfigError("no nodes", place=str(path), remedy="write a line 'NAME mac=…' per node under [nodes]")
     return Config(path, tuple(nodes.values()))
 
 
@@ -117,12 +115,12 @@ def _split(line: str, place: str) -> list[str]:
 def _section(header: str, place: str) -> str:
     name = header.removeprefix("[").removesuffix("]").strip()
     if header != f"[{name}]" or name not in ("global", "nodes"):
-        raise ConfigError(f"unknown section {header!r}", place=place, remedy="there are [global] and [nodes]")
+        raise ConfigError(f"unknown section {header!r}", place=place, remedy="use [global] or [nodes]")
     return name
 
 
 def _join_spaced(words: list[str]) -> list[str]:
-    """`key = value` as one word, as people write it in [global]."""
+    """Join the words of `key = value`, which is usual in [global]."""
     return ["".join(words)] if len(words) == 3 and words[1] == "=" else words
 
 
@@ -130,7 +128,7 @@ def _node(words: list[str], defaults: NodeConfig, place: str) -> NodeConfig:
     name = words[0]
     if not NODE_NAME.fullmatch(name):
         raise ConfigError(
-            f"bad node name {name!r}", place=place, remedy="letters, digits, '.', '_' and '-', at most 63"
+            f"bad node name {name!r}", place=place, remedy="use at most 63 letters, digits, '.', '_' and '-'"
         )
     return _with_settings(defaults._replace(name=name), words[1:], place)
 
@@ -142,9 +140,9 @@ def _with_settings(node: NodeConfig, words: list[str], place: str) -> NodeConfig
     for word in words:
         key, equals, value = word.partition("=")
         if not equals:
-            raise ConfigError(f"{word!r} is not of the form key=value, without blanks", place=place)
+            raise ConfigError(f"{word!r} is not of the form key=value (without blanks)", place=place)
         if key not in _KEYS:
-            remedy = did_you_mean(key, _KEYS) or f"known: {', '.join(_KEYS)}"
+            remedy = did_you_mean(key, _KEYS) or f"use one of {', '.join(_KEYS)}"
             raise ConfigError(f"unknown key {key!r}", place=place, remedy=remedy)
         # The keys are the record's fields, and _value gives each its own type.
         node = node._replace(**{key: _value(key, value, place)})  # type: ignore[arg-type]
@@ -159,12 +157,12 @@ def _value(key: str, value: str, place: str) -> str | int | float:
 
 
 def _checked(key: str, value: str) -> str | int | float:
-    """The value of a key in its own type; ValueError says what it should be."""
+    """Return the value of a key in its type; raise ValueError with the expected form."""
     if not value or not value.isprintable():
-        raise ValueError("it is empty or not printable")
+        raise ValueError("must not be empty or unprintable")
     match key:
         case "mac":
-            return _matching(_MAC, value, "such as 74:d4:35:51:ab:86").lower().replace("-", ":")
+            return _matching(_MAC, value, "of the form 74:d4:35:51:ab:86").lower().replace("-", ":")
         case "port":
             return _port(value)
         case "connect_timeout" | "answer_timeout":
@@ -176,39 +174,39 @@ def _checked(key: str, value: str) -> str | int | float:
         case "user":
             return _matching(_USER, value, "a user's name")
         case "uri":
-            return _matching(_URI, value, "such as qemu:///system")
+            return _matching(_URI, value, "of the form qemu:///system")
         case "images":
             return _absolute(value)
         case _:
             return value
 
 
-def _matching(pattern: re.Pattern[str], value: str, wanted: str) -> str:
+def _matching(pattern: re.Pattern[str], value: str, form: str) -> str:
     if not pattern.fullmatch(value):
-        raise ValueError(f"it should be {wanted}")
+        raise ValueError(f"must be {form}")
     return value
 
 
 def _one_of(value: str, allowed: tuple[str, ...]) -> str:
     if value not in allowed:
-        raise ValueError(f"it should be {' or '.join(allowed)}")
+        raise ValueError(f"must be {' or '.join(allowed)}")
     return value
 
 
 def _port(value: str) -> int:
     if not (value.isdecimal() and value.isascii() and 0 < int(value) < 65536):
-        raise ValueError("it should be a number from 1 to 65535")
+        raise ValueError("must be a number from 1 to 65535")
     return int(value)
 
 
 def _timeout(value: str) -> float:
     seconds = parse_duration(value)
     if not 0 < seconds <= 3600:
-        raise ValueError("it should be a time above 0 and at most an hour")
+        raise ValueError("must be a time above 0 and at most an hour")
     return seconds
 
 
 def _absolute(value: str) -> str:
     if not value.startswith("/"):
-        raise ValueError("it should be an absolute path on the node")
+        raise ValueError("must be an absolute path on the node")
     return value

@@ -91,7 +91,7 @@ class TestOptions:
             (["--dem", "status"], "unrecognized arguments: --dem"),
             (["-c"], "argument -c: expected one argument"),
             (["--color", "blue", "status"], "argument --color: invalid choice: 'blue'"),
-            (["-c", "status", "list"], "'list': there can be -c lines or a command, not both"),
+            (["-c", "status", "list"], "use either -c or a command, not both: 'list'"),
             (["lst"], "unknown command 'lst'; did you mean 'list'?"),
             ([""], "unknown command ''"),
             (["status", "--bogus"], "status: unrecognized arguments: --bogus"),
@@ -136,7 +136,7 @@ class TestOptions:
 
     def test_configuration_faults_name_file_and_line(self, mclu: Program, tmp_path: Path) -> None:
         (tmp_path / "x.conf").write_text("[nodes]\nham0 mac=1\n")
-        told = "mclu: x.conf:2: bad mac '1': it should be such as 74:d4:35:51:ab:86\n"
+        told = "mclu: x.conf:2: bad mac '1': must be of the form 74:d4:35:51:ab:86\n"
         assert mclu("-f", "x.conf", "status") == Answer(2, "", told)
         assert mclu("status", env={"MCLU_CONFIG": "x.conf"}) == Answer(2, "", told)
 
@@ -144,7 +144,7 @@ class TestOptions:
         (tmp_path / "x.conf").write_text("[nodes]\n")
         answer = mclu("-f", "x.conf", "status")
         assert (answer.status, answer.out) == (2, "")
-        assert answer.err.startswith("mclu: x.conf: there are no nodes in it; ")
+        assert answer.err.startswith("mclu: x.conf: no nodes; ")
 
     def test_colour_is_for_terminals_unless_one_asks(self, mclu: Program) -> None:
         assert "\x1b" not in mclu("--demo", "status").out

@@ -56,12 +56,12 @@ def check_new_name(name: str) -> str:
     """A name that a new guest can have: it becomes a host name and a file name; ValueError says what is wrong."""
     rule = ""
     if not _NEW_NAME.fullmatch(name):
-        rule = "letters, digits, '.', '_' and '-', at most 63"
+        rule = "use at most 63 letters, digits, '.', '_' and '-'"
     elif not name[0].isalnum():
-        rule = "it must begin with a letter or a digit"
+        rule = "must begin with a letter or a digit"
     # Files beside a guest's disk are named after it; another guest's must never look like one of them.
     elif _NOT_IN_NAME in name:
-        rule = f"it must not contain {_NOT_IN_NAME!r}"
+        rule = f"must not contain {_NOT_IN_NAME!r}"
     if rule:
         raise ValueError(f"bad guest name {name!r}: {rule}")
     return name

@@ -95,13 +95,13 @@ def test_a_command_in_a_message_is_quoted_where_it_must_be(guest: str, line: str
 @pytest.mark.parametrize(
     ("name", "rule"),
     [
-        ("", "letters, digits, '.', '_' and '-', at most 63"),
-        ("a b", "letters, digits, '.', '_' and '-', at most 63"),
-        ("-x/y", "letters, digits, '.', '_' and '-', at most 63"),
-        ("n" * 64, "letters, digits, '.', '_' and '-', at most 63"),
-        ("-x", "it must begin with a letter or a digit"),
-        (".hid", "it must begin with a letter or a digit"),
-        ("web.qcow2.x", "it must not contain '.qcow2'"),
+        ("", "use at most 63 letters, digits, '.', '_' and '-'"),
+        ("a b", "use at most 63 letters, digits, '.', '_' and '-'"),
+        ("-x/y", "use at most 63 letters, digits, '.', '_' and '-'"),
+        ("n" * 64, "use at most 63 letters, digits, '.', '_' and '-'"),
+        ("-x", "must begin with a letter or a digit"),
+        (".hid", "must begin with a letter or a digit"),
+        ("web.qcow2.x", "must not contain '.qcow2'"),
     ],
 )
 def test_a_bad_new_name_is_an_error_with_the_rule_that_it_breaks(name: str, rule: str) -> None:
