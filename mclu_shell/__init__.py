@@ -1,3 +1,3 @@
-"""mclu, Mini Cloud: the smallest sensible interface to parallel libvirt over SSH."""
+"""mclu (Mini Cloud): virtual machines on a few Linux hosts, over SSH and libvirt."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""What commands hand the terminal over to: a guest's console, and the viewer of its screen."""
+"""Attaching a guest's console to the terminal, and showing its screen in a viewer."""
 
 import contextlib
 import shutil
@@ -21,17 +21,17 @@ from mclu_shell.output.results import Handover, Result, Text
 from mclu_shell.output.schema.screen import ScreenRecord
 from mclu_shell.terminal import Terminal
 
-# virt-viewer itself would look for the guest by its own connection; this one, from the same package, takes an address.
+# virt-viewer would make its own connection to libvirt; remote-viewer, of the same package, takes an address.
 _VIEWER = "remote-viewer"
-# At the prompt, how long a viewer may take to say what is wrong, before the next line is read.
-_SHOWS_ITSELF_S = 3.0
-# How often the way to the node is looked at, and, while nothing else is to be done, signals.
-_LOOK_S = 2.0
+# At the prompt, the time to wait for a viewer's error before the next line is read.
+_STARTUP_S = 3.0
+# The interval of checks of the connection to the node, and of polls for the viewer's state.
+_CHECK_S = 2.0
 _POLL_S = 0.05
 
 
 def console_of(node: Node, name: str, *, force: bool = False, log: Path | None = None) -> Handover:
-    """A running guest's console in the terminal; raises if it can have none."""
+    """Attach to a running guest's console; raise an error if it has none."""
     require_console(node, name)
     return Handover(f"console of {node.name}:{name}", partial(_console, node, name, force, log))
 
@@ -39,19 +39,19 @@ def console_of(node: Node, name: str, *, force: bool = False, log: Path | None =
 def _console(node: Node, name: str, force: bool, log: Path | None, terminal: Terminal) -> None:
     with _log(log) as tee, open_console(node, name, force=force) as console:
         if terminal.is_typed:
-            terminal.say(f"Connected to {node.name}:{name}; ^] leaves.")
+            terminal.print(f"Connected to {node.name}:{name}; ^] leaves.")
         has_left = terminal.carry(console.socket, tee)
         fault = console.fault
     if terminal.is_typed:
-        # The guest's last line need not have ended.
-        terminal.say("")
+        # The guest's last line may be incomplete.
+        terminal.print("")
     if not has_left:
-        terminal.say(explain_end(node, name, fault))
+        terminal.print(explain_end(node, name, fault))
 
 
 @contextlib.contextmanager
 def _log(path: Path | None) -> Iterator[Callable[[bytes], object] | None]:
-    """What writes to the end of a file, at once."""
+    """Provide a function that appends to a file without buffering, or None without a path."""
     if path is None:
         yield None
         return
@@ -75,26 +75,26 @@ def _unwritable(path: Path, error: OSError) -> OutputError:
 
 
 def viewer_of(node: Node, name: str) -> Handover:
-    """A running guest's screen in a viewer; raises if it has no screen, or there is no viewer."""
+    """Show a running guest's screen in a viewer; raise an error without a screen or a viewer."""
     screen = find_screen(node, name)
     return Handover(f"viewer of {node.name}:{name}", partial(_viewer, screen, viewer_for(node, name)))
 
 
 def viewer_for(node: Node, name: str) -> str:
-    """The viewer that a guest's screen is shown with; raises if it is not installed."""
-    return require_viewer(f"or have the address for another viewer: {to_type('viewer --print', node.name, name)}")
+    """Return the path of the viewer for a guest's screen; raise an error if it is not installed."""
+    return require_viewer(f"or run {to_type('viewer --print', node.name, name)} to get the address for another viewer")
 
 
-def require_viewer(otherwise: str) -> str:
-    """The path of the viewer; raises if it is not installed, with what there is to do otherwise."""
+def require_viewer(alternative: str) -> str:
+    """Return the path of the viewer; raise an error if it is not installed, with an alternative as the remedy."""
     program = shutil.which(_VIEWER)
     if program is None:
-        raise MCluError(f"{_VIEWER} is not installed", remedy=f"install the package virt-viewer, {otherwise}")
+        raise MCluError(f"{_VIEWER} is not installed", remedy=f"install the package virt-viewer, {alternative}")
     return program
 
 
 def address_of(node: Node, name: str) -> Iterator[Result]:
-    """The address of a running guest's screen, and what keeps it while it is wanted; raises if it has no screen."""
+    """Yield the address of a running guest's screen, then keep it open; raise an error without a screen."""
     screen = find_screen(node, name)
     forward = screen.open()
     try:
@@ -109,9 +109,9 @@ def address_of(node: Node, name: str) -> Iterator[Result]:
 def _keep_open(screen: Screen, forward: PortForward, terminal: Terminal) -> None:
     try:
         if terminal.is_prompt:
-            # It stays for as long as the shell does: the threads that carry it have it.
+            # The forward's threads keep it open until the shell ends.
             return
-        terminal.say("Ctrl-C closes it.")
+        terminal.print("Ctrl-C closes it.")
         _attend(screen.node, threading.Event().wait)
         _require_node(screen.node)
     except BaseException:
@@ -120,13 +120,13 @@ def _keep_open(screen: Screen, forward: PortForward, terminal: Terminal) -> None
 
 
 def _attend(node: Node, has_ended: Callable[[float], bool]) -> None:
-    """Return when what has the screen has ended, or the node does not answer any more."""
-    while not has_ended(_LOOK_S) and node.check_alive():
+    """Return when the viewer has ended, or the connection to the node is lost."""
+    while not has_ended(_CHECK_S) and node.check_alive():
         pass
 
 
 def _require_node(node: Node) -> None:
-    """Raise what is wrong with a node whose connection is gone, if it is."""
+    """Raise the error of a node whose connection is lost."""
     if not node.check_alive():
         node.query(lambda _client: None)
         raise ConnectionLost("the connection was lost", place=node.name)
@@ -136,11 +136,11 @@ def _viewer(screen: Screen, program: str, terminal: Terminal) -> None:
     viewing = _Viewing(screen, program)
     if terminal.is_prompt:
         threading.Thread(target=viewing.attend, daemon=True).start()
-        viewing.wait_until_seen()
+        viewing.wait_for_startup()
     else:
         viewing.attend()
         _require_node(screen.node)
-    viewing.complain()
+    viewing.raise_failure()
 
 
 def _how_ended(status: int) -> str:
@@ -148,28 +148,28 @@ def _how_ended(status: int) -> str:
 
 
 class _Viewing:
-    """A viewer that runs, and the forward that it uses."""
+    """A running viewer, and the forward that it uses."""
 
     def __init__(self, screen: Screen, program: str) -> None:
         self._screen, self._program = screen, program
         self._forward = screen.open()
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115 – it goes with this object.
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115 – closed with this object.
         title = f"{screen.node.name}:{screen.guest}"
         try:
             self._process = subprocess.Popen(
                 [program, "--title", title, "--", screen.uri(self._forward)],
                 stdin=subprocess.DEVNULL,
-                stdout=self._said,
-                stderr=self._said,
-                # The user's Ctrl-C at the prompt is not for it.
+                stdout=self._output,
+                stderr=self._output,
+                # Ctrl-C at the prompt must not end it.
                 start_new_session=True,
             )
         except OSError as error:
             self._forward.close()
-            raise MCluError(f"{program} cannot be started: {error.strerror}") from error
+            raise MCluError(f"cannot start {program}: {error.strerror}") from error
 
     def attend(self) -> None:
-        """Return when the viewer has ended; end it when the node is lost, or we are."""
+        """Wait for the viewer; end it when the connection to the node is lost, or when mclu ends."""
         try:
             _attend(self._screen.node, self._has_ended)
         finally:
@@ -183,23 +183,23 @@ class _Viewing:
             return True
         return False
 
-    def wait_until_seen(self) -> None:
-        """Return when the viewer has connected or failed, or has taken longer than a user waits for the prompt."""
-        deadline = time.monotonic() + _SHOWS_ITSELF_S
+    def wait_for_startup(self) -> None:
+        """Wait until the viewer has connected or failed, for at most 3 seconds."""
+        deadline = time.monotonic() + _STARTUP_S
         while self._process.poll() is None and time.monotonic() < deadline:
             if self._forward.was_used.wait(_POLL_S):
                 return
 
-    def complain(self) -> None:
-        """Raise what the viewer said of its failure, if it has failed."""
+    def raise_failure(self) -> None:
+        """Raise the viewer's own error message if it has failed."""
         status = self._process.poll()
         if not status:
             return
-        self._said.seek(0)
-        lines = self._said.read().decode(errors="replace").strip().splitlines()
-        shown = to_type("viewer --print", self._screen.node.name, self._screen.guest)
+        self._output.seek(0)
+        lines = self._output.read().decode(errors="replace").strip().splitlines()
+        command = to_type("viewer --print", self._screen.node.name, self._screen.guest)
         raise MCluError(
             f"{self._program}: {lines[-1] if lines else _how_ended(status)}",
             place=self._screen.node.name,
-            remedy=f"{shown} gives its address to another one",
+            remedy=f"run {command} to get the address for another viewer",
         )

@@ -1,4 +1,4 @@
-"""argv to the right door: the interactive shell, one command, -c lines, or a script."""
+"""The entry point: runs the interactive shell, one command, -c lines, or a script."""
 
 import argparse
 import contextlib
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
     from mclu_shell.output.text_renderer import Renderer
     from mclu_shell.session.session import Session
 
-_MOST_FILES = 16384
+_MAX_FILES = 16384
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run mclu; the exit status."""
+    """Run mclu; return the exit status."""
     session: Session | None = None
     options = argparse.Namespace()
-    # A caller that goes away (kill, a closed terminal) must still find connections and sockets taken back.
+    # Connections and sockets must also be closed after kill, and after the terminal was closed.
     for number in ENDING:
-        # nohup, for one, has it ignored.
+        # nohup ignores SIGHUP, for example.
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _end)
     try:
         words = sys.argv[1:] if argv is None else argv
         if words[:1] == ["--complete"]:
             return _complete(words[1:])
-        # What is right before the first mistake counts, too.
+        # The renderer of an error needs the options before it, so they are stored as they are parsed.
         global_parser().parse(words, options)
         has_work = options.words or options.lines or options.check or options.install_completion is not None
         options.is_shell = not has_work and sys.stdin.isatty()
@@ -49,13 +49,13 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     finally:
-        # A second Ctrl-C would end nothing sooner, but leave sockets behind.
+        # A second Ctrl-C would leave sockets behind.
         with handled(ENDING, signal.SIG_IGN):
             _leave(session)
 
 
 def _complete(words: Sequence[str]) -> int:
-    """Answer the user's own shell, where Tab was pressed; a hidden entry, which its completion calls."""
+    """Print the candidates for completion in the user's own shell, which runs `mclu --complete`."""
     from mclu_shell.shell_completion.protocol import answer
 
     sys.stdout.write(answer(words, global_parser().arguments))
@@ -71,17 +71,17 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 
 def _leave(session: "Session | None") -> None:
-    """Flush what is written and give up connections; what could not be written has been told by now."""
+    """Flush the output and close connections; errors of earlier output have been printed by now."""
     if session is None:
         return
-    # A second Ctrl-C may have come in before it was through, and the terminal be without a cursor.
-    # Nor may a terminal that has gone keep us from giving up connections.
+    # A second Ctrl-C may have interrupted the first one's cleanup, with the cursor still hidden. A closed terminal must
+    # not prevent the closing of connections.
     with contextlib.suppress(OSError):
         session.renderer.end_progress()
     try:
         sys.stdout.flush()
     except OSError:
-        # Python flushes once more at its end, and would complain then.
+        # Python flushes again at its end, and would print an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     session.close()
 
@@ -110,9 +110,9 @@ def _renderer(options: argparse.Namespace) -> "Renderer":
     return Renderer(color=_color(options.color))
 
 
-def _color(wanted: str) -> str:
-    # https://no-color.org: any value but the empty one; the option says it more plainly.
-    return "never" if wanted == "auto" and os.environ.get("NO_COLOR") else wanted
+def _color(option: str) -> str:
+    # https://no-color.org: any value except an empty one. --color takes precedence.
+    return "never" if option == "auto" and os.environ.get("NO_COLOR") else option
 
 
 def _log_to_stderr() -> None:
@@ -146,19 +146,19 @@ def _run(options: argparse.Namespace, session: "Session") -> int:
         from mclu_shell.output.text_renderer import Renderer
         from mclu_shell.shell_completion.install import install
 
-        # It is told to a person, also with `-o json`.
+        # The message is text, also with `-o json`.
         Renderer().show(install(options.install_completion))
         return 0
     if options.lines:
         if options.check:
-            raise UsageError("--check is for a script")
+            raise UsageError("--check needs a script", remedy="run 'mclu --check FILE.mclu'")
         if options.words:
             raise UsageError(f"use either -c or a command, not both: {options.words[0]!r}")
         return session.run_text(*options.lines)
     if options.is_shell:
         return _run_shell(options, session)
     first, *rest = options.words or ["-"]
-    # No command has a slash in its name, and an executable script is called by its path, whatever its name.
+    # A word with a slash is the path of a script, with any suffix: no command has a slash in its name.
     if options.check or first == "-" or first.endswith(".mclu") or "/" in first:
         from mclu_shell.language.script import read_script
 
@@ -168,7 +168,7 @@ def _run(options: argparse.Namespace, session: "Session") -> int:
 
 
 def _run_shell(options: argparse.Namespace, session: "Session") -> int:
-    # A configuration that is wrong is told before there is a prompt; and before the shell's libraries, which take long.
+    # Print an error in the configuration before the slow import of the shell's libraries.
     nodes = _config(options).nodes
     from mclu_shell.shell.app import run_shell
 
@@ -179,44 +179,44 @@ def _run_shell(options: argparse.Namespace, session: "Session") -> int:
 
 
 def _allow_many_files() -> None:
-    """Each node that is kept connected takes some five descriptors; the usual limit would end at two hundred nodes."""
+    """Raise the limit of open files: each connected node takes about five, and the usual limit is 1024."""
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
-    if soft < most:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    limit = _MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, _MAX_FILES)
+    if soft < limit:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 def _open_streams() -> None:
-    """Open standard streams that the caller has closed, lest a socket of ours takes their place."""
+    """Open standard streams that the caller has closed, so that no socket gets their descriptors."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
-            # Opened for reading, so that writing an answer there fails, as it should.
+            # Opened for reading, so that writing there fails as it does on a closed stream.
             os.dup2(os.open(os.devnull, os.O_RDONLY), number)
             setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8", closefd=False))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            # A name that the terminal's encoding does not have is no reason to say nothing.
+            # Names may have characters that the terminal's encoding lacks.
             stream.reconfigure(errors="backslashreplace")
 
 
 def run() -> NoReturn:
-    """The program: main, and then out, at once."""
-    # What is imported stays: looking through it for garbage again and again costs a tenth of a one-shot's time.
+    """Run the program, and end the process at once."""
+    # Garbage collection takes a tenth of a single command's time, and frees nothing: the imported modules stay.
     gc.disable()
     _open_streams()
     try:
         status = main()
-    except SystemExit as ended:  # --help, --version, or a signal.
-        status = int(ended.code or 0)
-    except KeyboardInterrupt:  # Before anything was begun, or after it was ended.
+    except SystemExit as exit_:  # --help, --version, or a signal.
+        status = int(exit_.code or 0)
+    except KeyboardInterrupt:  # Before or after the work of `main`.
         status = 130
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError):
             stream.flush()
-    # All is closed and removed by now. What an interrupted command left waiting on a node are daemon threads;
-    # taking the interpreter apart under them costs 50 ms and makes libvirt's destructors complain.
+    # Everything is closed by now, but an interrupted command may leave daemon threads that wait for a node. Finalizing
+    # the interpreter under them takes 50 ms and makes libvirt's destructors print errors.
     os._exit(status)
 
 

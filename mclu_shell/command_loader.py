@@ -1,4 +1,4 @@
-"""All commands: one module each, named as it is typed; found here by looking, so none is listed by hand."""
+"""The loader of commands: finds the modules in `commands/`, one for each command."""
 
 from collections.abc import Iterable
 from functools import cache
@@ -11,34 +11,34 @@ from mclu_shell.command import Command, Group
 from mclu_shell.errors import UsageError, did_you_mean
 
 _PACKAGE = "mclu_shell.commands"
-# Other names by which people call a command.
-_SAME = {"exit": "quit", "?": "help"}
+# Other names of commands.
+_SYNONYMS = {"exit": "quit", "?": "help"}
 
 
 @cache
 def command_names() -> list[str]:
-    """The names of all commands, without importing one."""
-    # pkgutil would look, too, but takes 7 ms to import.
-    found = [
+    """Return the names of all commands, without importing them."""
+    # pkgutil would take 7 ms to import.
+    names = [
         file.stem for path in import_module(_PACKAGE).__path__ for file in Path(path).iterdir() if file.suffix == ".py"
     ]
-    # What an editor leaves beside a module is none.
-    return sorted(name.replace("_", "-") for name in found if name.isidentifier() and name != "__init__")
+    # An editor's temporary files are not modules.
+    return sorted(name.replace("_", "-") for name in names if name.isidentifier() and name != "__init__")
 
 
 class Outline(NamedTuple):
-    """What a command is for, in one line, and whether it is about what the interactive shell alone has."""
+    """A command's summary in one line; `needs_prompt` if it works only in the interactive shell."""
 
     summary: str
     needs_prompt: bool
 
 
 def outline(name: str) -> Outline:
-    """The outline of a command, from its compiled module, which is not run: to import all takes five times as long."""
+    """Return a command's outline from its compiled module: importing all commands takes five times as long."""
     spec = find_spec(_module_of(name))
     loader: Any = spec and spec.loader
     code = loader.get_code(_module_of(name))
-    # CPython has a module's docstring there.
+    # CPython stores a module's docstring as its first constant.
     return Outline(str(code.co_consts[0]).strip().partition("\n")[0], "NEEDS_PROMPT" in code.co_names)
 
 
@@ -47,9 +47,9 @@ def _module_of(name: str) -> str:
 
 
 def load_command(name: str, aliases: Iterable[str] = ()) -> Command:
-    """The command of a name; UsageError with near misses, also among the aliases, if there is none."""
+    """Return a command; raise UsageError with similar names, also of aliases, if there is none."""
     names = command_names()
-    name = _SAME.get(name, name)
+    name = _SYNONYMS.get(name, name)
     if name not in names:
         raise UsageError(f"unknown command {name!r}", remedy=did_you_mean(name, [*names, *aliases]) or "see 'help'")
     return _load(name)

@@ -77,7 +77,7 @@ def load_config(path: Path) -> Config:
 
 
 def parse_config(text: str, path: Path) -> Config:
-    """Check the text of a configuration; `path` only names it in errors."""
+    """Parse and check the text of a configuration; `path` is for errors."""
     section, defaults = "", NodeConfig("")
     lines: list[tuple[str, list[str]]] = []
     for number, line in enumerate(text.splitlines(), 1):
@@ -144,7 +144,7 @@ def _with_settings(node: NodeConfig, words: list[str], place: str) -> NodeConfig
         if key not in _KEYS:
             remedy = did_you_mean(key, _KEYS) or f"use one of {', '.join(_KEYS)}"
             raise ConfigError(f"unknown key {key!r}", place=place, remedy=remedy)
-        # The keys are the record's fields, and _value gives each its own type.
+        # The keys are the fields of NodeConfig, and _value returns the type of each.
         node = node._replace(**{key: _value(key, value, place)})  # type: ignore[arg-type]
     return node
 

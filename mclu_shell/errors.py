@@ -94,7 +94,7 @@ class NodeFault(MCluError):
 
 
 class NodeOff(NodeFault):
-    """Nothing answers at the node's address, so it is switched off, which is a normal state."""
+    """The node does not answer at its address: it is switched off, which is a normal state."""
 
     code = "node-off"
     power = "off"

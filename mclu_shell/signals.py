@@ -1,4 +1,4 @@
-"""Signals: handled otherwise for a while, or put off while they would do harm."""
+"""Signal handlers for a block of code, and signals delayed during imports."""
 
 import signal
 import threading
@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-# What ends a program: Ctrl-C, kill, a closed terminal.
+# The signals that end a program: Ctrl-C, kill, a closed terminal.
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _IMPORTING = "<frozen importlib._bootstrap>"
-_SOON_S = 0.01
+_RETRY_S = 0.01
 
 
 @contextmanager
 def handled(numbers: Iterable[signal.Signals], handler: Callable[..., object] | signal.Handlers) -> Iterator[None]:
-    """Handle signals like this within the block, and then as before; only the main thread is given any."""
+    """Handle signals with `handler` within the block. No effect outside the main thread, which receives all signals."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -23,20 +23,20 @@ def handled(numbers: Iterable[signal.Signals], handler: Callable[..., object] | 
     try:
         yield
     finally:
-        for number, earlier in before.items():
-            signal.signal(number, earlier)
+        for number, previous in before.items():
+            signal.signal(number, previous)
 
 
 def is_put_off(number: int, frame: FrameType | None) -> bool:
-    """Whether a signal has come while something was being imported; it then comes once more in a moment.
+    """Return True if a signal interrupts an import; raise the signal again after 10 ms.
 
-    What a handler raises within `importlib` can leave the lock locked that all imports share, and every thread that
-    imports anything from then on would wait for ever.
+    An exception from a handler within `importlib` can leave its global lock locked, so that every later import in any
+    thread would block forever.
     """
     while frame is not None and frame.f_code.co_filename != _IMPORTING:
         frame = frame.f_back
     if frame is None:
         return False
     signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(number))
-    signal.setitimer(signal.ITIMER_REAL, _SOON_S)
+    signal.setitimer(signal.ITIMER_REAL, _RETRY_S)
     return True

@@ -1,4 +1,4 @@
-"""The user's terminal while something else has it: carried byte by byte, and always given back as it was."""
+"""The user's terminal, attached to a guest's console in raw mode and always restored."""
 
 import contextlib
 import fcntl
@@ -11,88 +11,90 @@ import tty
 from collections.abc import Callable, Iterator
 from typing import TextIO
 
-# ^], by which one leaves (as telnet and virsh have it).
+# ^] detaches, as in telnet and virsh.
 _ESCAPE = b"\x1d"
 _CHUNK = 65536
-# Python looks for signals before it begins to wait: for one that comes in between, it has to look again.
-_LOOK_FOR_SIGNALS_MS = 500
+# Python checks for signals before poll(2) begins to wait. One that arrives in between is handled after this time.
+_SIGNAL_CHECK_MS = 500
 
 Tee = Callable[[bytes], object]
 
 
 class Terminal:
-    """Where the user types and reads, or the streams that stand in for a terminal."""
+    """The user's terminal, or the streams that replace it."""
 
-    def __init__(self, given: TextIO, out: TextIO, err: TextIO, typed_ahead: Callable[[], bytes] | None = None) -> None:
-        """`typed_ahead` takes what the prompt has read too much; without it there is no prompt."""
-        self._given, self._out, self._err = given, out, err
-        self._typed_ahead = typed_ahead
+    def __init__(
+        self, stdin: TextIO, out: TextIO, err: TextIO, take_typed_ahead: Callable[[], bytes] | None = None
+    ) -> None:
+        """`take_typed_ahead` returns the keys that the prompt has read ahead; None without a prompt."""
+        self._stdin, self._out, self._err = stdin, out, err
+        self._take_typed_ahead = take_typed_ahead
 
     @property
     def is_prompt(self) -> bool:
-        """Whether the user goes on at a prompt, so that what has a window of its own need not be waited for."""
-        return self._typed_ahead is not None
+        """True in the interactive shell, which need not wait for a program with a window of its own."""
+        return self._take_typed_ahead is not None
 
     @property
     def is_typed(self) -> bool:
-        """Whether somebody types, rather than a file or a pipe."""
-        return self._given.isatty()
+        """True if the input is a terminal; False for a file or a pipe."""
+        return self._stdin.isatty()
 
-    def say(self, text: str) -> None:
-        """A line for the user, beside the answer."""
+    def print(self, text: str) -> None:
+        """Print a line on standard error."""
         with contextlib.suppress(OSError):
             self._err.write(text + "\n")
             self._err.flush()
 
     def carry(self, far: socket.socket, tee: Tee | None = None) -> bool:
-        """Carry what is typed to `far` and what it says back, also to `tee`, until either ends.
+        """Copy input to `far`, and its data to the output and to `tee`, until either side ends.
 
-        Returns whether the user has left with ^]. Where nobody types, ^] is a byte like any other, and the end of
-        the input ends nothing: what `far` says may be the answer to it.
+        Return True if the user has detached with ^]. If the input is not a terminal, ^] is an ordinary byte, and the
+        end of the input ends nothing: `far` may still respond to it.
         """
         self._out.flush()
         with self._raw():
-            carrier = _Relay(self._given.fileno(), self._out.fileno(), far, tee, escapes=self.is_typed)
-            return carrier.begin(self._ahead()) or carrier.run()
+            relay = _Relay(self._stdin.fileno(), self._out.fileno(), far, tee, escapes=self.is_typed)
+            return relay.begin(self._typed_ahead()) or relay.run()
 
     @contextlib.contextmanager
     def _raw(self) -> Iterator[None]:
-        """Every key as it is, also ^C; nothing that was typed before or after is lost by the change."""
+        """Switch to raw mode, where ^C is a byte; no input before or after is lost (TCSANOW)."""
         if not self.is_typed:
             yield
             return
-        descriptor = self._given.fileno()
+        descriptor = self._stdin.fileno()
         before = termios.tcgetattr(descriptor)
         try:
             tty.setraw(descriptor, termios.TCSANOW)
             yield
         finally:
-            # Where the terminal has gone (SIGHUP), there is nothing to give back.
+            # A closed terminal (SIGHUP) has no modes.
             with contextlib.suppress(termios.error):
                 termios.tcsetattr(descriptor, termios.TCSANOW, before)
 
-    def _ahead(self) -> bytes:
-        """What was typed before the terminal was raw: what the prompt read too much, and what the kernel kept."""
+    def _typed_ahead(self) -> bytes:
+        """Return input from before raw mode: the keys that the prompt has read ahead, and the kernel's buffer."""
         if not self.is_typed:
             return b""
-        (waiting,) = struct.unpack("i", fcntl.ioctl(self._given, termios.FIONREAD, bytes(4)))
-        kept = os.read(self._given.fileno(), waiting) if waiting else b""
-        # Until then, the terminal made newlines of the Enter key.
-        return (self._typed_ahead() if self._typed_ahead else b"") + kept.replace(b"\n", b"\r")
+        (waiting,) = struct.unpack("i", fcntl.ioctl(self._stdin, termios.FIONREAD, bytes(4)))
+        buffered = os.read(self._stdin.fileno(), waiting) if waiting else b""
+        # Before raw mode, the terminal translated Enter to a newline (ICRNL).
+        return (self._take_typed_ahead() if self._take_typed_ahead else b"") + buffered.replace(b"\n", b"\r")
 
 
 class _Relay:
-    """The two ways, and what is under way on them."""
+    """The relay between the terminal and a socket, with its unsent data."""
 
-    def __init__(self, given: int, out: int, far: socket.socket, tee: Tee | None, *, escapes: bool) -> None:
-        self._given, self._out, self._far, self._tee = given, out, far, tee
+    def __init__(self, stdin: int, out: int, far: socket.socket, tee: Tee | None, *, escapes: bool) -> None:
+        self._stdin, self._out, self._far, self._tee = stdin, out, far, tee
         self._escapes = escapes
         self._is_at_end = False
         self._unsent = bytearray()
         far.setblocking(False)
 
     def begin(self, ahead: bytes) -> bool:
-        """Take what was typed ahead; whether the user has left already."""
+        """Send input from before raw mode; return True if it has ^]."""
         typed, escape, _ = ahead.partition(_ESCAPE) if self._escapes else (ahead, b"", b"")
         self._unsent += typed
         if escape:
@@ -100,33 +102,33 @@ class _Relay:
         return bool(escape)
 
     def run(self) -> bool:
-        """Carry both ways; True when the user leaves, False when the far side ends."""
-        far, given = self._far.fileno(), self._given
+        """Copy in both directions; return True when the user detaches, False when the far side ends."""
+        far, stdin = self._far.fileno(), self._stdin
         while True:
             ready = self._poll()
-            if ready.get(far, 0) & ~select.POLLOUT and not self._hear():
+            if ready.get(far, 0) & ~select.POLLOUT and not self._receive():
                 return False
-            if ready.get(given, 0) and self._type():
+            if ready.get(stdin, 0) and self._read():
                 return True
             if ready.get(self._out, 0) & select.POLLERR:
-                # Whoever reads what the far side says has left; a far side that is quiet would never tell.
+                # The reader of the output has closed the pipe; without data from the far side, no write would fail.
                 raise BrokenPipeError
             self._send()
 
     def _poll(self) -> dict[int, int]:
-        """Wait until something can be done; what, by descriptor."""
+        """Wait for events; return them by descriptor."""
         events = {self._out: 0, self._far.fileno(): select.POLLIN | (select.POLLOUT if self._unsent else 0)}
         if not self._is_at_end and len(self._unsent) < _CHUNK:
-            # A terminal may be the same descriptor as the output.
-            events[self._given] = select.POLLIN
-        # Not select, which knows no descriptor above 1023.
+            # The input may be the same descriptor as the output.
+            events[self._stdin] = select.POLLIN
+        # select(2) is limited to descriptors below 1024.
         poll = select.poll()
-        for descriptor, wanted in events.items():
-            poll.register(descriptor, wanted)
-        return dict(poll.poll(_LOOK_FOR_SIGNALS_MS))
+        for descriptor, mask in events.items():
+            poll.register(descriptor, mask)
+        return dict(poll.poll(_SIGNAL_CHECK_MS))
 
-    def _hear(self) -> bool:
-        """Show what the far side says; False at its end."""
+    def _receive(self) -> bool:
+        """Write the far side's data to the output; return False at its end."""
         try:
             data = self._far.recv(_CHUNK)
         except BlockingIOError:
@@ -140,13 +142,13 @@ class _Relay:
             left = left[os.write(self._out, left) :]
         return bool(data)
 
-    def _type(self) -> bool:
-        """Take what is typed; whether the user leaves with it."""
+    def _read(self) -> bool:
+        """Read input; return True if the user detaches with it."""
         try:
-            # One by one: what follows ^] is meant for whoever reads the terminal next.
-            data = os.read(self._given, 1 if self._escapes else _CHUNK)
+            # Byte by byte from a terminal: input after ^] belongs to its next reader.
+            data = os.read(self._stdin, 1 if self._escapes else _CHUNK)
         except OSError:
-            # The terminal has gone.
+            # The terminal was closed.
             data = b""
         self._is_at_end = not data
         if self._escapes and data in (_ESCAPE, b""):
@@ -155,7 +157,7 @@ class _Relay:
         return False
 
     def _send(self) -> None:
-        # The end of the far side is noticed where it is received from.
+        # `_receive` detects the end of the far side.
         with contextlib.suppress(OSError):
             if self._unsent:
                 del self._unsent[: self._far.send(self._unsent)]

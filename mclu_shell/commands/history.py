@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from mclu_shell.command import Context, Group, Parser, Ran
-from mclu_shell.language.unparse import written
+from mclu_shell.language.unparse import unparse
 from mclu_shell.output.results import Result, Text
 from mclu_shell.output.schema.shell_state import Entered
 
@@ -51,7 +51,7 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
 
 def _script(ran: Sequence[Ran]) -> list[str]:
     """Return one text per command; a text may have several lines."""
-    return [_in_script(written(command.line), command.why_not) for command in ran]
+    return [_in_script(unparse(command.line), command.why_not) for command in ran]
 
 
 def _in_script(text: str, why_not: str) -> str:

@@ -1,4 +1,4 @@
-"""Aliases: a command's first word may stand for a whole text of the language."""
+"""Aliases: first words that are replaced by the text of one or several commands."""
 
 import os
 import shlex
@@ -9,9 +9,9 @@ from mclu_shell.language.line import Line
 
 
 def expand(line: Line, aliases: Mapping[str, str], used: frozenset[str] = frozenset()) -> Iterator[Line]:
-    """The commands that a line stands for; what follows an alias goes to the last of them.
+    """Yield the commands of a line after expansion; the words that follow an alias go to its last command.
 
-    An alias may use others; within itself its name means the command, so that `alias list='list --active'` is sound.
+    An alias may use other aliases. Within its own text its name means the command, as in `alias list='list --active'`.
     """
     name = line.words[0] if line.words else ""
     if name in used or name not in aliases:
@@ -24,18 +24,18 @@ def expand(line: Line, aliases: Mapping[str, str], used: frozenset[str] = frozen
 
 
 def _continued(last: Line, line: Line) -> Line:
-    """The last command of an alias, with the arguments, the pipe and the redirection of the line that uses it."""
+    """Return the last command of an alias with the arguments, pipe and redirection of the line that uses it."""
     program = last.shell or last.pipe
     if not program:
         words = (*last.words, *line.words[1:])
-        wanted = line if line.pipe or line.output else last
-        return last._replace(words=words, pipe=wanted.pipe, output=wanted.output, append=wanted.append)
-    program = " ".join([program, *map(shlex.quote, line.words[1:]), *_onward(line)])
+        target = line if line.pipe or line.output else last
+        return last._replace(words=words, pipe=target.pipe, output=target.output, append=target.append)
+    program = " ".join([program, *map(shlex.quote, line.words[1:]), *_redirection(line)])
     return last._replace(shell=program) if last.shell else last._replace(pipe=program)
 
 
-def _onward(line: Line) -> Iterable[str]:
-    """Where the output of the user's own shell is to go, in its words."""
+def _redirection(line: Line) -> Iterable[str]:
+    """Yield the pipe and the redirection of a line in sh's syntax."""
     if line.pipe:
         yield f"| {line.pipe}"
     if line.output:

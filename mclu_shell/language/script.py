@@ -1,4 +1,4 @@
-"""Scripts: reading them, and what they are given."""
+"""Scripts: their text and arguments."""
 
 import re
 import sys
@@ -14,9 +14,9 @@ _NAMED = re.compile(r"([A-Za-z_]\w*)=(.*)", re.ASCII | re.DOTALL)
 
 
 class Script(NamedTuple):
-    """A script's text, what it is called in messages, what it was given, and its place.
+    """A script's name for messages, text, variables and absolute path.
 
-    That is empty for what can be read only once: standard input, or a pipe.
+    `place`, the path, is empty for standard input and pipes, which can be read only once.
     """
 
     name: str
@@ -25,16 +25,16 @@ class Script(NamedTuple):
     place: str = ""
 
     def parts(self) -> list[Line | UsageError]:
-        """Its commands, and in the place of each that cannot be read what is wrong, with file and line."""
+        """Return the script's lines; a UsageError with file and line replaces a line that cannot be parsed."""
         return list(parts(self.text, self.name, self.variables))
 
 
 def read_script(name: str, words: Sequence[str] = ()) -> Script:
-    """The script of a file, or of standard input (`-`), and its arguments; UsageError if it cannot be read.
+    """Read a script from a file or standard input (`-`); raise UsageError if it cannot be read.
 
-    A `NAME=value` is no argument, but sets a variable.
+    `words` are its arguments; those of the form `NAME=value` set variables instead.
     """
-    named = {found[1]: found[2] for word in words if (found := _NAMED.fullmatch(word))}
+    named = {match[1]: match[2] for word in words if (match := _NAMED.fullmatch(word))}
     variables = Variables(tuple(word for word in words if not _NAMED.fullmatch(word)), named)
     if name == "-":
         return Script("stdin", _text(sys.stdin.buffer.read(), "stdin"), variables)
@@ -46,7 +46,7 @@ def read_script(name: str, words: Sequence[str] = ()) -> Script:
 
 
 def _text(data: bytes, name: str) -> str:
-    """With lines ended as ours are."""
+    """Decode a script; accept a byte order mark and CRLF."""
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -1,4 +1,4 @@
-"""Commands as text again, as a script would have them."""
+"""Lines as text again, for scripts."""
 
 import shlex
 
@@ -7,15 +7,15 @@ from mclu_shell.language.line import Line
 from mclu_shell.language.parser import parse
 
 
-def written(line: Line) -> str:
-    """The text of a command, which reads back as the same one; empty if no text does."""
+def unparse(line: Line) -> str:
+    """Return a text that parses to the given line, or an empty string if there is none."""
     text = f"{'-' * line.may_fail}{f'!{line.shell}' if line.shell else _command(line)}"
-    return text if _is_plain(text) and _reads_back(text, line) else ""
+    return text if _is_printable(text) and _parses_to(text, line) else ""
 
 
 def _command(line: Line) -> str:
     first, *others = line.words
-    # A dash before a command is not of it.
+    # An unquoted dash before a command would mean `may_fail`.
     name = f"'{first}'" if first.startswith("-") and shlex.quote(first) == first else shlex.quote(first)
     text = " ".join([name, *map(shlex.quote, others)])
     if line.pipe:
@@ -23,12 +23,11 @@ def _command(line: Line) -> str:
     return f"{text} {'>>' if line.append else '>'} {shlex.quote(line.output)}" if line.output else text
 
 
-def _is_plain(text: str) -> bool:
-    """Whether it can be shown, and saved, as it is."""
+def _is_printable(text: str) -> bool:
     return all(char.isprintable() or char in "\n\t" for char in text)
 
 
-def _reads_back(text: str, line: Line) -> bool:
+def _parses_to(text: str, line: Line) -> bool:
     try:
         (back,) = parse(text)
     except (UsageError, ValueError):

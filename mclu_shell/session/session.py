@@ -66,7 +66,7 @@ class Session:
 
     @property
     def has_quit(self) -> bool:
-        """Whether `quit` was run."""
+        """True after `quit`."""
         return self._runner.has_quit
 
     @property

@@ -105,7 +105,7 @@ def test_viewer_reports_a_program_that_fails(web: EchoGuest, programs: Path, wor
             command.type("viewer web" + ENTER)
         command.expect(
             f"mclu: ham0: {programs}/remote-viewer: cannot open display:; "
-            "'viewer --print ham0:web' gives its address to another one\r\n"
+            "run 'viewer --print ham0:web' to get the address for another viewer\r\n"
         )
         if not words:
             command.expect("mclu>")
@@ -124,8 +124,8 @@ def test_viewer_names_the_package_to_install(web: EchoGuest, programs: Path) -> 
     completed = web.lab.run(*mclu_with(programs, "viewer", "web"))
     assert completed.returncode == 1
     assert completed.stderr == (
-        "mclu: remote-viewer is not installed; install the package virt-viewer, or have the address for another "
-        "viewer: 'viewer --print ham0:web'\n"
+        "mclu: remote-viewer is not installed; install the package virt-viewer, "
+        "or run 'viewer --print ham0:web' to get the address for another viewer\n"
     )
 
 

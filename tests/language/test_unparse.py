@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from mclu_shell.errors import UsageError
 from mclu_shell.language.line import Line
 from mclu_shell.language.parser import parse
-from mclu_shell.language.unparse import written
+from mclu_shell.language.unparse import unparse
 
 WORD = st.text(alphabet="ab é\n\t;|>!#'\"\\$-=*~{}@1", max_size=8)
 
@@ -13,7 +13,7 @@ WORD = st.text(alphabet="ab é\n\t;|>!#'\"\\$-=*~{}@1", max_size=8)
 @given(st.lists(WORD, min_size=1), WORD, st.booleans(), st.booleans())
 def test_any_command_reads_back_as_itself(words: list[str], output: str, append: bool, may_fail: bool) -> None:
     line = Line(tuple(words), output=output, append=append and bool(output), may_fail=may_fail)
-    assert parse(written(line)) == [line]
+    assert parse(unparse(line)) == [line]
 
 
 @given(st.text(alphabet="abc \n;|>!#'\"\\-", max_size=30))
@@ -23,7 +23,7 @@ def test_so_does_what_was_typed(text: str) -> None:
     except UsageError:
         return
     for line in lines:
-        assert parse(written(line)) == [line._replace(number=1)]
+        assert parse(unparse(line)) == [line._replace(number=1)]
 
 
 @pytest.mark.parametrize(
@@ -39,9 +39,9 @@ def test_so_does_what_was_typed(text: str) -> None:
     ],
 )
 def test_it_is_what_one_would_type(text: str, again: str) -> None:
-    assert written(parse(text)[0]) == again
+    assert unparse(parse(text)[0]) == again
 
 
 @pytest.mark.parametrize("line", [Line(shell="a\nb"), Line(("a\x1b",)), Line(("a\rb",)), Line(("a",), pipe="'b")])
 def test_what_no_text_can_say_is_none(line: Line) -> None:
-    assert written(line) == ""
+    assert unparse(line) == ""
