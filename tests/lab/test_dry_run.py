@@ -206,7 +206,7 @@ def test_dry_run_detects_a_running_boot_and_does_not_disturb_it(lab: RealLab, tm
         result = dry(lab, "boot", "quick", "new")
         assert (result.status, result.err) == (
             1,
-            "mclu: somebody else is booting a guest called 'new' at this moment\n",
+            "mclu: ham0: nothing was built: another boot of this name is in progress\n",
         )
         assert mclu(lab, "boot", "quick", "new").err == result.err
         open_gate(lab, "ham0")

@@ -9,9 +9,9 @@ from mclu_shell.cloud.boot.acceleration import Acceleration
 from mclu_shell.cloud.boot.build import building
 from mclu_shell.cloud.boot.environment import build_environment
 from mclu_shell.cloud.boot.kvm_probe import KVMResult, probe_kvm
-from mclu_shell.cloud.boot.name_lock import holding_name, settle_rivals
 from mclu_shell.cloud.boot.plan import DEFINE_TIMEOUT_S, BootPlan, NameNotChecked, plan_boot, survey
 from mclu_shell.cloud.boot.request import BootRequest
+from mclu_shell.cloud.boot.rivals import settle_rivals
 from mclu_shell.cloud.boot.rollback import rollback_on_error
 from mclu_shell.cloud.cloud import Cloud
 from mclu_shell.cloud.hypervisor.domain_xml import DomainSpec
@@ -41,10 +41,8 @@ def boot(cloud: Cloud, template: Template, request: BootRequest, progress: Calla
 
     progress("looking for a node")
     found = survey(cloud, template, request)
-    there = found.there
-    with holding_name(request.name, there):
-        plan = plan_boot(cloud, template, request, found, test)
-        notes = _make(plan, there, progress)
+    plan = plan_boot(cloud, template, request, found, test)
+    notes = _make(plan, found.there, progress)
     return BootResult(plan.node, plan.acceleration, notes, plan.unasked)
 
 

@@ -1,7 +1,14 @@
 """What runs on a node while a guest is built there, in shell: the build itself, and a look whether it could begin."""
 
-from mclu_shell.cloud.boot.name_lock import IS_HELD
-
+# Defines is_held: whether a process holds the lock of a file, which it has open as descriptor 8. It does not try the
+# lock, which could refuse it to a boot. /proc/locks would not do: in a container it does not list a lock whose
+# flock(1) has ended.
+_IS_HELD = r"""
+is_held() {
+    for fd in /proc/[0-9]*/fd/8; do [ ! "$fd" -ef "$1" ] || return 0; done
+    return 1
+}
+"""
 # The variables of its own must have none of the names that a build is told in its environment, such as `size`.
 # What the script says besides the build's output begins with a word that no build can know, and on a new line, as the
 # build need not have ended its last one.
@@ -23,7 +30,7 @@ trap : HUP PIPE
 say() { printf '\n%s %s\n' "$word" "$*"; }
 refuse() { say fault "$*"; exit 1; }
 refuse_directory() { refuse "cannot write to $images"; }
-refuse_rival() { refuse "somebody else is booting a guest of this name"; }
+refuse_rival() { refuse "another boot of this name is in progress"; }
 require_programs() {
     for program in flock setsid; do
         command -v $program >/dev/null || refuse "there is no $program on this node: install util-linux"
@@ -41,7 +48,7 @@ require_no_files() {
     done
 }
 """
-    + IS_HELD
+    + _IS_HELD
 )
 
 # Makes a guest's disk.
@@ -66,7 +73,7 @@ trap 'leave; rm -f -- "$claim"' EXIT
 # Of boots during which the node lost its power something is left. Only what is called `.mclu-` and locked by nobody
 # is removed: that a boot was cut off does not tell who has made the disk that is there by now, so a disk never is.
 sweep() {
-    find "$images" -maxdepth 1 -type f -mmin +1 \( -name '.mclu-*.booting' -o -name '.mclu-*.building' \) |
+    find "$images" -maxdepth 1 -type f -mmin +1 -name '.mclu-*.building' |
         while read -r file; do
             ( flock -n 9 && [ "$file" -ef /proc/self/fd/9 ] && rm -f -- "$file" ) 9<"$file"
         done

@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 from mclu_shell.cloud.boot.build import look_at_build
 from mclu_shell.cloud.boot.kvm_probe import probe_kvm
-from mclu_shell.cloud.boot.name_lock import look_at_name
 from mclu_shell.cloud.boot.placement import NoRoom
 from mclu_shell.cloud.boot.plan import (
     BootPlan,
@@ -63,7 +62,6 @@ def _plan(
         require_free_name(request.name, {out.item: out.value or () for out in cloud.fetch_guests(there)})
         _require_free_name_there(request.name, found)
         return None
-    look_at_name(request.name, found.there)
     _require_free_name_there(request.name, found)
     try:
         plan = plan_boot(cloud, template, request, found, probe_kvm)

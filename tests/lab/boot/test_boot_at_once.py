@@ -23,20 +23,35 @@ def test_exactly_one_of_two_boots_of_one_name_wins(lab: RealLab) -> None:
     assert (images(lab, winner), images(lab, loser)) == (["web.qcow2"], [])
 
 
-@pytest.mark.parametrize("node", ["ham0", "ham1"])
-def test_a_later_boot_of_the_same_name_fails_and_changes_nothing(lab: RealLab, templates: Path, node: str) -> None:
+def test_a_later_boot_of_the_same_name_on_the_same_node_fails_before_its_build(lab: RealLab, templates: Path) -> None:
     template(templates, "slow", build=f"{BUILD}\n{WAIT}")
-    with background(lab, "boot", "slow", f"{node}:web") as command:
-        wait_for_gate(lab, node)
-        before = {at: traces(lab, at) for at in ("ham0", "ham1")}
-        late = [mclu(lab, "boot", "quick", name) for name in ("web", "ham1:web")]
-        for result in late:
-            assert_error(result, "somebody else is booting a guest called 'web' at this moment")
-        assert {at: traces(lab, at) for at in ("ham0", "ham1")} == before
-        open_gate(lab, node)
+    with background(lab, "boot", "slow", "ham0:web") as command:
+        wait_for_gate(lab, "ham0")
+        before = {node: traces(lab, node) for node in ("ham0", "ham1")}
+        for name in ("web", "ham0:web"):
+            late = mclu(lab, "boot", "quick", name)
+            assert_error(late, "ham0: nothing was built: another boot of this name is in progress")
+        assert {node: traces(lab, node) for node in ("ham0", "ham1")} == before
+        open_gate(lab, "ham0")
         out, err = command.communicate(timeout=30)
-    assert (command.returncode, out, err) == (0, f"{node}:web running\n", "")
-    assert images(lab, node) == ["web.qcow2"]
+    assert (command.returncode, out, err) == (0, "ham0:web running\n", "")
+    assert images(lab, "ham0") == ["web.qcow2"]
+
+
+def test_a_boot_whose_name_another_node_gets_during_its_build_fails_and_leaves_nothing(
+    lab: RealLab, templates: Path
+) -> None:
+    template(templates, "slow", build=f"{BUILD}\n{WAIT}")
+    before = traces(lab, "ham1")
+    with background(lab, "boot", "slow", "ham1:web") as command:
+        wait_for_gate(lab, "ham1")
+        assert mclu(lab, "boot", "quick", "ham0:web").out == "ham0:web running\n"
+        open_gate(lab, "ham1")
+        out, err = command.communicate(timeout=30)
+    message = "mclu: ham0: another boot has made a guest 'web' at the same time\n"
+    assert (command.returncode, out, err) == (1, "", message)
+    assert (states(lab, "ham0"), states(lab, "ham1")) == ({"web": "running"}, {})
+    assert traces(lab, "ham1") == before
 
 
 def test_two_guests_can_be_booted_at_the_same_time(lab: RealLab) -> None:
@@ -65,19 +80,14 @@ def assert_one_won(lab: RealLab, *results: Result) -> None:
     assert sorted(contents, key=str) == [({"web": "running"}, ["web.qcow2"]), ({}, [])], results
 
 
-def test_boots_with_different_orders_of_the_nodes_exclude_each_other(
-    lab: RealLab, templates: Path, tmp_path: Path
-) -> None:
+def test_boots_on_two_nodes_exclude_each_other(lab: RealLab, templates: Path) -> None:
     template(templates, "slow", build=f"{WAIT}\n{BUILD}")
-    general, mark, nodes = (lab.path / "mclu.conf").read_text().partition("[nodes]\n")
-    (tmp_path / "other.conf").write_text(general + mark + "\n".join(reversed(nodes.splitlines())) + "\n")
-    assert_one_won(lab, *boot_twice(lab, tmp_path / "other.conf", "ham1:web"))
+    assert_one_won(lab, *boot_twice(lab, lab.path / "mclu.conf", "ham1:web"))
 
 
 def test_boots_with_different_names_of_the_nodes_exclude_each_other(
     lab: RealLab, templates: Path, tmp_path: Path
 ) -> None:
-    """The name is then locked on two nodes, so only the check after the definition finds the rival."""
     template(templates, "slow", build=f"{WAIT}\n{BUILD}")
     general, mark, _ = (lab.path / "mclu.conf").read_text().partition("[nodes]\n")
     (tmp_path / "other.conf").write_text(f"{general}{mark}a address=ham1\nb address=ham0\n")

@@ -1,6 +1,6 @@
 import pytest
 
-from mclu_shell.cloud.boot.name_lock import stronger
+from mclu_shell.cloud.boot.rivals import stronger
 from mclu_shell.cloud.state.guest import Guest
 
 
@@ -12,7 +12,7 @@ def web(uuid: str, state: str = "shut off") -> Guest:
     ("rivals", "winner"),
     [
         ([], None),
-        # It sees us, and goes; or it has not seen us, and will run in a moment.
+        # The other boot removes its guest, or starts it in a moment.
         ([web("c")], None),
         ([web("c", "running")], web("c", "running")),
         ([web("a")], web("a")),
@@ -20,5 +20,5 @@ def web(uuid: str, state: str = "shut off") -> Guest:
         ([web("d"), web("c", "paused")], web("c", "paused")),
     ],
 )
-def test_who_gives_way_to_whom(rivals: list[Guest], winner: Guest | None) -> None:
+def test_a_guest_gives_way_to_one_that_runs_or_has_a_smaller_uuid(rivals: list[Guest], winner: Guest | None) -> None:
     assert stronger("b", rivals) == winner
