@@ -1,7 +1,7 @@
 """Show the lines entered at the prompt, or make a script.
 
-All your shells share one history. The lines of this shell come last, as with the arrow keys; Ctrl-R searches while you
-type. Lines that begin with a blank are not recorded, and 'history' commands are not shown.
+All your shells save to one file. Lines of another open shell appear when you start the next one. Ctrl-R searches while
+you type. Lines that begin with a blank are not saved, and 'history' commands are not shown.
 
 --script prints the commands that ran at this prompt as a script, with aliases expanded. Commands about the shell
 itself, such as help, are left out. Commands that failed, were interrupted or declined become comments. A script does

@@ -17,7 +17,7 @@ from prompt_toolkit.shortcuts import CompleteStyle
 
 from mclu_shell import __version__
 from mclu_shell.command import Prompt
-from mclu_shell.errors import MCluError, Question
+from mclu_shell.errors import Question
 from mclu_shell.language.aliases import expand
 from mclu_shell.output.text_renderer import printable
 from mclu_shell.session.exit_status import INTERRUPTED
@@ -25,7 +25,7 @@ from mclu_shell.session.interaction import Interaction
 from mclu_shell.session.session import Session
 from mclu_shell.shell.background import DEFAULTS, Live
 from mclu_shell.shell.completer import SnapshotCompleter
-from mclu_shell.shell.history import SharedHistory, history_path
+from mclu_shell.shell.history import ShellHistory, history_path
 from mclu_shell.shell.session_log import SessionLog
 from mclu_shell.shell.startup import run_startup
 from mclu_shell.shell.terminal_modes import PromptTerminal
@@ -65,7 +65,7 @@ class Shell(cmd2.Cmd):
         self._is_reading = False
         self._is_at_end = False
         self._terminal = PromptTerminal(self.stdin, self.stdout)
-        self._entered = SharedHistory(history_path())
+        self._history = ShellHistory(history_path())
         self._record = SessionLog()
         self._settings = dict(DEFAULTS)
         self._aliases: dict[str, str] = {}
@@ -74,7 +74,7 @@ class Shell(cmd2.Cmd):
         # Not before the prompt stands: connecting would have it wait for the interpreter.
         self.main_session.app.after_render += lambda _app: self._rendered()
         self.main_session.completer = SnapshotCompleter(lambda: session.open_cloud().snapshot, self._aliases)
-        self.main_session.history = self.main_session.default_buffer.history = self._entered
+        self.main_session.history = self.main_session.default_buffer.history = self._history
         # cmd2's highlighting and its idea of an unfinished line know cmd2's commands only.
         self.main_session.lexer = None
         self.main_session.multiline = False
@@ -97,7 +97,7 @@ class Shell(cmd2.Cmd):
             confirm=self._confirm,
             ask=self._ask,
             take_typed_ahead=self._take_typed_ahead,
-            prompt=Prompt(self._entered.lines, self._aliases, self._settings, lambda: self._record.ran),
+            prompt=Prompt(self._history.get_strings, self._aliases, self._settings, lambda: self._record.ran),
             expand=lambda line: expand(line, self._aliases),
             record=self._record.note,
         )
@@ -143,8 +143,8 @@ class Shell(cmd2.Cmd):
         """Run a line as every other door does; True when the user wants to leave."""
         if self._is_at_end:
             return True
-        if problem := self._entered.take_problem():
-            self._mclu.renderer.error(MCluError(problem))
+        if error := self._history.take_error():
+            self._mclu.renderer.error(error)
         # As in any shell, a line without a command leaves the status as it is, and one leaves with the last.
         if line.strip():
             status = self._run(line)
