@@ -155,7 +155,7 @@ def explain_end(node: Node, name: str, fault: MCluError | None) -> str:
             raise MCluError(
                 f"the console of {name} was closed on the node, although {name} is {state}",
                 place=node.name,
-                remedy="open it again; another user may have taken it over with --force",
+                remedy="open it again, unless another user has taken it over with --force",
             )
         time.sleep(_POLL_S)
     return f"{node.name}:{name} is {state or 'gone'}."
