@@ -36,7 +36,9 @@ def _key(lab: RealLab, node: str) -> str:
 
 
 def _other_sshd(lab: RealLab, *options: str) -> None:
-    """Run a second sshd on ham1, at port 2222, until it is switched off."""
+    """Run a second sshd on ham1, at port 2222, in place of that of an earlier test, until ham1 is switched off."""
+    stop = "[ ! -e /run/sshd2.pid ] || { read -r pid </run/sshd2.pid; kill $pid; tail --pid=$pid -f /dev/null; }"
+    assert lab.run("sh", "-c", stop, node="ham1").returncode == 0
     lab.run("/usr/sbin/sshd", "-p", "2222", "-E", "/tmp/sshd", "-o", "PidFile=/run/sshd2.pid", *options, node="ham1")
     wait_until(lambda: "Server listening" in lab.run("cat", "/tmp/sshd", node="ham1").stdout)
 
