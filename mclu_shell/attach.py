@@ -14,7 +14,7 @@ from pathlib import Path
 from mclu_shell.cloud.console.screen import Screen, find_screen
 from mclu_shell.cloud.console.session import explain_end, open_console, require_console
 from mclu_shell.cloud.nodes.node import Node
-from mclu_shell.cloud.state.guest_name import to_type
+from mclu_shell.cloud.state.guest_name import guest_command
 from mclu_shell.cloud.transport.forward import PortForward
 from mclu_shell.errors import ConnectionLost, MCluError, OutputError
 from mclu_shell.output.results import Handover, Result, Text
@@ -82,7 +82,9 @@ def viewer_of(node: Node, name: str) -> Handover:
 
 def viewer_for(node: Node, name: str) -> str:
     """Return the path of the viewer for a guest's screen; raise an error if it is not installed."""
-    return require_viewer(f"or run {to_type('viewer --print', node.name, name)} to get the address for another viewer")
+    return require_viewer(
+        f"or run {guest_command('viewer --print', node.name, name)} to get the address for another viewer"
+    )
 
 
 def require_viewer(alternative: str) -> str:
@@ -197,7 +199,7 @@ class _Viewing:
             return
         self._output.seek(0)
         lines = self._output.read().decode(errors="replace").strip().splitlines()
-        command = to_type("viewer --print", self._screen.node.name, self._screen.guest)
+        command = guest_command("viewer --print", self._screen.node.name, self._screen.guest)
         raise MCluError(
             f"{self._program}: {lines[-1] if lines else _how_ended(status)}",
             place=self._screen.node.name,

@@ -1,4 +1,4 @@
-"""All nodes together: which are meant, and the same question to each of them at once."""
+"""The cloud: all nodes of a configuration, selected by name, and queried in parallel."""
 
 import contextlib
 import fnmatch
@@ -22,81 +22,81 @@ Value = TypeVar("Value")
 
 
 class Cloud:
-    """The nodes, in configuration order. Nothing is asked of them until a question is."""
+    """The nodes, in configuration order; the constructor does no I/O."""
 
     def __init__(self, nodes: Iterable[Node], directory: RunDirectory, cache_config: Config | None = None) -> None:
-        """`cache_config` is the configuration for which the snapshot is kept from one shell to the next."""
+        """Create a cloud; `cache_config` is the configuration whose snapshot is cached on disk, None for no cache."""
         self.nodes: tuple[Node, ...] = tuple(nodes)
         self.directory = directory
         self._cache_config = cache_config
-        self._life = contextlib.ExitStack()
-        self._changing = threading.Lock()
+        self._cleanup = contextlib.ExitStack()
+        self._lock = threading.Lock()
         self._is_closed = False
         self._is_supervised = False
         if cache_config is not None:
-            self._life.callback(self._save_cache, cache_config)
-        # Asks a person; None where nobody is there to answer.
+            self._cleanup.callback(self._save_cache, cache_config)
+        # Shows a prompt to the user and returns the reply; None without a terminal.
         self.asker: Callable[[Question], str | None] | None = None
 
     @property
     def snapshot(self) -> Snapshot:
-        """What is known now, without asking."""
+        """The last known state of all nodes."""
         return Snapshot(tuple(node.view for node in self.nodes))
 
     def match(self, patterns: Sequence[str]) -> list[Node]:
-        """The nodes that names or wildcards mean, each once, in configuration order; NotFound if one means none."""
+        """Return the nodes that match names or wildcards, in configuration order; raise NotFound for no match."""
         chosen: set[str] = set()
         names = [node.name for node in self.nodes]
         for pattern in patterns:
-            found = fnmatch.filter(names, pattern) if pattern not in names else [pattern]
-            if not found:
+            matches = fnmatch.filter(names, pattern) if pattern not in names else [pattern]
+            if not matches:
                 raise _no_node(pattern, names)
-            chosen.update(found)
+            chosen.update(matches)
         return [node for node in self.nodes if node.name in chosen]
 
     def query(self, fn: Callable[[Node], Value], nodes: Sequence[Node] | None = None) -> list[Outcome[Node, Value]]:
-        """Ask all nodes, or those given, in parallel; an outcome for each, in their order."""
+        """Call `fn` for all nodes, or those given, in parallel; return the outcomes in the order of the nodes."""
         return list(self.query_in_order(fn, nodes))
 
     def query_in_order(
         self, fn: Callable[[Node], Value], nodes: Sequence[Node] | None = None
     ) -> Iterator[Outcome[Node, Value]]:
-        """The same, but each outcome as soon as it and those before it are there."""
+        """Do the same, but yield each outcome as early as possible."""
         modules = {module for node in self.nodes for module in node.modules}
         if modules:
-            later = () if self._cache_config is None else ("mclu_shell.cloud.state.disk_cache",)
-            threading.Thread(target=_import, args=((*modules, *later),), daemon=True).start()
-        # Only the main thread has the terminal: what goes on behind the prompt must not take it.
+            cache = () if self._cache_config is None else ("mclu_shell.cloud.state.disk_cache",)
+            threading.Thread(target=_import, args=((*modules, *cache),), daemon=True).start()
+        # Only the main thread may prompt: the threads behind the prompt must not take over the terminal.
         asker = self.asker if threading.current_thread() is threading.main_thread() else None
         outcomes = in_order(self.nodes if nodes is None else nodes, fn)
         for outcome in outcomes:
             if asker is not None and isinstance(outcome.error, PromptRequired):
-                # One answer may open the way to several nodes.
+                # One reply may give access to several nodes.
                 yield from retry_after_prompts([outcome, *outcomes], fn, asker, self.nodes)
                 return
             yield outcome
 
     def reach(self, nodes: Sequence[Node] | None = None) -> list[Outcome[Node, None]]:
-        """Whether the libvirt of nodes answers; the error says why not."""
+        """Connect to the libvirt of nodes; the outcomes have the errors."""
         return self.query(lambda node: node.query(lambda _client: None), nodes)
 
     def fetch_guests(
         self, nodes: Sequence[Node] | None = None, *, active: bool | None = None
     ) -> list[Outcome[Node, tuple[Guest, ...]]]:
-        """The guests of nodes: running, not running, or (None) all."""
+        """Return the guests of nodes: the running ones, the others, or (None) all."""
         return self.query(lambda node: node.fetch_guests(active=active), nodes)
 
     def fetch_reports(self, nodes: Sequence[Node] | None = None) -> list[Outcome[Node, NodeReport]]:
-        """What nodes have, and all their guests."""
+        """Return the resources of nodes and all their guests."""
         return self.query(lambda node: node.fetch_report(), nodes)
 
     def make_read_only(self) -> None:
-        """Let nothing be changed from now on."""
+        """Refuse all changes from now on."""
         for node in self.nodes:
             node.is_read_only = True
 
     def load_cache(self) -> None:
-        """Take over what an earlier shell knew of the nodes."""
+        """Load the last known state of the nodes from the disk cache."""
         from mclu_shell.cloud.state.disk_cache import cache_file, load
 
         if self._cache_config is None:
@@ -107,76 +107,76 @@ class Cloud:
                 node.store.load_cached(views[node.name])
 
     def _save_cache(self, config: Config) -> None:
-        """Keep what was heard of nodes, unless by an open shell: it keeps that itself."""
+        """Update the disk cache, except in an open shell, where the CacheWriter does it."""
         if self._is_supervised:
             return
-        asked = [node for node in self.nodes if not node.is_shared]
-        # What was done there has changed what was heard before.
-        gather([node for node in asked if node.has_changed and node.is_connected], lambda node: node.fetch_guests())
-        heard = tuple(node.view for node in asked if node.view.seen_at is not None)
-        if heard:
+        own = [node for node in self.nodes if not node.is_shared]
+        # A change has made their lists of guests outdated.
+        gather([node for node in own if node.has_changed and node.is_connected], lambda node: node.fetch_guests())
+        views = tuple(node.view for node in own if node.view.seen_at is not None)
+        if views:
             from mclu_shell.cloud.state.disk_cache import cache_file, save
 
-            save(Snapshot(heard), cache_file(config))
+            save(Snapshot(views), cache_file(config))
 
-    def supervise(self, changed: Callable[[], None], tell: Callable[[str], None]) -> None:
-        """Keep all nodes connected from now on, and the snapshot right.
+    def supervise(self, on_change: Callable[[], None], on_alert: Callable[[str], None]) -> None:
+        """Keep all nodes connected from now on, and the snapshot up to date.
 
-        `changed` is called after each change of how nodes stand and of their guests, `tell` with what happened
-        without being asked for; both by threads that must not be kept waiting.
+        `on_change` is called after changes of nodes' states and guests, `on_alert` with a message about each change
+        that this program did not request. Background threads call them, so they must not block.
         """
-        with self._changing:
+        with self._lock:
             if not self._is_closed:
-                self._start_supervisor(changed, tell)
+                self._start_supervisor(on_change, on_alert)
 
-    def _start_supervisor(self, changed: Callable[[], None], tell: Callable[[str], None]) -> None:
+    def _start_supervisor(self, on_change: Callable[[], None], on_alert: Callable[[str], None]) -> None:
         self._is_supervised = True
         from mclu_shell.cloud.nodes.supervisor import Supervisor
         from mclu_shell.cloud.sharing.server import ShareServer
         from mclu_shell.cloud.state.alerts import Alerts
         from mclu_shell.cloud.state.disk_cache import CacheWriter, cache_file
 
-        listeners: list[Listener] = [Alerts({node.name: node.expected for node in self.nodes}, tell).changed]
+        listeners: list[Listener] = [Alerts({node.name: node.expected for node in self.nodes}, on_alert).on_change]
         if self._cache_config is not None:
             writer = CacheWriter(lambda: self.snapshot, cache_file(self._cache_config))
-            self._life.callback(writer.close)
-            listeners.append(lambda _before, _now: writer.changed())
+            self._cleanup.callback(writer.close)
+            listeners.append(lambda _before, _now: writer.notify())
             paths = socket_paths(self._cache_config, self.directory.path)
-            # Without it, one-shots connect by themselves.
+            # Without the server, one-shots open their own connections.
             with contextlib.suppress(OSError):
-                self._life.callback(ShareServer(self._cache_config, self.directory.path, paths, self.nodes).close)
-        listeners.append(partial(_if_seen, changed))
+                self._cleanup.callback(ShareServer(self._cache_config, self.directory.path, paths, self.nodes).close)
+        listeners.append(partial(_notify_of_change, on_change))
         for node in self.nodes:
-            node.store.listener = partial(_tell_all, tuple(listeners))
+            node.store.listener = partial(_call_all, tuple(listeners))
         supervisor = Supervisor(self.nodes)
-        self._life.callback(supervisor.close)
+        self._cleanup.callback(supervisor.close)
         supervisor.start()
 
     def close(self) -> None:
-        """Give up all connections and remove what they needed here."""
-        with self._changing:
+        """Close all connections and remove the directory of their sockets."""
+        with self._lock:
             self._is_closed = True
-            self._life.close()
+            self._cleanup.close()
         for node in self.nodes:
             node.close()
         self.directory.remove()
 
 
-def _tell_all(listeners: tuple[Listener, ...], before: NodeView, now: NodeView) -> None:
+def _call_all(listeners: tuple[Listener, ...], before: NodeView, now: NodeView) -> None:
     for listener in listeners:
         listener(before, now)
 
 
-def _if_seen(changed: Callable[[], None], before: NodeView, now: NodeView) -> None:
-    """Tell of a change unless it is of memory alone: each question to a node has that change."""
+def _notify_of_change(on_change: Callable[[], None], before: NodeView, now: NodeView) -> None:
+    """Call `on_change` unless only the node's resources differ, which change with each report."""
     if (before.state, before.guests) != (now.state, now.guests):
-        changed()
+        on_change()
 
 
 def _import(modules: Iterable[str]) -> None:
-    """Import what every node's thread will need, once, while they wait for the network.
+    """Import the modules that the nodes' threads will need, while those wait for the network.
 
-    Sixty threads that arrive at the same import fight for the interpreter: it then takes three times as long.
+    If 60 threads reach an import at once, they compete for the interpreter, and the import takes three times as long.
     """
     for module in modules:
         importlib.import_module(module)

@@ -1,4 +1,4 @@
-"""A cloud from its configuration: real nodes, those of an open shell, or simulated ones."""
+"""Construction of a cloud from its configuration: with its own nodes, those of an open shell, or simulated ones."""
 
 import atexit
 from collections.abc import Callable
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 class TransportFactory:
-    """Makes them for all nodes of a cloud, which share what is read of the user's SSH configuration."""
+    """A factory of transports that share the parsed SSH configuration of the user."""
 
     def __init__(self) -> None:
         self._ssh_config: SSHConfig | None = None
         self._credentials = Credentials()
 
     def make(self, node: NodeConfig, path: Path) -> Transport:
-        """The way that a node's configuration asks for; `path` is for its socket here."""
+        """Return the transport of a node by its configuration; `path` is for its local socket."""
         if node.via == "local":
             from mclu_shell.cloud.transport.local import LocalTransport
 
@@ -39,14 +39,14 @@ class TransportFactory:
 
 
 def demo_nodes(config: Config, directory: Path) -> list[Node]:
-    """One node on, with two guests, and the others off."""
+    """Return simulated nodes: the first is on and runs two guests, the others are off."""
     return [_demo_node(node, directory, is_on=node is config.nodes[0]) for node in config.nodes]
 
 
 def _demo_node(node: NodeConfig, directory: Path, *, is_on: bool) -> Node:
     images = directory / node.name
     images.mkdir()
-    # What runs here on behalf of the node must not reach this machine's own libvirt.
+    # Without a URI, commands that run here for the node cannot reach this machine's libvirt.
     node = node._replace(images=str(images), uri="")
     from mclu_shell.cloud.transport.simulated import SimulatedTransport
 
@@ -56,44 +56,43 @@ def _demo_node(node: NodeConfig, directory: Path, *, is_on: bool) -> Node:
 def open_cloud(
     config: Config, make_nodes: Callable[[Config, Path], list[Node]] | None = None, *, borrow: bool = False
 ) -> Cloud:
-    """A cloud from its configuration, with a private directory for its sockets that goes with the process.
+    """Return a cloud with a private directory for its sockets, which is removed at the end of the process.
 
-    With `borrow`, the connections of an open shell are used where there is one.
+    `borrow` uses the connections of an open shell, if there is one.
     """
     directory = RunDirectory()
     if make_nodes:
         nodes = make_nodes(config, directory.path)
     else:
         nodes = _real_nodes(config, directory, _shared(config, directory) if borrow else {})
-    # What is simulated is gone with this process.
+    # The simulated cloud has no cache: it ends with this process.
     cloud = Cloud(nodes, directory, None if make_nodes else config)
     atexit.register(cloud.close)
     return cloud
 
 
 def _real_nodes(config: Config, directory: RunDirectory, shared: "dict[str, SharedEndpoint]") -> list[Node]:
-    ways = TransportFactory()
-    own = [partial(_make_own, ways, node, directory, i) for i, node in enumerate(config.nodes)]
-    return [_node(node, own[i], shared.get(node.name)) for i, node in enumerate(config.nodes)]
+    factory = TransportFactory()
+    makers = [partial(_make_transport, factory, node, directory, i) for i, node in enumerate(config.nodes)]
+    return [_node(node, makers[i], shared.get(node.name)) for i, node in enumerate(config.nodes)]
 
 
-def _make_own(ways: TransportFactory, node: NodeConfig, directory: RunDirectory, number: int) -> Transport:
-    return ways.make(node, directory.path / socket_name(number))
+def _make_transport(factory: TransportFactory, node: NodeConfig, directory: RunDirectory, number: int) -> Transport:
+    return factory.make(node, directory.path / socket_name(number))
 
 
-def _node(node: NodeConfig, make_own: Callable[[], Transport], shared: "SharedEndpoint | None") -> Node:
+def _node(node: NodeConfig, make_transport: Callable[[], Transport], shared: "SharedEndpoint | None") -> Node:
     if shared is None:
-        return Node(node, make_own())
+        return Node(node, make_transport())
     from mclu_shell.cloud.sharing.node import SharedNode
     from mclu_shell.cloud.sharing.transport import SharedTransport
 
-    return SharedNode(node, SharedTransport(node, shared.libvirt, make_own), shared.shell)
+    return SharedNode(node, SharedTransport(node, shared.libvirt, make_transport), shared.shell)
 
 
 def _shared(config: Config, directory: RunDirectory) -> "dict[str, SharedEndpoint]":
     if not (others := directory.others()):
         return {}
-    # It takes some milliseconds to import, and mostly there is no other shell.
     from mclu_shell.cloud.sharing.client import find_shared
 
     return find_shared(config, others)

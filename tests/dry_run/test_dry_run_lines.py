@@ -131,8 +131,8 @@ def test_of_a_node_that_is_off_and_would_be_on_nothing_is_made_up(dry: InProcess
         "x.mclu:7: would switch off ham1: if no guest runs on it, which is not known before it is up",
     ]
     assert answer.err.splitlines() == [
-        "mclu: x.mclu:4: ham1: whether it has a guest 'other' is not known before it is up",
-        "mclu: x.mclu:5: ham1: what it has is not known before it is up",
+        "mclu: x.mclu:4: ham1: cannot check for guest 'other' before it is up",
+        "mclu: x.mclu:5: ham1: its guests are unknown until it is up",
         "mclu: x.mclu:8: ham1: is off; run 'on ham1'",
     ]
     assert answer.status == 1

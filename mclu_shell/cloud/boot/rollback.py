@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from mclu_shell.cloud.console.log import remove_logs
 from mclu_shell.cloud.hypervisor.domain_xml import DomainSpec
 from mclu_shell.cloud.nodes.node import Node
-from mclu_shell.cloud.state.guest_name import to_type
+from mclu_shell.cloud.state.guest_name import guest_command
 from mclu_shell.errors import MCluError, NodeFault, NotFound
 from mclu_shell.signals import ENDING, handled
 
@@ -23,7 +23,7 @@ def rollback_on_error(node: Node, guest: DomainSpec) -> Iterator[None]:
             if _undo(node, guest):
                 raise
         why = error.fact if isinstance(error, MCluError) else "interrupted"
-        remedy = f"if anything is left of it, {to_type('destroy', node.name, guest.name)} removes that"
+        remedy = f"if anything is left of it, {guest_command('destroy', node.name, guest.name)} removes that"
         raise NodeFault(why, place=node.name, remedy=remedy) from error
 
 

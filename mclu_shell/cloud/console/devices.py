@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from mclu_shell.cloud.nodes.node import Node
-from mclu_shell.cloud.state.guest_name import to_type
+from mclu_shell.cloud.state.guest_name import guest_command
 from mclu_shell.errors import MCluError, NodeFault, Refused
 
 if TYPE_CHECKING:
@@ -27,7 +27,9 @@ def fetch_domain(node: Node, name: str, feature: str) -> "ET.Element":
 
     xml = node.query(lambda client: client.fetch_live_xml(name))
     if xml is None:
-        raise Refused(f"{name} is not running", place=node.name, remedy=f"run {to_type('start', node.name, name)}")
+        raise Refused(
+            f"{name} is not running", place=node.name, remedy=f"run {guest_command('start', node.name, name)}"
+        )
     domain = ET.fromstring(xml)
     if domain.get("type") == "test":
         raise NodeFault(f"simulated guests have no {feature}", place=node.name)

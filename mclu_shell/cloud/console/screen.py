@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mclu_shell.cloud.console.devices import fetch_devices
 from mclu_shell.cloud.nodes.node import Node
-from mclu_shell.cloud.state.guest_name import to_type
+from mclu_shell.cloud.state.guest_name import guest_command
 from mclu_shell.cloud.transport.forward import Address, PortForward
 from mclu_shell.errors import MCluError
 
@@ -55,7 +55,7 @@ def find_screen(node: Node, name: str) -> Screen:
         f"{name} has no graphics",
         place=node.name,
         remedy="add <graphics type='vnc'/> to its devices with 'virsh edit', "
-        f"or run {to_type('console', node.name, name)}",
+        f"or run {guest_command('console', node.name, name)}",
     )
 
 

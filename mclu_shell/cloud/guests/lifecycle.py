@@ -7,7 +7,7 @@ from contextlib import suppress
 from mclu_shell.cloud.console.log import mark_reboot
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.state.guest import Guest, is_active_state
-from mclu_shell.cloud.state.guest_name import to_type
+from mclu_shell.cloud.state.guest_name import guest_command
 from mclu_shell.errors import LibvirtFault, MCluError, NotFound, Refused
 from mclu_shell.units import format_duration
 
@@ -105,7 +105,7 @@ def _request_shutdown(node: Node, guest: Guest, *, force: bool) -> bool:
 
 
 def _paused(node: Node, guest: Guest, option: str) -> Refused:
-    remedy = f"run {to_type('start', node.name, guest.name)} to resume it, or use {option}"
+    remedy = f"run {guest_command('start', node.name, guest.name)} to resume it, or use {option}"
     return Refused(f"{guest.name} is paused and cannot respond", place=node.name, remedy=remedy)
 
 
@@ -126,7 +126,7 @@ def _fetch_state(node: Node, name: str) -> str:
 def require_active(node: Node, guest: Guest) -> None:
     """Raise Refused if a guest does not run."""
     if not guest.is_active:
-        remedy = f"run {to_type('start', node.name, guest.name)}"
+        remedy = f"run {guest_command('start', node.name, guest.name)}"
         raise Refused(f"{guest.name} is not running", place=node.name, remedy=remedy)
 
 

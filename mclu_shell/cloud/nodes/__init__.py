@@ -1,1 +1,1 @@
-"""One machine: transport, libvirt connection, cached state and supervisor."""
+"""Nodes: transport, libvirt connection and last known state of one machine, and the supervisor of all."""

@@ -1,4 +1,4 @@
-"""Asking nodes again that need an answer from a person first: about their host key, for a passphrase or a password."""
+"""Prompts for host keys, passphrases and passwords, with a retry of the nodes that needed them."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
@@ -10,8 +10,8 @@ from mclu_shell.errors import InvalidReply, MCluError, PromptRequired, Question
 
 Value = TypeVar("Value")
 
-# As often ssh asks for a passphrase or a password (ssh_config(5), NumberOfPasswordPrompts).
-_TIMES = 3
+# As in ssh (ssh_config(5), NumberOfPasswordPrompts).
+_MAX_ATTEMPTS = 3
 
 
 def retry_after_prompts(
@@ -20,50 +20,50 @@ def retry_after_prompts(
     asker: Callable[[Question], str | None],
     others: Iterable[Node] = (),
 ) -> list[Outcome[Node, Value]]:
-    """The outcomes, those of nodes that needed an answer replaced by what they say after it.
+    """Return the outcomes, after prompting for nodes that need a reply and repeating the question to them.
 
-    One question at a time: a passphrase may open the way to several nodes. `asker` returns None where none is given.
-    An answer that cannot be kept is the error of those it was for. `others` that had failed are looked at once more
-    behind the prompt: what was answered may help them, too.
+    Prompts are shown one at a time, as one passphrase may give access to several nodes. `asker` returns None for no
+    reply. A reply that cannot be stored is the error of the nodes that it was for. The supervisor polls faulty nodes
+    among `others` again: the reply may apply to them, too.
     """
-    found = {outcome.item: outcome for outcome in outcomes}
-    asked: dict[str, int] = {}
-    why: dict[str, str] = {}
-    while (wanted := _next(found.values(), asked)) is not None:
-        asked[wanted.text] = asked.get(wanted.text, 0) + 1
-        said = asker(wanted._replace(text=why.get(wanted.text, "") + wanted.text))
-        why[wanted.text] = "That was wrong.\n"
+    by_node = {outcome.item: outcome for outcome in outcomes}
+    attempts: dict[str, int] = {}
+    hints: dict[str, str] = {}
+    while (prompt := _next(by_node.values(), attempts)) is not None:
+        attempts[prompt.text] = attempts.get(prompt.text, 0) + 1
+        reply = asker(prompt._replace(text=hints.get(prompt.text, "") + prompt.text))
+        hints[prompt.text] = "That was wrong.\n"
         try:
-            is_right = said is not None and wanted.answer(said)
+            is_right = reply is not None and prompt.answer(reply)
         except InvalidReply as error:
-            why[wanted.text] = f"{error}\n"
+            hints[prompt.text] = f"{error}\n"
             continue
         except MCluError as error:
-            found.update((node, Outcome(node, error=error)) for node in _waiting(found, wanted.text))
+            by_node.update((node, Outcome(node, error=error)) for node in _waiting(by_node, prompt.text))
             continue
         if is_right:
-            found.update((outcome.item, outcome) for outcome in gather(_waiting(found), question))
-            _look_again(node for node in others if node not in found)
-        elif said is None or not wanted.is_secret:
-            asked[wanted.text] = _TIMES
-    return [found[outcome.item] for outcome in outcomes]
+            by_node.update((outcome.item, outcome) for outcome in gather(_waiting(by_node), question))
+            _poll_faulty(node for node in others if node not in by_node)
+        elif reply is None or not prompt.is_secret:
+            attempts[prompt.text] = _MAX_ATTEMPTS
+    return [by_node[outcome.item] for outcome in outcomes]
 
 
-def _look_again(nodes: Iterable[Node]) -> None:
+def _poll_faulty(nodes: Iterable[Node]) -> None:
     for node in nodes:
         if node.view.state.phase == Phase.FAULTY:
             node.poll_request.set()
 
 
-def _waiting(found: Mapping[Node, Outcome[Node, Value]], text: str = "") -> list[Node]:
-    """The nodes that need an answer: any, or that to the question of this text."""
-    needs = {node: outcome.error for node, outcome in found.items() if isinstance(outcome.error, PromptRequired)}
-    return [node for node, error in needs.items() if not text or error.question.text == text]
+def _waiting(outcomes: Mapping[Node, Outcome[Node, Value]], text: str = "") -> list[Node]:
+    """Return the nodes that need a reply: to any prompt, or to the one with this text."""
+    errors = {node: outcome.error for node, outcome in outcomes.items() if isinstance(outcome.error, PromptRequired)}
+    return [node for node, error in errors.items() if not text or error.question.text == text]
 
 
-def _next(outcomes: Iterable[Outcome[Node, Value]], asked: dict[str, int]) -> Question | None:
-    """The first question that has not been asked too often."""
+def _next(outcomes: Iterable[Outcome[Node, Value]], attempts: dict[str, int]) -> Question | None:
+    """Return the first prompt with attempts left."""
     for outcome in outcomes:
-        if isinstance(outcome.error, PromptRequired) and asked.get(outcome.error.question.text, 0) < _TIMES:
+        if isinstance(outcome.error, PromptRequired) and attempts.get(outcome.error.question.text, 0) < _MAX_ATTEMPTS:
             return outcome.error.question
     return None

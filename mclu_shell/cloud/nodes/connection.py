@@ -1,4 +1,4 @@
-"""The connection to a node's libvirt: opened when it is first needed, kept, and given up when it fails."""
+"""A node's libvirt connection: opened on first use, kept, and closed when it fails."""
 
 import math
 import os
@@ -21,47 +21,51 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# What a node that is connected already may take to answer: it is waited for no longer than a person likes to.
-_KEPT_ANSWER_S = 2.0
-# A node that has just answered is not asked first whether it is there.
+# The timeout on an open connection: two seconds are as long as a person likes to wait.
+_OPEN_ANSWER_S = 2.0
+# After an answer, the connection is not checked again for this long.
 _FRESH_S = 0.5
 
 
 class Connection:
-    """A node's; its constructor does no I/O. Who uses it takes turns; `memory` notes how the node stands after each.
+    """A node's libvirt connection and its lock; the constructor does no I/O. Each use updates the node's `store`.
 
-    With `is_live`, `told` is called from the next question on with each event of a guest, and with None when it ends:
-    by the thread that all events come by.
+    If `has_events` is set, the next call subscribes `on_event`. libvirt's event thread calls it with each event of a
+    guest, and with None when the connection ends.
     """
 
     def __init__(
-        self, node: NodeConfig, transport: LibvirtTransport, store: NodeStore, told: Callable[[GuestEvent | None], None]
+        self,
+        node: NodeConfig,
+        transport: LibvirtTransport,
+        store: NodeStore,
+        on_event: Callable[[GuestEvent | None], None],
     ) -> None:
         self._node = node
         self._transport = transport
         self._store = store
-        self._told = told
+        self._on_event = on_event
         self._client: LibvirtClient | None = None
         self._lock = threading.Lock()
         self._answered_at = -math.inf
         self.is_closed = False
-        self.is_live = False
+        self.has_events = False
 
     @property
     def is_open(self) -> bool:
-        """Whether it is there, as far as is known."""
+        """True if the connection is open; it may have failed since its last use."""
         return self._client is not None
 
     @property
     def silent_s(self) -> float:
-        """How long nothing has been heard: neither an answer, nor a ping of libvirtd's."""
+        """Seconds since the last answer or keep-alive message of libvirtd."""
         return time.monotonic() - max(self._answered_at, self._transport.last_message_at)
 
-    def deadline(self) -> float:
-        """Until when an answer that is asked for now is waited for (of `time.monotonic`)."""
+    def answer_deadline(self) -> float:
+        """Return the deadline (of `time.monotonic`) for the answer to a query that begins now."""
         timeout_s = self._node.answer_timeout
         if self.is_open:
-            timeout_s = min(timeout_s, _KEPT_ANSWER_S)
+            timeout_s = min(timeout_s, _OPEN_ANSWER_S)
         return time.monotonic() + min(timeout_s, self._transport.answer_timeout_s)
 
     @contextmanager
@@ -69,20 +73,20 @@ class Connection:
         """Hold the connection exclusively; raise NodeBusy at the deadline. Close it if the block fails."""
         timeout_s = -1.0 if deadline == math.inf else max(0.0, deadline - time.monotonic())
         if not self._lock.acquire(timeout=timeout_s):
-            raise NodeBusy(self._node.name, "still busy with something else" if self.is_open else "still connecting")
+            raise NodeBusy(self._node.name, "busy with another request" if self.is_open else "still connecting")
         try:
-            with self._noted():
+            with self._updating_state():
                 yield
         finally:
             self._lock.release()
 
     @contextmanager
-    def _noted(self) -> Iterator[None]:
+    def _updating_state(self) -> Iterator[None]:
         try:
             yield
         except NodeFault as fault:
             if self._client is not None and type(fault) is LibvirtFault:
-                # libvirt has answered: what it refuses says nothing against the connection, which others may be using.
+                # libvirt has answered with an error: the connection works, and other threads may be using it.
                 self._store.set_state(Phase.ON)
                 raise
             self.drop()
@@ -90,87 +94,87 @@ class Connection:
             raise
         self._store.set_state(Phase.ON)
 
-    # What follows is done within a turn.
+    # The following methods need the lock.
 
-    def call(self, fn: Callable[["LibvirtClient"], T], deadline: float, *, trusting: bool = False) -> T:
-        """Ask over the connection that is there, if the way still leads to the node, or over a new one.
+    def call(self, fn: Callable[["LibvirtClient"], T], deadline: float, *, unchecked: bool = False) -> T:
+        """Return the result of `fn` on the open connection, or on a new one if the node does not respond.
 
-        With `trusting` the way is not asked first.
+        `unchecked` skips that check. Raise NodeFault at the deadline.
         """
-        is_fresh = trusting or time.monotonic() - self._answered_at < _FRESH_S
+        is_fresh = unchecked or time.monotonic() - self._answered_at < _FRESH_S
         if self._client is not None and not is_fresh and not self._transport.responds(self._node.connect_timeout):
             self.drop()
-            deadline = max(deadline, self.deadline() - self._node.connect_timeout)
-        with self._limited(deadline):
+            deadline = max(deadline, self.answer_deadline() - self._node.connect_timeout)
+        with self._interrupted_at(deadline):
             if self._client is None:
-                self._client = self._opened(deadline)
-            if self.is_live and not self._client.is_subscribed:
-                self._client.subscribe(self._told, lambda: self._told(None))
+                self._client = self._open(deadline)
+            if self.has_events and not self._client.is_subscribed:
+                self._client.subscribe(self._on_event, lambda: self._on_event(None))
             answer = fn(self._client)
         self._answered_at = time.monotonic()
         return answer
 
-    def _opened(self, deadline: float) -> "LibvirtClient":
+    def _open(self, deadline: float) -> "LibvirtClient":
         try:
             uri = self._transport.open(min(deadline, time.monotonic() + self._node.answer_timeout))
         except OSError as error:
-            # There are too many open files, say. It may pass.
-            why = os.strerror(error.errno or 0).lower()
-            raise NodeFault(f"cannot be connected to from here: {why}", place=self._node.name) from error
+            # For example, too many open files; a retry may succeed.
+            reason = os.strerror(error.errno or 0).lower()
+            raise NodeFault(f"cannot connect from this host: {reason}", place=self._node.name) from error
         if self.is_closed:
-            # Meanwhile: what has been opened would be left behind.
+            # `close` was called during `open`, and would leave the new transport open.
             self._transport.close()
-            raise ConnectionLost("the connection was given up", place=self._node.name)
-        # libvirt-python takes 30 ms to import: meanwhile the other nodes' connections are under way.
+            raise ConnectionLost("the connection was closed", place=self._node.name)
+        # libvirt takes 30 ms to import, during which the other nodes' connections proceed.
         from mclu_shell.cloud.hypervisor.client import LibvirtClient
 
         return LibvirtClient(self._node.name, uri)
 
     @contextmanager
-    def _limited(self, deadline: float) -> Iterator[None]:
-        """End libvirt's calls at the deadline, and then say what it was that did not answer."""
-        began = time.monotonic()
-        with Deadline(deadline, self._transport.cut) as watched:
+    def _interrupted_at(self, deadline: float) -> Iterator[None]:
+        """Interrupt libvirt's calls at the deadline, and raise an error that names the part that did not answer."""
+        started_at = time.monotonic()
+        with Deadline(deadline, self._transport.cut) as interruption:
             try:
                 yield
             except (ConnectionLost, LibvirtFault) as error:
-                if not watched.is_late:
+                if not interruption.is_late:
                     raise
-                watched.cancel()
+                interruption.cancel()
                 if self._transport.responds(self._node.connect_timeout):
-                    raise self._late(is_heard=self._transport.last_message_at > began) from error
+                    raise self._too_late(is_slow=self._transport.last_message_at > started_at) from error
                 raise ConnectionLost("the connection was lost", place=self._node.name) from error
 
-    def _late(self, *, is_heard: bool) -> LibvirtDown:
-        if is_heard:
-            # The line may be bad: some of the calls have been answered.
-            told, remedy = "libvirtd answers too slowly", "answer_timeout= in mclu.conf has it waited for longer"
+    def _too_late(self, *, is_slow: bool) -> LibvirtDown:
+        if is_slow:
+            # libvirtd has answered some of the calls; the network may be slow.
+            fact, remedy = "libvirtd is too slow", "raise answer_timeout= in mclu.conf"
         else:
-            told, remedy = "libvirtd not answering", "on the node: systemctl restart libvirtd"
-        return LibvirtDown(told, place=self._node.name, remedy=remedy)
+            fact, remedy = "libvirtd not answering", "on the node: systemctl restart libvirtd"
+        return LibvirtDown(fact, place=self._node.name, remedy=remedy)
 
     def check(self, deadline: float) -> None:
-        """Drop one that does not work: what changes something is tried once only."""
+        """Drop a connection that does not work, before a change, which cannot be repeated."""
         if self._client is not None:
             try:
-                self.call(lambda client: client.ping(), min(deadline, self.deadline()))
+                self.call(lambda client: client.ping(), min(deadline, self.answer_deadline()))
             except ConnectionLost:
-                # libvirtd may have been started anew.
+                # libvirtd may have restarted.
                 self.drop()
 
     def drop(self) -> None:
-        """Give it up; the next question opens another."""
-        # The way first: closing libvirt's end would wait for an answer over it.
+        """Close the connection; the next call opens another."""
+        # First the transport: closing libvirt's end would wait for an answer over it.
         self._transport.release(self._node.connect_timeout)
         client, self._client = self._client, None
         if client is not None:
             client.close()
 
     def close(self) -> None:
-        """Give it up at once and for good, whoever's turn it is; a question that is under way fails."""
+        """Close the connection for good, without waiting for the lock; a call in progress fails at once."""
         self.is_closed = True
         self._transport.close()
-        # libvirt would free what a call in another thread still uses: that thread drops it when its call has failed.
+        # libvirt would free memory that a call in another thread uses; that thread drops the connection.
         if self._lock.acquire(blocking=False):
             try:
                 self.drop()

@@ -1,4 +1,4 @@
-"""One machine of the cloud: its way, its libvirt, and what was last known of it."""
+"""One machine of the cloud: its transport, its libvirt connection and its last known state."""
 
 import math
 import threading
@@ -9,14 +9,14 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from mclu_shell.cloud.nodes.connection import Connection
+from mclu_shell.cloud.nodes.power_off import power_off_and_wait
 from mclu_shell.cloud.state.expected import ExpectedChanges
 from mclu_shell.cloud.state.guest import Guest, GuestEvent, NodeReport
 from mclu_shell.cloud.state.node_store import NodeStore
 from mclu_shell.cloud.state.snapshot import NodeView, Phase
 from mclu_shell.cloud.transport.base import LibvirtTransport
 from mclu_shell.config import NodeConfig
-from mclu_shell.errors import ConnectionLost, MCluError, NodeFault, NodeOff, Unreachable
-from mclu_shell.units import format_duration
+from mclu_shell.errors import ConnectionLost, NodeOff
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.hypervisor.client import LibvirtClient
@@ -26,39 +26,37 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# What a second try still gets when the first has used up the node's time.
-_LAST_TRY_S = 1.0
-# Starting a guest may mean restoring its memory from disk; deleting one, merging files.
+# The least time for a retry when the first attempt has used up the timeout.
+_RETRY_S = 1.0
+# Starting a guest may restore its memory from disk; undefining one may merge files.
 _CHANGE_TIMEOUT_S = 60.0
 _RUN_TIMEOUT_S = 30.0
-# While a node stops, how often it is looked at.
-_POLL_S = 0.25
-# What connecting in the background may take, when sshd has let us in: libvirt asks a dozen questions one after another.
-_PATIENT_S = 10.0
-# The memory that a node has to spare changes without an event.
-_REPORT_S = 120.0
-# What a look waits for its turn, as whoever has it tells as much; and what others ask, as they have a way of their own.
-_TURN_S = 0.1
+# Connecting in the background may take longer than a query: libvirt makes a dozen calls one after another.
+_BACKGROUND_TIMEOUT_S = 10.0
+# The interval of full reports: a node's available memory changes without an event.
+_REPORT_INTERVAL_S = 120.0
+# Lock timeout for polls, and for the requests of one-shots, which can fall back to their own connection.
+_LOCK_TIMEOUT_S = 0.1
 
 
 class Node:
-    """A node; its constructor does no I/O. Its connection is opened on first use and kept.
+    """A node. Its constructor does no I/O; its connection is opened on first use and kept.
 
-    Questions may come from several threads; one at a time is asked.
+    Several threads may call it; requests to libvirt are made one at a time.
     """
 
     def __init__(self, config: NodeConfig, transport: LibvirtTransport) -> None:
         self.config = config
         self._transport = transport
         self._reported_at = -math.inf
-        # In a dry run nothing may be changed: whatever tries to is a defect, and changes nothing all the same.
+        # Set for a dry run: a method that would change something raises AssertionError, because that is a defect.
         self.is_read_only = False
-        # Whether it may have other guests by now than it was last heard to have.
+        # True after a change that may have left the list of guests in `view` outdated.
         self.has_changed = False
         self.store = NodeStore(config.name)
-        self._connection = Connection(config, transport, self.store, self._told)
+        self._connection = Connection(config, transport, self.store, self._on_event)
         self.expected = ExpectedChanges()
-        # Set when something has happened that a look at the node would tell more of.
+        # Set to have the supervisor poll the node at once.
         self.poll_request = threading.Event()
         self._listeners: set[Callable[[GuestEvent | None], None]] = set()
 
@@ -79,36 +77,36 @@ class Node:
 
     @property
     def view(self) -> NodeView:
-        """What is known of it, without asking."""
+        """The last known state of the node."""
         return self.store.view
 
     @property
     def is_connected(self) -> bool:
-        """Whether there is a connection to its libvirt, as far as is known."""
+        """True if a libvirt connection is open; it may have failed since its last use."""
         return self._connection.is_open
 
     @property
     def silent_s(self) -> float:
-        """How long nothing has been heard of it: neither an answer, nor a ping of libvirtd's."""
+        """Seconds since the last answer or keep-alive message of libvirtd."""
         return self._connection.silent_s
 
     @property
     def is_outdated(self) -> bool:
-        """Whether it is some time ago that a look has asked for its resources."""
-        return self.view.info is None or time.monotonic() - self._reported_at >= _REPORT_S
+        """True if the next poll should fetch the node's resources again."""
+        return self.view.info is None or time.monotonic() - self._reported_at >= _REPORT_INTERVAL_S
 
-    def fetch_report(self, *, trusting: bool = False) -> NodeReport:
-        """Its resources and all its guests; `trusting` as for `fetch`."""
-        return self.query(self._report, trusting=trusting)
+    def fetch_report(self, *, unchecked: bool = False) -> NodeReport:
+        """Return the node's resources and all its guests; `unchecked` as in `query`."""
+        return self.query(self._report, unchecked=unchecked)
 
     def fetch_guests(
-        self, *, active: bool | None = None, addresses: bool = False, trusting: bool = False
+        self, *, active: bool | None = None, addresses: bool = False, unchecked: bool = False
     ) -> tuple[Guest, ...]:
-        """Its guests: running, not running, or (None) all; their addresses, where known, cost some calls more."""
+        """Return the running guests, the others, or (None) all; known `addresses` take some more calls."""
         fn = partial(self._guests, active=active, addresses=addresses)
-        return self.query(fn, self.config.answer_timeout if addresses else 0.0, trusting=trusting)
+        return self.query(fn, self.config.answer_timeout if addresses else 0.0, unchecked=unchecked)
 
-    # Remembered while nobody else asks: an older answer must not take the place of a newer one.
+    # The store is updated while the connection is locked: otherwise an older answer could replace a newer one.
 
     def _report(self, client: "LibvirtClient") -> NodeReport:
         since = self.store.event_count
@@ -125,57 +123,63 @@ class Node:
         return guests
 
     def enable_events(self) -> None:
-        """From the next question on, have libvirt tell what happens to guests, and when it is lost."""
-        self._connection.is_live = True
+        """Subscribe to libvirt's events with the next request, and again with each new connection."""
+        self._connection.has_events = True
 
     @contextmanager
-    def listen(self, listener: Callable[[GuestEvent | None], None]) -> Iterator[None]:
-        """In its block, tell of each event of a guest, and by None that the connection is lost.
+    def listen(self, on_event: Callable[[GuestEvent | None], None]) -> Iterator[None]:
+        """In the block, call `on_event` with each event of a guest, and with None when the connection is lost.
 
-        It is called by the thread that all events come by, and must not wait.
+        The thread of libvirt's event loop calls it, so it must not block.
         """
-        self._listeners.add(listener)
+        self._listeners.add(on_event)
         self.enable_events()
         try:
             yield
         finally:
-            self._listeners.discard(listener)
+            self._listeners.discard(on_event)
+
+    def _on_event(self, event: GuestEvent | None) -> None:
+        if event is not None:
+            self.store.apply_event(event)
+        self.poll_request.set()
+        for on_event in tuple(self._listeners):
+            on_event(event)
 
     def poll(self) -> None:
-        """Ask a node that is kept live what guests it has, and connect to it first if need be; NodeFault as `fetch`."""
-        with self._connection.locked(time.monotonic() + _TURN_S):
+        """Update the list of guests, after connecting if necessary; raise NodeFault as `query` does."""
+        with self._connection.locked(time.monotonic() + _LOCK_TIMEOUT_S):
             if self.view.state.phase == Phase.UNSEEN:
                 self.store.set_state(Phase.CONNECTING)
             if not self.is_connected or self.is_outdated:
-                deadline = self._connection.deadline() if self.is_connected else time.monotonic() + _PATIENT_S
-                self._reported_at = time.monotonic()
+                now = time.monotonic()
+                deadline = self._connection.answer_deadline() if self.is_connected else now + _BACKGROUND_TIMEOUT_S
+                self._reported_at = now
                 self._connection.call(self._report, deadline)
             else:
-                # This tells in one round trip that the way and libvirtd are as they should be.
-                self._connection.call(self._guests, self._connection.deadline(), trusting=True)
+                # This one round trip also checks the transport and libvirtd.
+                self._connection.call(self._guests, self._connection.answer_deadline(), unchecked=True)
 
-    def query(self, fn: Callable[["LibvirtClient"], T], timeout_s: float = 0.0, *, trusting: bool = False) -> T:
-        """Ask libvirt something that changes nothing, within the node's deadline; NodeFault says why not.
+    def query(self, fn: Callable[["LibvirtClient"], T], timeout_s: float = 0.0, *, unchecked: bool = False) -> T:
+        """Return the result of a read-only call to libvirt; raise NodeFault at the node's deadline.
 
-        With `timeout_s` it has that long: for what takes many calls. With `trusting` it is not asked first whether
-        the connection that is there still leads to the node, nor is its turn waited for long: an answer is there
-        sooner, and a fault known later.
-
-        Where the connection dies meanwhile it is asked once more: what the node is now, a new connection tells.
+        `timeout_s` extends the deadline for a query of many calls. `unchecked` neither checks the open connection
+        first nor waits long for its lock: a good answer comes sooner, and a fault later.
+        If the connection fails, the query is repeated once on a new one, whose result shows the node's state.
         """
-        again_until = time.monotonic() + max(self.config.answer_timeout, timeout_s)
-        deadline = max(self._connection.deadline(), time.monotonic() + timeout_s)
-        with self._connection.locked(time.monotonic() + _TURN_S if trusting else deadline):
+        retry_deadline = time.monotonic() + max(self.config.answer_timeout, timeout_s)
+        deadline = max(self._connection.answer_deadline(), time.monotonic() + timeout_s)
+        with self._connection.locked(time.monotonic() + _LOCK_TIMEOUT_S if unchecked else deadline):
             try:
-                return self._connection.call(fn, deadline, trusting=trusting)
+                return self._connection.call(fn, deadline, unchecked=unchecked)
             except ConnectionLost:
                 if self._connection.is_closed:
                     raise
                 self._connection.drop()
-                return self._connection.call(fn, max(again_until, time.monotonic() + _LAST_TRY_S))
+                return self._connection.call(fn, max(retry_deadline, time.monotonic() + _RETRY_S))
 
     def change(self, fn: Callable[["LibvirtClient"], T], timeout_s: float = _CHANGE_TIMEOUT_S) -> T:
-        """Have libvirt change something: like `fetch`, but never twice, and with more time."""
+        """Return the result of a call to libvirt that changes something: like `query`, but never repeated."""
         self._require_writable()
         deadline = time.monotonic() + timeout_s
         with self._connection.locked(deadline):
@@ -184,7 +188,7 @@ class Node:
             return self._connection.call(fn, deadline)
 
     def change_guest(self, name: str, verb: str, uuid: str) -> None:
-        """Do one of `LibvirtClient.change`'s verbs to the guest of this UUID; NotFound if it is not there."""
+        """Do one of the verbs of `LibvirtClient.change` to a guest; raise NotFound if there is none of this UUID."""
         self._require_writable()
         self.expected.add_guest(uuid, verb)
         self.change(lambda client: client.change(name, verb, uuid))
@@ -194,93 +198,69 @@ class Node:
             raise AssertionError(f"a dry run was about to change {self.name}")
 
     def run(self, argv: Sequence[str], timeout_s: float = _RUN_TIMEOUT_S) -> "Completed":
-        """Run a command on the machine, for as long as it is told."""
+        """Run a command on the node and wait for its end."""
         self._require_writable()
         return self.run_read_only(argv, timeout_s)
 
     def run_read_only(self, argv: Sequence[str], timeout_s: float = _RUN_TIMEOUT_S) -> "Completed":
-        """Run a command on the machine that changes nothing there."""
+        """Run a command that changes nothing on the node, and wait for its end."""
         self.query(lambda _client: None)
         return self._transport.direct().run(argv, timeout_s)
 
     def start(self, argv: Sequence[str]) -> "Process":
-        """Start a command on the machine."""
+        """Start a command on the node."""
         self._require_writable()
         return self.start_read_only(argv)
 
     def start_read_only(self, argv: Sequence[str]) -> "Process":
-        """Start a command on the machine that changes nothing there."""
+        """Start a command that changes nothing on the node."""
         self.query(lambda _client: None)
         return self._transport.direct().start(argv)
 
     def branch(self) -> "tuple[str, Forward | None]":
-        """A URI for a libvirt connection beside this one, and what cuts it: for what takes its time."""
+        """Return a URI for a separate libvirt connection, for long calls, and the forward that cuts it."""
         self.query(lambda _client: None)
         return self._transport.direct().branch()
 
     def connect(self, address: "Address") -> "ByteStream":
-        """What listens at an address of the machine; ConnectionRefusedError if nothing does."""
+        """Connect to an address as seen from the node; raise ConnectionRefusedError if nothing listens there."""
         return self._transport.direct().connect(address)
 
     def check_alive(self) -> bool:
-        """Whether the way that is open still leads there; if not, all that goes over it ends."""
+        """Return whether the open transport still reaches the node; if not, all connections over it end."""
         return self._transport.direct_responds(self.config.answer_timeout)
 
-    def _told(self, event: GuestEvent | None) -> None:
-        if event is not None:
-            self.store.apply_event(event)
-        self.poll_request.set()
-        for listener in tuple(self._listeners):
-            listener(event)
-
     def packet(self) -> "MagicPacket":
-        """What `wake` would send; NodeFault if it can send nothing."""
+        """Return the packet that `wake` sends; raise NodeFault if it cannot send one."""
         return self._transport.power.packet()
 
     def wake(self) -> None:
-        """Ask it to switch on."""
+        """Switch the node on; return at once."""
         self._require_writable()
         self._transport.power.wake()
         self.expected.add_wake()
         self.poll_request.set()
 
     def require_power_off(self) -> None:
-        """Raise what speaks against switching it off, whatever runs on it."""
+        """Raise NodeFault if the node cannot be switched off, regardless of its guests."""
         self.query(lambda _client: None)
         self._transport.power.require_power_off()
 
     def power_off(self, timeout_s: float, stop: threading.Event) -> None:
-        """Switch it off cleanly and wait until it is down; NodeFault if it is not in time."""
+        """Switch the node off cleanly and wait until it is off; raise NodeFault if it is not off in time.
+
+        Setting `stop` ends the wait; if it is set before the start, the node stays on.
+        """
         self._require_writable()
-        deadline = time.monotonic() + timeout_s
         with self._connection.locked():
             if stop.is_set():
-                # The user has taken it back while the guests were being looked at.
                 return
-            self.expected.add_power_off()
-            try:
-                self._transport.power.power_off()
-            except MCluError:
-                self.expected.remove_power_off()
-                raise
-            while not self._is_off():
-                if time.monotonic() >= deadline:
-                    told = f"was told to power off, but still answers after {format_duration(timeout_s)}"
-                    raise NodeFault(told, place=self.name)
-                if stop.wait(_POLL_S):
-                    return
+            if not power_off_and_wait(self.config, self._transport.power, self.expected, timeout_s, stop):
+                return
             self._transport.close()
             self._connection.drop()
         self.store.set_state(Phase.OFF, NodeOff(self.name).fact)
 
-    def _is_off(self) -> bool:
-        try:
-            return self._transport.power.is_off(self.config.connect_timeout)
-        except Unreachable as fault:
-            # Its jump host may be on its way down, too.
-            told = f"was told to power off, but it cannot be told whether it did: {fault.fact}"
-            raise Unreachable(told, place=self.name, remedy=fault.remedy) from fault
-
     def close(self) -> None:
-        """Give up the connection at once and for good; a question that is under way fails."""
+        """Close the connection for good; a request in progress fails at once."""
         self._connection.close()

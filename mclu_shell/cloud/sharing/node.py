@@ -42,8 +42,8 @@ class SharedNode(Node):
         """The modules that a query imports: none as long as the shell answers."""
         return () if self.is_shared else super().modules
 
-    def fetch_report(self, *, trusting: bool = False) -> NodeReport:
-        """Return the node's resources and all its guests; `trusting` as for `Node.query`."""
+    def fetch_report(self, *, unchecked: bool = False) -> NodeReport:
+        """Return the node's resources and all its guests; `unchecked` as for `Node.query`."""
         since = self.store.event_count
 
         def read(answer: Any) -> NodeReport:
@@ -51,10 +51,10 @@ class SharedNode(Node):
             self.store.apply_report(report, since)
             return report
 
-        return self._ask_shell({"question": "report"}, read, partial(super().fetch_report, trusting=trusting))
+        return self._ask_shell({"question": "report"}, read, partial(super().fetch_report, unchecked=unchecked))
 
     def fetch_guests(
-        self, *, active: bool | None = None, addresses: bool = False, trusting: bool = False
+        self, *, active: bool | None = None, addresses: bool = False, unchecked: bool = False
     ) -> tuple[Guest, ...]:
         """Return the guests: running, not running, or (None) all; known `addresses` cost more calls."""
         since = self.store.event_count
@@ -65,7 +65,7 @@ class SharedNode(Node):
             return guests
 
         request = {"question": "guests", "active": active, "addresses": addresses}
-        ask_node = partial(super().fetch_guests, active=active, addresses=addresses, trusting=trusting)
+        ask_node = partial(super().fetch_guests, active=active, addresses=addresses, unchecked=unchecked)
         return self._ask_shell(request, read, ask_node)
 
     def _ask_shell(self, request: dict[str, Any], read: Callable[[Any], T], ask_node: Callable[[], T]) -> T:

@@ -1,1 +1,1 @@
-"""Cached knowledge of nodes and guests: records, snapshots, alerts."""
+"""The known state of nodes and guests: records, snapshots, disk cache, alerts. No network I/O."""

@@ -1,4 +1,4 @@
-"""What a user wants to hear of without having asked: nodes and guests that go away by themselves, and come back."""
+"""Alerts about changes that this program did not request: nodes and guests that disappear or return."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -8,56 +8,56 @@ from mclu_shell.cloud.state.guest import Guest
 from mclu_shell.cloud.state.snapshot import NodeView, Phase
 from mclu_shell.units import format_age
 
-# Of a connection that is lost, the next look tells whether it is the node that has gone.
+# After these, the next poll shows whether the node itself is gone.
 _UNSETTLED = (Phase.UNSEEN, Phase.CONNECTING, Phase.LOST)
 
 
 class Alerts:
-    """Compares each view of a node with the one before; `asked` has, by node, what this program itself asked for."""
+    """Compares each view of a node with the previous one; `expected` has the requested changes by node."""
 
-    def __init__(self, asked: Mapping[str, ExpectedChanges], tell: Callable[[str], None]) -> None:
-        self._asked = asked
-        self._tell = tell
+    def __init__(self, expected: Mapping[str, ExpectedChanges], on_alert: Callable[[str], None]) -> None:
+        self._expected = expected
+        self._on_alert = on_alert
         self._was_on: set[str] = set()
-        # When a node was lost (of time.monotonic), and whether that was told.
-        self._lost: dict[str, float] = {}
-        self._told: dict[str, str] = {}
+        # By node: the time of its loss (of time.monotonic), and the reason in the last alert about it.
+        self._lost_at: dict[str, float] = {}
+        self._alerted: dict[str, str] = {}
 
-    def changed(self, before: NodeView, now: NodeView) -> None:
-        """Tell what is worth it; a listener of `NodeStore`."""
+    def on_change(self, before: NodeView, now: NodeView) -> None:
+        """Report alerts for a change, as the listener of a `NodeStore`."""
         for line in (*self._of_guests(before, now), *self._of_node(before, now)):
-            self._tell(line)
+            self._on_alert(line)
 
     def _of_node(self, before: NodeView, now: NodeView) -> Iterator[str]:
         name, phase = now.name, now.state.phase
         if phase == Phase.ON:
             self._was_on.add(name)
-            self._told.pop(name, None)
-            since = self._lost.pop(name, None)
-            if since is not None and not self._asked[name].is_waking():
-                away_s = time.monotonic() - since
+            self._alerted.pop(name, None)
+            lost_at = self._lost_at.pop(name, None)
+            if lost_at is not None and not self._expected[name].is_waking():
+                away_s = time.monotonic() - lost_at
                 yield f"{name}: is back" + (f" after {format_age(away_s)}" if away_s >= 1 else "")
             return
-        if before.state.phase == Phase.ON and not self._asked[name].is_powering_off():
-            self._lost[name] = time.monotonic()
-        if phase not in _UNSETTLED and name in self._lost and self._told.get(name) != now.state.why:
-            self._told[name] = now.state.why
+        if before.state.phase == Phase.ON and not self._expected[name].is_powering_off():
+            self._lost_at[name] = time.monotonic()
+        if phase not in _UNSETTLED and name in self._lost_at and self._alerted.get(name) != now.state.why:
+            self._alerted[name] = now.state.why
             yield f"{name}: {now.state.why}"
 
     def _of_guests(self, before: NodeView, now: NodeView) -> Iterator[str]:
         if now.name not in self._was_on or before.guests == now.guests:
             return
-        there = {guest.uuid: guest for guest in now.guests}
+        by_uuid = {guest.uuid: guest for guest in now.guests}
         for guest in before.guests:
-            told = _what_became_of(guest, there.get(guest.uuid))
-            if told and self._asked[now.name].is_stopping(guest.uuid):
-                self._asked[now.name].remove_guest(guest.uuid)
-            elif told:
-                yield f"{now.name}:{guest.name} {told}"
+            event = _describe_end(guest, by_uuid.get(guest.uuid))
+            if event and self._expected[now.name].is_stopping(guest.uuid):
+                self._expected[now.name].remove_guest(guest.uuid)
+            elif event:
+                yield f"{now.name}:{guest.name} {event}"
 
 
-def _what_became_of(before: Guest, now: Guest | None) -> str:
-    """In words, if a guest that ran does not run any more; else an empty string."""
+def _describe_end(before: Guest, now: Guest | None) -> str:
+    """Describe how a running guest ended or was paused; return an empty string if it did not."""
     if not before.is_active:
         return ""
     if now is None:

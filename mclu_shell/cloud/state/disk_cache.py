@@ -1,6 +1,6 @@
-"""The snapshot on disk, so that a new shell completes at once, and the user's own shell can.
+"""The disk cache of the snapshot, for completion in a new shell and in the user's own shell.
 
-Shells and one-shots keep there what they hear: written aside and swapped, for its owner alone.
+Shells and one-shots write it after queries, readable by the user alone: to a temporary file, which is then renamed.
 """
 
 import contextlib
@@ -19,74 +19,74 @@ from mclu_shell.cloud.state.json_codec import guests_from_json
 from mclu_shell.cloud.state.snapshot import NodeState, NodeView, Phase, Snapshot
 from mclu_shell.config import Config
 
-# A change of what is written changes this; what another version has written is not read.
+# Increase this number with each change of the format; files of another format are ignored.
 _FORMAT = 2
-# Many changes in a row are written once.
+# The delay after a change, so that many changes are written once.
 _SETTLE_S = 2.0
-# How long others may write; it takes them milliseconds.
-_PATIENCE_S, _PAUSE_S = 0.3, 0.005
+# A process holds the lock for some milliseconds.
+_LOCK_TIMEOUT_S, _LOCK_RETRY_S = 0.3, 0.005
 
 
 def cache_file(config: Config) -> Path:
-    """Where the snapshot of a configuration is kept: of the same nodes, reached in the same ways."""
+    """Return the cache file of a configuration; configurations with equal nodes share it."""
     return cache_directory() / f"{cache_key(config)}.json"
 
 
 def cache_directory() -> Path:
-    """Return the directory of what mclu keeps from one run to the next."""
+    """Return the directory of mclu's caches."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mclu"
 
 
 def cache_key(config: Config) -> str:
-    """A name for what a configuration says of its nodes; the same wherever that stands."""
-    told = repr(config.nodes).encode()
-    # hashlib would bring all of OpenSSL, and take longer than all the rest; two configurations that are taken for one
-    # only have the same file, in which each looks for its own nodes.
-    return f"{zlib.crc32(told):08x}{zlib.adler32(told):08x}"
+    """Return a name for the nodes of a configuration, independent of its file name and comments."""
+    nodes = repr(config.nodes).encode()
+    # hashlib would load OpenSSL, which takes longer than the rest. A collision is harmless: each configuration only
+    # reads its own nodes from a shared file.
+    return f"{zlib.crc32(nodes):08x}{zlib.adler32(nodes):08x}"
 
 
 def save(snapshot: Snapshot, file: Path) -> bool:
-    """Keep what is known, unless another process knows better; False if others had the file for too long.
+    """Merge a snapshot into a cache file; return False if other processes held the lock until the timeout.
 
-    Where it cannot be written, nothing is lost but time.
+    Ignore errors in writing: a missing cache only costs time.
     """
-    seen = [view for view in snapshot.nodes if view.seen_at is not None]
-    if seen:
+    views = [view for view in snapshot.nodes if view.seen_at is not None]
+    if views:
         with contextlib.suppress(OSError):
             file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with _alone_in(file.parent) as is_alone:
-                if is_alone:
-                    replace_file(file, _text(seen, load(file)))
-                return is_alone
+            with _locked(file.parent) as is_locked:
+                if is_locked:
+                    replace_file(file, _merge(views, load(file)))
+                return is_locked
     return True
 
 
 @contextlib.contextmanager
-def _alone_in(directory: Path) -> Iterator[bool]:
-    """Keep other processes from writing there, unless one does so for too long."""
+def _locked(directory: Path) -> Iterator[bool]:
+    """Lock a directory against other processes; yield False at the timeout."""
     lock = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        yield _has_locked(lock)
+        yield _try_lock(lock)
     finally:
         os.close(lock)
 
 
-def _has_locked(lock: int) -> bool:
-    end = time.monotonic() + _PATIENCE_S
+def _try_lock(lock: int) -> bool:
+    deadline = time.monotonic() + _LOCK_TIMEOUT_S
     while True:
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
-        if time.monotonic() > end:
+        if time.monotonic() > deadline:
             return False
-        time.sleep(_PAUSE_S)
+        time.sleep(_LOCK_RETRY_S)
 
 
-def _text(seen: Sequence[NodeView], kept: Sequence[NodeView]) -> str:
-    """Both as they are written: of each node, what is newer."""
-    views = {view.name: view for view in kept}
-    for view in seen:
-        views[view.name] = _newer(view, views[view.name]) if view.name in views else view
+def _merge(views: Sequence[NodeView], cached: Sequence[NodeView]) -> str:
+    """Return the text of a cache file with the newer view of each node."""
+    by_name = {view.name: view for view in cached}
+    for view in views:
+        by_name[view.name] = _merge_node(view, by_name[view.name]) if view.name in by_name else view
     nodes = [
         {
             "name": view.name,
@@ -94,42 +94,42 @@ def _text(seen: Sequence[NodeView], kept: Sequence[NodeView]) -> str:
             "info": view.info and view.info._asdict(),
             "guests": view.guests,
         }
-        for view in views.values()
+        for view in by_name.values()
     ]
     return json.dumps({"format": _FORMAT, "nodes": nodes})
 
 
-def _newer(view: NodeView, kept: NodeView) -> NodeView:
-    """What is newer, with what that says nothing of."""
-    if view.age_s > kept.age_s:
-        return kept
-    there = {guest.uuid for guest in view.guests}
-    unsaid = [guest for guest in kept.guests if view.half == (not guest.is_active) and guest.uuid not in there]
-    guests = tuple(sorted((*view.guests, *unsaid), key=lambda guest: guest.name)) if unsaid else view.guests
-    return view._replace(guests=guests, info=view.info or kept.info)
+def _merge_node(view: NodeView, cached: NodeView) -> NodeView:
+    """Merge two views: take the newer, and keep guests and resources that it does not cover."""
+    if view.age_s > cached.age_s:
+        return cached
+    uuids = {guest.uuid for guest in view.guests}
+    others = [guest for guest in cached.guests if view.half == (not guest.is_active) and guest.uuid not in uuids]
+    guests = tuple(sorted((*view.guests, *others), key=lambda guest: guest.name)) if others else view.guests
+    return view._replace(guests=guests, info=view.info or cached.info)
 
 
 def replace_file(file: Path, text: str) -> None:
-    """Write a file aside and swap it in, readable by its owner alone."""
-    # Whoever only reads does without it.
+    """Replace a file atomically; only its owner can read it."""
+    # Reading the cache does not need this module.
     import tempfile
 
     # mkstemp gives mode 0600.
-    descriptor, aside = tempfile.mkstemp(dir=file.parent, prefix=f".{file.stem}-")
+    descriptor, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.stem}-")
     try:
         with open(descriptor, "w", encoding="utf-8") as stream:  # noqa: PTH123
             stream.write(text)
-        os.replace(aside, file)  # noqa: PTH105
+        os.replace(temporary, file)  # noqa: PTH105
     except OSError:
-        os.unlink(aside)  # noqa: PTH108
+        os.unlink(temporary)  # noqa: PTH108
         raise
 
 
 def load(file: Path) -> tuple[NodeView, ...]:
-    """What was known, with the states unknown; nothing where there is no such file, or not one of ours."""
+    """Return the cached views, without the nodes' states; none if the file is missing or invalid."""
     try:
-        said = json.loads(file.read_text(encoding="utf-8"))
-        return tuple(_view(node) for node in said["nodes"]) if said["format"] == _FORMAT else ()
+        cache = json.loads(file.read_text(encoding="utf-8"))
+        return tuple(_view(node) for node in cache["nodes"]) if cache["format"] == _FORMAT else ()
     except (OSError, ValueError, KeyError, TypeError):
         return ()
 
@@ -141,7 +141,7 @@ def _view(node: dict[str, Any]) -> NodeView:
 
 
 class CacheWriter:
-    """Saves a snapshot some time after it has changed, and at the end."""
+    """A thread that saves the snapshot two seconds after a change; `close` saves the last one."""
 
     def __init__(self, snapshot: Callable[[], Snapshot], file: Path) -> None:
         self._snapshot = snapshot
@@ -149,12 +149,12 @@ class CacheWriter:
         self._changed, self._closing = threading.Event(), threading.Event()
         threading.Thread(target=self._write, name="disk cache", daemon=True).start()
 
-    def changed(self) -> None:
-        """There is something to save."""
+    def notify(self) -> None:
+        """Schedule a save after a change."""
         self._changed.set()
 
     def close(self) -> None:
-        """Save what has not been saved yet."""
+        """Save an unsaved change."""
         self._closing.set()
         if self._changed.is_set():
             save(self._snapshot(), self._file)

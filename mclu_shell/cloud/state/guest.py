@@ -1,13 +1,13 @@
-"""Records of what libvirt says: a guest, and a node's resources. Never live libvirt handles."""
+"""Records of guests and of nodes' resources, without libvirt handles."""
 
 from typing import NamedTuple
 
-# In virsh's words; `idle` is Xen's.
+# In virsh's words. Only Xen has `idle`.
 RUNS = ("running", "idle")
 
 
 class Guest(NamedTuple):
-    """A guest on a node. `state` is virsh's word for it; memory is what it may use at most."""
+    """A guest on a node; `state` is in virsh's words, and `memory_bytes` the maximum."""
 
     node: str
     name: str
@@ -19,17 +19,17 @@ class Guest(NamedTuple):
 
     @property
     def is_active(self) -> bool:
-        """Whether it holds memory on its node: anything but shut off or crashed."""
+        """True if the guest uses memory of its node: it is neither shut off nor crashed."""
         return is_active_state(self.state)
 
 
 def is_active_state(state: str) -> bool:
-    """Whether a guest in this state (in virsh's words) holds memory on its node."""
+    """Return whether a guest in this state (in virsh's words) uses memory of its node."""
     return state not in ("shut off", "crashed", "no state")
 
 
 class NodeInfo(NamedTuple):
-    """What a node has: physical CPUs, memory in all, and memory that could be given away now."""
+    """The resources of a node: physical CPUs, total memory, and memory available now."""
 
     pcpus: int
     memory_bytes: int
@@ -37,14 +37,14 @@ class NodeInfo(NamedTuple):
 
 
 class NodeReport(NamedTuple):
-    """A node's resources and all its guests, asked for in one go."""
+    """A node's resources and all its guests, from one query."""
 
     info: NodeInfo
     guests: tuple[Guest, ...]
 
     @property
     def running(self) -> tuple[Guest, ...]:
-        """The guests that hold memory."""
+        """The guests that use memory."""
         return tuple(guest for guest in self.guests if guest.is_active)
 
     @property
@@ -59,12 +59,12 @@ class NodeReport(NamedTuple):
 
     @property
     def free_bytes(self) -> int:
-        """What a new guest can really have: available, and not promised to a running guest."""
+        """The memory for a new guest: available, and not promised to a running guest."""
         return max(0, min(self.info.available_bytes, self.info.memory_bytes - self.used_bytes))
 
 
 class GuestEvent(NamedTuple):
-    """Something that has happened to a guest: its new state, or None where that has to be asked for."""
+    """An event of a guest with its new state; None if the state must be queried."""
 
     uuid: str
     name: str

@@ -1,4 +1,4 @@
-"""What is known of one node: fed by answers and events, read by anybody without a lock."""
+"""The last known state of one node, updated by query results and events, and read without a lock."""
 
 import threading
 import time
@@ -7,72 +7,72 @@ from collections.abc import Callable
 from mclu_shell.cloud.state.guest import Guest, GuestEvent, NodeReport, is_active_state
 from mclu_shell.cloud.state.snapshot import NodeState, NodeView, Phase
 
-# Told of every change, by the thread that makes it: the view before, and the one now. It must not wait.
+# Called after each change with the previous and the new view, by the thread that makes it. It must not block.
 Listener = Callable[[NodeView, NodeView], None]
 
 
 class NodeStore:
-    """A node's view, which is never changed but replaced as a whole."""
+    """The view of a node: an immutable record that each update replaces."""
 
     def __init__(self, name: str) -> None:
         self.view = NodeView(name, NodeState(Phase.UNSEEN, time.monotonic()))
         self.listener: Listener | None = None
-        # How many events have come: an answer may be older than those that came after its question.
+        # The number of events so far: the result of a query is older than the events that came since its start.
         self.event_count = 0
-        # By the guest's UUID: the number of its last event that told a state, and that state.
-        self._told: dict[str, tuple[int, str]] = {}
+        # By UUID: the number of a guest's last event with a state, and the state.
+        self._event_states: dict[str, tuple[int, str]] = {}
         self._lock = threading.Lock()
 
     def set_state(self, phase: Phase, why: str = "") -> None:
-        """The node stands like this now."""
+        """Set the node's phase, and the reason for it."""
         with self._lock:
             if (phase, why) != (self.view.state.phase, self.view.state.why):
                 self._replace(self.view._replace(state=NodeState(phase, time.monotonic(), why)))
 
     def load_cached(self, view: NodeView) -> None:
-        """Take over what an earlier process knew, unless more is known by now; the state is not known from that."""
+        """Load a cached view unless the guests are known already; the node's state is not cached."""
         with self._lock:
             if self.view.seen_at is None:
                 self._replace(view._replace(state=self.view.state))
 
     def apply_report(self, report: NodeReport, since: int) -> None:
-        """It has said what it has; `since` is the count of `events` before it was asked."""
+        """Apply a report; `since` is the `event_count` at the start of its query."""
         with self._lock:
-            guests = self._newest(report.guests, None, since)
+            guests = self._merge(report.guests, None, since)
             self._replace(self.view._replace(guests=guests, info=report.info, seen_at=time.time(), half=None))
 
     def apply_guests(self, guests: tuple[Guest, ...], active: bool | None, since: int) -> None:
-        """It has listed its guests: the running ones, the others, or (None) all; of the rest, what was known stays."""
+        """Apply a list of the running guests, the others, or (None) all; keep the guests that it does not cover."""
         with self._lock:
             is_half = active is not None and (self.view.seen_at is None or self.view.half == active)
-            guests, half = self._newest(guests, active, since), active if is_half else None
+            guests, half = self._merge(guests, active, since), active if is_half else None
             self._replace(self.view._replace(guests=guests, seen_at=time.time(), half=half))
 
-    def _newest(self, answer: tuple[Guest, ...], active: bool | None, since: int) -> tuple[Guest, ...]:
-        """The guests of an answer, and those that it says nothing of; an event after the question is newer."""
-        # No question that is still to be answered was asked before this one.
-        self._told = {uuid: told for uuid, told in self._told.items() if told[0] > since}
-        known = {guest.uuid: guest for guest in self.view.guests}
-        there = {guest.uuid for guest in answer}
+    def _merge(self, guests: tuple[Guest, ...], active: bool | None, since: int) -> tuple[Guest, ...]:
+        """Merge a list of guests with the known ones; events since the start of its query are newer."""
+        # Queries finish in the order in which they start, so no later result needs older events.
+        self._event_states = {uuid: entry for uuid, entry in self._event_states.items() if entry[0] > since}
+        previous = {guest.uuid: guest for guest in self.view.guests}
+        listed = {guest.uuid for guest in guests}
         rest = [
             guest
             for guest in self.view.guests
-            if guest.uuid not in there
-            and (guest.uuid in self._told or (active is not None and guest.is_active != active))
+            if guest.uuid not in listed
+            and (guest.uuid in self._event_states or (active is not None and guest.is_active != active))
         ]
-        found = [self._as_told(_with_address(guest, known.get(guest.uuid))) for guest in answer]
-        return tuple(sorted((*found, *rest), key=lambda guest: guest.name))
+        updated = [self._with_event_state(_with_address(guest, previous.get(guest.uuid))) for guest in guests]
+        return tuple(sorted((*updated, *rest), key=lambda guest: guest.name))
 
-    def _as_told(self, guest: Guest) -> Guest:
-        return _after(guest, self._told[guest.uuid][1]) if guest.uuid in self._told else guest
+    def _with_event_state(self, guest: Guest) -> Guest:
+        return _with_state(guest, self._event_states[guest.uuid][1]) if guest.uuid in self._event_states else guest
 
     def apply_event(self, event: GuestEvent) -> None:
-        """A guest that is known has a new state; of any other, asking has to tell."""
+        """Apply the new state of a known guest; an unknown guest appears with the next list."""
         with self._lock:
             self.event_count += 1
             if event.state is not None:
-                self._told[event.uuid] = (self.event_count, event.state)
-                self._replace(self.view._replace(guests=tuple(map(self._as_told, self.view.guests))))
+                self._event_states[event.uuid] = (self.event_count, event.state)
+                self._replace(self.view._replace(guests=tuple(map(self._with_event_state, self.view.guests))))
 
     def _replace(self, view: NodeView) -> None:
         before, self.view = self.view, view
@@ -80,15 +80,15 @@ class NodeStore:
             self.listener(before, view)
 
 
-def _after(guest: Guest, state: str) -> Guest:
+def _with_state(guest: Guest, state: str) -> Guest:
     return guest._replace(state=state, addresses=guest.addresses if is_active_state(state) else ())
 
 
-def _with_address(guest: Guest, known: Guest | None) -> Guest:
-    """An address is asked for now and then, and stays what it was in between."""
-    if known is None or guest.addresses or not guest.is_active:
+def _with_address(guest: Guest, previous: Guest | None) -> Guest:
+    """Keep the known addresses of a running guest: most lists have no addresses."""
+    if previous is None or guest.addresses or not guest.is_active:
         return guest
-    return guest._replace(addresses=known.addresses)
+    return guest._replace(addresses=previous.addresses)
 
 
 def _differ(one: NodeView, other: NodeView) -> bool:

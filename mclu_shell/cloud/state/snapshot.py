@@ -1,4 +1,4 @@
-"""What is known of the cloud without asking it: frozen records, swapped in one step, read without a lock."""
+"""The last known state of the cloud: immutable records, replaced in one step and read without a lock."""
 
 import math
 import time
@@ -10,7 +10,7 @@ from mclu_shell.errors import ConnectionLost, NodeFault, NodeOff
 
 
 class Phase(StrEnum):
-    """How a node stood when it was last asked."""
+    """The state of a node after its last query."""
 
     UNSEEN = "not asked yet"
     CONNECTING = "connecting"
@@ -21,7 +21,7 @@ class Phase(StrEnum):
 
 
 class NodeState(NamedTuple):
-    """A node's phase, why, and since when (seconds of `time.monotonic`)."""
+    """A node's phase, the reason for it, and its beginning (of `time.monotonic`)."""
 
     phase: Phase
     since_s: float
@@ -29,17 +29,17 @@ class NodeState(NamedTuple):
 
 
 def phase_of(fault: NodeFault) -> Phase:
-    """The phase that a fault puts its node in."""
+    """Return the phase of a node after a fault."""
     if isinstance(fault, NodeOff):
         return Phase.OFF
     return Phase.LOST if isinstance(fault, ConnectionLost) else Phase.FAULTY
 
 
 class NodeView(NamedTuple):
-    """A node as last seen, with its guests, by name, as last listed.
+    """The last known state of a node, with its guests by name.
 
-    `seen_at` (of `time.time`) is when the guests were last known to be these; None if they never were. `half` tells of
-    which alone that is known: of the running (True) or of the others (False); None where of all.
+    `seen_at` (of `time.time`) is the time when the guests were last confirmed, None if never. `half` is True if only
+    the running guests are known, False if only the others are, and None if all are.
     """
 
     name: str
@@ -51,21 +51,21 @@ class NodeView(NamedTuple):
 
     @property
     def report(self) -> NodeReport | None:
-        """Its resources and guests, as last seen; None where they are not known."""
+        """The last known resources and guests; None if unknown."""
         return None if self.info is None else NodeReport(self.info, self.guests)
 
     @property
     def free_bytes(self) -> int | None:
-        """What a new guest could have, as last seen; None where it is not known."""
+        """The last known memory for a new guest; None if unknown."""
         return None if self.report is None else self.report.free_bytes
 
     @property
     def age_s(self) -> float:
-        """How long ago its guests were last known to be these."""
+        """Seconds since the guests were last confirmed."""
         return math.inf if self.seen_at is None else time.time() - self.seen_at
 
 
 class Snapshot(NamedTuple):
-    """All nodes as last seen, in configuration order."""
+    """The last known state of all nodes, in configuration order."""
 
     nodes: tuple[NodeView, ...]

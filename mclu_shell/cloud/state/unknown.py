@@ -1,4 +1,4 @@
-"""What even a dry run cannot know; whatever looks at nodes may meet it there, and nowhere else."""
+"""The fault for state that a dry run cannot know; only a dry run raises it."""
 
 from typing import TYPE_CHECKING
 
@@ -9,12 +9,12 @@ if TYPE_CHECKING:
 
 
 class UnknownUntilUp(NodeFault):
-    """What a node would have that is off now, and would be on: only a real run can tell; `guests` are all that can."""
+    """The node is off, but would be on at this point of a real run; `guests` are those of earlier lines."""
 
     code = "not-known"
     status = 0
     power = "off"
 
     def __init__(self, node: str, guests: "tuple[Guest, ...]" = ()) -> None:
-        super().__init__("what it has is not known before it is up", place=node)
+        super().__init__("its guests are unknown until it is up", place=node)
         self.guests = guests

@@ -7,7 +7,7 @@ import pytest
 
 from mclu_shell.cloud.cloud import Cloud
 from mclu_shell.cloud.guests.find import find_guest, find_guests
-from mclu_shell.cloud.state.guest_name import check_new_name, parse_guest, to_type
+from mclu_shell.cloud.state.guest_name import check_new_name, parse_guest, guest_command
 from mclu_shell.errors import Ambiguous, MCluError, NodeOff, NotFound, SSHDown, UsageError
 from tests.conftest import InProcess
 
@@ -87,7 +87,7 @@ def test_names_in_a_remedy_can_be_pasted_into_a_shell(nodes: Callable[..., Cloud
     ],
 )
 def test_a_command_in_a_message_is_quoted_where_it_must_be(guest: str, line: str) -> None:
-    assert to_type("start", "ham0", guest) == line
+    assert guest_command("start", "ham0", guest) == line
     words = shlex.split(line)
     assert words in (["start", f"ham0:{guest}"], ["start ham0:web"])
 

@@ -87,7 +87,7 @@ def test_when_the_cloud_is_closed_nothing_goes_on() -> None:
     cloud = open_cloud(demo_config(), demo_nodes)
     live = Live(cloud)
     live.until(lambda: live.phases() == [Phase.ON, Phase.OFF, Phase.OFF, Phase.OFF])
-    keepers = [thread for thread in threading.enumerate() if thread.name.startswith("keep ham")]
+    keepers = [thread for thread in threading.enumerate() if thread.name.startswith("supervise ham")]
     assert len(keepers) == 4
     cloud.close()
     for thread in keepers:

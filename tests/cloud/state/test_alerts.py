@@ -21,7 +21,7 @@ class History:
         there = tuple(Guest("ham0", name, name, state.replace("_", " "), 1, 1) for name, state in guests.items())
         before, self.view = self.view, self.view._replace(state=state, guests=there)
         self.told.clear()
-        self._alerts.changed(before, self.view)
+        self._alerts.on_change(before, self.view)
         return list(self.told)
 
 

@@ -152,7 +152,7 @@ def test_each_configuration_has_its_own(tmp_path: Path, monkeypatch: pytest.Monk
 def test_changes_are_saved_soon_and_at_the_end(tmp_path: Path) -> None:
     file = tmp_path / "x.json"
     writer = CacheWriter(lambda: Snapshot((SEEN,)), file)
-    writer.changed()
+    writer.notify()
     deadline = time.monotonic() + 10
     while not file.exists():
         assert time.monotonic() < deadline
@@ -161,6 +161,6 @@ def test_changes_are_saved_soon_and_at_the_end(tmp_path: Path) -> None:
     writer.close()
     assert not file.exists()
     last = CacheWriter(lambda: Snapshot((SEEN,)), file)
-    last.changed()
+    last.notify()
     last.close()
     assert file.exists()
