@@ -77,8 +77,8 @@ class SharedNode(Node):
         try:
             return self._read(share_request, read, self._shared_transport.answer_timeout_s)
         except TimeoutError:
-            # The node or the shell is slow, so the shell's forward would be slow, too. Race the shell's answer against a
-            # connection of our own, which may take longer still.
+            # The node or the shell is slow, so the shell's forward would be slow, too. Race the shell's answer against
+            # a connection of our own, which may take longer still.
             self._shared_transport.cut()
             return first_success((partial(self._read_late, share_request, read), ask_node))
         except ConnectionLost:
