@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from mclu_shell.errors import MCluError, UsageError
 from mclu_shell.global_options import global_parser
-from mclu_shell.signals import ENDING, handled, is_put_off
+from mclu_shell.signals import ENDING, is_put_off, is_within
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.cloud import Cloud
@@ -26,15 +26,22 @@ _MAX_FILES = 16384
 
 def main(argv: list[str] | None = None) -> int:
     """Run mclu; return the exit status."""
-    session: Session | None = None
-    options = argparse.Namespace()
+    with contextlib.ExitStack() as leaving:
+        try:
+            return _work(sys.argv[1:] if argv is None else argv, leaving)
+        except KeyboardInterrupt:
+            return 130
+
+
+def _work(words: Sequence[str], leaving: contextlib.ExitStack) -> int:
+    """Do what the arguments say; a signal ends it, and `leaving` then closes the session."""
     # Connections and sockets must also be closed after kill, and after the terminal was closed.
     for number in ENDING:
         # nohup ignores SIGHUP, for example.
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _end)
+    options = argparse.Namespace()
     try:
-        words = sys.argv[1:] if argv is None else argv
         if words[:1] == ["--complete"]:
             return _complete(words[1:])
         # The renderer of an error needs the options before it, so they are stored as they are parsed.
@@ -42,16 +49,11 @@ def main(argv: list[str] | None = None) -> int:
         has_work = options.words or options.lines or options.check or options.install_completion is not None
         options.is_shell = not has_work and sys.stdin.isatty()
         session = _session(options)
+        leaving.callback(_leave, session)
         return _run(options, session)
     except MCluError as error:
         _renderer(options).error(error)
         return error.status
-    except KeyboardInterrupt:
-        return 130
-    finally:
-        # A second Ctrl-C would leave sockets behind.
-        with handled(ENDING, signal.SIG_IGN):
-            _leave(session)
 
 
 def _complete(words: Sequence[str]) -> int:
@@ -63,17 +65,16 @@ def _complete(words: Sequence[str]) -> int:
 
 
 def _end(number: int, frame: FrameType | None) -> None:
-    if is_put_off(number, frame):
+    # Outside of _work, mclu is leaving; an exception would prevent it from closing connections.
+    if is_put_off(number, frame) or not is_within(frame, _work.__code__):
         return
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     raise SystemExit(128 + number)
 
 
-def _leave(session: "Session | None") -> None:
+def _leave(session: "Session") -> None:
     """Flush the output and close connections; errors of earlier output have been printed by now."""
-    if session is None:
-        return
     # A second Ctrl-C may have interrupted the first one's cleanup, with the cursor still hidden. A closed terminal must
     # not prevent the closing of connections.
     with contextlib.suppress(OSError):

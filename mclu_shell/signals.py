@@ -4,7 +4,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from types import FrameType
+from types import CodeType, FrameType
 
 # The signals that end a program: Ctrl-C, kill, a closed terminal.
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -25,6 +25,13 @@ def handled(numbers: Iterable[signal.Signals], handler: Callable[..., object] | 
     finally:
         for number, previous in before.items():
             signal.signal(number, previous)
+
+
+def is_within(frame: FrameType | None, code: CodeType) -> bool:
+    """Return whether a signal has interrupted a function of this code, or a function that it called."""
+    while frame is not None and frame.f_code is not code:
+        frame = frame.f_back
+    return frame is not None
 
 
 def is_put_off(number: int, frame: FrameType | None) -> bool:
