@@ -1,4 +1,4 @@
-"""A lab hides a /dev/kvm that cannot be used."""
+"""KVM in labs: a /dev/kvm that cannot be used is hidden."""
 
 import os
 import sys
@@ -18,7 +18,7 @@ echo "No bootable device."
 
 @pytest.fixture
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The file in which stand-ins for the emulator note their runs; they are found in `tmp_path`."""
+    """The file that records runs of the stand-in for the emulator, which is in `tmp_path`."""
     monkeypatch.syspath_prepend(str(REPOSITORY / "scripts"))
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     from labkit import kvm
@@ -62,6 +62,6 @@ def test_a_node_has_kvm_that_works_or_none(lab: RealLab) -> None:
         seen = lab.run("stat", "-c", "%F", "/dev/kvm", node="ham0").stdout
         assert seen == "regular empty file\n"
         assert "Read-only file system" in lab.run("sh", "-c", "echo >/dev/kvm", node="ham0").stderr
-    # The machine that it runs on still has its own.
+    # The host keeps its own /dev/kvm.
     if Path("/dev/kvm").exists():
         assert Path("/dev/kvm").is_char_device()
