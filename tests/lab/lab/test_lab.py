@@ -182,6 +182,6 @@ def test_lab_prints_errors_in_one_line(lab: RealLab, words: tuple[str, ...]) -> 
     assert error("on", *name, "ham9") == (1, "lab: ham9: no such node\n")
     assert error("exec", *name, "--node", "ham1", "true") == (1, "lab: ham1: is off\n")
     assert error("up", *name, "1") == (1, f"lab: a lab '{lab.name}' is up already\n")
-    assert error("list", "--name", "nobody") == (1, "lab: no lab 'nobody' is up\n")
+    assert error("list", "--name", "absent") == (1, "lab: no lab 'absent' is up\n")
     assert error("up", "--name", "a/b", "1")[0] == 1
     assert error("up", "none")[0] == error("exec", *name)[0] == 2
