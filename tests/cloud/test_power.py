@@ -23,16 +23,16 @@ def nodes(cloud: Cloud) -> Sequence[Node]:
     return cloud.nodes
 
 
-def test_running_guests_are_an_objection_and_being_off_is_none(cloud: Cloud, nodes: Sequence[Node]) -> None:
+def test_running_guests_are_refused_and_an_off_node_is_not(cloud: Cloud, nodes: Sequence[Node]) -> None:
     nodes[1].wake()
-    objection, fine, *off = [outcome.error for outcome in check_power_off(cloud, nodes)]
-    assert isinstance(objection, Refused)
-    assert str(objection) == "ham0: not switched off: guests running: db, web"
+    refusal, fine, *off = [outcome.error for outcome in check_power_off(cloud, nodes)]
+    assert isinstance(refusal, Refused)
+    assert str(refusal) == "ham0: not switched off: guests running: db, web"
     assert fine is None
     assert [type(error) for error in off] == [NodeOff, NodeOff]
 
 
-def test_an_order_that_was_taken_back_is_not_given(nodes: Sequence[Node]) -> None:
+def test_a_cancelled_power_off_is_not_sent(nodes: Sequence[Node]) -> None:
     nodes[1].wake()
     stop = threading.Event()
     stop.set()
@@ -40,8 +40,8 @@ def test_an_order_that_was_taken_back_is_not_given(nodes: Sequence[Node]) -> Non
     nodes[1].fetch_guests()
 
 
-def test_a_guest_that_was_started_meanwhile_is_noticed_right_before(cloud: Cloud, nodes: Sequence[Node]) -> None:
-    """Nobody has looked for objections here, so this is the second look."""
+def test_a_guest_that_has_just_started_is_refused(cloud: Cloud, nodes: Sequence[Node]) -> None:
+    """`switch_off` checks again, here without an earlier `check_power_off`."""
     nodes[1].wake()
     outcomes = {outcome.item.name: outcome.error for outcome in switch_off(nodes[:2], threading.Event())}
     assert isinstance(outcomes["ham0"], Refused)

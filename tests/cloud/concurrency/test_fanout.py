@@ -7,13 +7,13 @@ from mclu_shell.cloud.concurrency.fanout import Outcome, as_completed, first_suc
 from mclu_shell.errors import NodeFault, NodeOff
 
 
-def test_all_are_asked_at_once() -> None:
+def test_all_calls_run_in_parallel() -> None:
     together = threading.Barrier(60, timeout=10)
     outcomes = gather(range(60), lambda number: (together.wait(), number)[1])
     assert [outcome.unwrap() for outcome in outcomes] == list(range(60))
 
 
-def test_outcomes_come_as_they_are_there_and_a_slow_one_holds_back_none() -> None:
+def test_outcomes_come_in_the_order_of_completion() -> None:
     release = threading.Event()
     outcomes = as_completed(["slow", "quick"], lambda name: release.wait(10) if name == "slow" else True)
     assert next(outcomes).item == "quick"
@@ -35,7 +35,7 @@ def test_gathered_outcomes_are_in_the_order_of_the_items() -> None:
     assert [outcome.item for outcome in gather(["a", "b", "a"[:1]], ask)] == ["a", "b", "a"]
 
 
-def test_an_error_is_the_outcome_of_its_item_alone() -> None:
+def test_an_error_is_the_outcome_of_its_item() -> None:
     def ask(name: str) -> str:
         if name == "off":
             raise NodeOff(name)
@@ -49,7 +49,7 @@ def test_an_error_is_the_outcome_of_its_item_alone() -> None:
         bad.unwrap()
 
 
-def test_a_defect_surfaces_where_the_question_was_asked() -> None:
+def test_a_defect_is_raised_in_the_calling_thread() -> None:
     def ask(_name: str) -> None:
         raise ZeroDivisionError
 
@@ -57,12 +57,12 @@ def test_a_defect_surfaces_where_the_question_was_asked() -> None:
         gather(["a", "b"], ask)
 
 
-def test_nobody_asked_is_no_outcome() -> None:
+def test_no_items_give_no_outcomes() -> None:
     assert gather([], str) == []
     assert list(as_completed([], str)) == []
 
 
-def test_what_is_still_under_way_does_not_keep_the_process() -> None:
+def test_the_threads_are_daemons() -> None:
     release = threading.Event()
     outcomes = as_completed([1], lambda _item: release.wait(10))
     asking = threading.Thread(target=lambda: next(outcomes), daemon=True)
@@ -73,7 +73,7 @@ def test_what_is_still_under_way_does_not_keep_the_process() -> None:
     assert not asking.is_alive()
 
 
-def test_outcomes_in_order_wait_only_for_those_before_them() -> None:
+def test_outcomes_in_order_wait_only_for_earlier_items() -> None:
     release, last = threading.Event(), threading.Event()
 
     def ask(name: str) -> str:
@@ -88,7 +88,7 @@ def test_outcomes_in_order_wait_only_for_those_before_them() -> None:
     assert [outcome.item for outcome in outcomes] == ["b", "c"]
 
 
-def test_of_several_ways_the_first_that_succeeds_is_taken() -> None:
+def test_the_first_success_is_returned() -> None:
     release = threading.Event()
 
     def fails() -> str:
@@ -99,7 +99,7 @@ def test_of_several_ways_the_first_that_succeeds_is_taken() -> None:
     assert first_success((fails, lambda: "there")) == first_success((lambda: "there", fails)) == "there"
 
 
-def test_where_none_succeeds_the_error_is_the_last_ones() -> None:
+def test_without_a_success_the_error_of_the_last_call_is_raised() -> None:
     def fails(error: NodeFault, *, after: threading.Event | None = None) -> None:
         if after:
             after.wait(10)

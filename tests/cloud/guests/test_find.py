@@ -7,7 +7,7 @@ import pytest
 
 from mclu_shell.cloud.cloud import Cloud
 from mclu_shell.cloud.guests.find import find_guest, find_guests
-from mclu_shell.cloud.state.guest_name import check_new_name, parse_guest, guest_command
+from mclu_shell.cloud.state.guest_name import check_new_name, guest_command, parse_guest
 from mclu_shell.errors import Ambiguous, MCluError, NodeOff, NotFound, SSHDown, UsageError
 from tests.conftest import InProcess
 

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Door:
-    """What a node needs here: a name, and the word that opens it; the words are the same for some."""
+    """A stand-in for a node: its name, and the password that opens it; some share a password."""
 
     name: str
     lock: str = ""
 
 
 class House:
-    """Doors whose locks open once the right word was said."""
+    """Doors that open after the right reply to a prompt."""
 
     def __init__(self, *doors: Door, is_secret: bool = True) -> None:
         self.doors = doors
@@ -36,14 +36,14 @@ class House:
             raise NodeOff(door.name)
         if lock not in self.open:
 
-            def answer(said: str) -> bool:
+            def answer(reply: str) -> bool:
                 if lock == "lost":
                     raise MCluError("no place for it")
-                if said == "?":
+                if reply == "?":
                     raise InvalidReply("that is no word")
-                if said == lock:
+                if reply == lock:
                     self.open.add(lock)
-                return said == lock
+                return reply == lock
 
             raise PromptRequired(
                 "locked", Question(f"word for {lock}: ", answer, self.is_secret), place=door.name, remedy=""
@@ -60,42 +60,42 @@ class House:
         return [outcome.value or str(outcome.error) for outcome in outcomes]
 
 
-def test_one_answer_may_open_several_and_the_others_are_as_they_were() -> None:
+def test_one_reply_may_open_several_nodes_and_does_not_affect_the_others() -> None:
     house = House(Door("a", "red"), Door("b"), Door("c", "red"), Door("d", "off"), Door("e", "blue"))
     words = {"word for red: ": "red", "word for blue: ": "blue"}
     assert house.visit(words.get) == ["in a", "in b", "in c", "d: is off; run 'on d'", "in e"]
     assert house.asked == ["word for red: ", "word for blue: "]
 
 
-def test_who_says_nothing_is_not_asked_again() -> None:
+def test_no_reply_ends_the_prompts_for_that_password() -> None:
     house = House(Door("a", "red"), Door("b", "red"), Door("c", "blue"))
     assert house.visit(lambda text: None if "red" in text else "blue") == ["a: locked", "b: locked", "in c"]
     assert house.asked == ["word for red: ", "word for blue: "]
 
 
-def test_a_secret_may_be_mistyped_twice() -> None:
-    said = iter(["rde", "erd", "red"])
-    assert House(Door("a", "red")).visit(lambda _text: next(said)) == ["in a"]
+def test_a_password_has_three_attempts() -> None:
+    replies = iter(["rde", "erd", "red"])
+    assert House(Door("a", "red")).visit(lambda _text: next(replies)) == ["in a"]
     wrong = House(Door("a", "red"))
     assert wrong.visit(lambda _text: "wrong") == ["a: locked"]
     assert len(wrong.asked) == 3
 
 
-def test_a_question_that_is_asked_again_says_why() -> None:
-    said = iter(["rde", "red"])
+def test_a_repeated_prompt_shows_the_reason() -> None:
+    replies = iter(["rde", "red"])
     house = House(Door("a", "red"))
-    assert house.visit(lambda _text: next(said)) == ["in a"]
+    assert house.visit(lambda _text: next(replies)) == ["in a"]
     assert house.asked == ["word for red: ", "That was wrong.\nword for red: "]
     house = House(Door("a", "red"), is_secret=False)
-    said = iter(["?", "red"])
-    assert house.visit(lambda _text: next(said)) == ["in a"]
+    replies = iter(["?", "red"])
+    assert house.visit(lambda _text: next(replies)) == ["in a"]
     assert house.asked == ["word for red: ", "that is no word\nword for red: "]
     house = House(Door("a", "red"), is_secret=False)
     assert house.visit(lambda _text: "?") == ["a: locked"]
     assert len(house.asked) == 3
 
 
-def test_what_was_answered_may_help_others_that_had_failed() -> None:
+def test_faulty_nodes_are_polled_again_after_a_right_reply() -> None:
     others = [Node(NodeConfig(f"n{i}"), cast("Transport", None)) for i in range(3)]
     others[0].store.set_state(Phase.FAULTY, "ssh: permission denied")
     others[1].store.set_state(Phase.OFF)
@@ -106,13 +106,13 @@ def test_what_was_answered_may_help_others_that_had_failed() -> None:
     assert [node.poll_request.is_set() for node in others] == [True, False, False]
 
 
-def test_what_is_no_secret_is_asked_once() -> None:
+def test_a_question_that_is_not_secret_is_asked_once() -> None:
     house = House(Door("a", "red"), is_secret=False)
     assert house.visit(lambda _text: "no") == ["a: locked"]
     assert len(house.asked) == 1
 
 
-def test_an_answer_that_cannot_be_kept_fails_those_it_was_for_alone() -> None:
+def test_a_reply_that_cannot_be_stored_fails_only_the_nodes_that_it_was_for() -> None:
     house = House(Door("a", "lost"), Door("b"), Door("c", "red"), Door("d", "lost"))
     assert house.visit(lambda _text: "red") == ["no place for it", "in b", "in c", "no place for it"]
     assert house.asked == ["word for lost: ", "word for red: "]

@@ -28,7 +28,7 @@ def directory(short_directory: Path) -> Path:
 
 @pytest.fixture
 def frozen_daemon(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
-    """A libvirtd that accepts connections and says nothing."""
+    """Run a libvirtd that accepts connections and sends nothing."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(str(directory / "daemon"))
         listener.listen(50)
@@ -38,20 +38,20 @@ def frozen_daemon(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         yield listener
 
 
-class SlowWay(LocalTransport):
-    """A way that is open only after the node's time is up."""
+class SlowTransport(LocalTransport):
+    """A transport that opens only after the node's deadline."""
 
     def open(self, deadline: float) -> str:
         threading.Event().wait(max(0.0, deadline - time.monotonic()) + 0.1)
         return super().open(deadline)
 
 
-def local_node(directory: Path, way: type[LocalTransport] = LocalTransport) -> Node:
-    return Node(LOCAL, way(LOCAL, directory / "near"))
+def local_node(directory: Path, transport: type[LocalTransport] = LocalTransport) -> Node:
+    return Node(LOCAL, transport(LOCAL, directory / "near"))
 
 
 def ask_within(seconds: float, node: Node) -> NodeFault:
-    """Return the fault of a question that ends in time; a question that hangs fails the test and not its run."""
+    """Return the fault of a query; fail the test if the query does not end in time."""
     faults: list[NodeFault] = []
 
     def ask() -> None:
@@ -60,21 +60,21 @@ def ask_within(seconds: float, node: Node) -> NodeFault:
         except NodeFault as fault:
             faults.append(fault)
 
-    asking = threading.Thread(target=ask, daemon=True)
-    asking.start()
-    asking.join(seconds)
-    assert faults, "the question did not end" if asking.is_alive() else "there was an answer"
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    assert faults, "the query did not end" if thread.is_alive() else "the query succeeded"
     return faults[0]
 
 
-def test_making_a_node_does_nothing(directory: Path) -> None:
+def test_the_constructor_does_nothing(directory: Path) -> None:
     node = local_node(directory)
     assert list(directory.iterdir()) == []
     assert (node.view.state.phase, node.view.guests) == (Phase.UNSEEN, ())
 
 
 @pytest.mark.usefixtures("frozen_daemon")
-def test_a_daemon_that_does_not_answer_is_told_at_the_deadline(directory: Path) -> None:
+def test_a_daemon_that_does_not_answer_is_an_error_at_the_deadline(directory: Path) -> None:
     node = local_node(directory)
     started = time.monotonic()
     fault = ask_within(5, node)
@@ -85,12 +85,12 @@ def test_a_daemon_that_does_not_answer_is_told_at_the_deadline(directory: Path) 
 
 
 @pytest.mark.usefixtures("frozen_daemon")
-def test_a_way_that_opens_too_late_does_not_leave_the_question_without_an_end(directory: Path) -> None:
-    assert isinstance(ask_within(5, local_node(directory, SlowWay)), NodeFault)
+def test_a_query_ends_if_the_transport_opens_after_the_deadline(directory: Path) -> None:
+    assert isinstance(ask_within(5, local_node(directory, SlowTransport)), NodeFault)
 
 
 @pytest.mark.usefixtures("frozen_daemon")
-def test_questions_that_fail_leave_no_thread_and_no_descriptor(directory: Path) -> None:
+def test_failed_queries_leave_no_threads_and_no_descriptors(directory: Path) -> None:
     node = local_node(directory)
     ask_within(5, node)
     threads, descriptors = threading.active_count(), open_files()
@@ -112,27 +112,27 @@ def eventually(condition: Callable[[], bool]) -> bool:
     return condition()
 
 
-def test_closing_ends_a_question_that_is_under_way(frozen_daemon: socket.socket, directory: Path) -> None:
+def test_closing_ends_a_query_in_progress(frozen_daemon: socket.socket, directory: Path) -> None:
     patient = NodeConfig("ham0", via="local", answer_timeout=30)
     node = Node(patient, LocalTransport(patient, directory / "near"))
     frozen_daemon.settimeout(5)
     with ExitStack() as stack:
 
-        def close_when_it_is_under_way() -> None:
-            # The second connection is libvirt's: with the first the daemon was looked for.
+        def close_during_query() -> None:
+            # The first connection is the search for the daemon, the second is libvirt's.
             for _ in range(2):
                 connection, _ = frozen_daemon.accept()
                 stack.enter_context(connection)
             connection.recv(1)
             node.close()
 
-        closing = threading.Thread(target=close_when_it_is_under_way, daemon=True)
+        closing = threading.Thread(target=close_during_query, daemon=True)
         closing.start()
         assert isinstance(ask_within(10, node), NodeFault)
         closing.join(5)
 
 
-def test_a_daemon_that_is_not_there_is_down(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_daemon_that_is_not_running_is_down(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = (f"{directory}/none", f"{directory}/neither")
     monkeypatch.setattr("mclu_shell.cloud.transport.local.LIBVIRT_SOCKETS", paths)
     fault = ask_within(5, local_node(directory))
@@ -141,7 +141,7 @@ def test_a_daemon_that_is_not_there_is_down(directory: Path, monkeypatch: pytest
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may connect to any socket")
-def test_a_daemon_that_lets_us_not_in_says_so(frozen_daemon: socket.socket, directory: Path) -> None:
+def test_a_socket_without_permission_is_an_error_with_a_remedy(frozen_daemon: socket.socket, directory: Path) -> None:
     (directory / "daemon").chmod(0)
     fault = ask_within(5, local_node(directory))
     assert isinstance(fault, LibvirtFault)
@@ -163,7 +163,7 @@ def test_a_machine_without_sshd_is_on(directory: Path, closed_port: int) -> None
     assert isinstance(ask_within(5, ssh_node(directory, closed_port)), SSHDown)
 
 
-def test_a_machine_whose_sshd_never_greets_is_on_and_told_in_time(directory: Path) -> None:
+def test_a_machine_whose_sshd_sends_no_banner_is_on(directory: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         started = time.monotonic()
         fault = ask_within(10, ssh_node(directory, listener.getsockname()[1]))
@@ -172,14 +172,14 @@ def test_a_machine_whose_sshd_never_greets_is_on_and_told_in_time(directory: Pat
     assert time.monotonic() - started < 4
 
 
-def test_waiting_for_a_node_tells_what_it_last_showed(directory: Path, silent_port: int) -> None:
+def test_the_end_of_a_wait_shows_the_last_fault(directory: Path, silent_port: int) -> None:
     node = ssh_node(directory, silent_port)
     with pytest.raises(NodeFault) as caught:
         wait_until_on(node, 0.1, threading.Event())
     assert str(caught.value) == "ham0: not up after 0.1 s: is off"
 
 
-def test_waiting_can_be_given_up(directory: Path, silent_port: int) -> None:
+def test_a_wait_can_be_cancelled(directory: Path, silent_port: int) -> None:
     stop = threading.Event()
     stop.set()
     node = ssh_node(directory, silent_port)

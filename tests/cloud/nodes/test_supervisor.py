@@ -1,4 +1,4 @@
-"""Nodes that are kept connected, on the simulated cloud: its libvirt tells what happens, as a real one does."""
+"""The supervisor on the simulated cloud, whose libvirt sends events as a real one does."""
 
 import threading
 import time
@@ -15,7 +15,7 @@ LIMIT_S = 10.0
 
 
 class Live:
-    """A cloud that is kept live, and what is told of it."""
+    """A supervised cloud and its alerts."""
 
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
@@ -48,18 +48,18 @@ def live() -> Iterator[Live]:
     cloud.close()
 
 
-def test_nodes_are_connected_without_being_asked_for(live: Live) -> None:
+def test_all_nodes_are_connected_in_the_background(live: Live) -> None:
     live.until(lambda: live.phases() == [Phase.ON, Phase.OFF, Phase.OFF, Phase.OFF])
     assert live.guests() == {"db": "running", "web": "running"}
     assert live.cloud.snapshot.nodes[0].free_bytes is not None
     assert live.alerts == []
 
 
-def test_what_happens_to_a_guest_is_known_without_asking(live: Live) -> None:
+def test_events_of_guests_update_the_snapshot(live: Live) -> None:
     live.until(lambda: live.guests())
     node = live.cloud.nodes[0]
     (web,) = [guest for guest in node.view.guests if guest.name == "web"]
-    # By somebody else, as far as this program knows: not through `change_guest`.
+    # Without `change_guest`, this is an unexpected change.
     node.change(lambda client: client.change("web", "stop", web.uuid))
     live.until(lambda: live.guests()["web"] == "shut off")
     node.change(lambda client: client.change("web", "undefine", web.uuid))
@@ -67,7 +67,7 @@ def test_what_happens_to_a_guest_is_known_without_asking(live: Live) -> None:
     assert live.alerts == ["ham0:web has stopped"]
 
 
-def test_what_this_program_does_is_no_alert(live: Live) -> None:
+def test_a_change_by_this_program_causes_no_alert(live: Live) -> None:
     live.until(lambda: live.guests())
     node = live.cloud.nodes[0]
     (web,) = [guest for guest in node.view.guests if guest.name == "web"]
@@ -76,20 +76,20 @@ def test_what_this_program_does_is_no_alert(live: Live) -> None:
     assert live.alerts == []
 
 
-def test_a_node_that_comes_up_is_noticed_soon(live: Live) -> None:
+def test_a_woken_node_is_connected_soon(live: Live) -> None:
     live.until(lambda: live.phases()[1] == Phase.OFF)
     live.cloud.nodes[1].wake()
     live.until(lambda: live.phases()[1] == Phase.ON)
     assert live.alerts == []
 
 
-def test_when_the_cloud_is_closed_nothing_goes_on() -> None:
+def test_closing_the_cloud_ends_the_threads() -> None:
     cloud = open_cloud(demo_config(), demo_nodes)
     live = Live(cloud)
     live.until(lambda: live.phases() == [Phase.ON, Phase.OFF, Phase.OFF, Phase.OFF])
-    keepers = [thread for thread in threading.enumerate() if thread.name.startswith("supervise ham")]
-    assert len(keepers) == 4
+    threads = [thread for thread in threading.enumerate() if thread.name.startswith("supervise ham")]
+    assert len(threads) == 4
     cloud.close()
-    for thread in keepers:
+    for thread in threads:
         thread.join(LIMIT_S)
         assert not thread.is_alive()

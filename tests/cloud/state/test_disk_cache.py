@@ -30,7 +30,7 @@ def config(text: str, path: str = "x.conf") -> Config:
     return parse_config(text, Path(path))
 
 
-def test_what_is_saved_is_what_is_read_without_its_state(tmp_path: Path) -> None:
+def test_a_saved_view_is_loaded_without_its_state(tmp_path: Path) -> None:
     file = tmp_path / "a/b/x.json"
     save(Snapshot((SEEN, NEVER)), file)
     (view,) = load(file)
@@ -38,7 +38,7 @@ def test_what_is_saved_is_what_is_read_without_its_state(tmp_path: Path) -> None
     assert view.state.phase == Phase.UNSEEN
 
 
-def test_it_is_for_its_owner_alone_and_swapped_as_a_whole(tmp_path: Path) -> None:
+def test_the_file_is_private_and_replaced_atomically(tmp_path: Path) -> None:
     file = tmp_path / "mclu/x.json"
     for _ in range(2):
         save(Snapshot((SEEN,)), file)
@@ -47,7 +47,7 @@ def test_it_is_for_its_owner_alone_and_swapped_as_a_whole(tmp_path: Path) -> Non
     assert list(file.parent.iterdir()) == [file]
 
 
-def test_where_nothing_is_known_nothing_is_written(tmp_path: Path) -> None:
+def test_an_unknown_view_is_not_saved(tmp_path: Path) -> None:
     save(Snapshot((NEVER,)), tmp_path / "x.json")
     assert list(tmp_path.glob("*.json")) == []
 
@@ -66,7 +66,7 @@ def test_where_nothing_is_known_nothing_is_written(tmp_path: Path) -> None:
         '{"format": 2, "nodes": [{"name": "x", "seen_at": 1, "info": null, "guests": ["abcdefg"]}]}',
     ],
 )
-def test_what_is_no_snapshot_is_not_believed(tmp_path: Path, text: str) -> None:
+def test_an_invalid_file_is_ignored(tmp_path: Path, text: str) -> None:
     (tmp_path / "x.json").write_text(text)
     assert load(tmp_path / "x.json") == ()
 
@@ -78,7 +78,7 @@ def seen(name: str, at: float, *guests: Guest, half: bool | None = None, info: N
 class TestSeveralProcesses:
     WEB, DB = GUESTS
 
-    def test_what_others_keep_of_other_nodes_stays(self, tmp_path: Path) -> None:
+    def test_views_of_other_nodes_are_kept(self, tmp_path: Path) -> None:
         file = tmp_path / "x.json"
         save(seen("ham0", 1.0, self.WEB), file)
         save(seen("ham1", 2.0, self.DB), file)
@@ -90,20 +90,20 @@ class TestSeveralProcesses:
             save(seen("ham0", at, guest), file)
         assert [(view.seen_at, view.guests) for view in load(file)] == [(2.0, (self.WEB,))]
 
-    def test_who_knows_a_half_leaves_the_other(self, tmp_path: Path) -> None:
+    def test_a_view_of_one_half_keeps_the_other(self, tmp_path: Path) -> None:
         file = tmp_path / "x.json"
         info = NodeInfo(8, 32 << 30, 16 << 30)
         save(seen("ham0", 1.0, self.WEB, self.DB, info=info), file)
         new = self.WEB._replace(name="new", uuid="u3")
         save(seen("ham0", 2.0, new, half=True), file)
         (view,) = load(file)
-        # What was running is not any more.
+        # The newer view covers the running guests: web is gone.
         assert (view.guests, view.info) == ((new, self.DB), info)
         started = self.DB._replace(state="running")
         save(seen("ham0", 3.0, started, half=True), file)
         assert load(file)[0].guests == (started,)
 
-    def test_those_who_save_at_once_lose_nothing(self, tmp_path: Path) -> None:
+    def test_parallel_saves_lose_nothing(self, tmp_path: Path) -> None:
         file = tmp_path / "x.json"
         code = (
             "import sys; from pathlib import Path\n"
@@ -114,7 +114,7 @@ class TestSeveralProcesses:
         assert [writer.wait(60) for writer in writers] == [0, 0, 0]
         assert {view.name for view in load(file)} == {f"{name}{i}" for name in "abc" for i in range(20)}
 
-    def test_one_that_stands_still_holds_nobody_back(self, tmp_path: Path) -> None:
+    def test_a_process_that_holds_the_lock_does_not_block_others(self, tmp_path: Path) -> None:
         file = tmp_path / "x.json"
         directory = os.open(tmp_path, os.O_RDONLY)
         fcntl.flock(directory, fcntl.LOCK_EX)
@@ -124,7 +124,7 @@ class TestSeveralProcesses:
         assert load(file)
 
 
-def test_one_shots_keep_what_they_hear(clouds: Callable[..., InProcess], tmp_path: Path) -> None:
+def test_one_shots_save_the_answers_of_nodes(clouds: Callable[..., InProcess], tmp_path: Path) -> None:
     parsed = config("[nodes]\nham0 via=local uri=test:///default")
     for line in ("status", "list --active"):
         cloud = clouds("[nodes]\nham0 via=local uri=test:///default")
@@ -135,13 +135,13 @@ def test_one_shots_keep_what_they_hear(clouds: Callable[..., InProcess], tmp_pat
     assert cache_file(parsed).is_relative_to(tmp_path)
 
 
-def test_a_directory_that_cannot_be_written_to_disturbs_nobody(tmp_path: Path) -> None:
+def test_a_directory_that_is_not_writable_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     save(Snapshot((SEEN,)), tmp_path / "file/x.json")
     assert load(tmp_path / "file/x.json") == ()
 
 
-def test_each_configuration_has_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_configuration_has_its_own_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     one, same = config("[nodes]\nham0 user=a"), config("# the same\n[nodes]\nham0 user=a", "y.conf")
     other = config("[nodes]\nham0 user=b")
@@ -149,7 +149,7 @@ def test_each_configuration_has_its_own(tmp_path: Path, monkeypatch: pytest.Monk
     assert cache_file(one).parent == tmp_path / "mclu"
 
 
-def test_changes_are_saved_soon_and_at_the_end(tmp_path: Path) -> None:
+def test_changes_are_saved_soon_and_when_closed(tmp_path: Path) -> None:
     file = tmp_path / "x.json"
     writer = CacheWriter(lambda: Snapshot((SEEN,)), file)
     writer.notify()

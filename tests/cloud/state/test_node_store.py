@@ -17,17 +17,17 @@ def states(store: NodeStore) -> dict[str, str]:
     return {guest.name: guest.state for guest in store.view.guests}
 
 
-def test_what_was_not_asked_for_stays_known() -> None:
+def test_a_list_keeps_the_guests_that_it_does_not_cover() -> None:
     store = NodeStore("ham0")
     store.apply_guests((guest("db"), guest("old", "shut off"), guest("web")), None, store.event_count)
-    # db has stopped; of those that do not run nothing was said.
+    # db has stopped; the list does not cover inactive guests.
     store.apply_guests((guest("web"),), True, store.event_count)
     assert states(store) == {"old": "shut off", "web": "running"}
     store.apply_guests((guest("db", "shut off"), guest("old", "shut off")), False, store.event_count)
     assert states(store) == {"db": "shut off", "old": "shut off", "web": "running"}
 
 
-def test_which_half_alone_is_known_is_told_until_both_are() -> None:
+def test_half_is_set_until_both_halves_are_known() -> None:
     store = NodeStore("ham0")
     store.apply_guests((guest("web"),), True, store.event_count)
     store.apply_guests((guest("web"),), True, store.event_count)
@@ -43,7 +43,7 @@ def test_which_half_alone_is_known_is_told_until_both_are() -> None:
     assert other.view.half is None
 
 
-def test_an_address_stays_known_as_long_as_its_guest_runs() -> None:
+def test_an_address_is_kept_while_its_guest_runs() -> None:
     store = NodeStore("ham0")
     store.apply_guests((guest("web", "running", "10.0.0.9"),), None, store.event_count)
     store.apply_guests((guest("web"),), None, store.event_count)
@@ -54,7 +54,7 @@ def test_an_address_stays_known_as_long_as_its_guest_runs() -> None:
     assert store.view.guests[0].addresses == ()
 
 
-def test_an_event_changes_the_guest_that_it_is_about() -> None:
+def test_an_event_changes_its_guest() -> None:
     store = NodeStore("ham0")
     store.apply_report(NodeReport(INFO, (guest("db"), guest("web"))), store.event_count)
     store.apply_event(GuestEvent("uuid-of-web", "web", "paused"))
@@ -67,26 +67,24 @@ def test_an_event_changes_the_guest_that_it_is_about() -> None:
 
 @pytest.mark.parametrize("active", [None, True, False])
 @pytest.mark.parametrize(("before", "after"), [("running", "shut off"), ("shut off", "running")])
-def test_an_event_is_newer_than_an_answer_that_was_asked_for_before_it(
-    active: bool | None, before: str, after: str
-) -> None:
+def test_an_event_is_newer_than_a_query_that_started_before_it(active: bool | None, before: str, after: str) -> None:
     store = NodeStore("ham0")
     store.apply_guests((guest("web", before),), None, store.event_count)
     since = store.event_count
     store.apply_event(GuestEvent("uuid-of-web", "web", after))
-    # An event that tells no state changes nothing of that.
+    # An event without a state has no effect on that.
     store.apply_event(GuestEvent("uuid-of-web", "web", None))
     asked = active is None or active == (before == "running")
     store.apply_guests((guest("web", before),) if asked else (), active, since)
     assert states(store) == {"web": after}
     store.apply_report(NodeReport(INFO, (guest("web", before),)), since)
     assert states(store) == {"web": after}
-    # What was asked for after it is newer still.
+    # A query that starts after the event is newer.
     store.apply_guests((guest("web", "paused"),), None, store.event_count)
     assert states(store) == {"web": "paused"}
 
 
-def test_a_guest_of_an_older_answer_is_in_the_state_that_an_event_has_told() -> None:
+def test_an_event_sets_the_state_of_a_guest_in_an_older_answer() -> None:
     store = NodeStore("ham0")
     since = store.event_count
     store.apply_event(GuestEvent("uuid-of-web", "web", "shut off"))
@@ -105,10 +103,10 @@ def test_a_guest_that_an_older_answer_does_not_have_yet_stays_until_the_next_ans
     assert states(store) == {}
 
 
-def test_listeners_are_told_of_changes_alone_and_in_their_order() -> None:
+def test_the_listener_is_called_for_each_change_in_order() -> None:
     store = NodeStore("ham0")
-    told: list[tuple[Phase, Phase]] = []
-    store.listener = lambda before, now: told.append((before.state.phase, now.state.phase))
+    changes: list[tuple[Phase, Phase]] = []
+    store.listener = lambda before, now: changes.append((before.state.phase, now.state.phase))
     store.set_state(Phase.ON)
     since = store.view.state.since_s
     store.set_state(Phase.ON)
@@ -117,13 +115,13 @@ def test_listeners_are_told_of_changes_alone_and_in_their_order() -> None:
     store.set_state(Phase.FAULTY, "why")
     store.set_state(Phase.FAULTY, "another")
     faulty = (Phase.FAULTY, Phase.FAULTY)
-    assert told == [(Phase.UNSEEN, Phase.ON), (Phase.ON, Phase.FAULTY), faulty]
+    assert changes == [(Phase.UNSEEN, Phase.ON), (Phase.ON, Phase.FAULTY), faulty]
     store.apply_guests((guest("web"),), None, store.event_count)
     store.apply_guests((guest("web"),), None, store.event_count)
-    assert told[3:] == [faulty]
+    assert changes[3:] == [faulty]
 
 
-def test_what_an_earlier_shell_knew_gives_way_to_what_is_known_now() -> None:
+def test_a_cached_view_does_not_replace_a_newer_one() -> None:
     old = NodeView("ham0", NodeState(Phase.ON, 0.0), (guest("old"),), INFO, 1.0)
     store = NodeStore("ham0")
     store.load_cached(old)
