@@ -1,4 +1,4 @@
-"""boot on real nodes with KVM and without: what it uses, and what it reports."""
+"""boot on real nodes with and without KVM: the acceleration that it chooses and reports."""
 
 import json
 import re
@@ -14,8 +14,8 @@ from tests.lab.support.cli import Result, background, mclu, python, virsh, wait_
 from tests.lab.support.guests import IMAGES, send_signal, sh, template, traces
 from tests.lab.support.lab import RealLab
 
-# In the place of the emulator: notes each test of KVM, in which it does {kvm} with KVM and {tcg} without. Guests run
-# without KVM, and libvirt is answered by QEMU itself.
+# A stand-in for the emulator. It records each KVM probe, in which it runs {kvm} with KVM and {tcg} without. Guests run
+# without KVM; libvirt's queries go to QEMU itself.
 _EMULATOR = """#!/bin/sh
 case "$*" in
     *isa-debugcon*)
@@ -32,25 +32,25 @@ case "$*" in
 esac
 exec /usr/bin/qemu-system-i386 "$@"
 """
-# libvirt asks again what the emulator can do if its file has another time.
+# libvirt queries the capabilities of the emulator again when its mtime changes.
 _INSTALL = """
 umount -q /dev/kvm
 mount --bind "$(readlink -f /usr/bin/qemu-system-x86_64)" /usr/bin/qemu-system-i386
 chmod 755 /root/emulator
 mount --bind /root/emulator /usr/bin/qemu-system-x86_64
 """
-_KVM_IS_THERE = Path("/dev/kvm").exists() and stat.S_ISCHR(Path("/dev/kvm").stat().st_mode)
-needs_kvm = pytest.mark.skipif(not _KVM_IS_THERE, reason="libvirt offers KVM only where there is a /dev/kvm")
+_HAS_KVM = Path("/dev/kvm").exists() and stat.S_ISCHR(Path("/dev/kvm").stat().st_mode)
+needs_kvm = pytest.mark.skipif(not _HAS_KVM, reason="libvirt offers KVM only where there is a /dev/kvm")
 
 
 @pytest.fixture
 def kvm_lab(lab: RealLab, templates: Path) -> Iterator[RealLab]:
-    """ham0 and ham1 are on and empty; the configuration leaves the use of KVM to mclu."""
+    """The lab with accel=auto in mclu.conf."""
     config = (lab.path / "mclu.conf").read_text()
     configure(lab, "accel=auto")
     yield lab
     (lab.path / "mclu.conf").write_text(config)
-    # A node that boots has its own /dev/kvm and emulator again.
+    # A power cut removes the stand-in.
     lab.off("ham0")
     (lab.path / "home/.cache/mclu/kvm-ham0.json").unlink(missing_ok=True)
 
@@ -72,13 +72,13 @@ def probes(lab: RealLab) -> int:
 
 
 def virt_type(lab: RealLab, name: str) -> str:
-    found = re.search(r"<domain type='(\w+)'", virsh(lab, "ham0", "dumpxml", "--inactive", name))
-    assert found
-    return found[1]
+    match = re.search(r"<domain type='(\w+)'", virsh(lab, "ham0", "dumpxml", "--inactive", name))
+    assert match
+    return match[1]
 
 
 def assert_reported(lab: RealLab, virt: str, accel: str, reason: str, warning: str) -> None:
-    """Assert that dry runs and boots report the same, in text and in JSON (`reason` is what it contains)."""
+    """Assert that dry runs and boots report the same acceleration in text and JSON; `reason` is part of the reason."""
     dry = mclu(lab, "-n", "boot", "quick", "ham0:web")
     assert (dry.status, dry.err) == (0, ""), dry
     planned = read_one(mclu(lab, "-o", "json", "-n", "boot", "quick", "ham0:web").out)
@@ -99,7 +99,7 @@ def assert_reported(lab: RealLab, virt: str, accel: str, reason: str, warning: s
 def test_kvm_that_works_is_used(kvm_lab: RealLab) -> None:
     install(kvm_lab, ":")
     assert_reported(kvm_lab, "kvm", "kvm", "", "")
-    # In four runs of mclu.
+    # mclu has run four times.
     assert probes(kvm_lab) == 1
 
 
@@ -120,7 +120,7 @@ def test_kvm_that_does_not_work_is_not_used(kvm_lab: RealLab) -> None:
 def test_kvm_that_could_not_be_tested_is_used_with_a_warning(kvm_lab: RealLab) -> None:
     install(kvm_lab, "kill -KILL $$")
     assert_reported(kvm_lab, "kvm", "kvm", "the emulator was killed", "with KVM, not tested: ")
-    # A result that may be another one next time is not kept.
+    # This result may change, so it is not cached.
     assert probes(kvm_lab) == 4
 
 
@@ -141,7 +141,7 @@ def test_the_configuration_can_forbid_kvm(kvm_lab: RealLab) -> None:
 
 
 @needs_kvm
-def test_a_result_is_dropped_when_the_node_boots(kvm_lab: RealLab) -> None:
+def test_a_cached_kvm_result_is_dropped_when_the_node_boots(kvm_lab: RealLab) -> None:
     install(kvm_lab, ":")
     for runs in (1, 2):
         for name in "ab":
@@ -152,7 +152,7 @@ def test_a_result_is_dropped_when_the_node_boots(kvm_lab: RealLab) -> None:
 
 
 @needs_kvm
-def test_no_file_is_needed_on_the_node(kvm_lab: RealLab) -> None:
+def test_the_kvm_probe_needs_no_file_on_the_node(kvm_lab: RealLab) -> None:
     install(kvm_lab, "exit 1")
     sh(kvm_lab, "ham0", "mount -t tmpfs -o size=4k none /tmp; head -c 8k /dev/zero >/tmp/full || true")
     before = traces(kvm_lab, "ham0")
@@ -168,38 +168,39 @@ def test_no_file_is_needed_on_the_node(kvm_lab: RealLab) -> None:
 
 
 @needs_kvm
-@pytest.mark.parametrize("how", ["INT", "KILL"])
-def test_the_emulator_ends_with_mclu(kvm_lab: RealLab, how: str) -> None:
+@pytest.mark.parametrize("name", ["INT", "KILL"])
+def test_the_emulator_of_the_kvm_probe_ends_with_mclu(kvm_lab: RealLab, name: str) -> None:
     install(kvm_lab, "exit 1", "exec sleep 1234")
-    find = "pgrep -fx '[s]leep 1234' || true"
+    search = "pgrep -fx '[s]leep 1234' || true"
     with background(kvm_lab, "-n", "boot", "quick", "ham0:web") as command:
-        wait_until(lambda: sh(kvm_lab, "ham0", find))
-        send_signal(command, how)
-        # Of itself it would end after 20 s.
-        wait_until(lambda: not sh(kvm_lab, "ham0", find), 10)
+        wait_until(lambda: sh(kvm_lab, "ham0", search))
+        send_signal(command, name)
+        # The probe itself ends after 20 s.
+        wait_until(lambda: not sh(kvm_lab, "ham0", search), 10)
 
 
-def test_a_templates_own_xml_decides(kvm_lab: RealLab, tmp_path: Path) -> None:
+def test_the_xml_of_a_template_decides_about_kvm(kvm_lab: RealLab, tmp_path: Path) -> None:
     template(tmp_path / "templates", "quick", xml=OWN_XML.format(more="", device=""))
     assert_reported(kvm_lab, "qemu", "tcg", "type='qemu' in the template's xml", "")
 
 
-# Where libvirt offers no KVM.
+# Without KVM
 
 
-def without_kvm(lab: RealLab) -> None:
-    if _KVM_IS_THERE:
+def hide_kvm(lab: RealLab) -> None:
+    """Hide /dev/kvm on ham0 from libvirt."""
+    if _HAS_KVM:
         sh(lab, "ham0", "touch /root/no-kvm; mount --bind /root/no-kvm /dev/kvm; mount -o remount,ro,bind /dev/kvm")
     assert lab.run("virsh", "domcapabilities", "--virttype", "kvm", node="ham0").returncode != 0
 
 
-def test_a_node_without_kvm(kvm_lab: RealLab) -> None:
-    without_kvm(kvm_lab)
+def test_boot_reports_a_node_without_kvm(kvm_lab: RealLab) -> None:
+    hide_kvm(kvm_lab)
     assert_reported(kvm_lab, "qemu", "tcg", "libvirt does not offer it: ", "without KVM: ")
 
 
-def test_kvm_that_is_wanted_and_not_offered_is_an_error(kvm_lab: RealLab) -> None:
-    without_kvm(kvm_lab)
+def test_boot_fails_if_the_configuration_requires_kvm_and_libvirt_offers_none(kvm_lab: RealLab) -> None:
+    hide_kvm(kvm_lab)
     configure(kvm_lab, "accel=kvm")
     for words in ((), ("-n",)):
         result: Result = mclu(kvm_lab, *words, "boot", "quick", "ham0:web")
