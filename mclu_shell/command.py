@@ -62,7 +62,7 @@ class Context(NamedTuple):
     prompt: Prompt | None = None
     # None outside a dry run.
     open_dry_run_cloud: Callable[[], "DryRunCloud"] | None = None
-    # Whether the output is for a program (-o json).
+    # True if the output is for a program (-o json).
     is_data: bool = False
 
     @property
@@ -98,7 +98,7 @@ class Command(NamedTuple):
     # line per event (`KIND` of records).
     document: tuple[str, ...] | None = None
     lines: tuple[str, ...] = ()
-    # Whether the command works only in the interactive shell.
+    # True if the command works only in the interactive shell.
     needs_prompt: bool = False
 
     @property

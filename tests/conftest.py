@@ -1,4 +1,4 @@
-"""What the tests share: the installed program as a process, a simulated cloud in this one, and silent sockets."""
+"""Fixtures of all tests: the installed program, sessions on a simulated cloud, and ports."""
 
 import io
 import os
@@ -27,14 +27,14 @@ MCLU = Path(sys.executable).with_name("mclu")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # An error in a thread of ours would be a few lines on the user's prompt, so it fails the test that caused it.
+    # A traceback of a thread would appear on the user's prompt, so it fails the test that caused it.
     config.addinivalue_line("filterwarnings", "error::pytest.PytestUnhandledThreadExceptionWarning")
     config.pluginmanager.register(retries)
 
 
 @pytest.fixture(autouse=True)
 def _own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test depends on the configuration, the templates or the colours of whoever runs it."""
+    """Isolate tests from the user's configuration, templates and colours."""
     empty = tmp_path / "no-templates"
     empty.mkdir()
     monkeypatch.setenv("MCLU_PATH", str(empty))
@@ -45,7 +45,7 @@ def _own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a line did."""
+    """The exit status and the output of a line."""
 
     status: int
     out: str
@@ -53,7 +53,7 @@ class Answer:
 
 
 class InProcess:
-    """A session in this process, whose lines tell what they did."""
+    """A session in this process, whose calls return answers."""
 
     def __init__(self, cloud: Cloud, renderer: type[Renderer] = Renderer, **options: Any) -> None:
         self.cloud = cloud
@@ -61,12 +61,12 @@ class InProcess:
         self.session = Session(lambda: cloud, renderer(self._out, self._err), **options)
 
     def __call__(self, text: str) -> Answer:
-        return self.told(self.session.run_text(text))
+        return self.answer(self.session.run_text(text))
 
     def script(self, text: str, name: str = "x.mclu") -> Answer:
-        return self.told(self.session.run_script(Script(name, text, Variables())))
+        return self.answer(self.session.run_script(Script(name, text, Variables())))
 
-    def told(self, status: int) -> Answer:
+    def answer(self, status: int) -> Answer:
         answer = Answer(status, self._out.getvalue(), self._err.getvalue())
         for stream in (self._out, self._err):
             stream.seek(0)
@@ -82,7 +82,7 @@ class InProcess:
 
 @pytest.fixture
 def clouds() -> Iterator[Callable[..., InProcess]]:
-    """Makes sessions: on the simulated cloud, or on one that a configuration describes; all are closed at the end."""
+    """Provide a function that makes sessions, on the simulated cloud or that of a configuration, and close them."""
     with ExitStack() as stack:
 
         def make(config: str = "", **options: Any) -> InProcess:
@@ -96,13 +96,13 @@ def clouds() -> Iterator[Callable[..., InProcess]]:
 
 @pytest.fixture
 def demo(clouds: Callable[..., InProcess]) -> InProcess:
-    """A session on the simulated cloud: ham0 is on and runs the guests db and web; ham1 to ham3 are off."""
+    """Return a session on the simulated cloud: ham0 is on and runs the guests db and web; ham1 to ham3 are off."""
     return clouds()
 
 
 @pytest.fixture
 def mclu(tmp_path: Path) -> Callable[..., Answer]:
-    """Runs the installed program, as a user would."""
+    """Provide a function that runs the installed program as a user would."""
 
     def run(*words: str | Path, given: str | bytes = b"", env: dict[str, str] | None = None, **options: Any) -> Answer:
         done = subprocess.run(
@@ -118,10 +118,10 @@ def mclu(tmp_path: Path) -> Callable[..., Answer]:
 
 @pytest.fixture
 def silent_port() -> Iterator[int]:
-    """A port of this machine that neither accepts nor refuses, as the address of a machine that is off."""
+    """Provide a local port that neither accepts nor refuses connections, as on a machine that is off."""
     with ExitStack() as stack:
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
-        # The kernel drops what does not fit into the queue of a listener that accepts nothing.
+        # The kernel drops connections that do not fit into the listener's queue.
         for _ in range(4):
             waiting = stack.enter_context(socket.socket())
             waiting.setblocking(False)
@@ -131,13 +131,13 @@ def silent_port() -> Iterator[int]:
 
 @pytest.fixture
 def closed_port() -> int:
-    """A port of this machine that refuses."""
+    """Return a local port that refuses connections."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
 
 
 @pytest.fixture
 def short_directory() -> Iterator[Path]:
-    """A directory whose path is short enough for sockets."""
+    """Provide a directory whose path is short enough for sockets."""
     with tempfile.TemporaryDirectory(prefix="mclu-test-", dir="/tmp") as name:
         yield Path(name)

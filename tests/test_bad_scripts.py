@@ -1,4 +1,4 @@
-"""Scripts that are none, and surroundings that do not take what they say: one clear line each, and nothing is lost."""
+"""Unreadable scripts, interrupts, closed pipes and full disks: one clear error line each."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ Program = Callable[..., Answer]
 
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[..., str]:
-    """Writes a script into the directory where `mclu` runs; its name."""
+    """Provide a function that writes a script into the working directory of `mclu` and returns its name."""
 
     def write(*lines: str, name: str = "x.mclu", end: str = "\n") -> str:
         (tmp_path / name).write_bytes("".join(line + end for line in lines).encode())
@@ -27,8 +27,8 @@ def write(tmp_path: Path) -> Callable[..., str]:
 class TestNone:
     def test_a_directory(self, mclu: Program, tmp_path: Path) -> None:
         (tmp_path / "x.mclu").mkdir()
-        told = Answer(2, "", "mclu: x.mclu: cannot read: Is a directory\n")
-        assert mclu("--demo", "x.mclu") == mclu("--check", "x.mclu") == told
+        message = Answer(2, "", "mclu: x.mclu: cannot read: Is a directory\n")
+        assert mclu("--demo", "x.mclu") == mclu("--check", "x.mclu") == message
 
     @pytest.mark.parametrize("data", [b"\x7fELF\x02\x01\0\0status\n", b"status ham1\n\0", b"status h\xe4m\n"])
     def test_a_program_or_another_encoding(self, mclu: Program, tmp_path: Path, data: bytes) -> None:
@@ -47,8 +47,8 @@ class TestNone:
             writer.kill()
         with subprocess.Popen(["sh", "-c", "echo status ham1 >pipe"], cwd=tmp_path):
             problem = "it is not a regular file, so it cannot be checked first"
-            told = f"mclu: x.mclu:2: cannot run pipe within a script: {problem}\n"
-            assert mclu("--demo", write("status ham1", "run pipe")) == Answer(2, "", told)
+            message = f"mclu: x.mclu:2: cannot run pipe within a script: {problem}\n"
+            assert mclu("--demo", write("status ham1", "run pipe")) == Answer(2, "", message)
 
 
 class TestOdd:
@@ -61,14 +61,14 @@ class TestOdd:
 
     def test_100000_lines(self, mclu: Program, write: Callable[..., str]) -> None:
         big = write(*["status ham1 > /dev/null"] * 50_000, *["# nothing"] * 49_999, "lst")
-        told = "mclu: x.mclu:100000: unknown command 'lst'; did you mean 'list'?\n"
-        assert mclu("--demo", big) == mclu("--check", big) == Answer(2, "", told)
+        message = "mclu: x.mclu:100000: unknown command 'lst'; did you mean 'list'?\n"
+        assert mclu("--demo", big) == mclu("--check", big) == Answer(2, "", message)
         assert mclu("--demo", write("status ham1", "quit", *["status"] * 99_998)) == Answer(0, "ham1 off\n", "")
 
 
 @pytest.fixture
 def silent_node(tmp_path: Path, silent_port: int) -> None:
-    """A node that is waited for in vain."""
+    """Configure a node that never answers."""
     settings = f"address=127.0.0.1 port={silent_port} mac=74:d4:35:51:ab:86 broadcast=127.0.0.1"
     (tmp_path / "x.conf").write_text(f"[nodes]\nsilent {settings}\n")
 
@@ -76,7 +76,7 @@ def silent_node(tmp_path: Path, silent_port: int) -> None:
 @pytest.mark.usefixtures("silent_node")
 class TestInterrupted:
     def interrupted(self, directory: Path, *words: str) -> Answer:
-        """The answer of mclu that is interrupted when it waits for the node."""
+        """Return the answer of mclu after an interrupt while it waits for the node."""
         with subprocess.Popen(
             [MCLU, "-f", "x.conf", *words], cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         ) as program:
@@ -112,7 +112,7 @@ class TestInterrupted:
 
 class TestNobodyTakesIt:
     @pytest.mark.parametrize("options", [[], ["-k"]])
-    def test_where_the_reader_has_gone_nothing_more_is_done(
+    def test_nothing_more_runs_after_the_reader_has_closed_the_pipe(
         self, mclu: Program, write: Callable[..., str], tmp_path: Path, options: list[str]
     ) -> None:
         theirs, ours = os.pipe()
@@ -127,6 +127,6 @@ class TestNobodyTakesIt:
         with open("/dev/full", "w") as full:  # noqa: PTH123
             answer = mclu("--demo", script, stdout=full)
         assert answer == Answer(1, "", "mclu: x.mclu:2: cannot write the answer: No space left on device\n")
-        told = "mclu: x.mclu:1: /dev/full: cannot write: No space left on device\n"
-        assert mclu("--demo", write("status > /dev/full", "!touch was-run")) == Answer(1, "", told)
+        message = "mclu: x.mclu:1: /dev/full: cannot write: No space left on device\n"
+        assert mclu("--demo", write("status > /dev/full", "!touch was-run")) == Answer(1, "", message)
         assert not (tmp_path / "was-run").exists()

@@ -67,9 +67,9 @@ class TestDoors:
         answers = [mclu("--demo", "-c", line), mclu("--demo", "x.mclu"), mclu("--demo", "-", given=line)]
         if "'" not in line:
             answers.append(mclu("--demo", *line.split()))
-        told = {(answer.status, answer.out, re.sub(r"^mclu: \S+:1: ", "mclu: ", answer.err)) for answer in answers}
-        assert len(told) == 1
-        assert told.pop()[0] == status
+        message = {(answer.status, answer.out, re.sub(r"^mclu: \S+:1: ", "mclu: ", answer.err)) for answer in answers}
+        assert len(message) == 1
+        assert message.pop()[0] == status
 
 
 class TestOptions:
@@ -85,7 +85,7 @@ class TestOptions:
             assert option in answer.out
 
     @pytest.mark.parametrize(
-        ("words", "told"),
+        ("words", "message"),
         [
             (["--bogus"], "unrecognized arguments: --bogus"),
             (["--dem", "status"], "unrecognized arguments: --dem"),
@@ -105,18 +105,18 @@ class TestOptions:
             (["-f", "/nosuch", "status"], "/nosuch: no configuration"),
         ],
     )
-    def test_bad_ones_are_usage_errors(self, mclu: Program, words: list[str], told: str) -> None:
+    def test_bad_ones_are_usage_errors(self, mclu: Program, words: list[str], message: str) -> None:
         answer = mclu(*words)
         assert (answer.status, answer.out) == (2, "")
-        assert answer.err.startswith(f"mclu: {told}")
+        assert answer.err.startswith(f"mclu: {message}")
         assert answer.err.count("\n") == 1
 
-    def test_a_script_that_is_no_text_is_told(self, mclu: Program) -> None:
+    def test_a_script_that_is_not_text_is_reported(self, mclu: Program) -> None:
         assert mclu("--demo", "-", given=b"status \xff") == Answer(2, "", "mclu: stdin: not a text file\n")
 
-    def test_one_behind_the_command_is_told_where_it_belongs(self, mclu: Program) -> None:
-        told = mclu("--demo", "destroy", "web", "--dry-run").err
-        assert told.endswith("unrecognized arguments: --dry-run; write it before the command: 'mclu --dry-run …'\n")
+    def test_an_option_after_the_command_has_its_place_as_remedy(self, mclu: Program) -> None:
+        message = mclu("--demo", "destroy", "web", "--dry-run").err
+        assert message.endswith("unrecognized arguments: --dry-run; write it before the command: 'mclu --dry-run …'\n")
         parser = load_command("status").parser()
         for option in set(global_parser().option_names) - {"-h", "--help"}:
             with pytest.raises(UsageError, match=f"; write it before the command: 'mclu {option} …'$"):
@@ -129,16 +129,16 @@ class TestOptions:
         answer = mclu("--demo", "-k", "-c", "lst; status ham1")
         assert (answer.status, answer.out) == (1, "ham1 off\n")
 
-    def test_verbose_tells_each_remote_call_with_its_duration_on_stderr(self, mclu: Program) -> None:
+    def test_verbose_logs_each_remote_call_with_its_duration_on_stderr(self, mclu: Program) -> None:
         answer = mclu("--demo", "-v", "status", "ham0")
         assert answer.out.startswith("ham0 on\n")
         assert re.search(r"mclu: debug: ham0: libvirt getInfo: \d+\.\d ms\n", answer.err)
 
     def test_configuration_faults_name_file_and_line(self, mclu: Program, tmp_path: Path) -> None:
         (tmp_path / "x.conf").write_text("[nodes]\nham0 mac=1\n")
-        told = "mclu: x.conf:2: bad mac '1': must be of the form 74:d4:35:51:ab:86\n"
-        assert mclu("-f", "x.conf", "status") == Answer(2, "", told)
-        assert mclu("status", env={"MCLU_CONFIG": "x.conf"}) == Answer(2, "", told)
+        message = "mclu: x.conf:2: bad mac '1': must be of the form 74:d4:35:51:ab:86\n"
+        assert mclu("-f", "x.conf", "status") == Answer(2, "", message)
+        assert mclu("status", env={"MCLU_CONFIG": "x.conf"}) == Answer(2, "", message)
 
     def test_a_configuration_without_nodes_says_so(self, mclu: Program, tmp_path: Path) -> None:
         (tmp_path / "x.conf").write_text("[nodes]\n")
@@ -163,7 +163,7 @@ class TestStreams:
         ("words", "status"),
         [(["--version"], 0), (["--help"], 0), (["--demo", "status"], 141), (["--demo", "help"], 141)],
     )
-    def test_a_reader_that_has_gone_is_told_nothing_more(self, mclu: Program, words: list[str], status: int) -> None:
+    def test_nothing_is_written_to_a_closed_pipe(self, mclu: Program, words: list[str], status: int) -> None:
         theirs, ours = os.pipe()
         os.close(theirs)
         assert mclu(*words, stdout=ours) == Answer(status, "", "")
@@ -196,14 +196,14 @@ class TestStreams:
         assert answer.status in (0, 2)
         assert "Traceback" not in answer.err
 
-    def test_no_place_for_sockets_is_told(self, mclu: Program) -> None:
+    def test_no_place_for_sockets_is_reported(self, mclu: Program) -> None:
         answer = mclu("--demo", "status", env={"XDG_RUNTIME_DIR": "/proc"})
         assert answer.status == 1
         assert answer.err.startswith("mclu: /proc: cannot create a directory for sockets: ")
 
 
 class TestNodes:
-    def test_one_that_hangs_up_during_the_login_is_told_so(self, mclu: Program, tmp_path: Path) -> None:
+    def test_a_node_that_hangs_up_during_the_login_is_reported(self, mclu: Program, tmp_path: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             (tmp_path / "x.conf").write_text(f"[nodes]\nham0 address=127.0.0.1 port={listener.getsockname()[1]}\n")
 
@@ -211,7 +211,7 @@ class TestNodes:
                 connection, _ = listener.accept()
                 with connection:
                     connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
-                    # What is not read when it is closed would reset it.
+                    # Unread data at close would reset the connection.
                     connection.shutdown(socket.SHUT_WR)
                     while connection.recv(4096):
                         pass
@@ -244,7 +244,7 @@ class TestEnds:
         assert (program.returncode, out, err) == (status, "", "")
         assert list(short_directory.iterdir()) == []
 
-    def test_a_signal_that_it_was_told_to_ignore_does_not_end_it(self) -> None:
+    def test_an_ignored_signal_does_not_end_it(self) -> None:
         command = f"trap '' HUP; exec {MCLU} --demo -c '!kill -HUP $PPID' -c 'status ham1'"
         done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, check=False)
         assert (done.returncode, done.stdout, done.stderr) == (0, "ham1 off\n", "")

@@ -6,7 +6,7 @@ from mclu_shell import command_loader, commands
 
 
 def test_what_lies_beside_commands_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An editor's lock, which leads nowhere, other systems' leavings, and what is compiled."""
+    """Ignore an editor's lock (a broken link), files of other systems, and compiled files."""
     (tmp_path / ".#status.py").symlink_to("nobody@nowhere.1")
     for name in ("._list.py", "status.py", "a_b.py", "__init__.py", "status.py~", "list.pyc", "4.py"):
         (tmp_path / name).touch()

@@ -19,7 +19,7 @@ GIB = 1 << 30
 
 def view(name: str, phase: Phase, free_bytes: int | None = None, **guests: str) -> NodeView:
     there = tuple(Guest(name, guest, guest, state, 2 * GIB, 1) for guest, state in sorted(guests.items()))
-    # All the guests of a node may use is not free.
+    # The memory of active guests is not free.
     used = sum(guest.memory_bytes for guest in there if guest.is_active)
     info = None if free_bytes is None else NodeInfo(8, free_bytes + used, free_bytes + used)
     return NodeView(name, NodeState(phase, 0.0), there, info)
@@ -48,9 +48,9 @@ def about(text: str, snapshot: Snapshot = SNAPSHOT) -> dict[str, str]:
 
 
 def test_an_empty_line_offers_all_commands_with_what_they_do() -> None:
-    found = complete("", SNAPSHOT).candidates
-    assert [candidate.text for candidate in found] == command_names()
-    assert all(candidate.description for candidate in found)
+    candidates = complete("", SNAPSHOT).candidates
+    assert [candidate.text for candidate in candidates] == command_names()
+    assert all(candidate.description for candidate in candidates)
 
 
 @pytest.mark.parametrize(
@@ -81,14 +81,14 @@ def test_an_empty_line_offers_all_commands_with_what_they_do() -> None:
         ("wait guest web running --timeout ", ["60", "300", "600"]),
         ("list --", ["--help", "--active", "--all", "--inactive", "--templates"]),
         ("list --act", ["--active"]),
-        # They exclude each other.
+        # The options exclude each other.
         ("list --active --", ["--help"]),
         ("destroy -y web -", ["--help"]),
         ("destroy web -- -", []),
         ("list ", []),
         ("list x", []),
         ("on ham1 --w", ["--wait"]),
-        # The value may be left out, so that what follows may be a node, or another option.
+        # The value is optional, so a node or another option may follow.
         ("on --wait ", ["60", "300", "600", "ham1", "egg"]),
         ("on --wait e", ["egg"]),
         ("on --wait 60 ham1 ", ["egg"]),
@@ -125,7 +125,7 @@ def test_only_what_makes_sense_there_is_offered(text: str, candidates: list[str]
         ("destroy ham0:", ["ham0:db", "ham0:mail", "ham0:web"]),
         ("destroy m", ["'my guest'"]),
         ("console ham0:m", ["ham0:mail"]),
-        # A colon in a guest's own name would be read as a node's end.
+        # A colon in a guest's name would be parsed as the end of a node's name.
         ("console a", []),
         ("console Spam:a", ["Spam:a:b"]),
         ("console ham1:", []),
@@ -204,7 +204,7 @@ class TestBoot:
 
     def test_time_zones(self) -> None:
         assert offered("boot tiny web --timezone Europe/Lon") == ["Europe/London"]
-        # `localtime` is a file among them.
+        # The directory also has the file `localtime`.
         assert all(zone.startswith("L") for zone in offered("boot tiny web --timezone l"))
         assert offered("boot tiny web --timezone=europe/lon") == ["--timezone=Europe/London"]
 
@@ -278,7 +278,7 @@ class TestFiles:
             ("status; list >> web.", ["web.log"]),
             ("list > web.log ", []),
             ("list > web.log w", []),
-            # What is called like a template; directories where a path is begun, or nothing else is meant.
+            # Templates by name; directories for a path, or if no template matches.
             ("template check ", ["x.template"]),
             ("template check ./", ["'./my dir/'", "./sub/", "./x.template"]),
             ("template check s", ["sub/"]),
@@ -289,8 +289,8 @@ class TestFiles:
         assert offered(text) == candidates
 
     def test_a_directory_goes_on_and_the_menu_shows_its_last_part(self, tmp_path: Path) -> None:
-        (found,) = complete("list > ~/su", SNAPSHOT).candidates
-        assert (found.display, found.is_complete) == ("sub/", False)
+        (candidates,) = complete("list > ~/su", SNAPSHOT).candidates
+        assert (candidates.display, candidates.is_complete) == ("sub/", False)
 
     def test_a_template_comes_before_directories_that_are_called_like_it(self) -> None:
         Path("x-files").mkdir()
@@ -305,7 +305,7 @@ class TestFiles:
 
 @cache
 def many() -> Snapshot:
-    """10,000 guests on 300 nodes, and a node and a guest whose names have nothing in common with the others."""
+    """Return 10,000 guests on 300 nodes, and one node and one guest with different names."""
 
     def node(i: int) -> NodeView:
         guests = {f"guest-{i:03}-{j:02}": "running" if j % 2 else "shut off" for j in range(34)}
@@ -315,7 +315,7 @@ def many() -> Snapshot:
 
 
 class TestMany:
-    # Of what is drawn in 50 ms this is the smaller part; scripts/bench has the whole.
+    # The menu has 50 ms, of which this is the smaller part; scripts/bench measures all of it.
     @pytest.mark.parametrize("text", ["console ", "console guest-", "console G", "destroy node", "status ", "boot x "])
     def test_ten_thousand_guests_are_found_fast(self, text: str) -> None:
         prepare()
@@ -340,16 +340,16 @@ class TestMany:
         ],
     )
     def test_what_is_left_out_changes_nothing_of_the_common_beginning(self, text: str, common: str) -> None:
-        found = offered(text, many())
-        assert len(found) <= 200
-        assert os.path.commonprefix(found) == common  # noqa: RUF071
+        candidates = offered(text, many())
+        assert len(candidates) <= 200
+        assert os.path.commonprefix(candidates) == common  # noqa: RUF071
 
 
-# The first line imports the commands, which takes its time.
+# The first line imports the commands, which is slow.
 @settings(deadline=None)
 @given(st.text() | st.text(alphabet="stauonflish m0;|>!#'\"\\-= ", max_size=20))
 def test_any_text_can_be_completed_and_what_is_offered_reads_back_as_one_word(text: str) -> None:
-    found = complete(text, SNAPSHOT)
-    assert 0 <= found.start <= len(text)
-    for candidate in found.candidates:
+    completions = complete(text, SNAPSHOT)
+    assert 0 <= completions.start <= len(text)
+    for candidate in completions.candidates:
         assert parser.parse("x " + candidate.text)[0].words[1:] == (shlex.split(candidate.text)[0],)

@@ -36,7 +36,7 @@ def test_the_manuals_own_example_works() -> None:
     ]
 
 
-def test_what_the_file_does_not_say_is_left_to_ssh() -> None:
+def test_missing_keys_are_left_to_ssh() -> None:
     (node,) = parse("[nodes]\nham0").nodes
     assert (node.address, node.user, node.port, node.identity) == (None, None, None, None)
     assert (node.uri, node.via) == ("qemu:///system", "ssh")
@@ -76,7 +76,7 @@ def test_a_file_of_another_system_is_read_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("ham0", "mclu.conf:1: 'ham0' is before the first section; write [nodes] above it"),
         ("[nodse]", "mclu.conf:1: unknown section '[nodse]'; use [global] or [nodes]"),
@@ -115,8 +115,8 @@ def test_a_file_of_another_system_is_read_too(tmp_path: Path) -> None:
         ("[nodes]\n" + "h" * 64, "bad node name"),
     ],
 )
-def test_what_is_wrong_is_told_by_file_and_line(text: str, told: str) -> None:
-    assert told in fault(text)
+def test_errors_name_file_and_line(text: str, message: str) -> None:
+    assert message in fault(text)
 
 
 @given(st.text() | st.text(alphabet="[]nodes=global \t\n#'\"\\mac:0", max_size=60))
@@ -135,7 +135,7 @@ class TestWhereItIsFound:
         monkeypatch.setenv("MCLU_CONFIG", "/from/environment")
         assert find_config(None) == Path("/from/environment")
 
-    def test_an_empty_variable_says_nothing(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def test_an_empty_variable_is_ignored(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setenv("MCLU_CONFIG", "")
         assert find_config(None) == Path("/etc/mclu.conf")
 
@@ -169,9 +169,9 @@ def load_fault(path: Path) -> str:
 
 
 def test_a_missing_file_says_how_to_begin(tmp_path: Path) -> None:
-    told = load_fault(tmp_path / "none.conf")
-    assert told.startswith(f"{tmp_path}/none.conf: no configuration; write one")
-    assert "mclu --demo" in told
+    message = load_fault(tmp_path / "none.conf")
+    assert message.startswith(f"{tmp_path}/none.conf: no configuration; write one")
+    assert "mclu --demo" in message
 
 
 def test_a_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:

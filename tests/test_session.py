@@ -72,7 +72,7 @@ class TestStatus:
     def test_an_interrupt_is_130_and_ends_the_lines(self, clouds: Callable[..., InProcess], silent_port: int) -> None:
         off = f"silent address=127.0.0.1 port={silent_port} mac=74:d4:35:51:ab:86 broadcast=127.0.0.1"
         cloud = clouds(f"[nodes]\n{off}", keep_going=True)
-        # The signal comes when the command has written its first line, which is before it waits.
+        # The signal arrives after the command's first output, before it waits.
         interrupt_when(lambda: "Waking up" in cloud._out.getvalue())  # noqa: SLF001
         started = time.monotonic()
         answer = cloud("on silent --wait; list")
@@ -107,7 +107,7 @@ class TestSeveralLines:
         assert (answer.status, answer.out, answer.err) == (0, "ham1 off\n", "")
         assert demo.session.has_quit
 
-    def test_what_one_says_is_nothing_to_the_next_of_the_same_command(self, demo: InProcess) -> None:
+    def test_arguments_do_not_leak_into_the_next_line_of_the_same_command(self, demo: InProcess) -> None:
         alone = demo("list --inactive"), demo("list --bogus"), demo("status")
         demo("list --active; status ham1; list -- x; boot tiny web --memory 1G; boot tiny web --size 1G")
         assert (demo("list --inactive"), demo("list --bogus"), demo("status")) == alone
@@ -118,7 +118,7 @@ class TestSeveralLines:
 
 class TestMessages:
     @pytest.mark.parametrize(
-        ("line", "told"),
+        ("line", "message"),
         [
             ("lst", "mclu: unknown command 'lst'; did you mean 'list'?\n"),
             ("zzz", "mclu: unknown command 'zzz'; see 'help'\n"),
@@ -133,21 +133,21 @@ class TestMessages:
             ("status\nstatus 'a", "mclu: line 2: no closing '\n"),
         ],
     )  # fmt: skip
-    def test_they_say_place_fact_and_remedy_in_one_line(self, demo: InProcess, line: str, told: str) -> None:
-        assert demo(line).err == told
+    def test_they_say_place_fact_and_remedy_in_one_line(self, demo: InProcess, line: str, message: str) -> None:
+        assert demo(line).err == message
 
     def test_a_defect_shows_no_traceback_unless_one_asks(self, capsys: pytest.CaptureFixture[str]) -> None:
         def broken() -> Cloud:
             raise ZeroDivisionError("boom")
 
         assert Session(broken, Renderer()).run_text("status") == 1
-        told = capsys.readouterr().err
-        assert told.startswith("mclu: internal error: ZeroDivisionError('boom'); run mclu with -v for a traceback")
-        assert "Traceback" not in told
+        message = capsys.readouterr().err
+        assert message.startswith("mclu: internal error: ZeroDivisionError('boom'); run mclu with -v for a traceback")
+        assert "Traceback" not in message
         assert Session(broken, Renderer(), verbose=True).run_text("status") == 1
         assert "Traceback" in capsys.readouterr().err
 
-    def test_an_error_of_the_system_is_not_blamed_on_the_output(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_an_os_error_is_not_reported_as_one_of_the_output(self, capsys: pytest.CaptureFixture[str]) -> None:
         def broken() -> Cloud:
             raise FileNotFoundError(2, "No such file or directory")
 
@@ -190,7 +190,7 @@ class TestRedirection:
             ("/dev/full", "No space left on device"),
         ],
     )
-    def test_a_file_that_cannot_be_written_is_told(self, demo: InProcess, file: str, reason: str) -> None:
+    def test_a_file_that_cannot_be_written_is_reported(self, demo: InProcess, file: str, reason: str) -> None:
         answer = demo(f"status > {file}")
         assert (answer.status, answer.err) == (1, f"mclu: {file}: cannot write: {reason}\n")
 
@@ -224,7 +224,7 @@ class TestPipe:
 
 
 class TestUsersShell:
-    def test_its_status_decides_whether_the_lines_go_on(self, demo: InProcess, tmp_path: Path) -> None:
+    def test_its_status_decides_whether_the_next_line_runs(self, demo: InProcess, tmp_path: Path) -> None:
         assert demo(f"!echo 'a; b' > {tmp_path}/x\nstatus ham1").out == "ham1 off\n"
         assert (tmp_path / "x").read_text() == "a; b\n"
         answer = demo("!exit 3\nstatus ham1")
@@ -233,7 +233,7 @@ class TestUsersShell:
 
 @contextlib.contextmanager
 def unwritable(kind: str) -> Iterator[TextIO]:
-    """A stream where writing fails: a disk that is full, or a pipe that nobody reads."""
+    """Provide a stream where writing fails: a full disk, or a pipe without a reader."""
     if kind == "full":
         end = os.open("/dev/full", os.O_WRONLY)
     else:
@@ -246,18 +246,18 @@ def unwritable(kind: str) -> Iterator[TextIO]:
 
 
 class TestStreams:
-    def test_where_the_reader_has_gone_nothing_more_is_done(self, demo: InProcess) -> None:
+    def test_nothing_more_runs_after_the_reader_has_closed_the_pipe(self, demo: InProcess) -> None:
         with unwritable("pipe") as out:
             assert Session(lambda: demo.cloud, Renderer(out=out)).run_text("status; destroy --yes web") == READER_GONE
         assert "ham0:web" in demo("list").out
 
-    def test_a_full_disk_is_told(self, demo: InProcess, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_a_full_disk_is_reported(self, demo: InProcess, capsys: pytest.CaptureFixture[str]) -> None:
         with unwritable("full") as out:
             assert Session(lambda: demo.cloud, Renderer(out=out)).run_text("status") == 1
         assert capsys.readouterr().err == "mclu: cannot write the answer: No space left on device\n"
 
     @pytest.mark.parametrize("kind", ["full", "pipe"])
     @pytest.mark.parametrize("line", ["lst", "status 'a", "off ham9; list"])
-    def test_where_errors_cannot_be_told_the_status_still_tells(self, demo: InProcess, line: str, kind: str) -> None:
+    def test_errors_that_cannot_be_printed_still_set_the_status(self, demo: InProcess, line: str, kind: str) -> None:
         with unwritable(kind) as err:
             assert Session(lambda: demo.cloud, Renderer(err=err)).run_text(line) == demo(line).status != 0

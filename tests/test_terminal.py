@@ -1,4 +1,4 @@
-"""A terminal that is handed over: a real pseudo-terminal, and the other end of a socket for the guest."""
+"""An attached terminal: a real pseudo-terminal, and a socket as the guest."""
 
 import io
 import os
@@ -19,14 +19,14 @@ LIMIT_S = 10.0
 
 @dataclass
 class Far:
-    """A pseudo-terminal's other end, the guest's end, and what has come of handing over."""
+    """A pseudo-terminal's other end, the guest's end of the socket, and the result of `carry`."""
 
     keyboard: int
     guest: socket.socket
     slave: TextIO
     carried: socket.socket
     result: list[object]
-    # What stands in for the terminal.
+    # Streams that replace the terminal.
     given: TextIO | None = None
     out: TextIO | None = None
 
@@ -35,22 +35,22 @@ class Far:
         return termios.tcgetattr(self.slave)
 
     def carry(self, ahead: Callable[[], bytes] | None = None, tee: Callable[[bytes], object] | None = None) -> None:
-        """Hand over; `result` is what came of it."""
+        """Attach the terminal, and add the return value or the error to `result`."""
         terminal = Terminal(self.given or self.slave, self.out or self.slave, io.StringIO(), ahead)
         try:
             self.result.append(terminal.carry(self.carried, tee))
-        except BaseException as error:  # noqa: BLE001 – what it is, the test says.
+        except BaseException as error:  # noqa: BLE001 – the test checks its type.
             self.result.append(error)
 
     def hear(self, count: int) -> bytes:
-        """So many bytes that the guest has read."""
+        """Return `count` bytes that the guest has received."""
         got = b""
         while len(got) < count:
             got += self.guest.recv(count - len(got))
         return got
 
     def read(self, count: int) -> bytes:
-        """So many bytes that stand on the screen."""
+        """Return `count` bytes of the screen."""
         got = b""
         while len(got) < count:
             got += os.read(self.keyboard, count - len(got))
@@ -81,7 +81,7 @@ def test_keys_go_to_the_guest_as_they_are_and_its_answers_to_the_screen(far: Far
     assert far.settings != before
     os.write(far.keyboard, b"a\x03\x1a\x04\r\n\x7f")
     assert far.hear(7) == b"a\x03\x1a\x04\r\n\x7f"
-    # Nor does the terminal make anything of what the guest writes.
+    # The terminal does not translate the guest's output either.
     far.guest.send(b"x\ny\r\n")
     assert far.read(5) == b"x\ny\r\n"
     os.write(far.keyboard, b"\x1d")
@@ -90,7 +90,7 @@ def test_keys_go_to_the_guest_as_they_are_and_its_answers_to_the_screen(far: Far
     assert far.settings == before
 
 
-def test_what_follows_the_escape_is_left_to_the_next_reader(far: Far) -> None:
+def test_input_after_the_escape_is_left_to_the_next_reader(far: Far) -> None:
     thread = in_thread(far)
     far.guest.send(b".")
     far.read(1)
@@ -118,7 +118,7 @@ def test_an_escape_typed_ahead_leaves_at_once(far: Far) -> None:
     assert far.settings == before
 
 
-def test_the_end_of_the_guest_ends_it_after_its_last_words(far: Far) -> None:
+def test_the_end_of_the_guest_ends_it_after_its_last_output(far: Far) -> None:
     before = far.settings
     far.guest.send(b"halted")
     far.guest.close()
@@ -128,25 +128,25 @@ def test_the_end_of_the_guest_ends_it_after_its_last_words(far: Far) -> None:
     assert far.settings == before
 
 
-def test_the_terminal_is_given_back_whatever_goes_wrong(far: Far) -> None:
+def test_the_terminal_is_restored_after_any_error(far: Far) -> None:
     before = far.settings
-    told = OSError("the log is full")
+    message = OSError("the log is full")
 
     def fail(data: bytes) -> None:
         assert far.settings != before
-        raise told
+        raise message
 
     far.guest.send(b"x")
     far.carry(None, fail)
-    assert far.result == [told]
+    assert far.result == [message]
     assert far.settings == before
 
 
-def test_a_terminal_that_goes_away_ends_it(far: Far) -> None:
+def test_a_closed_terminal_ends_it(far: Far) -> None:
     thread = in_thread(far)
     far.guest.send(b".")
     far.read(1)
-    # As a window does that is closed: from here on, reading the terminal is an error.
+    # As when a window is closed: reading the terminal is an error from here on.
     os.dup2(os.open(os.devnull, os.O_RDONLY), far.keyboard)
     thread.join(LIMIT_S)
     assert far.result == [True]
@@ -164,7 +164,7 @@ def test_input_from_a_file_is_sent_whole_and_its_end_ends_nothing(far: Far, tmp_
     assert (tmp_path / "out").read_bytes() == b"bye"
 
 
-def test_a_reader_that_leaves_is_noticed_while_the_guest_says_nothing(far: Far) -> None:
+def test_a_closed_output_is_noticed_while_the_guest_is_silent(far: Far) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     with open(os.devnull) as given, os.fdopen(writer, "w") as out:  # noqa: PTH123

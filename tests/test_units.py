@@ -47,7 +47,7 @@ def test_a_size_of_nothing_is_refused(text: str) -> None:
 
 @contextlib.contextmanager
 def explained(words: str) -> Iterator[None]:
-    """Take a ValueError, if it says what is wrong in our words."""
+    """Accept a ValueError with one of our own messages."""
     try:
         yield
     except ValueError as error:
@@ -65,7 +65,7 @@ def test_any_text_is_a_size_or_a_value_error(text: str) -> None:
 
 @given(st.text() | st.from_regex(r"\A\d{1,500}(\.\d{1,500})?(ms|s|m|h)?\Z"))
 @example("9" * 400)
-def test_any_text_is_a_time_or_a_value_error(text: str) -> None:
+def test_any_text_is_a_duration_or_a_value_error(text: str) -> None:
     with explained("bad duration"):
         assert 0 <= parse_duration(text) < float("inf")
 
@@ -91,19 +91,19 @@ def test_a_size_has_at_most_one_decimal(size_bytes: int, text: str) -> None:
 @given(st.integers(1, 1 << 60))
 def test_a_size_that_is_shown_can_be_typed_and_is_about_the_same(size_bytes: int) -> None:
     again = parse_size(format_size(size_bytes))
-    # Half of the last decimal that is shown, of at least one unit.
+    # At most half of the last decimal of at least one unit.
     assert abs(again - size_bytes) <= max(size_bytes, again) * 0.05
 
 
 @pytest.mark.parametrize(
     ("text", "seconds"), [("90", 90), ("1.5s", 1.5), ("5m", 300), ("1h", 3600), ("250ms", 0.25), ("0", 0)]
 )
-def test_a_time_is_read_in_seconds_unless_it_says_otherwise(text: str, seconds: float) -> None:
+def test_a_duration_is_in_seconds_without_a_unit(text: str, seconds: float) -> None:
     assert parse_duration(text) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize("text", ["", "s", "-1", "5 m", "1d", "abc", "5min", "nan"])
-def test_a_bad_time_names_itself_and_what_is_allowed(text: str) -> None:
+def test_a_bad_duration_names_itself_and_what_is_allowed(text: str) -> None:
     with pytest.raises(ValueError, match="a number of seconds, or a value such as 30s") as caught:
         parse_duration(text)
     assert repr(text) in str(caught.value)
@@ -113,5 +113,5 @@ def test_a_bad_time_names_itself_and_what_is_allowed(text: str) -> None:
     ("seconds", "text"),
     [(45, "45 s"), (300, "5 min"), (7200, "2 h"), (90, "90 s"), (0.25, "0.25 s"), (0, "0 s"), (1234567, "1234567 s")],
 )
-def test_a_time_is_shown_as_people_say_it(seconds: float, text: str) -> None:
+def test_a_duration_is_shown_in_the_largest_whole_unit(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text

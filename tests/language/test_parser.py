@@ -10,7 +10,7 @@ from mclu_shell.language.lexer import Unfinished
 from mclu_shell.language.line import Line
 from mclu_shell.language.parser import parse
 
-# Texts that are likely to hit the grammar, beside any text at all.
+# Any text, and texts that are likely to hit the grammar.
 TEXTS = st.text() | st.text(alphabet="ab \t\r\n;|>!#'\"\\$-=", max_size=30)
 
 
@@ -26,7 +26,7 @@ def fault(text: str) -> str:
 
 @given(st.lists(st.text(), min_size=1))
 def test_any_words_that_are_quoted_read_back_as_themselves(given_words: list[str]) -> None:
-    # Before the first, it is not of the word.
+    # A dash before the first word is not part of it.
     assume(not given_words[0].startswith("-"))
     assert parse(shlex.join(given_words)) == [Line(tuple(given_words))]
 
@@ -42,7 +42,7 @@ def test_any_text_is_commands_or_a_usage_error(text: str) -> None:
         assert 1 <= line.number <= text.count("\n") + 1
 
 
-# What dash reads as words (POSIX 2.2), without expansions, which mclu does not have.
+# Words as dash parses them (POSIX 2.2), without expansions, which mclu does not have.
 @settings(max_examples=150, deadline=None)
 @given(st.text(alphabet="ab '\"\\#\t", max_size=14))
 def test_quoting_is_that_of_the_posix_shell(text: str) -> None:
@@ -54,7 +54,7 @@ def test_quoting_is_that_of_the_posix_shell(text: str) -> None:
         assert words(f"x {text}") == [tuple(shell.stdout.split("\0")[:-1])]
 
 
-# Neither holds what goes on in the next line: a backslash, or an open quotation.
+# Lines that continue in the next one (a backslash, an open quotation) are left out.
 LINE = st.text(alphabet="abc '\"#|>!-$", max_size=12).filter(lambda text: not is_unfinished(text))
 
 
@@ -84,7 +84,7 @@ def test_a_comment_and_blanks_behind_it_change_nothing(text: str) -> None:
         lines = parse(text)
     except UsageError:
         return
-    # Behind a `!` or a `|` they are the user's own shell's.
+    # After `!` and `|`, quotes belong to the user's shell.
     if not lines or not (lines[-1].shell or lines[-1].pipe):
         assert parse(f"{text} \t# 'x; y") == lines
     assert parse(f"{text}\n # 'x; y\n;\n") == lines
@@ -147,7 +147,7 @@ def test_the_answer_can_go_to_a_file() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("a 'b", "no closing '"),
         ('a "b', 'no closing "'),
@@ -169,11 +169,11 @@ def test_the_answer_can_go_to_a_file() -> None:
         ('a; -"$@"', "$@ is empty"),
     ],
 )
-def test_what_is_wrong_is_told(text: str, told: str) -> None:
-    assert fault(text) == told
+def test_what_is_wrong_is_reported(text: str, message: str) -> None:
+    assert fault(text) == message
 
 
 @pytest.mark.parametrize("text", ["a 'b", 'a "b', "a \\", "a | b 'c"])
-def test_a_text_that_more_may_follow_is_told_apart(text: str) -> None:
+def test_an_unfinished_text_is_a_different_error(text: str) -> None:
     with pytest.raises(Unfinished):
         parse(text)

@@ -16,7 +16,7 @@ def test_it_runs_line_by_line(demo: InProcess) -> None:
 
 
 @pytest.mark.parametrize(
-    ("last", "told"),
+    ("last", "message"),
     [
         ("lst", "mclu: x.mclu:3: unknown command 'lst'; did you mean 'list'?\n"),
         ("status --bogus", "mclu: x.mclu:3: status: unrecognized arguments: --bogus; see 'help status'\n"),
@@ -28,17 +28,17 @@ def test_it_runs_line_by_line(demo: InProcess) -> None:
         ("''", "mclu: x.mclu:3: unknown command ''; see 'help'\n"),
     ],
 )
-def test_an_error_on_line_3_means_that_nothing_was_done(demo: InProcess, last: str, told: str) -> None:
+def test_an_error_on_line_3_means_that_nothing_was_done(demo: InProcess, last: str, message: str) -> None:
     answer = demo.script(f"on ham1\nstatus\n{last}\n")
-    assert (answer.status, answer.out, answer.err) == (2, "", told)
+    assert (answer.status, answer.out, answer.err) == (2, "", message)
     assert demo.on == ["ham0"]
 
 
-def test_a_script_of_one_line_tells_its_line_too(demo: InProcess) -> None:
+def test_a_script_of_one_line_has_its_number_too(demo: InProcess) -> None:
     assert demo.script("status 'a").err == "mclu: x.mclu:1: no closing '\n"
 
 
-def test_all_that_is_wrong_is_told_at_once(demo: InProcess) -> None:
+def test_all_that_is_wrong_is_reported_at_once(demo: InProcess) -> None:
     answer = demo.script("lst\nstatus\non\n")
     assert answer.status == 2
     assert [line.split(": ")[1] for line in answer.err.splitlines()] == ["x.mclu:1", "x.mclu:3"]
@@ -72,7 +72,7 @@ def test_a_missing_end_of_the_last_line_does_not_matter(demo: InProcess, last: s
     assert (answer.status, answer.out) == (0, "ham1 off\nham2 off\nham3 off\n")
 
 
-def test_a_joined_line_is_told_by_its_first(demo: InProcess) -> None:
+def test_a_joined_line_is_reported_by_its_first(demo: InProcess) -> None:
     assert demo.script("\non \\\n  ham9\n").err.startswith("mclu: x.mclu:2: no such node")
 
 
@@ -106,7 +106,7 @@ class Files:
         script = read_script(self.write("x.mclu", text), words)
         session = self.demo.session
         status = session.check_script(script) if check else session.run_script(script)
-        answer = self.demo.told(status)
+        answer = self.demo.answer(status)
         return replace(answer, err=answer.err.replace(f"{self.directory}/", ""))
 
 
@@ -129,7 +129,7 @@ class TestArguments:
         assert files.run("status ham$#", "a", "b", "NAME=c").out == "ham2 off\n"
 
     @pytest.mark.parametrize(
-        ("text", "told"),
+        ("text", "message"),
         [
             ("status $1", "$1 is not set"),
             ('status "ham${2}"', "${2} is not set"),
@@ -139,9 +139,9 @@ class TestArguments:
             ("status ham$@", "$@ is part of a word; write it as a word of its own"),
         ],
     )
-    def test_one_that_is_not_set_means_that_nothing_was_done(self, files: Files, text: str, told: str) -> None:
+    def test_one_that_is_not_set_means_that_nothing_was_done(self, files: Files, text: str, message: str) -> None:
         answer = files.run(f"on ham1\n{text}\n")
-        assert (answer.status, answer.out, answer.err) == (2, "", f"mclu: x.mclu:2: {told}\n")
+        assert (answer.status, answer.out, answer.err) == (2, "", f"mclu: x.mclu:2: {message}\n")
         assert files.demo.on == ["ham0"]
 
     def test_what_is_quoted_or_begins_no_variable_is_itself(self, files: Files) -> None:
@@ -160,7 +160,7 @@ class TestRun:
         answer = files.run(f"run {inner} ham2 NAME=$1\nstatus ham1", "ham3")
         assert (answer.status, answer.out) == (0, "ham2 off\nham3 off\nham1 off\n")
 
-    def test_all_that_is_wrong_in_it_is_told_before_anything_runs(self, files: Files) -> None:
+    def test_all_that_is_wrong_in_it_is_reported_before_anything_runs(self, files: Files) -> None:
         inner = files.write("inner.mclu", "status ham1\nlst\non\n")
         answer = files.run(f"on ham1\nrun {inner}\nrun /nosuch.mclu\nrun {files.directory}")
         assert (answer.status, answer.out, files.demo.on) == (2, "", ["ham0"])
@@ -192,14 +192,14 @@ class TestRun:
         assert capfd.readouterr().out == "three\n"
 
     def test_one_that_fails_is_named_with_its_line(self, files: Files) -> None:
-        for line, told in (
+        for line, message in (
             ("!exit 7", "'exit 7' ended with status 7"),
             ("list | grep nothing", "'grep nothing' ended with status 1"),
             ("!kill -9 $$", "'kill -9 $$' was ended by signal 9"),
             ("!test 'a' = b", "\"test 'a' = b\" ended with status 1"),
         ):
             answer = files.run(f"{line}\nstatus")
-            assert (answer.status, answer.out, answer.err) == (1, "", f"mclu: x.mclu:1: {told}\n")
+            assert (answer.status, answer.out, answer.err) == (1, "", f"mclu: x.mclu:1: {message}\n")
             assert files.run(f"-{line}\nstatus ham1").out == "ham1 off\n"
 
     def test_standard_input_is_not_read_twice(self, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,13 +211,13 @@ class TestRun:
             "so it cannot be checked first\n"
         )
 
-    def test_one_that_runs_itself_is_told(self, files: Files) -> None:
+    def test_one_that_runs_itself_is_reported(self, files: Files) -> None:
         inner = files.write("inner.mclu", f"run {files.directory}/x.mclu")
         answer = files.run(f"on ham1\nrun {inner}")
         assert (answer.status, files.demo.on) == (2, ["ham0"])
         assert answer.err == "mclu: inner.mclu:1: x.mclu runs itself in an endless loop\n"
 
-    def test_what_is_wrong_in_one_that_is_run_often_is_told_once(self, files: Files) -> None:
+    def test_what_is_wrong_in_one_that_is_run_often_is_reported_once(self, files: Files) -> None:
         for number in range(30):
             files.write(f"{number}.mclu", f"run {files.directory}/{number + 1}.mclu\n" * 2)
         files.write("20.mclu", "status $#\nlst")
@@ -231,7 +231,7 @@ class TestRun:
         answer = files.run(f"run {inner}\nrun {inner} ham1")
         assert answer.err == "mclu: x.mclu:1: inner.mclu:1: $1 is not set\n"
 
-    def test_all_that_is_wrong_is_told_in_the_order_of_its_lines(self, files: Files) -> None:
+    def test_all_that_is_wrong_is_reported_in_the_order_of_its_lines(self, files: Files) -> None:
         inner = files.write("inner.mclu", "lst\nstatus $1")
         answer = files.run(
             f"on ham1\nlst\nstatus $1; on\nstatus |\nrun {inner}\nstatus ${{x\nstatus --x='$2'\nstatus '"
@@ -259,7 +259,7 @@ class TestRun:
         inner = files.write("inner.mclu", '!echo "$1"')
         assert files.run(f"run {inner} '-x y'").err == ""
 
-    def test_ones_that_are_nested_too_deep_are_told(self, files: Files) -> None:
+    def test_ones_that_are_nested_too_deep_are_reported(self, files: Files) -> None:
         for number in range(100):
             files.write(f"{number}.mclu", f"run {files.directory}/{number + 1}.mclu")
         files.write("100.mclu", "status ham1")
@@ -270,12 +270,12 @@ class TestRun:
 
 
 class TestMayFail:
-    def test_its_failure_is_told_and_stops_nothing(self, files: Files) -> None:
+    def test_its_failure_is_reported_and_stops_nothing(self, files: Files) -> None:
         answer = files.run("-on ham9\n- off ham0\n-!false\nstatus ham1")
         assert (answer.status, answer.out) == (0, "ham1 off\n")
         assert [line.split(": ")[1] for line in answer.err.splitlines()] == ["x.mclu:1", "x.mclu:2", "x.mclu:3"]
 
-    def test_what_is_wrong_with_it_is_wrong_all_the_same(self, files: Files) -> None:
+    def test_errors_are_the_same_as_in_a_run(self, files: Files) -> None:
         assert files.run("on ham1\n-lst").status == 2
         assert files.run("on ham1\n-\n").err == "mclu: x.mclu:2: no command after '-'\n"
         assert files.demo.on == ["ham0"]
@@ -287,7 +287,7 @@ class TestCheck:
         assert (answer.status, answer.out, answer.err) == (0, "", "")
         assert files.demo.on == ["ham0"]
 
-    def test_all_that_is_wrong_is_told(self, files: Files) -> None:
+    def test_all_that_is_wrong_is_reported(self, files: Files) -> None:
         answer = files.run("on\nlst", check=True)
         assert (answer.status, len(answer.err.splitlines())) == (2, 2)
 

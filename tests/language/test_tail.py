@@ -16,7 +16,7 @@ def test_any_text_ends_in_something(text: str) -> None:
         assert end.word or end.start == len(text) or text[end.start] in "'\"\\"
 
 
-# A `-` before the first word is a mark, not of the word.
+# A `-` before the first word is not part of it.
 @given(st.lists(st.text(), min_size=1).filter(lambda words: not words[0].startswith("-")))
 def test_the_last_word_is_what_is_being_typed(given_words: list[str]) -> None:
     text = shlex.join(given_words)
@@ -75,7 +75,7 @@ def test_it_is_the_command_at_the_end(text: str, typed: list[str], word: str) ->
         *("> x", "list > x ", "list > x y", "list > x > y", "list > x | y", "list > # x"),
     ],
 )
-def test_where_no_word_of_ours_can_stand_there_is_none(text: str) -> None:
+def test_a_comment_a_pipe_and_a_shell_line_have_no_tail(text: str) -> None:
     assert tail(text) is None
 
 
@@ -83,7 +83,7 @@ def test_where_no_word_of_ours_can_stand_there_is_none(text: str) -> None:
     ("text", "word"),
     [("list >", ""), ("list > ", ""), ("list >>a", "a"), ("a; list > 'b c", "b c"), ("list > x; list > y", "y")],
 )
-def test_behind_a_redirection_it_is_the_file(text: str, word: str) -> None:
+def test_after_a_redirection_it_is_the_file(text: str, word: str) -> None:
     end = tail(text)
     assert end is not None
     assert (end.words, end.word, end.is_output) == (("list",), word, True)

@@ -17,7 +17,7 @@ def test_any_command_reads_back_as_itself(words: list[str], output: str, append:
 
 
 @given(st.text(alphabet="abc \n;|>!#'\"\\-", max_size=30))
-def test_so_does_what_was_typed(text: str) -> None:
+def test_typed_text_reads_back_too(text: str) -> None:
     try:
         lines = parse(text)
     except UsageError:
@@ -38,10 +38,10 @@ def test_so_does_what_was_typed(text: str) -> None:
         ("'!a' '-b'", "'!a' -b"),
     ],
 )
-def test_it_is_what_one_would_type(text: str, again: str) -> None:
+def test_quotes_are_minimal(text: str, again: str) -> None:
     assert unparse(parse(text)[0]) == again
 
 
 @pytest.mark.parametrize("line", [Line(shell="a\nb"), Line(("a\x1b",)), Line(("a\rb",)), Line(("a",), pipe="'b")])
-def test_what_no_text_can_say_is_none(line: Line) -> None:
+def test_a_line_without_a_text_is_empty(line: Line) -> None:
     assert unparse(line) == ""

@@ -1,12 +1,12 @@
-"""The same line through every door: the prompt, -c, a script, and as arguments, with the same result and status.
+"""The same line through every entry point: the prompt, -c, a script, and arguments, with the same result and status.
 
-What differs by nature:
+The differences:
 
-* As arguments, a line is read by the user's own shell first, which takes `;`, `|`, `>`, `$` and unbalanced quotes for
-  itself, and mclu takes a `-` before the command for an option of its own: such lines go through three doors.
-* A script is checked whole before its first command runs, so that of several commands none is done if one is wrong.
-* An empty line at the prompt leaves the status as it is, as in any shell.
-* Aliases, the history and settings are of the prompt alone, and so are questions.
+* The user's own shell reads arguments first: it interprets `;`, `|`, `>`, `$` and unbalanced quotes. mclu takes a `-`
+  before the command for a global option. Such lines are tested through three entry points.
+* mclu checks a script as a whole before its first command, so an error in one command prevents all of them.
+* An empty line at the prompt keeps the status, as in any shell.
+* Only the prompt has aliases, the history, settings and questions.
 """
 
 import json
@@ -33,14 +33,14 @@ WAKING = "Waking up 74:d4:35:51:ab:87...\n"
 
 @dataclass(frozen=True)
 class Case:
-    """A line, its status, and its answer; None where it is enough that it is the same through every door."""
+    """A line with its status and output; None if it only has to be the same through every entry point."""
 
     line: str
     status: int = 0
     out: str | None = ""
 
 
-# One command, whose words the user's shell reads as mclu does: through all doors.
+# Single commands that the user's shell parses as mclu does: through all entry points.
 ONE_COMMAND = (
     # Words and blanks
     Case("status", out=None),
@@ -100,7 +100,7 @@ ONE_COMMAND = (
     Case("destroy --yes e\u0301", 1),
     Case("status ham1\u00a0ham2", 2),
     Case("status ham１", 2),
-    # Globs: they are mclu's, quoted or not, because here is no file that is called so.
+    # Globs: the shell leaves them to mclu, because no file matches.
     Case("status ham[1-3]", out=ALL_OFF),
     Case("status 'ham[1-3]'", out=ALL_OFF),
     Case("status ham?", out=None),
@@ -126,7 +126,7 @@ ONE_COMMAND = (
     Case("status --", out=None),
     Case("status -- --bogus", 2),
     Case("console --log='a b' nosuch", 1),
-    # What is not there
+    # Unknown commands and nodes
     Case("lst", 2),
     Case("STATUS", 2),
     Case("on ham9", 1),
@@ -137,7 +137,7 @@ ONE_COMMAND = (
     Case("destroy --yes '" + "y " * 1000 + "'", 2),
 )  # fmt: skip
 
-# What the user's own shell would take for itself, or mclu for an option: through three doors.
+# Lines that the user's shell or the global options would change: through three entry points.
 LINES = (
     Case("# nothing"),
     Case(";;  ;"),
@@ -166,7 +166,7 @@ LINES = (
     Case("lst > out", 2),
     Case("lst | touch out", 2),
     Case("status > /nosuch/x", 1),
-    # Variables, of which none is set here
+    # Variables, none of which is set
     Case("status $1", 2),
     Case("status ham${NUMBER}", 2),
     Case("status $HOME", 2),
@@ -193,8 +193,8 @@ LINES = (
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where all of them work: there is no file that is called as a word of a line."""
-    return tmp_path_factory.mktemp("doors")
+    """Return the working directory; no file in it has the name of a word."""
+    return tmp_path_factory.mktemp("entry_points")
 
 
 @pytest.fixture(autouse=True)
@@ -211,7 +211,7 @@ def _surroundings(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 @pytest.fixture(scope="module")
 def prompt(directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator["Prompt"]:
-    """One for the whole table."""
+    """Provide one prompt for the whole table."""
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(directory)
@@ -220,22 +220,22 @@ def prompt(directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         patched.setenv("MCLU_PATH", str(directory))
         for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "NO_COLOR"):
             patched.delenv(name, raising=False)
-        started = Prompt(home / "told")
+        started = Prompt(home / "answers")
     with closing(started.terminal):
         yield started
 
 
 class Prompt:
-    """A prompt in a terminal, which tells what came of each line."""
+    """A prompt in a terminal, with the answer of each line."""
 
-    def __init__(self, told: Path) -> None:
-        self._told = told
-        self.terminal = Terminal(observed.__file__, str(told), "--demo", program=sys.executable)
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self.terminal = Terminal(observed.__file__, str(file), "--demo", program=sys.executable)
         self.terminal.expect_prompt()
         self._count = 0
 
     def enter(self, line: str) -> Answer:
-        """Paste a line, as its newlines and tabs would not be typed; what came of it."""
+        """Paste a line, which may have newlines and tabs; return its answer."""
         self.terminal.type(f"\x1b[200~{line}\x1b[201~{ENTER}")
         self._count += 1
         self.terminal.read_until(lambda _screen: len(self._answers()) == self._count)
@@ -243,13 +243,13 @@ class Prompt:
         return Answer(**json.loads(self._answers()[-1]))
 
     def _answers(self) -> list[str]:
-        return self._told.read_text().splitlines() if self._told.exists() else []
+        return self._file.read_text().splitlines() if self._file.exists() else []
 
 
 def normal(answer: Answer) -> Answer:
-    """An answer without the place of its line, which only a script has, and one of several lines.
+    """Return an answer without the places of lines, which only scripts and texts of several lines have.
 
-    Nor does it have what is told for the place alone: that a program has failed, which has told so itself.
+    The message about a failed program, which only scripts print, is removed as well.
     """
     err = re.sub(r"^mclu: x\.mclu:\d+: '.*' ended with status \d+\n", "", answer.err, flags=re.MULTILINE)
     err = re.sub(r"^mclu: (x\.mclu:\d+|line \d+)(: |$)", "mclu: ", err, flags=re.MULTILINE)
@@ -257,7 +257,7 @@ def normal(answer: Answer) -> Answer:
 
 
 def in_file() -> str | None:
-    """What the line has written into the file `out`, which goes."""
+    """Return the content of the file `out`, and remove it."""
     file = Path("out")
     if not file.exists():
         return None
@@ -266,12 +266,12 @@ def in_file() -> str | None:
     return text
 
 
-Door = Callable[[str], Answer]
+EntryPoint = Callable[[str], Answer]
 
 
 @pytest.fixture
 def program(capfd: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
-    """Runs mclu's main function in this process, which takes a tenth of the time."""
+    """Provide a function that runs mclu's `main` in this process, in a tenth of the time."""
 
     def run(*words: str) -> Answer:
         return Answer(cli.main(["--demo", *words]), *capfd.readouterr())
@@ -280,29 +280,29 @@ def program(capfd: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
 
 
 @pytest.fixture
-def doors(prompt: Prompt, program: Callable[..., Answer]) -> dict[str, Door]:
-    """All doors: each takes a line."""
+def entry_points(prompt: Prompt, program: Callable[..., Answer]) -> dict[str, EntryPoint]:
+    """Return functions that run a line, by entry point."""
 
     def script(line: str) -> Answer:
         Path("x.mclu").write_text(line)
         return program("x.mclu")
 
     def arguments(line: str) -> Answer:
-        # As the words that the user's shell makes of it.
+        # The words as the user's shell parses them.
         words = subprocess.run(["sh", "-c", f"printf '%s\\0' {line}"], capture_output=True, check=True).stdout
         return program(*words.decode().split("\0")[:-1])
 
     return {"prompt": prompt.enter, "-c": lambda line: program("-c", line), "script": script, "arguments": arguments}
 
 
-def check(case: Case, doors: dict[str, Door]) -> None:
-    """Fail unless a line does the same through all doors."""
-    found = {name: (normal(door(case.line)), in_file()) for name, door in doors.items()}
-    answer, _ = found["-c"]
+def check(case: Case, entry_points: dict[str, EntryPoint]) -> None:
+    """Fail unless a line has the same answer through all entry points."""
+    answers = {name: (normal(run(case.line)), in_file()) for name, run in entry_points.items()}
+    answer, _ = answers["-c"]
     assert answer.status == case.status
     assert case.out in (None, answer.out)
     assert "internal error" not in answer.err
-    assert found == dict.fromkeys(found, found["-c"])
+    assert answers == dict.fromkeys(answers, answers["-c"])
 
 
 def called(case: Case) -> str:
@@ -310,31 +310,31 @@ def called(case: Case) -> str:
 
 
 @pytest.mark.parametrize("case", ONE_COMMAND, ids=called)
-def test_one_command_is_the_same_through_every_door(case: Case, doors: dict[str, Door]) -> None:
-    check(case, doors)
+def test_one_command_is_the_same_through_every_entry_point(case: Case, entry_points: dict[str, EntryPoint]) -> None:
+    check(case, entry_points)
 
 
 @pytest.mark.parametrize("case", LINES, ids=called)
-def test_a_line_is_the_same_at_the_prompt_in_c_and_in_a_script(case: Case, doors: dict[str, Door]) -> None:
-    del doors["arguments"]
-    check(case, doors)
+def test_a_line_is_the_same_at_the_prompt_in_c_and_in_a_script(case: Case, entry_points: dict[str, EntryPoint]) -> None:
+    del entry_points["arguments"]
+    check(case, entry_points)
 
 
 @pytest.mark.parametrize("line", ["", "   \t ", "\n\n"])
-def test_an_empty_line_does_nothing(line: str, doors: dict[str, Door]) -> None:
-    assert {doors[name](line) for name in ("-c", "script")} == {Answer(0, "", "")}
+def test_an_empty_line_does_nothing(line: str, entry_points: dict[str, EntryPoint]) -> None:
+    assert {entry_points[name](line) for name in ("-c", "script")} == {Answer(0, "", "")}
 
 
-def test_a_script_is_checked_first(doors: dict[str, Door]) -> None:
-    answers = {name: doors[name]("status ham1; lst") for name in ("prompt", "-c", "script")}
+def test_a_script_is_checked_first(entry_points: dict[str, EntryPoint]) -> None:
+    answers = {name: entry_points[name]("status ham1; lst") for name in ("prompt", "-c", "script")}
     assert {answer.status for answer in answers.values()} == {2}
     assert [answers[name].out for name in ("prompt", "-c", "script")] == [OFF[1], OFF[1], ""]
 
 
 @pytest.mark.parametrize("line", ["alias st=status", "unalias st", "history", "set alerts off"])
-def test_what_is_of_the_prompt_alone_is_refused_elsewhere(line: str, doors: dict[str, Door]) -> None:
-    assert doors.pop("prompt")(line).status == 0
-    answers = {normal(door(line)) for door in doors.values()}
+def test_what_is_of_the_prompt_alone_is_refused_elsewhere(line: str, entry_points: dict[str, EntryPoint]) -> None:
+    assert entry_points.pop("prompt")(line).status == 0
+    answers = {normal(run(line)) for run in entry_points.values()}
     assert {(answer.status, answer.out) for answer in answers} == {(2, "")}
     assert len(answers) == 1
 
