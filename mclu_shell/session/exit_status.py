@@ -3,7 +3,6 @@
 import contextlib
 import signal
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from mclu_shell.errors import MCluError, OutputError
 from mclu_shell.output.text_renderer import Renderer
@@ -19,11 +18,12 @@ class ReaderGone(Exception):
     """Raised when the reader of our output has closed the pipe."""
 
 
-@dataclass(slots=True)
 class Outcome:
     """The exit status of a block of code."""
 
-    status: int = FAILED
+    # Not a dataclass: dataclasses would take 5 ms of every start to import.
+    def __init__(self) -> None:
+        self.status = FAILED
 
 
 @contextlib.contextmanager
