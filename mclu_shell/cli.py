@@ -58,9 +58,9 @@ def _work(words: Sequence[str], leaving: contextlib.ExitStack) -> int:
 
 def _complete(words: Sequence[str]) -> int:
     """Print the candidates for completion in the user's own shell, which runs `mclu --complete`."""
-    from mclu_shell.shell_completion.protocol import answer
+    from mclu_shell.shell_completion.protocol import complete_for_shell
 
-    sys.stdout.write(answer(words, global_parser().arguments))
+    sys.stdout.write(complete_for_shell(words, global_parser().arguments))
     return 0
 
 

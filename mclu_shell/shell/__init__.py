@@ -1,1 +1,1 @@
-"""The interactive shell: the only importer of cmd2 and prompt_toolkit."""
+"""The interactive shell; the only package that imports cmd2 and prompt_toolkit."""

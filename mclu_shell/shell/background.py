@@ -1,4 +1,4 @@
-"""What goes on behind the prompt: the nodes are kept connected, and the prompt is told of changes."""
+"""The background work of the prompt: connect the nodes, report changes, and load completion."""
 
 import threading
 from collections.abc import Callable
@@ -7,12 +7,15 @@ from mclu_shell.errors import MCluError
 from mclu_shell.session.session import Session
 from mclu_shell.shell.toolbar import toolbar_text
 
-# What can be set at the prompt, and is.
-DEFAULTS = {"alerts": "on"}
+# All settings of the command `set`.
+DEFAULT_SETTINGS = {"alerts": "on"}
 
 
-class Live:
-    """Begins when the prompt stands; `redraw` and `alert` may be called by any thread."""
+class NodeMonitor:
+    """Keeps the nodes connected, and provides the toolbar and the alerts of the prompt.
+
+    It calls `redraw` and `alert` in any thread.
+    """
 
     def __init__(
         self, session: Session, redraw: Callable[[], None], settings: dict[str, str], alert: Callable[[str], None]
@@ -21,51 +24,51 @@ class Live:
         self._settings = settings
         self._redraw = redraw
         self._alert = alert
-        self._is_begun = False
-        # The line below the prompt is wanted with every key, and counts all guests: it is made once for each change.
-        self._line = ""
+        self._is_started = False
+        # prompt_toolkit asks for the toolbar after each key, and it counts all guests: cached until something changes.
+        self._toolbar = ""
         self._is_stale = True
-        # What it was made for, beside what is known: the width, and the nodes that were woken.
-        self._shape: tuple[int, frozenset[str]] = (0, frozenset())
+        # The cached toolbar also depends on the width and the woken nodes.
+        self._toolbar_key: tuple[int, frozenset[str]] = (0, frozenset())
 
-    def begin(self) -> None:
-        """Connect the nodes in the background, and be ready for the first Tab; a second call does nothing."""
-        if not self._is_begun:
-            self._is_begun = True
-            # Importing what these need takes longer than a person likes to wait for a key to be shown.
-            for work in (self._connect, _prepare_completion):
+    def start(self) -> None:
+        """Connect the nodes and load completion in background threads; do nothing at later calls."""
+        if not self._is_started:
+            self._is_started = True
+            # Both import for so long that it would delay the echo of keys.
+            for work in (self._connect, _load_completion):
                 threading.Thread(target=work, daemon=True).start()
 
     def _connect(self) -> None:
         try:
             cloud = self._session.open_cloud()
         except MCluError:
-            # The command that needs the cloud tells.
+            # The first command that needs the cloud reports the error.
             return
-        cloud.supervise(self._changed, self._tell)
+        cloud.supervise(self._on_change, self._on_alert)
 
-    def _changed(self) -> None:
+    def _on_change(self) -> None:
         self._is_stale = True
         self._redraw()
 
-    def _tell(self, words: str) -> None:
+    def _on_alert(self, message: str) -> None:
         if self._settings["alerts"] == "on":
-            self._alert(words)
+            self._alert(message)
 
     def toolbar(self, width: int) -> str:
-        """The line below the prompt."""
+        """Return the text of the line below the prompt; empty until the cloud is open."""
         if (cloud := self._session.opened) is None:
             return ""
-        shape = (width, frozenset(node.name for node in cloud.nodes if node.expected.is_waking()))
-        if self._is_stale or shape != self._shape:
-            # Before it is looked at: what changes meanwhile has it made once more.
+        key = (width, frozenset(node.name for node in cloud.nodes if node.expected.is_waking()))
+        if self._is_stale or key != self._toolbar_key:
+            # Reset before the snapshot is read, so that a change during the computation is not lost.
             self._is_stale = False
-            self._shape = shape
-            self._line = toolbar_text(cloud.snapshot, *shape)
-        return self._line
+            self._toolbar_key = key
+            self._toolbar = toolbar_text(cloud.snapshot, *key)
+        return self._toolbar
 
 
-def _prepare_completion() -> None:
+def _load_completion() -> None:
     from mclu_shell.completion import prepare
 
     prepare()

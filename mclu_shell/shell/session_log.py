@@ -1,4 +1,4 @@
-"""What was run at this prompt, for `history --script`."""
+"""The commands run at this prompt, for `history --script`."""
 
 import contextlib
 
@@ -10,26 +10,26 @@ from mclu_shell.session.exit_status import DONE, INTERRUPTED
 
 
 class SessionLog:
-    """The commands of the lines that were entered, as they were run: without aliases."""
+    """The commands of the entered lines as they ran, without aliases."""
 
     def __init__(self) -> None:
-        self.ran: list[Ran] = []
-        self._is_kept = True
+        self.commands: list[Ran] = []
+        self._is_recording = True
         self._is_declined = False
 
-    def begin(self, text: str) -> None:
-        """A line that was entered is about to run; as in the history, one that begins with a blank is not kept."""
-        self._is_kept = not text[:1].isspace()
+    def start_line(self, text: str) -> None:
+        """Prepare for an entered line; ignore its commands if it begins with a blank, as the history does."""
+        self._is_recording = not text[:1].isspace()
         self._is_declined = False
 
-    def answered(self, *, is_wanted: bool) -> None:
-        """The command that runs has asked whether it should, and was told."""
-        self._is_declined = not is_wanted
+    def record_reply(self, *, is_confirmed: bool) -> None:
+        """Record the user's reply to the confirmation of the running command."""
+        self._is_declined = not is_confirmed
 
-    def note(self, line: Line, status: int) -> None:
-        """A command has run."""
-        if self._is_kept and not _is_about_the_shell(line):
-            self.ran.append(Ran(line, self._why_not(line, status)))
+    def record_command(self, line: Line, status: int) -> None:
+        """Record a command after it has run."""
+        if self._is_recording and not _is_shell_command(line):
+            self.commands.append(Ran(line, self._why_not(line, status)))
         self._is_declined = False
 
     def _why_not(self, line: Line, status: int) -> str:
@@ -40,8 +40,8 @@ class SessionLog:
         return "" if status == DONE or line.may_fail else "failed"
 
 
-def _is_about_the_shell(line: Line) -> bool:
-    """Whether it would mean nothing in a script: `history`, `alias`, `help`, but not `run`."""
+def _is_shell_command(line: Line) -> bool:
+    """Return True for a command without effect in a script: `history`, `alias`, `help`, but not `run`."""
     if line.words:
         with contextlib.suppress(UsageError):
             command = command_loader.load_command(line.words[0])

@@ -1,4 +1,4 @@
-"""The start-up file: lines of the language that the interactive shell runs before its first prompt."""
+"""The start-up file: commands that the interactive shell runs before its first prompt."""
 
 import os
 from pathlib import Path
@@ -9,12 +9,12 @@ from mclu_shell.session.session import Session
 
 
 def startup_path() -> Path:
-    """The file: mclurc, beside the user's mclu.conf."""
+    """Return the path of `mclurc`, in the directory of the user's mclu.conf."""
     return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "mclu" / "mclurc"
 
 
 def run_startup(session: Session) -> None:
-    """Run the start-up file, if there is one; what fails in it is told with file and line, and stops nothing."""
+    """Run the start-up file, if it exists; report errors with file and line, and continue."""
     try:
         script = read_script(str(startup_path()))
     except UsageError as error:

@@ -1,51 +1,51 @@
-"""The terminal that the prompt is in: kept as it was found, and let go of when it is lost."""
+"""The terminal of the prompt: its modes, its unread input, and its loss."""
 
 import contextlib
 import os
 import termios
 from typing import TextIO
 
-# Of what tcgetattr returns.
-_LOCAL, _CHARACTERS = 3, 6
+# Indices into the result of tcgetattr.
+_LFLAG, _CC = 3, 6
 _CHUNK = 4096
 
 
 class PromptTerminal:
-    """Where lines are typed, and where answers go."""
+    """The terminal from which lines are read and to which output is written, with the modes from before mclu."""
 
-    def __init__(self, given: TextIO, out: TextIO) -> None:
-        self._given, self._out = given, out
-        self._found = None
-        # A terminal that has gone has no settings.
+    def __init__(self, stdin: TextIO, stdout: TextIO) -> None:
+        self._stdin, self._stdout = stdin, stdout
+        self._modes = None
+        # A closed terminal has no modes.
         with contextlib.suppress(termios.error):
-            self._found = termios.tcgetattr(given)
+            self._modes = termios.tcgetattr(stdin)
 
-    def settle(self) -> None:
-        """Set it as it was found: a program that is killed leaves it as it has made it."""
-        if self._found is not None:
+    def restore(self) -> None:
+        """Restore the modes. A killed program leaves the modes that it has set."""
+        if self._modes is not None:
             with contextlib.suppress(termios.error):
-                termios.tcsetattr(self._given, termios.TCSANOW, self._found)
+                termios.tcsetattr(self._stdin, termios.TCSANOW, self._modes)
 
-    def take_typed(self) -> str:
-        """What has been typed and nobody has read yet, as the keys were: also a line that is not finished."""
-        if self._found is None:
+    def read_typeahead(self) -> str:
+        """Read the unread keys without blocking, including those of an incomplete line."""
+        if self._modes is None:
             return ""
-        typed = b""
+        keys = b""
         with contextlib.suppress(termios.error, OSError):
-            mode = termios.tcgetattr(self._given)
-            mode[_LOCAL] &= ~termios.ICANON
-            # Reading then waits for nothing.
-            mode[_CHARACTERS][termios.VMIN] = mode[_CHARACTERS][termios.VTIME] = 0
-            termios.tcsetattr(self._given, termios.TCSANOW, mode)
-            while data := os.read(self._given.fileno(), _CHUNK):
-                typed += data
-        self.settle()
-        # Meanwhile, the terminal made newlines of the Enter key.
-        return typed.decode(self._given.encoding, errors="surrogateescape").replace("\n", "\r")
+            modes = termios.tcgetattr(self._stdin)
+            modes[_LFLAG] &= ~termios.ICANON
+            # With both 0, read returns at once (termios(3)).
+            modes[_CC][termios.VMIN] = modes[_CC][termios.VTIME] = 0
+            termios.tcsetattr(self._stdin, termios.TCSANOW, modes)
+            while data := os.read(self._stdin.fileno(), _CHUNK):
+                keys += data
+        self.restore()
+        # The terminal translated the Enter key to newlines (ICRNL).
+        return keys.decode(self._stdin.encoding, errors="surrogateescape").replace("\n", "\r")
 
-    def let_go_if_lost(self) -> bool:
-        """Whether it has gone; then nothing more is said to it: what prompt_toolkit has left to write would fail."""
-        is_lost = not self._given.isatty()
-        if is_lost:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self._out.fileno())
-        return is_lost
+    def detach_if_closed(self) -> bool:
+        """Return whether the terminal is closed; if so, discard all later output, which prompt_toolkit cannot write."""
+        is_closed = not self._stdin.isatty()
+        if is_closed:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stdout.fileno())
+        return is_closed

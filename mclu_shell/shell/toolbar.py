@@ -1,44 +1,44 @@
-"""The line below the prompt: pure, from the snapshot."""
+"""The text of the line below the prompt, computed from the snapshot."""
 
 from collections.abc import Collection, Iterator
 
 from mclu_shell.cloud.state.snapshot import NodeView, Phase, Snapshot
 
-# As many nodes that are in trouble are named, with the reason; of more only the number is told.
-_NAMED = 2
+# Up to this number, failing nodes are shown by name.
+_MOST_NAMES = 2
 
 
 def toolbar_text(snapshot: Snapshot, width: int, waking: Collection[str] = ()) -> str:
-    """How the nodes stand, how many guests run, and what is wrong, as far as it fits; `waking` are names of nodes."""
+    """Return counts of nodes by state and of running guests, and the errors that fit; `waking` are names of nodes."""
     line = "  ".join(_counts(snapshot, waking))
-    troubled = [node for node in snapshot.nodes if node.state.phase in (Phase.FAULTY, Phase.LOST)]
-    for told in _troubles(troubled):
-        if len(whole := f"{line}  {told}") <= width:
-            return whole
+    failing = [node for node in snapshot.nodes if node.state.phase in (Phase.FAULTY, Phase.LOST)]
+    for errors in _errors(failing):
+        if len(text := f"{line}  {errors}") <= width:
+            return text
     return line
 
 
 def _counts(snapshot: Snapshot, waking: Collection[str]) -> Iterator[str]:
-    def named(*phases: Phase) -> list[str]:
+    def names(*phases: Phase) -> list[str]:
         return [node.name for node in snapshot.nodes if node.state.phase in phases]
 
-    off = named(Phase.OFF)
-    expected = sum(name in waking for name in off)
-    yield f"{len(named(Phase.ON))} on"
-    if len(off) > expected:
-        yield f"{len(off) - expected} off"
-    if expected:
-        yield f"{expected} waking"
-    if connecting := len(named(Phase.UNSEEN, Phase.CONNECTING)):
+    off = names(Phase.OFF)
+    woken = sum(name in waking for name in off)
+    yield f"{len(names(Phase.ON))} on"
+    if len(off) > woken:
+        yield f"{len(off) - woken} off"
+    if woken:
+        yield f"{woken} waking"
+    if connecting := len(names(Phase.UNSEEN, Phase.CONNECTING)):
         yield f"{connecting} connecting"
     yield _guests([node for node in snapshot.nodes if node.state.phase == Phase.ON])
 
 
-def _troubles(nodes: list[NodeView]) -> Iterator[str]:
-    """What is wrong with nodes, in fewer and fewer words."""
-    if 0 < len(nodes) <= _NAMED:
+def _errors(nodes: list[NodeView]) -> Iterator[str]:
+    """Yield the errors of nodes, in shorter and shorter forms."""
+    if 0 < len(nodes) <= _MOST_NAMES:
         yield "  ".join(f"{node.name}: {node.state.why}" for node in nodes)
-    for count in range(min(len(nodes), _NAMED), 0, -1):
+    for count in range(min(len(nodes), _MOST_NAMES), 0, -1):
         names = [node.name for node in nodes[:count]] + ["…"] * (count < len(nodes))
         yield f"{len(nodes)} failing: {', '.join(names)}"
 

@@ -1,1 +1,1 @@
-"""The user's own shell: what it is told where Tab is pressed behind `mclu`, and how it comes to ask."""
+"""Completion in the user's own shell: bash, zsh or fish."""

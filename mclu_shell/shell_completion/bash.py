@@ -1,4 +1,4 @@
-"""What bash is told: it replaces only what stands behind the last of COMP_WORDBREAKS, and quotes nothing."""
+"""Completion in bash, which replaces only the text after the last of COMP_WORDBREAKS, and quotes nothing."""
 
 import re
 from collections.abc import Sequence
@@ -13,54 +13,55 @@ _SPECIAL = re.compile(r"[^\w@%+=:,./-]")
 _SPECIAL_IN_DOUBLE_QUOTES = re.compile(r'[\\"$`]')
 
 
-def bash_answer(found: Sequence["Candidate"], raw: str, breaks: str, *, is_list: bool) -> str:
-    """A line that is `nospace` if more can follow at once, and a line for each candidate.
+def format_for_bash(candidates: Sequence["Candidate"], typed: str, breaks: str, *, is_list: bool) -> str:
+    """Return a line that is `nospace` for a single incomplete candidate or else empty, then a line for each candidate.
 
-    `raw` is the word so far as it was typed. With `is_list`, what is known of each stands beside it.
+    `typed` is the word up to the cursor with its quotes, `breaks` is COMP_WORDBREAKS. With `is_list`, bash only shows
+    the candidates, so their descriptions follow them.
     """
-    start, quote = _begin(raw, breaks)
-    # What stands before stays as it is.
-    kept = tail(f"x {raw[: start - len(quote)]}")
-    lead = kept.word if kept is not None else ""
-    fitting = [one for one in found if one.text.startswith(lead) and not (quote == "'" and "'" in one.text)]
-    texts = [_quoted(one.text[len(lead) :], quote, is_begin=not lead) for one in fitting]
-    if is_list and len(fitting) > 1:
-        width = max(len(one.display or one.text) for one in fitting)
-        texts = [_in_list(one, width) for one in fitting]
-    nospace = len(fitting) == 1 and not fitting[0].is_complete
-    return "".join(f"{line}\n" for line in ("nospace" if nospace else "", *texts))
+    start, quote = _replaced_part(typed, breaks)
+    # bash keeps the text before.
+    kept = tail(f"x {typed[: start - len(quote)]}")
+    prefix = kept.word if kept is not None else ""
+    matches = [one for one in candidates if one.text.startswith(prefix) and not (quote == "'" and "'" in one.text)]
+    lines = [_quoted(one.text[len(prefix) :], quote, is_start=not prefix) for one in matches]
+    if is_list and len(matches) > 1:
+        width = max(len(one.display or one.text) for one in matches)
+        lines = [_list_entry(one, width) for one in matches]
+    nospace = len(matches) == 1 and not matches[0].is_complete
+    return "".join(f"{line}\n" for line in ("nospace" if nospace else "", *lines))
 
 
-def _in_list(one: "Candidate", width: int) -> str:
-    text = one.display or one.text
-    return f"{text.ljust(width)}  ({one.description})" if one.description else text
+def _list_entry(candidate: "Candidate", width: int) -> str:
+    text = candidate.display or candidate.text
+    return f"{text.ljust(width)}  ({candidate.description})" if candidate.description else text
 
 
-def _begin(raw: str, breaks: str) -> tuple[int, str]:
-    """Where the part begins that readline replaces, and the quote that is open there."""
-    start, quote, opened = 0, "", 0
-    quoted = False
-    for at, char in enumerate(raw):
-        if quoted:
-            quoted = False
+def _replaced_part(typed: str, breaks: str) -> tuple[int, str]:
+    """Return the index at which readline's replacement starts, and the open quote there, if any."""
+    start, quote, quote_start = 0, "", 0
+    is_escaped = False
+    for at, char in enumerate(typed):
+        if is_escaped:
+            is_escaped = False
         elif char == "\\" and quote != "'":
-            quoted = True
+            is_escaped = True
         elif quote:
             quote = "" if char == quote else quote
         elif char in "'\"":
-            quote, opened = char, at + 1
+            quote, quote_start = char, at + 1
         elif char in breaks:
             start = at + 1
-    return (opened, quote) if quote else (start, "")
+    return (quote_start, quote) if quote else (start, "")
 
 
-def _quoted(text: str, quote: str, *, is_begin: bool) -> str:
+def _quoted(text: str, quote: str, *, is_start: bool) -> str:
     if quote:
         return _SPECIAL_IN_DOUBLE_QUOTES.sub(_escaped, text) if quote == '"' else text
-    # Quoted, it would not be the home directory.
-    home = "~/" if is_begin and text.startswith("~/") else ""
+    # With an escaped `~`, it would not be the home directory.
+    home = "~/" if is_start and text.startswith("~/") else ""
     return home + _SPECIAL.sub(_escaped, text[len(home) :])
 
 
-def _escaped(found: re.Match[str]) -> str:
-    return f"\\{found[0]}"
+def _escaped(match: re.Match[str]) -> str:
+    return f"\\{match[0]}"

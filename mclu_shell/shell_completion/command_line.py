@@ -1,4 +1,4 @@
-"""What could stand behind `mclu` in the user's own shell: from the snapshot that is kept, without asking a node."""
+"""Completion of mclu's command line, from the cached snapshot; it queries no node."""
 
 import argparse
 import os
@@ -12,126 +12,127 @@ from mclu_shell.completion import complete, complete_words
 from mclu_shell.config import Config, demo_config, find_config, load_config
 from mclu_shell.errors import MCluError
 
-_NOTHING = Snapshot(())
+_EMPTY = Snapshot(())
 
 
-class _GlobalOptions:
-    """mclu's own options, by their `dest`, and what stands behind them."""
+class _ParsedWords:
+    """The global options of a command line by their `dest`, and the words after them."""
 
     def __init__(self) -> None:
         self.values: dict[str, str] = {}
-        # The option whose value the next word is.
-        self.waiting: argparse.Action | None = None
+        # The option whose value comes next.
+        self.pending: argparse.Action | None = None
         self.takes_options = True
         self.rest: tuple[str, ...] = ()
 
 
-def complete_oneshot(words: Sequence[str], word: str, options: Sequence[argparse.Action]) -> Sequence[Candidate]:
-    """The candidates for a word, by those between `mclu` and it; none of them is quoted."""
-    given = _read(words, options)
-    if given.rest and not _is_script(given):
-        return complete_words(given.rest, word, _snapshot(given))
-    context = CompletionContext(_NOTHING, word)
-    found = _found(given, context, options) or _found(given, context._replace(any_case=True), options)
-    return truncate(found, lambda one: one.text)
+def complete_command_line(words: Sequence[str], word: str, options: Sequence[argparse.Action]) -> Sequence[Candidate]:
+    """Return the candidates for a word, without quotes; `words` are those between `mclu` and it."""
+    parsed = _parse(words, options)
+    if parsed.rest and not _is_script(parsed):
+        return complete_words(parsed.rest, word, _snapshot(parsed))
+    context = CompletionContext(_EMPTY, word)
+    matches = _matches(parsed, context, options) or _matches(parsed, context._replace(any_case=True), options)
+    return truncate(matches, lambda candidate: candidate.text)
 
 
-def _read(words: Sequence[str], options: Sequence[argparse.Action]) -> _GlobalOptions:
-    known = {name: action for action in options for name in action.option_strings}
-    given = _GlobalOptions()
+def _parse(words: Sequence[str], options: Sequence[argparse.Action]) -> _ParsedWords:
+    actions = {name: action for action in options for name in action.option_strings}
+    parsed = _ParsedWords()
     for at, word in enumerate(words):
-        if given.waiting is not None:
-            given.values[given.waiting.dest] = word
-            given.waiting = None
-        elif not word.startswith("-") or word == "-" or not given.takes_options:
-            given.rest = tuple(words[at:])
+        if parsed.pending is not None:
+            parsed.values[parsed.pending.dest] = word
+            parsed.pending = None
+        elif not word.startswith("-") or word == "-" or not parsed.takes_options:
+            parsed.rest = tuple(words[at:])
             break
         elif word == "--":
-            given.takes_options = False
+            parsed.takes_options = False
         else:
             name, equals, value = word.partition("=")
-            if (action := known.get(name)) is not None:
-                given.values[action.dest] = value
-                given.waiting = action if action.nargs is None and not equals else None
-    return given
+            if (action := actions.get(name)) is not None:
+                parsed.values[action.dest] = value
+                parsed.pending = action if action.nargs is None and not equals else None
+    return parsed
 
 
-def _is_script(given: _GlobalOptions) -> bool:
-    """Whether what stands first is a script, as `cli` decides it."""
-    first = given.rest[0]
-    return "check" in given.values or first == "-" or first.endswith(".mclu") or "/" in first
+def _is_script(parsed: _ParsedWords) -> bool:
+    """Return True if the first word is a script, by the same rule as in `cli`."""
+    first = parsed.rest[0]
+    return "check" in parsed.values or first == "-" or first.endswith(".mclu") or "/" in first
 
 
-def _found(given: _GlobalOptions, context: CompletionContext, options: Sequence[argparse.Action]) -> list[Candidate]:
-    return [one for one in _candidates(given, context, options) if context.fits(one.text)]
+def _matches(parsed: _ParsedWords, context: CompletionContext, options: Sequence[argparse.Action]) -> list[Candidate]:
+    return [one for one in _candidates(parsed, context, options) if context.fits(one.text)]
 
 
 def _candidates(
-    given: _GlobalOptions, context: CompletionContext, options: Sequence[argparse.Action]
+    parsed: _ParsedWords, context: CompletionContext, options: Sequence[argparse.Action]
 ) -> Iterable[Candidate]:
-    if given.waiting is not None:
-        return _values(given.waiting, given, context)
-    if given.rest:
+    if parsed.pending is not None:
+        return _values(parsed.pending, parsed, context)
+    if parsed.rest:
         return files(context)
-    if context.word.startswith("-") and given.takes_options:
-        return _options(given, context, options)
-    if "lines" in given.values:
+    if context.word.startswith("-") and parsed.takes_options:
+        return _options(parsed, context, options)
+    if "lines" in parsed.values:
         return ()
-    return [*_scripts(context), *(() if "check" in given.values else _commands(context))]
+    return [*_scripts(context), *(() if "check" in parsed.values else _commands(context))]
 
 
 def _commands(context: CompletionContext) -> list[Candidate]:
-    known = {name: command_loader.outline(name) for name in command_loader.command_names() if context.fits(name)}
-    return [Candidate(name, outline.summary) for name, outline in known.items() if not outline.needs_prompt]
+    outlines = {name: command_loader.outline(name) for name in command_loader.command_names() if context.fits(name)}
+    return [Candidate(name, outline.summary) for name, outline in outlines.items() if not outline.needs_prompt]
 
 
 def _scripts(context: CompletionContext) -> list[Candidate]:
-    """Scripts; directories, in which there may be some, where a path is begun, or nothing else is meant."""
-    found = list(files(context, ".mclu"))
+    """Return scripts, and directories only if a path is being typed: they would hide the commands."""
+    candidates = list(files(context, ".mclu"))
     is_path = "/" in context.word or context.word[:1] in (".", "~")
-    return [one for one in found if one.is_complete or is_path]
+    return [one for one in candidates if one.is_complete or is_path]
 
 
 def _options(
-    given: _GlobalOptions, context: CompletionContext, options: Sequence[argparse.Action]
+    parsed: _ParsedWords, context: CompletionContext, options: Sequence[argparse.Action]
 ) -> Iterable[Candidate]:
     name, equals, value = context.word.partition("=")
     for action in options:
         if equals and name in action.option_strings:
-            for found in _values(action, given, context._replace(word=value)):
-                yield found._replace(text=f"{name}={found.text}", display=found.display or found.text)
-        elif not equals and action.option_strings and (action.dest not in given.values or action.dest == "lines"):
+            for candidate in _values(action, parsed, context._replace(word=value)):
+                display = candidate.display or candidate.text
+                yield candidate._replace(text=f"{name}={candidate.text}", display=display)
+        elif not equals and action.option_strings and (action.dest not in parsed.values or action.dest == "lines"):
             yield Candidate(action.option_strings[-1], action.help or "")
 
 
-def _values(action: argparse.Action, given: _GlobalOptions, context: CompletionContext) -> Iterable[Candidate]:
-    """What an option can have: a word of some, a file, or a line of the language."""
+def _values(action: argparse.Action, parsed: _ParsedWords, context: CompletionContext) -> Iterable[Candidate]:
+    """Return the candidates for an option's value: its choices, files, or for `-c` a line of commands."""
     if action.choices is not None:
         return [Candidate(choice) for choice in action.choices if choice]
     if action.dest == "lines":
-        line = complete(context.word, _snapshot(given))
-        begun = context.word[: line.start]
-        return [one._replace(text=begun + one.text, display=one.display or one.text) for one in line.candidates]
+        completions = complete(context.word, _snapshot(parsed))
+        start = context.word[: completions.start]
+        return [one._replace(text=start + one.text, display=one.display or one.text) for one in completions.candidates]
     return files(context) if action.metavar == "FILE" else ()
 
 
-def _snapshot(given: _GlobalOptions) -> Snapshot:
-    """The nodes of the configuration, with what is kept of them."""
+def _snapshot(parsed: _ParsedWords) -> Snapshot:
+    """Return the nodes of the configuration with their cached state; empty if the configuration is wrong."""
     from mclu_shell.cloud.state.disk_cache import cache_file, load
 
     try:
-        config = _config(given)
+        config = _config(parsed)
     except MCluError:
-        # What is wrong with it is told where the line is run.
-        return _NOTHING
-    known = {} if "demo" in given.values else {view.name: view for view in load(cache_file(config))}
+        # The command reports the error when it runs.
+        return _EMPTY
+    cached = {} if "demo" in parsed.values else {view.name: view for view in load(cache_file(config))}
     unseen = NodeState(Phase.UNSEEN, 0.0)
-    return Snapshot(tuple(known.get(node.name, NodeView(node.name, unseen)) for node in config.nodes))
+    return Snapshot(tuple(cached.get(node.name, NodeView(node.name, unseen)) for node in config.nodes))
 
 
-def _config(given: _GlobalOptions) -> Config:
-    if "demo" in given.values:
+def _config(parsed: _ParsedWords) -> Config:
+    if "demo" in parsed.values:
         return demo_config()
-    named = given.values.get("config_file")
-    # The shell would have read these when the line is run.
-    return load_config(find_config(named and os.path.expandvars(os.path.expanduser(named))))  # noqa: PTH111
+    path = parsed.values.get("config_file")
+    # The shell expands `~` and variables only when the line runs.
+    return load_config(find_config(path and os.path.expandvars(os.path.expanduser(path))))  # noqa: PTH111

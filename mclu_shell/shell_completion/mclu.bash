@@ -1,4 +1,4 @@
-# What bash asks of mclu where Tab is pressed behind it. 'mclu --install-completion bash' puts this file into its place.
+# Completion of mclu in bash. 'mclu --install-completion bash' installs this file.
 
 _mclu() {
   local program=mclu lines

@@ -1,4 +1,4 @@
-# What fish asks of mclu where Tab is pressed behind it. 'mclu --install-completion fish' puts this file into its place.
+# Completion of mclu in fish. 'mclu --install-completion fish' installs this file.
 
 function __mclu_complete
     set -l words (commandline -opc)
@@ -6,7 +6,7 @@ function __mclu_complete
     string match -q '*/*' -- $words[1]; and set program $words[1]
     set -e words[1]
     set -l typed (commandline -ct)
-    # A quotation that is still open cannot be read as one.
+    # unescape fails for a quotation that is still open.
     set -l word (string unescape -- "$typed"; or string replace -r '^[\'"]' '' -- "$typed")
     $program --complete fish $words "$word" 2>/dev/null </dev/null
 end

@@ -1,21 +1,21 @@
 #compdef mclu
-# What zsh asks of mclu where Tab is pressed behind it. 'mclu --install-completion zsh' puts this file into its place.
+# Completion of mclu in zsh. 'mclu --install-completion zsh' installs this file.
 
-local program=mclu is_whole text shown
-local -a whole whole_shown begun begun_shown home
+local program=mclu is_complete text display
+local -a complete complete_displays partial partial_displays home
 if [[ $words[1] == */* ]]; then program=${~words[1]}; fi
-while IFS=$'\t' read -r is_whole text shown; do
-  if ((is_whole)); then
-    whole+=("$text") whole_shown+=("$shown")
+while IFS=$'\t' read -r is_complete text display; do
+  if ((is_complete)); then
+    complete+=("$text") complete_displays+=("$display")
   else
-    begun+=("$text") begun_shown+=("$shown")
+    partial+=("$text") partial_displays+=("$display")
   fi
 done < <($program --complete zsh "${(@Q)words[2,CURRENT-1]}" "$IPREFIX${(Q)PREFIX}" 2>/dev/null </dev/null)
 
-# Quoted, it would not be the home directory.
+# With a quoted `~`, it would not be the home directory.
 if [[ -z $QIPREFIX && $PREFIX == \~/* ]]; then
-  home=(-P '~/') whole=("${(@)whole#\~/}") begun=("${(@)begun#\~/}")
+  home=(-P '~/') complete=("${(@)complete#\~/}") partial=("${(@)partial#\~/}")
 fi
-# They were chosen for what is typed, which may be in another case.
-compadd -U $home -l -V mclu -d whole_shown -a whole
-compadd -U $home -l -V mclu -S '' -d begun_shown -a begun
+# -U: mclu has selected the candidates, which may differ from the word in case.
+compadd -U $home -l -V mclu -d complete_displays -a complete
+compadd -U $home -l -V mclu -S '' -d partial_displays -a partial

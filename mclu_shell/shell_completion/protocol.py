@@ -1,48 +1,47 @@
-"""The answer to the completion of bash, zsh or fish, each in its own form."""
+"""The protocol between `mclu --complete` and the completion functions of bash, zsh and fish."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mclu_shell.language.tail import tail
-from mclu_shell.shell_completion.command_line import complete_oneshot
+from mclu_shell.shell_completion.command_line import complete_command_line
 
 if TYPE_CHECKING:
     import argparse
 
     from mclu_shell.argtypes.types import Candidate
 
+# COMP_TYPE at a second Tab, which lists the candidates and inserts none (bash(1)).
+_LISTING = "63"
 
-def answer(asked: Sequence[str], options: Sequence["argparse.Action"]) -> str:
-    """What is printed for `--complete SHELL …`; `options` are mclu's own.
 
-    bash gives its COMP_TYPE, COMP_WORDBREAKS and the line up to the cursor; zsh and fish the words behind `mclu`,
-    without their quotes, the last of them up to the cursor.
+def complete_for_shell(arguments: Sequence[str], options: Sequence["argparse.Action"]) -> str:
+    """Return the output of `--complete SHELL …`; empty for invalid arguments. `options` are mclu's global options.
+
+    bash passes COMP_TYPE, COMP_WORDBREAKS and the line up to the cursor. zsh and fish pass the words after `mclu`
+    without their quotes, the last one up to the cursor.
     """
-    match asked:
-        case "bash", kind, breaks, line if (end := tail(line)) is not None and end.words:
-            from mclu_shell.shell_completion.bash import bash_answer
+    match arguments:
+        case "bash", comp_type, breaks, line if (end := tail(line)) is not None and end.words:
+            from mclu_shell.shell_completion.bash import format_for_bash
 
-            found = complete_oneshot(end.words[1:], end.word, options)
-            return bash_answer(found, line[end.start :], breaks, is_list=kind == _LISTING)
+            candidates = complete_command_line(end.words[1:], end.word, options)
+            return format_for_bash(candidates, line[end.start :], breaks, is_list=comp_type == _LISTING)
         case "zsh", *words, word:
-            return _for_zsh(complete_oneshot(words, word, options))
+            return _format_for_zsh(complete_command_line(words, word, options))
         case "fish", *words, word:
-            found = complete_oneshot(words, word, options)
-            return "".join(f"{one.text}\t{one.description}\n" for one in found)
+            candidates = complete_command_line(words, word, options)
+            return "".join(f"{one.text}\t{one.description}\n" for one in candidates)
         case _:
             return ""
 
 
-# bash(1): Tab was pressed again, to see what there is; nothing is typed for it.
-_LISTING = "63"
+def _format_for_zsh(candidates: Sequence["Candidate"]) -> str:
+    """Return a line for each candidate: 1 if a blank may follow, the word, and its entry in the menu."""
+    width = max((len(one.display or one.text) for one in candidates), default=0)
+    return "".join(f"{one.is_complete:d}\t{one.text}\t{_menu_entry(one, width)}\n" for one in candidates)
 
 
-def _for_zsh(found: Sequence["Candidate"]) -> str:
-    """Whether the word can end so, the word, and what the menu shows."""
-    width = max((len(one.display or one.text) for one in found), default=0)
-    return "".join(f"{one.is_complete:d}\t{one.text}\t{_in_menu(one, width)}\n" for one in found)
-
-
-def _in_menu(one: "Candidate", width: int) -> str:
-    text = one.display or one.text
-    return f"{text.ljust(width)}  -- {one.description}" if one.description else text
+def _menu_entry(candidate: "Candidate", width: int) -> str:
+    text = candidate.display or candidate.text
+    return f"{text.ljust(width)}  -- {candidate.description}" if candidate.description else text

@@ -14,7 +14,7 @@ from mclu_shell.cloud.state.snapshot import NodeState, NodeView, Phase, Snapshot
 from mclu_shell.command_loader import command_names, load_command
 from mclu_shell.config import load_config
 from mclu_shell.language.parser import parse
-from mclu_shell.shell_completion.bash import bash_answer
+from mclu_shell.shell_completion.bash import format_for_bash
 from tests.conftest import Answer
 
 Program = Callable[..., Answer]
@@ -89,7 +89,7 @@ class TestWords:
 
 
 def bash(raw: str, *texts: str, is_list: bool = False) -> list[str]:
-    return bash_answer([Candidate(text, "about") for text in texts], raw, BREAKS, is_list=is_list).splitlines()
+    return format_for_bash([Candidate(text, "about") for text in texts], raw, BREAKS, is_list=is_list).splitlines()
 
 
 class TestBash:
@@ -118,7 +118,7 @@ class TestBash:
         assert bash("HAM0:w", "ham0:web") == [""]
 
     def test_more_follows_at_once_behind_one_that_is_not_whole(self) -> None:
-        assert bash_answer([Candidate("ham0:", is_complete=False)], "h", BREAKS, is_list=False) == "nospace\nham0:\n"
+        assert format_for_bash([Candidate("ham0:", is_complete=False)], "h", BREAKS, is_list=False) == "nospace\nham0:\n"
 
     def test_a_list_says_what_is_known(self) -> None:
         assert bash("ham0:", "ham0:a", "ham0:web", is_list=True) == ["", "ham0:a    (about)", "ham0:web  (about)"]
@@ -144,23 +144,23 @@ class TestInstall:
         answer = mclu("--install-completion", name)
         assert (answer.status, answer.err) == (0, "")
         first, *_, last = answer.out.splitlines()
-        assert (first, last) == (f"{file} is written.", "To undo this, remove that file.")
+        assert (first, last) == (f"Wrote {file}.", "To uninstall, remove the file.")
         again = mclu("--install-completion", env={"SHELL": f"/usr/bin/{name}"})
-        assert again.out == answer.out.replace("is written", "is there already")
+        assert again.out == answer.out.replace(f"Wrote {file}.", f"{file} is already installed.")
         assert [path for path in tmp_path.rglob("*") if path.is_file()] == [file]
 
     def test_an_old_one_is_replaced(self, mclu: Program, tmp_path: Path) -> None:
         file = tmp_path / FILES["fish"]
         file.parent.mkdir(parents=True)
         file.write_text("# old")
-        assert mclu("--install-completion=fish").out.startswith(f"{file} is written.\n")
+        assert mclu("--install-completion=fish").out.startswith(f"Wrote {file}.\n")
         assert "complete -c mclu" in file.read_text()
 
     @pytest.mark.parametrize(
         ("shell", "told"),
         [
-            ("/bin/dash", "mclu: there is no completion for 'dash'; write --install-completion=bash, zsh or fish\n"),
-            ("", "mclu: $SHELL does not say which shell is yours; write --install-completion=bash, zsh or fish\n"),
+            ("/bin/dash", "mclu: no completion for 'dash'; use --install-completion=bash, zsh or fish\n"),
+            ("", "mclu: $SHELL names no shell; use --install-completion=bash, zsh or fish\n"),
         ],
     )
     def test_another_shell_is_told(self, mclu: Program, shell: str, told: str) -> None:
