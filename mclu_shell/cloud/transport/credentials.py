@@ -1,16 +1,16 @@
 """The user's replies to login prompts, kept in memory for the nodes of one cloud."""
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 
-@dataclass(slots=True)
 class Credentials:
     """Unlocked keys by file, and passwords by account.
 
     The keys are paramiko's; this module does not import it, because a cloud whose nodes are all off needs no paramiko.
     """
 
-    keys: dict[Path, Any] = field(default_factory=dict)
-    passwords: dict[tuple[str, str, int], str] = field(default_factory=dict)
+    # Not a dataclass: dataclasses would take 5 ms of every start to import.
+    def __init__(self) -> None:
+        self.keys: dict[Path, Any] = {}
+        self.passwords: dict[tuple[str, str, int], str] = {}
