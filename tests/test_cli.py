@@ -271,6 +271,9 @@ class TestImports:
         assert "mclu_shell" in loaded
         assert not loaded & {"cmd2", "prompt_toolkit", "rich"}
 
+    def test_status_does_not_wait_for_dataclasses(self) -> None:
+        assert not self.imported("--demo", "status") & {"dataclasses", "inspect"}
+
 
 def test_the_program_is_installed_under_its_name() -> None:
     assert shutil.which(MCLU)

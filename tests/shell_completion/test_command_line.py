@@ -118,7 +118,9 @@ class TestBash:
         assert bash("HAM0:w", "ham0:web") == [""]
 
     def test_more_follows_at_once_behind_one_that_is_not_whole(self) -> None:
-        assert format_for_bash([Candidate("ham0:", is_complete=False)], "h", BREAKS, is_list=False) == "nospace\nham0:\n"
+        assert (
+            format_for_bash([Candidate("ham0:", is_complete=False)], "h", BREAKS, is_list=False) == "nospace\nham0:\n"
+        )
 
     def test_a_list_says_what_is_known(self) -> None:
         assert bash("ham0:", "ham0:a", "ham0:web", is_list=True) == ["", "ham0:a    (about)", "ham0:web  (about)"]

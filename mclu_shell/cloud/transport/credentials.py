@@ -1,7 +1,9 @@
 """The user's replies to login prompts, kept in memory for the nodes of one cloud."""
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Credentials:
