@@ -100,7 +100,7 @@ def level(name: str, levels: tuple[set[str], ...]) -> int:
 
 
 @each_module
-def test_imports_point_one_way(path: Path) -> None:
+def test_imports_point_to_lower_levels(path: Path) -> None:
     own = part(module_name(path))
     for module in imported(path):
         if module.split(".")[0] == "mclu_shell":
@@ -109,7 +109,7 @@ def test_imports_point_one_way(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "cloud").rglob("*.py")), ids=called)
-def test_imports_within_cloud_point_one_way(path: Path) -> None:
+def test_imports_within_cloud_point_to_lower_levels(path: Path) -> None:
     if path == PACKAGE / "cloud/__init__.py":
         return
     own = part(module_name(path), 2)
@@ -165,13 +165,13 @@ def test_a_large_library_has_one_importer(library: str, importer: str) -> None:
 
 
 @each_module
-def test_a_module_says_what_lives_there_and_is_not_too_long(path: Path) -> None:
+def test_a_module_has_a_docstring_and_at_most_400_lines(path: Path) -> None:
     assert ast.get_docstring(tree(path))
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
 
 
 @each_module
-def test_no_function_is_too_long(path: Path) -> None:
+def test_a_function_has_at_most_60_lines(path: Path) -> None:
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             assert node.end_lineno
@@ -179,7 +179,7 @@ def test_no_function_is_too_long(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "cloud").rglob("*.py")), ids=called)
-def test_the_doing_layer_prints_nothing_and_ends_nothing(path: Path) -> None:
+def test_the_cloud_package_never_prints_or_exits(path: Path) -> None:
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Call):
             assert ast.unparse(node.func) not in {"print", "input", "sys.exit", "os._exit", "exit"}

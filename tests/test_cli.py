@@ -26,20 +26,20 @@ class TestDoors:
     def test_a_command(self, mclu: Program) -> None:
         assert mclu("--demo", "status", "ham1") == HAM1_OFF
 
-    def test_words_are_taken_as_the_users_shell_hands_them_over(self, mclu: Program) -> None:
+    def test_arguments_are_not_parsed_again(self, mclu: Program) -> None:
         assert mclu("--demo", "status", "ham*; quit").status == 2
         assert mclu("--demo", "status", "ham[1]") == HAM1_OFF
 
-    def test_lines_of_one_or_several_options(self, mclu: Program) -> None:
+    def test_several_c_options_run_in_order(self, mclu: Program) -> None:
         several = mclu("--demo", "-c", "status ham1; status ham2", "-c", "status ham3\nquit", "-c", "lst")
         assert several == Answer(0, "ham1 off\nham2 off\nham3 off\n", "")
         assert mclu("--demo", "-c", "") == Answer(0, "", "")
 
-    def test_a_script_file(self, mclu: Program, tmp_path: Path) -> None:
+    def test_a_script_file_runs(self, mclu: Program, tmp_path: Path) -> None:
         (tmp_path / "x.mclu").write_text("status ham1")
         assert mclu("--demo", "x.mclu") == mclu("--demo", tmp_path / "x.mclu") == HAM1_OFF
 
-    def test_a_script_on_standard_input(self, mclu: Program) -> None:
+    def test_a_script_on_standard_input_runs(self, mclu: Program) -> None:
         assert mclu("--demo", "-", given="status \\\nham1\n") == HAM1_OFF
         assert mclu("--demo", given="status ham1") == HAM1_OFF
         assert (
@@ -47,10 +47,10 @@ class TestDoors:
             == "mclu: stdin:2: unknown command 'stats'; did you mean 'status' or 'start'?\n"
         )
 
-    def test_a_script_of_another_system(self, mclu: Program) -> None:
+    def test_a_script_with_a_byte_order_mark_and_crlf_runs(self, mclu: Program) -> None:
         assert mclu("--demo", "-", given=b"\xef\xbb\xbfstatus \\\r\n  ham1\r\n") == HAM1_OFF
 
-    def test_an_executable_script(self, tmp_path: Path) -> None:
+    def test_an_executable_script_runs(self, tmp_path: Path) -> None:
         script = tmp_path / "x.mclu"
         script.write_text("#!/usr/bin/env mclu\nhelp quit\n")
         script.chmod(0o755)
@@ -62,7 +62,9 @@ class TestDoors:
     @pytest.mark.parametrize(
         ("line", "status"), [("status", 0), ("off ham0", 1), ("lst", 2), ("status 'a", 2), ("on ham1 --wait=x", 2)]
     )
-    def test_a_line_means_the_same_through_each(self, mclu: Program, tmp_path: Path, line: str, status: int) -> None:
+    def test_a_line_has_the_same_result_from_every_source(
+        self, mclu: Program, tmp_path: Path, line: str, status: int
+    ) -> None:
         (tmp_path / "x.mclu").write_text(line)
         answers = [mclu("--demo", "-c", line), mclu("--demo", "x.mclu"), mclu("--demo", "-", given=line)]
         if "'" not in line:
@@ -105,7 +107,7 @@ class TestOptions:
             (["-f", "/nosuch", "status"], "/nosuch: no configuration"),
         ],
     )
-    def test_bad_ones_are_usage_errors(self, mclu: Program, words: list[str], message: str) -> None:
+    def test_bad_options_are_usage_errors(self, mclu: Program, words: list[str], message: str) -> None:
         answer = mclu(*words)
         assert (answer.status, answer.out) == (2, "")
         assert answer.err.startswith(f"mclu: {message}")
@@ -122,7 +124,7 @@ class TestOptions:
             with pytest.raises(UsageError, match=f"; write it before the command: 'mclu {option} …'$"):
                 parser.parse([option + ("=x" if option.startswith("--") else "")])
 
-    def test_what_follows_the_command_is_the_commands(self, mclu: Program) -> None:
+    def test_options_after_the_command_belong_to_the_command(self, mclu: Program) -> None:
         assert mclu("--demo", "status", "-h").out.startswith("usage: status")
 
     def test_keep_going(self, mclu: Program) -> None:
@@ -134,19 +136,19 @@ class TestOptions:
         assert answer.out.startswith("ham0 on\n")
         assert re.search(r"mclu: debug: ham0: libvirt getInfo: \d+\.\d ms\n", answer.err)
 
-    def test_configuration_faults_name_file_and_line(self, mclu: Program, tmp_path: Path) -> None:
+    def test_configuration_errors_have_file_and_line(self, mclu: Program, tmp_path: Path) -> None:
         (tmp_path / "x.conf").write_text("[nodes]\nham0 mac=1\n")
         message = "mclu: x.conf:2: bad mac '1': must be of the form 74:d4:35:51:ab:86\n"
         assert mclu("-f", "x.conf", "status") == Answer(2, "", message)
         assert mclu("status", env={"MCLU_CONFIG": "x.conf"}) == Answer(2, "", message)
 
-    def test_a_configuration_without_nodes_says_so(self, mclu: Program, tmp_path: Path) -> None:
+    def test_a_configuration_without_nodes_is_an_error(self, mclu: Program, tmp_path: Path) -> None:
         (tmp_path / "x.conf").write_text("[nodes]\n")
         answer = mclu("-f", "x.conf", "status")
         assert (answer.status, answer.out) == (2, "")
         assert answer.err.startswith("mclu: x.conf: no nodes; ")
 
-    def test_colour_is_for_terminals_unless_one_asks(self, mclu: Program) -> None:
+    def test_colour_is_for_terminals_unless_forced(self, mclu: Program) -> None:
         assert "\x1b" not in mclu("--demo", "status").out
         assert "ham1 \x1b[2moff\x1b[0m\n" in mclu("--demo", "--color=always", "status").out
         assert mclu("--demo", "--color=always", "lst", env={"NO_COLOR": "1"}).err.startswith("\x1b[31mmclu: ")
@@ -154,7 +156,7 @@ class TestOptions:
 
 class TestStreams:
     @pytest.mark.parametrize("words", [["--version"], ["--help"], ["--demo", "status"], ["--demo", "help"]])
-    def test_an_answer_that_cannot_be_written_is_a_failure(self, mclu: Program, words: list[str]) -> None:
+    def test_output_that_cannot_be_written_is_an_error(self, mclu: Program, words: list[str]) -> None:
         with open("/dev/full", "w") as full:  # noqa: PTH123
             answer = mclu(*words, stdout=full)
         assert answer == Answer(1, "", "mclu: cannot write the answer: No space left on device\n")
@@ -183,7 +185,7 @@ class TestStreams:
             ("2>/dev/full", "--bogus", 2),
         ],
     )
-    def test_closed_streams_are_no_defect(self, tmp_path: Path, closed: str, words: str, status: int) -> None:
+    def test_closed_streams_cause_no_internal_error(self, tmp_path: Path, closed: str, words: str, status: int) -> None:
         command = f"exec {MCLU} {words} {closed}"
         done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == status
@@ -191,7 +193,7 @@ class TestStreams:
         assert "internal error" not in done.stderr
 
     @pytest.mark.parametrize("words", [["--help"], ["--demo", "status", "hä*"]])
-    def test_an_encoding_that_lacks_a_letter_is_no_defect(self, mclu: Program, words: list[str]) -> None:
+    def test_an_encoding_without_a_character_causes_no_traceback(self, mclu: Program, words: list[str]) -> None:
         answer = mclu(*words, env={"PYTHONIOENCODING": "ascii"})
         assert answer.status in (0, 2)
         assert "Traceback" not in answer.err
@@ -223,7 +225,7 @@ class TestNodes:
 
 class TestEnds:
     @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-    def test_a_signal_ends_it_at_once_and_leaves_nothing(
+    def test_a_signal_ends_mclu_at_once_without_leftovers(
         self, tmp_path: Path, short_directory: Path, silent_port: int, number: signal.Signals, status: int
     ) -> None:
         settings = f"address=127.0.0.1 port={silent_port} mac=74:d4:35:51:ab:86 broadcast=127.0.0.1"
@@ -249,7 +251,7 @@ class TestEnds:
         done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, check=False)
         assert (done.returncode, done.stdout, done.stderr) == (0, "ham1 off\n", "")
 
-    def test_nothing_is_left_of_a_command_that_ends_well(self, mclu: Program, short_directory: Path) -> None:
+    def test_a_successful_command_leaves_no_files(self, mclu: Program, short_directory: Path) -> None:
         assert mclu("--demo", "status", env={"XDG_RUNTIME_DIR": str(short_directory)}).status == 0
         assert list(short_directory.iterdir()) == []
 
@@ -260,13 +262,13 @@ class TestImports:
         done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60, check=True)
         return {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
 
-    def test_the_version_needs_hardly_anything(self) -> None:
+    def test_the_version_option_imports_no_large_library(self) -> None:
         loaded = self.imported("--version")
         assert "mclu_shell" in loaded
         assert not loaded & {"paramiko", "libvirt", "libvirtmod", "cmd2", "prompt_toolkit", "rich", "wakeonlan"}
 
     @pytest.mark.parametrize("words", [["status"], ["list"], ["-c", "status; on ham1 --wait; off ham1"], ["help"]])
-    def test_one_shots_never_load_the_shell(self, words: list[str]) -> None:
+    def test_one_shots_do_not_import_the_shell(self, words: list[str]) -> None:
         loaded = self.imported("--demo", *words)
         assert "mclu_shell" in loaded
         assert not loaded & {"cmd2", "prompt_toolkit", "rich"}
@@ -275,5 +277,5 @@ class TestImports:
         assert not self.imported("--demo", "status") & {"dataclasses", "inspect"}
 
 
-def test_the_program_is_installed_under_its_name() -> None:
+def test_the_program_is_installed_as_mclu() -> None:
     assert shutil.which(MCLU)

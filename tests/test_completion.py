@@ -47,7 +47,7 @@ def about(text: str, snapshot: Snapshot = SNAPSHOT) -> dict[str, str]:
     return {candidate.text: candidate.description for candidate in complete(text, snapshot).candidates}
 
 
-def test_an_empty_line_offers_all_commands_with_what_they_do() -> None:
+def test_an_empty_line_completes_to_all_commands_with_summaries() -> None:
     candidates = complete("", SNAPSHOT).candidates
     assert [candidate.text for candidate in candidates] == command_names()
     assert all(candidate.description for candidate in candidates)
@@ -106,7 +106,7 @@ def test_an_empty_line_offers_all_commands_with_what_they_do() -> None:
         ("> st", []),
     ],
 )
-def test_only_what_makes_sense_there_is_offered(text: str, candidates: list[str]) -> None:
+def test_candidates_fit_the_command_and_its_earlier_arguments(text: str, candidates: list[str]) -> None:
     assert offered(text) == candidates
 
 
@@ -133,11 +133,11 @@ def test_only_what_makes_sense_there_is_offered(text: str, candidates: list[str]
         ("console egg:", []),
     ],
 )
-def test_guests_are_offered_by_name_or_in_two_stages(text: str, candidates: list[str]) -> None:
+def test_guests_are_completed_by_name_or_after_their_node(text: str, candidates: list[str]) -> None:
     assert offered(text) == candidates
 
 
-def test_only_what_ends_a_word_is_finished_with_a_blank() -> None:
+def test_a_blank_follows_only_complete_words() -> None:
     def whole(text: str) -> list[bool]:
         return [candidate.is_complete for candidate in complete(text, SNAPSHOT).candidates]
 
@@ -147,18 +147,18 @@ def test_only_what_ends_a_word_is_finished_with_a_blank() -> None:
     assert whole("status ham0") == [True]
 
 
-def test_a_name_that_would_be_read_as_something_else_is_offered_behind_its_node_or_not_at_all() -> None:
+def test_a_guest_whose_name_looks_like_an_option_is_completed_after_its_node() -> None:
     snapshot = Snapshot((view("ham0", Phase.ON, **{"-x": "running", "a\nb": "running"}),))
     assert offered("console ", snapshot) == []
     assert offered("console ham0:", snapshot) == ["ham0:-x"]
     assert offered("console h", Snapshot((*snapshot.nodes, view("ham1", Phase.OFF)))) == ["ham0:"]
 
 
-def test_one_node_alone_need_not_be_named() -> None:
+def test_guests_of_the_only_node_need_no_host() -> None:
     assert offered("console ", Snapshot(SNAPSHOT.nodes[:1])) == ["mail", "web"]
 
 
-def test_states_nodes_and_memory_stand_beside_the_names() -> None:
+def test_candidates_are_described_by_state_node_and_memory() -> None:
     assert about("status ") == {
         "ham0": "on, 20G free",
         "ham1": "off",
@@ -172,25 +172,25 @@ def test_states_nodes_and_memory_stand_beside_the_names() -> None:
     assert about("start h") == {"ham0:": "on, 1 guest"}
 
 
-def test_the_reason_of_a_fault_stands_beside_its_node() -> None:
+def test_a_faulty_node_is_described_by_its_error() -> None:
     state = NodeState(Phase.FAULTY, 0.0, "libvirtd not answering")
     assert about("status ", Snapshot((NodeView("ham0", state),))) == {"ham0": "faulty: libvirtd not answering"}
 
 
 class TestBoot:
-    def test_nodes_that_have_room_are_offered_with_what_is_free(self) -> None:
+    def test_nodes_with_enough_memory_are_completed_with_their_free_memory(self) -> None:
         assert about("boot tiny ") == {"ham0:": "on, 20G free", "Spam:": "on, 4G free"}
         assert about("boot tiny --memory 8G ") == {"ham0:": "on, 20G free"}
         assert about("boot --memory=8G tiny S") == {}
         assert offered("boot tiny --memory 21G ") == []
         assert offered("boot tiny --memory what ") == ["ham0:", "Spam:"]
 
-    def test_a_full_node_is_not_offered_and_one_of_unknown_memory_is(self) -> None:
+    def test_a_full_node_is_omitted_and_a_node_of_unknown_memory_is_not(self) -> None:
         snapshot = Snapshot((view("ham0", Phase.ON, 1 << 20), view("ham1", Phase.ON)))
         assert about("boot tiny ", snapshot) == {"ham1:": "on"}
 
     @pytest.mark.parametrize("phase", [Phase.UNSEEN, Phase.CONNECTING])
-    def test_before_anything_is_known_nodes_are_offered_rather_than_nothing(self, phase: Phase) -> None:
+    def test_nodes_of_unknown_state_are_completed_only_if_no_node_is_on(self, phase: Phase) -> None:
         unknown = view("ham1", phase)
         assert offered("boot tiny ", Snapshot((view("ham0", Phase.OFF), unknown))) == ["ham1:"]
         assert offered("boot tiny ", Snapshot((view("ham0", Phase.ON), unknown))) == ["ham0:"]
@@ -202,13 +202,15 @@ class TestBoot:
         assert offered("boot tiny web --memory=") == ["--memory=1G", "--memory=2G", "--memory=4G", "--memory=8G"]
         assert offered("boot tiny web h") == []
 
-    def test_time_zones(self) -> None:
+    def test_time_zones_are_completed(self) -> None:
         assert offered("boot tiny web --timezone Europe/Lon") == ["Europe/London"]
         # The directory also has the file `localtime`.
         assert all(zone.startswith("L") for zone in offered("boot tiny web --timezone l"))
         assert offered("boot tiny web --timezone=europe/lon") == ["--timezone=Europe/London"]
 
-    def test_templates_are_offered_and_none_is_run(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_templates_are_completed_without_running_them(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         template = tmp_path / "mine.template"
         template.write_text(f"#!/bin/sh\ntouch {tmp_path}/was-run\n")
         template.chmod(0o755)
@@ -218,7 +220,7 @@ class TestBoot:
 
 
 class TestCase:
-    def test_another_case_is_offered_only_where_there_is_none_in_this(self) -> None:
+    def test_case_is_ignored_only_if_no_candidate_matches_exactly(self) -> None:
         assert offered("console h") == ["ham0:"]
         assert offered("console H") == ["Hugo"]
         assert offered("console hu") == ["Hugo"]
@@ -229,17 +231,17 @@ class TestCase:
 
 class TestQuotes:
     @pytest.mark.parametrize("text", ["console my", "console 'my", 'console "my g', "console my\\ gu", "console m'y g"])
-    def test_what_needs_quoting_comes_out_quoted(self, text: str) -> None:
+    def test_a_candidate_is_quoted_if_necessary(self, text: str) -> None:
         assert offered(text) == ["'my guest'"]
         assert complete(text, SNAPSHOT).start == len("console ")
 
-    def test_also_behind_its_node(self) -> None:
+    def test_a_guest_after_its_node_is_quoted_if_necessary(self) -> None:
         assert offered("console 'Spam:my g") == offered("console Spam:'my g") == ["'Spam:my guest'"]
 
-    def test_the_menu_shows_the_name_itself(self) -> None:
+    def test_the_menu_shows_the_name_without_quotes(self) -> None:
         assert [candidate.display for candidate in complete("console it", SNAPSHOT).candidates] == ["it's"]
 
-    def test_a_word_that_was_quoted_is_the_same_as_one_that_was_not(self) -> None:
+    def test_quotes_in_earlier_words_do_not_matter(self) -> None:
         assert offered("console 'web' W") == []
         assert offered("'console' we") == ["web"]
 
@@ -288,16 +290,16 @@ class TestFiles:
     def test_paths_are_completed(self, text: str, candidates: list[str]) -> None:
         assert offered(text) == candidates
 
-    def test_a_directory_goes_on_and_the_menu_shows_its_last_part(self, tmp_path: Path) -> None:
+    def test_a_directory_is_incomplete_and_the_menu_shows_its_last_part(self, tmp_path: Path) -> None:
         (candidates,) = complete("list > ~/su", SNAPSHOT).candidates
         assert (candidates.display, candidates.is_complete) == ("sub/", False)
 
-    def test_a_template_comes_before_directories_that_are_called_like_it(self) -> None:
+    def test_a_template_hides_directories_with_the_same_prefix(self) -> None:
         Path("x-files").mkdir()
         assert offered("template check x") == ["x.template"]
         assert offered("template check ./x") == ["./x-files/", "./x.template"]
 
-    def test_a_name_that_cannot_be_typed_is_left_out(self) -> None:
+    def test_a_file_name_with_a_newline_or_invalid_utf_8_is_omitted(self) -> None:
         Path("bad\nname").touch()
         Path(os.fsdecode(b"bad\xffname")).touch()
         assert offered("list > bad") == []
@@ -317,7 +319,7 @@ def many() -> Snapshot:
 class TestMany:
     # The menu has 50 ms, of which this is the smaller part; scripts/bench measures all of it.
     @pytest.mark.parametrize("text", ["console ", "console guest-", "console G", "destroy node", "status ", "boot x "])
-    def test_ten_thousand_guests_are_found_fast(self, text: str) -> None:
+    def test_ten_thousand_guests_are_completed_within_50_ms(self, text: str) -> None:
         prepare()
 
         def seconds() -> float:
@@ -339,7 +341,7 @@ class TestMany:
             ("boot x ", ""),
         ],
     )
-    def test_what_is_left_out_changes_nothing_of_the_common_beginning(self, text: str, common: str) -> None:
+    def test_omitted_candidates_do_not_change_the_common_prefix(self, text: str, common: str) -> None:
         candidates = offered(text, many())
         assert len(candidates) <= 200
         assert os.path.commonprefix(candidates) == common  # noqa: RUF071
@@ -348,7 +350,7 @@ class TestMany:
 # The first line imports the commands, which is slow.
 @settings(deadline=None)
 @given(st.text() | st.text(alphabet="stauonflish m0;|>!#'\"\\-= ", max_size=20))
-def test_any_text_can_be_completed_and_what_is_offered_reads_back_as_one_word(text: str) -> None:
+def test_every_candidate_for_any_text_parses_as_one_word(text: str) -> None:
     completions = complete(text, SNAPSHOT)
     assert 0 <= completions.start <= len(text)
     for candidate in completions.candidates:

@@ -22,13 +22,13 @@ def fault(text: str) -> str:
     return str(caught.value)
 
 
-def test_the_nodes_keep_the_order_of_the_file() -> None:
+def test_nodes_keep_the_order_of_the_file() -> None:
     nodes = parse("[nodes]\nham2\nham0 mac=74:d4:35:51:ab:86\n\nham1 # the old one\n").nodes
     assert [node.name for node in nodes] == ["ham2", "ham0", "ham1"]
     assert nodes[1].mac == "74:d4:35:51:ab:86"
 
 
-def test_the_manuals_own_example_works() -> None:
+def test_the_example_of_the_manual_is_valid() -> None:
     nodes = parse("[nodes]\nhost0 mac=11:22:33:44:55:66\nhost1 mac=11:22:33:44:55:67\n").nodes
     assert [(node.name, node.mac) for node in nodes] == [
         ("host0", "11:22:33:44:55:66"),
@@ -42,7 +42,7 @@ def test_missing_keys_are_left_to_ssh() -> None:
     assert (node.uri, node.via) == ("qemu:///system", "ssh")
 
 
-def test_every_key_has_its_own_type() -> None:
+def test_every_key_is_parsed_to_its_type() -> None:
     line = (
         "n mac=AA-BB-CC-DD-EE-FF address=::1 user=op port=2222 identity='~/my key' uri=test:///default via=local "
         "broadcast=10.0.0.255 images=/srv network=lan connect_timeout=250ms answer_timeout=2 accel=tcg"
@@ -56,7 +56,7 @@ def test_every_key_has_its_own_type() -> None:
     assert node.accel == "tcg"
 
 
-def test_kvm_is_used_if_it_works_unless_the_file_decides() -> None:
+def test_accel_is_auto_unless_set() -> None:
     assert [node.accel for node in parse("[nodes]\na\nb accel=tcg").nodes] == ["auto", "tcg"]
     assert [node.accel for node in parse("[global]\naccel = kvm\n[nodes]\na\nb accel=auto").nodes] == ["kvm", "auto"]
 
@@ -65,11 +65,11 @@ def test_kvm_is_used_if_it_works_unless_the_file_decides() -> None:
 @pytest.mark.parametrize(
     "order", ["[global]\n{}\n[nodes]\na\nb user=other\n", "[nodes]\na\nb user=other\n[global]\n{}"]
 )
-def test_global_gives_defaults_wherever_it_stands(order: str, setting: str) -> None:
+def test_the_global_section_gives_defaults_before_or_after_the_nodes(order: str, setting: str) -> None:
     assert [node.user for node in parse(order.format(setting)).nodes] == ["op", "other"]
 
 
-def test_a_file_of_another_system_is_read_too(tmp_path: Path) -> None:
+def test_a_file_with_a_byte_order_mark_and_crlf_is_read(tmp_path: Path) -> None:
     file = tmp_path / "mclu.conf"
     file.write_bytes("\ufeff[nodes]\r\nham0\r\nham1".encode())
     assert [node.name for node in load_config(file).nodes] == ["ham0", "ham1"]
@@ -130,7 +130,7 @@ class TestWhereItIsFound:
         monkeypatch.setenv("MCLU_CONFIG", "/from/environment")
         assert find_config("given") == Path("given")
 
-    def test_then_the_environment(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def test_the_environment_comes_before_the_users_file(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         own_file(tmp_path)
         monkeypatch.setenv("MCLU_CONFIG", "/from/environment")
         assert find_config(None) == Path("/from/environment")
@@ -139,14 +139,12 @@ class TestWhereItIsFound:
         monkeypatch.setenv("MCLU_CONFIG", "")
         assert find_config(None) == Path("/etc/mclu.conf")
 
-    def test_then_the_users_own_if_there_is_one(self, tmp_path: Path) -> None:
+    def test_the_users_file_comes_before_the_systems(self, tmp_path: Path) -> None:
         assert find_config(None) == Path("/etc/mclu.conf")
         file = own_file(tmp_path)
         assert find_config(None) == file
 
-    def test_also_where_the_user_keeps_configurations_elsewhere(
-        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-    ) -> None:
+    def test_the_users_file_is_found_in_xdg_config_home(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         own_file(tmp_path)
         elsewhere = tmp_path / "elsewhere/mclu/mclu.conf"
         elsewhere.parent.mkdir(parents=True)
@@ -168,13 +166,13 @@ def load_fault(path: Path) -> str:
     return str(caught.value)
 
 
-def test_a_missing_file_says_how_to_begin(tmp_path: Path) -> None:
+def test_the_error_of_a_missing_file_has_remedies(tmp_path: Path) -> None:
     message = load_fault(tmp_path / "none.conf")
     assert message.startswith(f"{tmp_path}/none.conf: no configuration; write one")
     assert "mclu --demo" in message
 
 
-def test_a_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:
+def test_the_error_of_an_unreadable_file_has_the_reason(tmp_path: Path) -> None:
     assert load_fault(tmp_path) == f"{tmp_path}: cannot read: Is a directory"
     binary = tmp_path / "binary"
     binary.write_bytes(b"\xff\xfe\0")

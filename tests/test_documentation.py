@@ -43,7 +43,7 @@ def test_every_path_exists(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=called)
-def test_every_link_leads_somewhere(page: Path) -> None:
+def test_every_link_has_a_target(page: Path) -> None:
     for link in LINK.findall(text(page)):
         if "://" in link:
             continue

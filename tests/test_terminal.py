@@ -73,7 +73,7 @@ def in_thread(far: Far, *args: object) -> threading.Thread:
     return thread
 
 
-def test_keys_go_to_the_guest_as_they_are_and_its_answers_to_the_screen(far: Far) -> None:
+def test_keys_go_to_the_guest_and_its_output_to_the_screen_unchanged(far: Far) -> None:
     before = far.settings
     thread = in_thread(far)
     far.guest.send(b"login: ")
@@ -101,7 +101,7 @@ def test_input_after_the_escape_is_left_to_the_next_reader(far: Far) -> None:
     assert os.read(far.slave.fileno(), 100) == b"cd\r"
 
 
-def test_what_was_typed_ahead_comes_first_with_the_enter_key_as_the_guest_expects_it(far: Far) -> None:
+def test_typeahead_is_sent_first_with_carriage_returns(far: Far) -> None:
     os.write(far.keyboard, b"kernel\rhalf")
     thread = in_thread(far, lambda: b"prompt\r")
     assert far.hear(18) == b"prompt\rkernel\rhalf"
@@ -110,7 +110,7 @@ def test_what_was_typed_ahead_comes_first_with_the_enter_key_as_the_guest_expect
     assert far.result == [False]
 
 
-def test_an_escape_typed_ahead_leaves_at_once(far: Far) -> None:
+def test_an_escape_in_the_typeahead_detaches_at_once(far: Far) -> None:
     before = far.settings
     far.carry(lambda: b"ab\x1d")
     assert far.result == [True]
@@ -152,7 +152,7 @@ def test_a_closed_terminal_ends_it(far: Far) -> None:
     assert far.result == [True]
 
 
-def test_input_from_a_file_is_sent_whole_and_its_end_ends_nothing(far: Far, tmp_path: Path) -> None:
+def test_input_from_a_file_is_sent_unchanged_and_its_end_does_not_detach(far: Far, tmp_path: Path) -> None:
     (tmp_path / "given").write_bytes(b"root\x1d" * 40000)
     with (tmp_path / "given").open() as far.given, (tmp_path / "out").open("w") as far.out:
         thread = in_thread(far)

@@ -33,14 +33,14 @@ def test_a_size_is_read_in_binary_units(text: str, size_bytes: int) -> None:
 @pytest.mark.parametrize(
     "text", ["", "G", "4X", "4GG", "-4G", "+4G", "4 G G", "1,5G", "1.G", ".5G", "5bb", "5iB", "1e9", "4G4", "٤G", "inf"]
 )
-def test_a_bad_size_names_itself_and_what_is_allowed(text: str) -> None:
+def test_the_error_of_a_bad_size_has_the_text_and_the_allowed_form(text: str) -> None:
     with pytest.raises(ValueError, match="a number and a unit, such as 512M, 4G") as caught:
         parse_size(text)
     assert repr(text) in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["0", "0G", "0.0001", "0.0M"])
-def test_a_size_of_nothing_is_refused(text: str) -> None:
+def test_a_size_of_zero_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="greater than 0"):
         parse_size(text)
 
@@ -89,7 +89,7 @@ def test_a_size_has_at_most_one_decimal(size_bytes: int, text: str) -> None:
 
 
 @given(st.integers(1, 1 << 60))
-def test_a_size_that_is_shown_can_be_typed_and_is_about_the_same(size_bytes: int) -> None:
+def test_a_formatted_size_parses_to_about_the_same_size(size_bytes: int) -> None:
     again = parse_size(format_size(size_bytes))
     # At most half of the last decimal of at least one unit.
     assert abs(again - size_bytes) <= max(size_bytes, again) * 0.05

@@ -60,7 +60,7 @@ def test_disks_are_kept_if_another_node_has_the_guest(make: Callable[..., InProc
     assert mclu("list --all").out.split()[0] == "ham1:mig"
 
 
-def test_nothing_is_destroyed_while_a_node_cannot_be_queried(
+def test_no_guest_is_destroyed_while_a_node_cannot_be_queried(
     make: Callable[..., InProcess], disk: Path, closed_port: int
 ) -> None:
     answer = make(FAULTY)("destroy ham0:web")

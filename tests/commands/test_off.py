@@ -10,14 +10,14 @@ def test_a_node_is_reported_off_when_it_is_down(demo: InProcess) -> None:
     assert demo.on == ["ham0", "ham2"]
 
 
-def test_it_refuses_naming_the_guests_that_run(demo: InProcess) -> None:
+def test_a_node_with_running_guests_is_not_switched_off(demo: InProcess) -> None:
     answer = demo("off ham0")
     assert (answer.status, answer.out) == (1, "")
     assert answer.err == "mclu: ham0: not switched off: guests running: db, web\n"
     assert demo.on == ["ham0"]
 
 
-def test_if_guests_run_on_one_none_is_switched_off(demo: InProcess) -> None:
+def test_no_node_is_switched_off_while_one_runs_guests(demo: InProcess) -> None:
     demo("on ham1 ham2 --wait")
     answer = demo("off 'ham*'")
     assert (answer.status, answer.out) == (1, "ham1 left on\nham2 left on\nham3 off\n")
@@ -25,7 +25,7 @@ def test_if_guests_run_on_one_none_is_switched_off(demo: InProcess) -> None:
     assert demo.on == ["ham0", "ham1", "ham2"]
 
 
-def test_if_one_cannot_be_queried_none_is_switched_off(
+def test_no_node_is_switched_off_while_one_cannot_be_queried(
     clouds: Callable[..., InProcess], closed_port: int, silent_port: int
 ) -> None:
     bad, off = (f"address=127.0.0.1 port={port}" for port in (closed_port, silent_port))

@@ -7,7 +7,7 @@ import pytest
 from tests.conftest import InProcess
 
 
-def test_it_prints_the_mac_address(demo: InProcess) -> None:
+def test_waking_a_node_prints_its_mac_address(demo: InProcess) -> None:
     answer = demo("on ham1")
     assert (answer.status, answer.out, answer.err) == (0, "Waking up 74:d4:35:51:ab:87...\n", "")
     assert demo.on == ["ham0", "ham1"]

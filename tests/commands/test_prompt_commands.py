@@ -8,7 +8,7 @@ from tests.conftest import Answer, InProcess
 
 
 @pytest.mark.parametrize("line", ["alias st=status", "alias", "unalias st", "history", "history 5"])
-def test_they_fail_outside_the_interactive_shell(demo: InProcess, line: str) -> None:
+def test_commands_of_the_prompt_fail_outside_of_it(demo: InProcess, line: str) -> None:
     message = f"{line.split()[0]}: only available in the interactive shell; see "
     answer = demo(line)
     assert (answer.status, answer.out) == (2, "")

@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import InProcess
 from tests.dry_run.dry_runs import TEMPLATE, dry, everything, mine, refuse, told
-from tests.test_session import interrupt_when
+from tests.support.faults import interrupt_when
 
 __all__ = ["dry", "mine"]
 

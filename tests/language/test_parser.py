@@ -25,7 +25,7 @@ def fault(text: str) -> str:
 
 
 @given(st.lists(st.text(), min_size=1))
-def test_any_words_that_are_quoted_read_back_as_themselves(given_words: list[str]) -> None:
+def test_quoted_words_parse_to_themselves(given_words: list[str]) -> None:
     # A dash before the first word is not part of it.
     assume(not given_words[0].startswith("-"))
     assert parse(shlex.join(given_words)) == [Line(tuple(given_words))]
@@ -69,7 +69,7 @@ def is_unfinished(text: str) -> bool:
 
 
 @given(st.lists(LINE, max_size=4))
-def test_several_lines_are_what_each_is_by_itself(lines: list[str]) -> None:
+def test_lines_are_parsed_independently(lines: list[str]) -> None:
     try:
         wanted = [one._replace(number=number) for number, line in enumerate(lines, 1) for one in parse(line)]
     except UsageError:
@@ -79,7 +79,7 @@ def test_several_lines_are_what_each_is_by_itself(lines: list[str]) -> None:
 
 
 @given(TEXTS)
-def test_a_comment_and_blanks_behind_it_change_nothing(text: str) -> None:
+def test_a_comment_after_a_command_changes_nothing(text: str) -> None:
     try:
         lines = parse(text)
     except UsageError:
@@ -103,7 +103,7 @@ def test_a_comment_begins_only_where_a_word_could() -> None:
     assert words("a#b # c; d\n#e\nf '#g'") == [("a#b",), ("f", "#g")]
 
 
-def test_a_command_knows_the_line_on_which_it_begins() -> None:
+def test_a_command_has_the_number_of_its_first_line() -> None:
     text = "#!/usr/bin/env mclu\n\na 'x\ny'\nb \\\n c; d\n"
     assert [(line.words[0], line.number) for line in parse(text)] == [("a", 3), ("b", 5), ("d", 6)]
 
@@ -121,24 +121,24 @@ def test_the_end_of_the_text_needs_no_newline() -> None:
 @pytest.mark.parametrize(
     ("typed", "program"), [("cut -d\\ ", "cut -d\\ "), (" a\\  \t", "a\\ "), ("a\\\\  ", "a\\\\"), (" a b ", "a b")]
 )
-def test_a_blank_at_the_end_of_a_program_is_its_own_if_it_is_escaped(typed: str, program: str) -> None:
+def test_an_escaped_blank_at_the_end_of_a_program_is_kept(typed: str, program: str) -> None:
     assert [line.pipe for line in parse(f"list |{typed}")] == [program]
     assert [line.shell for line in parse(f"!{typed}")] == [program]
 
 
-def test_what_follows_a_pipe_belongs_to_the_users_shell_up_to_the_next_command() -> None:
+def test_text_after_a_pipe_belongs_to_the_users_shell_up_to_the_next_command() -> None:
     assert parse("list | grep 'a;b' | sort >x; status") == [
         Line(("list",), pipe="grep 'a;b' | sort >x"),
         Line(("status",)),
     ]
 
 
-def test_a_line_for_the_users_shell_is_taken_whole() -> None:
+def test_a_shell_command_extends_to_the_end_of_the_line() -> None:
     assert parse("!echo 'a; b' | c > d # e\nlist") == [Line(shell="echo 'a; b' | c > d # e"), Line(("list",), 2)]
     assert words("a !b") == [("a", "!b")]
 
 
-def test_the_answer_can_go_to_a_file() -> None:
+def test_redirections_are_parsed() -> None:
     assert parse("list > x; list >>'a b';list>y") == [
         Line(("list",), output="x"),
         Line(("list",), output="a b", append=True),
@@ -169,11 +169,11 @@ def test_the_answer_can_go_to_a_file() -> None:
         ('a; -"$@"', "$@ is empty"),
     ],
 )
-def test_what_is_wrong_is_reported(text: str, message: str) -> None:
+def test_a_syntax_error_is_described(text: str, message: str) -> None:
     assert fault(text) == message
 
 
 @pytest.mark.parametrize("text", ["a 'b", 'a "b', "a \\", "a | b 'c"])
-def test_an_unfinished_text_is_a_different_error(text: str) -> None:
+def test_unfinished_text_is_distinguished_from_invalid_text(text: str) -> None:
     with pytest.raises(Unfinished):
         parse(text)

@@ -9,7 +9,7 @@ from tests.language.test_parser import TEXTS
 
 
 @given(TEXTS)
-def test_any_text_ends_in_something(text: str) -> None:
+def test_the_tail_of_any_text_is_within_it(text: str) -> None:
     end = tail(text)
     if end is not None:
         assert 0 <= end.start <= len(text)
@@ -18,7 +18,7 @@ def test_any_text_ends_in_something(text: str) -> None:
 
 # A `-` before the first word is not part of it.
 @given(st.lists(st.text(), min_size=1).filter(lambda words: not words[0].startswith("-")))
-def test_the_last_word_is_what_is_being_typed(given_words: list[str]) -> None:
+def test_the_last_word_is_incomplete_until_a_blank_follows(given_words: list[str]) -> None:
     text = shlex.join(given_words)
     end = tail(text)
     assert end is not None
@@ -52,7 +52,7 @@ def test_the_last_word_is_what_is_being_typed(given_words: list[str]) -> None:
         ("on 'a#b' ", ["on", "a#b"], ""),
     ],
 )
-def test_it_is_the_command_at_the_end(text: str, typed: list[str], word: str) -> None:
+def test_the_tail_is_the_last_command(text: str, typed: list[str], word: str) -> None:
     end = tail(text)
     assert end is not None
     assert (list(end.words), end.word) == (typed, word)
@@ -75,7 +75,7 @@ def test_it_is_the_command_at_the_end(text: str, typed: list[str], word: str) ->
         *("> x", "list > x ", "list > x y", "list > x > y", "list > x | y", "list > # x"),
     ],
 )
-def test_a_comment_a_pipe_and_a_shell_line_have_no_tail(text: str) -> None:
+def test_comments_pipes_and_shell_lines_have_no_tail(text: str) -> None:
     assert tail(text) is None
 
 
@@ -83,7 +83,7 @@ def test_a_comment_a_pipe_and_a_shell_line_have_no_tail(text: str) -> None:
     ("text", "word"),
     [("list >", ""), ("list > ", ""), ("list >>a", "a"), ("a; list > 'b c", "b c"), ("list > x; list > y", "y")],
 )
-def test_after_a_redirection_it_is_the_file(text: str, word: str) -> None:
+def test_the_tail_after_a_redirection_is_the_file(text: str, word: str) -> None:
     end = tail(text)
     assert end is not None
     assert (end.words, end.word, end.is_output) == (("list",), word, True)

@@ -11,13 +11,13 @@ WORD = st.text(alphabet="ab é\n\t;|>!#'\"\\$-=*~{}@1", max_size=8)
 
 
 @given(st.lists(WORD, min_size=1), WORD, st.booleans(), st.booleans())
-def test_any_command_reads_back_as_itself(words: list[str], output: str, append: bool, may_fail: bool) -> None:
+def test_an_unparsed_command_parses_to_itself(words: list[str], output: str, append: bool, may_fail: bool) -> None:
     line = Line(tuple(words), output=output, append=append and bool(output), may_fail=may_fail)
     assert parse(unparse(line)) == [line]
 
 
 @given(st.text(alphabet="abc \n;|>!#'\"\\-", max_size=30))
-def test_typed_text_reads_back_too(text: str) -> None:
+def test_typed_commands_survive_unparsing(text: str) -> None:
     try:
         lines = parse(text)
     except UsageError:
@@ -38,10 +38,10 @@ def test_typed_text_reads_back_too(text: str) -> None:
         ("'!a' '-b'", "'!a' -b"),
     ],
 )
-def test_quotes_are_minimal(text: str, again: str) -> None:
+def test_unparsed_text_has_minimal_quotes(text: str, again: str) -> None:
     assert unparse(parse(text)[0]) == again
 
 
 @pytest.mark.parametrize("line", [Line(shell="a\nb"), Line(("a\x1b",)), Line(("a\rb",)), Line(("a",), pipe="'b")])
-def test_a_line_without_a_text_is_empty(line: Line) -> None:
+def test_a_command_that_no_text_can_express_is_empty(line: Line) -> None:
     assert unparse(line) == ""

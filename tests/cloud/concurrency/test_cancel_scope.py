@@ -72,7 +72,7 @@ def test_cancelling_ends_a_call_at_once() -> None:
     assert [type(error) for error in errors] == [TimeoutError]
 
 
-def test_nothing_runs_in_a_cancelled_scope() -> None:
+def test_a_cancelled_scope_runs_no_call() -> None:
     scope = CancelScope(60)
     scope.cancel()
     calls: list[bool] = []

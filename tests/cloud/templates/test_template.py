@@ -185,7 +185,7 @@ def test_xml_is_made_from_the_environment(write: Write) -> None:
     assert custom_xml(read_template(write("y")), {"name": "web"}) is None
 
 
-def test_its_error_output_is_escaped_for_the_terminal(write: Write) -> None:
+def test_error_output_of_a_template_is_escaped_for_the_terminal(write: Write) -> None:
     message = fault(write(base_image="printf 'one\\nt\\033[31mwo\\n' >&2; exit 1"))
     assert message == "base-image: exit status 1 ('t\\x1b[31mwo')"
 
@@ -252,7 +252,7 @@ def test_a_timeout_is_cached_only_for_read_template_cached(
     assert read_template_cached(path).base_image == "fedora-40"
 
 
-def test_its_output_does_not_depend_on_the_working_directory(
+def test_a_template_does_not_run_in_the_working_directory(
     write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "image").write_text("fedora-1")
@@ -261,7 +261,7 @@ def test_its_output_does_not_depend_on_the_working_directory(
     assert fault(path.relative_to(tmp_path)).startswith("base-image: exit status 1")
 
 
-def test_it_has_no_input(write: Write) -> None:
+def test_a_template_has_no_input(write: Write) -> None:
     assert read_template(write(base_image="echo read-$(cat)")).base_image == "read-"
 
 

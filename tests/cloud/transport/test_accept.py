@@ -26,6 +26,6 @@ print(thread.is_alive())
 """
 
 
-def test_accepts_again_once_descriptors_are_free() -> None:
+def test_the_loop_accepts_again_once_descriptors_are_free() -> None:
     done = subprocess.run([sys.executable, "-c", _PROGRAM], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.split() == ["False", "True", "True", "False"]

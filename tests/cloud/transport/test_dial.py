@@ -26,7 +26,7 @@ def descriptors() -> int:
 
 
 class TestDirect:
-    def test_connects_and_exchanges_data(self) -> None:
+    def test_a_connection_exchanges_data(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             ours = dial(target(port=listener.getsockname()[1]), 5)
             theirs, _ = listener.accept()
@@ -148,7 +148,7 @@ class TestThroughACommand:
             dial(target(proxy=f"/bin/sh -c \"printf '{output}' >&2; exit 1\""), 5)
         assert str(caught.value).startswith(f"ham0: {message}")
 
-    def test_leaves_no_descriptor_open(self) -> None:
+    def test_a_failed_command_leaves_no_descriptor_open(self) -> None:
         before = descriptors()
         with pytest.raises(Unreachable):
             dial(target(proxy="false"), 5)

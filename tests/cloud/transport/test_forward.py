@@ -61,7 +61,7 @@ def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
 
 
-def test_forwards_in_both_directions(forward: Forward, server: socket.socket) -> None:
+def test_data_is_forwarded_in_both_directions(forward: Forward, server: socket.socket) -> None:
     near, far = ends(forward, server)
     with near, far:
         near.sendall(b"to the node")

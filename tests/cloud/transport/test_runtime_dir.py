@@ -36,7 +36,7 @@ def place_of(process: "subprocess.Popen[str]") -> Path:
     return path
 
 
-def test_is_private_and_removed_at_the_end(runtime: Path) -> None:
+def test_the_directory_is_private_and_removed_at_the_end(runtime: Path) -> None:
     directory = RunDirectory()
     assert directory.path.parent == runtime
     assert stat.S_IMODE(directory.path.stat().st_mode) == 0o700
@@ -82,14 +82,14 @@ def test_a_directory_that_cannot_be_created_is_an_error(monkeypatch: pytest.Monk
         _ = RunDirectory().path
 
 
-def test_is_created_only_on_use(runtime: Path) -> None:
+def test_the_directory_is_created_only_on_use(runtime: Path) -> None:
     directory = RunDirectory()
     assert directory.others() == []
     directory.remove()
     assert list(runtime.iterdir()) == []
 
 
-def test_is_not_created_again_after_its_removal(runtime: Path) -> None:
+def test_the_directory_is_not_created_again_after_its_removal(runtime: Path) -> None:
     """A late thread would otherwise leave a new directory behind."""
     directory = RunDirectory()
     directory.remove()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.json.schema_check import read_one
+from tests.output.schema_check import read_one
 from tests.lab.support.boot import OWN_XML
 from tests.lab.support.cli import Result, background, mclu, python, virsh, wait_until
 from tests.lab.support.guests import IMAGES, send_signal, sh, template, traces

@@ -194,7 +194,7 @@ class TestWhatSSHSays:
 
 
 class TestProxy:
-    def test_there_is_none_by_default(self) -> None:
+    def test_no_proxy_is_used_by_default(self) -> None:
         assert read().proxy == ""
         assert read("proxycommand none", "proxyjump none").proxy == ""
 

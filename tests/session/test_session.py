@@ -1,12 +1,7 @@
-import contextlib
-import os
 import re
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import TextIO
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,6 +13,7 @@ from mclu_shell.output.text_renderer import Renderer
 from mclu_shell.session.exit_status import READER_GONE
 from mclu_shell.session.session import Session
 from tests.conftest import InProcess
+from tests.support.faults import interrupt_when, unwritable
 
 MESSAGE = re.compile(r"mclu: (.+: )?[^:;]+.*\n")
 
@@ -42,20 +38,22 @@ class TestStatus:
             ("on 'a;b'", 2),
         ],
     )
-    def test_it_is_0_for_done_1_for_failed_and_2_for_usage(self, demo: InProcess, line: str, status: int) -> None:
+    def test_the_status_is_0_for_success_1_for_failure_and_2_for_bad_usage(
+        self, demo: InProcess, line: str, status: int
+    ) -> None:
         answer = demo(line)
         assert answer.status == status
         assert bool(answer.err) == bool(status)
         if status:
             assert MESSAGE.fullmatch(answer.err)
 
-    def test_one_failure_of_many_is_enough(self, clouds: Callable[..., InProcess], closed_port: int) -> None:
+    def test_one_failing_node_makes_the_status_1(self, clouds: Callable[..., InProcess], closed_port: int) -> None:
         cloud = clouds(f"[nodes]\ngood via=local uri=test:///default\nbad address=127.0.0.1 port={closed_port}")
         answer = cloud("status")
         assert answer.status == 1
         assert "good on\n" in answer.out
 
-    def test_a_bad_configuration_is_2(self) -> None:
+    def test_a_bad_configuration_has_status_2(self) -> None:
         def broken() -> Cloud:
             raise ConfigError("unknown key 'x'", place="mclu.conf:3")
 
@@ -69,7 +67,9 @@ class TestStatus:
         assert session.run_text("help; help off; status --help") == 0
         assert "Switch nodes off cleanly" in capsys.readouterr().out
 
-    def test_an_interrupt_is_130_and_ends_the_lines(self, clouds: Callable[..., InProcess], silent_port: int) -> None:
+    def test_an_interrupt_has_status_130_and_skips_the_remaining_lines(
+        self, clouds: Callable[..., InProcess], silent_port: int
+    ) -> None:
         off = f"silent address=127.0.0.1 port={silent_port} mac=74:d4:35:51:ab:86 broadcast=127.0.0.1"
         cloud = clouds(f"[nodes]\n{off}", keep_going=True)
         # The signal arrives after the command's first output, before it waits.
@@ -82,27 +82,17 @@ class TestStatus:
         assert time.monotonic() - started < 10
 
 
-def interrupt_when(condition: Callable[[], bool]) -> None:
-    def watch() -> None:
-        deadline = time.monotonic() + 10
-        while not condition() and time.monotonic() < deadline:
-            threading.Event().wait(0.01)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
 class TestSeveralLines:
-    def test_they_stop_at_the_first_failure_with_its_status(self, demo: InProcess) -> None:
+    def test_lines_stop_at_the_first_failure_with_its_status(self, demo: InProcess) -> None:
         answer = demo("status ham1; on ham9; status ham2")
         assert (answer.status, answer.out) == (1, "ham1 off\n")
         assert demo("status ham1; lst; status ham2").status == 2
 
-    def test_keep_going_does_all_and_reports_1(self, clouds: Callable[..., InProcess]) -> None:
+    def test_keep_going_runs_all_lines_and_returns_1(self, clouds: Callable[..., InProcess]) -> None:
         answer = clouds(keep_going=True)("status ham1; lst; status ham2")
         assert (answer.status, answer.out) == (1, "ham1 off\nham2 off\n")
 
-    def test_quit_ends_them(self, demo: InProcess) -> None:
+    def test_quit_skips_the_remaining_lines(self, demo: InProcess) -> None:
         answer = demo("status ham1; quit; lst")
         assert (answer.status, answer.out, answer.err) == (0, "ham1 off\n", "")
         assert demo.session.has_quit
@@ -133,10 +123,10 @@ class TestMessages:
             ("status\nstatus 'a", "mclu: line 2: no closing '\n"),
         ],
     )  # fmt: skip
-    def test_they_say_place_fact_and_remedy_in_one_line(self, demo: InProcess, line: str, message: str) -> None:
+    def test_an_error_is_one_line_with_place_fact_and_remedy(self, demo: InProcess, line: str, message: str) -> None:
         assert demo(line).err == message
 
-    def test_a_defect_shows_no_traceback_unless_one_asks(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_a_defect_shows_a_traceback_only_with_verbose(self, capsys: pytest.CaptureFixture[str]) -> None:
         def broken() -> Cloud:
             raise ZeroDivisionError("boom")
 
@@ -156,14 +146,14 @@ class TestMessages:
 
     @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(st.text(alphabet="abstuonlifhm019 *?[];#'\"\\-=.:", max_size=25))
-    def test_no_line_is_a_defect(self, demo: InProcess, line: str) -> None:
+    def test_no_line_causes_an_internal_error(self, demo: InProcess, line: str) -> None:
         answer = demo(line)
         assert answer.status in (0, 1, 2)
         assert "defect" not in answer.err
 
 
 class TestRedirection:
-    def test_the_answer_goes_to_a_file_and_errors_do_not(self, demo: InProcess, tmp_path: Path) -> None:
+    def test_output_goes_to_the_file_and_errors_do_not(self, demo: InProcess, tmp_path: Path) -> None:
         file = tmp_path / "a b"
         file.write_text("old\n")
         answer = demo(f"on ham1 > '{file}'")
@@ -173,12 +163,12 @@ class TestRedirection:
         assert (answer.status, file.read_text()) == (1, "")
         assert "not switched off" in answer.err
 
-    def test_two_angles_append(self, demo: InProcess, tmp_path: Path) -> None:
+    def test_two_angle_brackets_append(self, demo: InProcess, tmp_path: Path) -> None:
         file = tmp_path / "x"
         assert demo(f"status ham1 >>{file}; status ham2 >> {file}").status == 0
         assert file.read_text() == "ham1 off\nham2 off\n"
 
-    def test_the_file_may_be_at_home(self, demo: InProcess, tmp_path: Path) -> None:
+    def test_a_tilde_in_the_file_name_is_expanded(self, demo: InProcess, tmp_path: Path) -> None:
         assert demo("status ham1 > ~/at-home").status == 0
         assert (tmp_path / "at-home").read_text() == "ham1 off\n"
 
@@ -194,7 +184,7 @@ class TestRedirection:
         answer = demo(f"status > {file}")
         assert (answer.status, answer.err) == (1, f"mclu: {file}: cannot write: {reason}\n")
 
-    def test_a_mistyped_command_leaves_the_file_alone(self, demo: InProcess, tmp_path: Path) -> None:
+    def test_a_mistyped_command_does_not_change_the_file(self, demo: InProcess, tmp_path: Path) -> None:
         file = tmp_path / "x"
         file.write_text("old\n")
         assert demo(f"lst > {file}").status == 2
@@ -203,22 +193,22 @@ class TestRedirection:
 
 
 class TestPipe:
-    def test_the_answer_goes_through_the_users_shell(self, demo: InProcess, tmp_path: Path) -> None:
+    def test_output_goes_through_the_users_shell(self, demo: InProcess, tmp_path: Path) -> None:
         answer = demo(f"status | grep off | tr a-z A-Z > {tmp_path}/x")
         assert (answer.status, answer.out) == (0, "")
         assert (tmp_path / "x").read_text() == "HAM1 OFF\nHAM2 OFF\nHAM3 OFF\n"
 
-    def test_it_fails_if_either_side_does(self, demo: InProcess) -> None:
+    def test_a_pipe_fails_if_either_side_fails(self, demo: InProcess) -> None:
         assert demo("status | cat >/dev/null; status | grep -q nosuch").status == 1
         assert demo("on ham9 | cat").status == 1
         assert demo("lst | cat").status == 2
 
     @pytest.mark.parametrize("reader", ["false", "cat >/dev/null; false", "nosuch-program 2>/dev/null"])
-    def test_the_readers_failure_counts_whether_or_not_it_has_read(self, demo: InProcess, reader: str) -> None:
+    def test_a_failing_reader_fails_the_line_even_if_it_reads_nothing(self, demo: InProcess, reader: str) -> None:
         assert {demo(f"status | sh -c '{reader}'").status for _ in range(10)} == {1}
 
     @pytest.mark.parametrize("reader", ["true", "head -1 >/dev/null"])
-    def test_a_reader_that_has_seen_enough_is_no_error(self, demo: InProcess, reader: str) -> None:
+    def test_a_reader_that_stops_early_is_no_error(self, demo: InProcess, reader: str) -> None:
         answers = [demo(f"status | {reader}") for _ in range(10)]
         assert {(answer.status, answer.err) for answer in answers} == {(0, "")}
 
@@ -231,22 +221,8 @@ class TestUsersShell:
         assert (answer.status, answer.out) == (1, "")
 
 
-@contextlib.contextmanager
-def unwritable(kind: str) -> Iterator[TextIO]:
-    """Provide a stream where writing fails: a full disk, or a pipe without a reader."""
-    if kind == "full":
-        end = os.open("/dev/full", os.O_WRONLY)
-    else:
-        reader, end = os.pipe()
-        os.close(reader)
-    stream = os.fdopen(end, "w")
-    yield stream
-    with contextlib.suppress(OSError):
-        stream.close()
-
-
 class TestStreams:
-    def test_nothing_more_runs_after_the_reader_has_closed_the_pipe(self, demo: InProcess) -> None:
+    def test_no_command_runs_after_the_reader_is_gone(self, demo: InProcess) -> None:
         with unwritable("pipe") as out:
             assert Session(lambda: demo.cloud, Renderer(out=out)).run_text("status; destroy --yes web") == READER_GONE
         assert "ham0:web" in demo("list").out

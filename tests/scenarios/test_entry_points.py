@@ -315,7 +315,9 @@ def test_one_command_is_the_same_through_every_entry_point(case: Case, entry_poi
 
 
 @pytest.mark.parametrize("case", LINES, ids=called)
-def test_a_line_is_the_same_at_the_prompt_in_c_and_in_a_script(case: Case, entry_points: dict[str, EntryPoint]) -> None:
+def test_a_line_has_the_same_result_at_the_prompt_in_c_and_in_a_script(
+    case: Case, entry_points: dict[str, EntryPoint]
+) -> None:
     del entry_points["arguments"]
     check(case, entry_points)
 
@@ -325,14 +327,14 @@ def test_an_empty_line_does_nothing(line: str, entry_points: dict[str, EntryPoin
     assert {entry_points[name](line) for name in ("-c", "script")} == {Answer(0, "", "")}
 
 
-def test_a_script_is_checked_first(entry_points: dict[str, EntryPoint]) -> None:
+def test_only_a_script_is_checked_before_its_first_command(entry_points: dict[str, EntryPoint]) -> None:
     answers = {name: entry_points[name]("status ham1; lst") for name in ("prompt", "-c", "script")}
     assert {answer.status for answer in answers.values()} == {2}
     assert [answers[name].out for name in ("prompt", "-c", "script")] == [OFF[1], OFF[1], ""]
 
 
 @pytest.mark.parametrize("line", ["alias st=status", "unalias st", "history", "set alerts off"])
-def test_what_is_of_the_prompt_alone_is_refused_elsewhere(line: str, entry_points: dict[str, EntryPoint]) -> None:
+def test_commands_of_the_prompt_are_refused_elsewhere(line: str, entry_points: dict[str, EntryPoint]) -> None:
     assert entry_points.pop("prompt")(line).status == 0
     answers = {normal(run(line)) for run in entry_points.values()}
     assert {(answer.status, answer.out) for answer in answers} == {(2, "")}

@@ -14,7 +14,7 @@ from typing import Any
 import pexpect
 import pytest
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 SETUP, LAB, DEMO = (REPOSITORY / "scripts" / name for name in ("setup", "lab", "demo"))
 NOT_SOURCES = shutil.ignore_patterns(".git", ".venv", ".lab", ".*_cache", "__pycache__", "*.egg-info")
 
@@ -107,7 +107,7 @@ def needs_lab() -> None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
 
 
-def test_a_second_setup_does_nothing_and_says_nothing() -> None:
+def test_a_second_setup_does_nothing_silently() -> None:
     assert run(SETUP).returncode == 0
     start = time.monotonic()
     second = run(SETUP, cwd="/")
@@ -128,7 +128,7 @@ def interrupt(checkout: Path, stage: Callable[[], bool]) -> None:
 
 
 @pytest.mark.slow
-def test_a_fresh_checkout_is_set_up_without_opening_a_port_also_after_interruptions(checkout: Path) -> None:
+def test_an_interrupted_setup_can_be_repeated_and_opens_no_port(checkout: Path) -> None:
     before = listening()
     root, python = checkout / ".lab/root", checkout / ".venv/bin/python"
     if shutil.which("apt-get"):
@@ -181,7 +181,7 @@ def refuse(checkout: Path) -> str:
 
 
 @needs_apt
-def test_without_root_and_sudo_it_says_what_an_administrator_should_run(checkout: Path) -> None:
+def test_setup_without_root_and_sudo_prints_the_command_for_an_administrator(checkout: Path) -> None:
     command = refuse(checkout).partition("try again: ")[2]
     assert command.startswith("apt-get install --no-install-recommends gcc pkg-config libvirt-dev")
 
@@ -229,7 +229,7 @@ read -r line
 @needs_root
 @pytest.mark.slow
 @pytest.mark.usefixtures("needs_lab")
-def test_packages_that_are_missing_are_installed_and_no_service_starts(checkout: Path, tmp_path: Path) -> None:
+def test_missing_packages_are_installed_without_starting_a_service(checkout: Path, tmp_path: Path) -> None:
     words = refuse(checkout).partition(" --no-install-recommends ")[2].split()
     # dpkg itself needs Python, to take it away; and what every Debian has cannot be missing.
     shown = run("dpkg-query", "-W", "-f", "${Package} ${Essential}${Important}\n", *words).stdout.splitlines()
@@ -289,7 +289,7 @@ def test_the_demo_has_one_real_node_on_and_three_off_and_leaves_nothing() -> Non
 
 
 @needs_apt
-def test_where_no_lab_can_be_the_demo_says_why_and_simulates(tmp_path: Path) -> None:
+def test_the_demo_simulates_nodes_if_a_lab_is_impossible(tmp_path: Path) -> None:
     commands = programs_but(("unshare",), tmp_path / "commands")
     demo = run(DEMO, "-c", "status", env={"PATH": str(commands), "HOME": str(tmp_path)})
     assert demo.returncode == 0, demo.stderr
@@ -301,7 +301,7 @@ def test_where_no_lab_can_be_the_demo_says_why_and_simulates(tmp_path: Path) -> 
 @pytest.mark.slow
 @pytest.mark.usefixtures("needs_lab")
 @pytest.mark.parametrize("end", ["quit", signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
-def test_the_demo_outlives_ctrl_c_and_leaves_nothing_however_it_ends(end: str | signal.Signals) -> None:
+def test_the_demo_survives_ctrl_c_and_leaves_nothing_after_its_end(end: str | signal.Signals) -> None:
     environment = {**os.environ, "PROMPT_TOOLKIT_NO_CPR": "1", "NO_COLOR": "1"}
     demo = pexpect.spawn(str(DEMO), env=environment, dimensions=(24, 100), encoding="utf-8", timeout=30)
     name = f"demo-{demo.pid}"

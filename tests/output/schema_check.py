@@ -12,6 +12,8 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from mclu_shell.command_loader import command_names, load_command
 from mclu_shell.output import schema
+from mclu_shell.output.json_renderer import JSONRenderer
+from mclu_shell.output.results import Entry, Result, Row, Table, Text
 from mclu_shell.output.schema.record import Record, Time
 
 Object = dict[str, Any]
@@ -103,3 +105,23 @@ def promised() -> set[tuple[str, str]]:
 def commands_with_dry_run() -> set[str]:
     """Return the commands that write `planned` records in a dry run."""
     return {name for name in command_names() if load_command(name).dry_run and load_command(name).lines}
+
+
+def words_of(errors: list[Object]) -> list[str]:
+    """Return the codes of error records."""
+    return [error["error"] for error in errors]
+
+
+class Strict(JSONRenderer):
+    """A renderer that counts results without a record, such as headings."""
+
+    headings = 0
+
+    def show(self, result: Result) -> None:
+        if not (isinstance(result, Text | Entry | Table) and has_data(result)):
+            Strict.headings += 1
+        super().show(result)
+
+
+def has_data(shown: Text | Entry | Table | Row) -> bool:
+    return shown.data is not None or (isinstance(shown, Table) and all(map(has_data, shown.rows)))

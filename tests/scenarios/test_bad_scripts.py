@@ -31,14 +31,14 @@ class TestNone:
         assert mclu("--demo", "x.mclu") == mclu("--check", "x.mclu") == message
 
     @pytest.mark.parametrize("data", [b"\x7fELF\x02\x01\0\0status\n", b"status ham1\n\0", b"status h\xe4m\n"])
-    def test_a_program_or_another_encoding(self, mclu: Program, tmp_path: Path, data: bytes) -> None:
+    def test_binary_files_and_other_encodings_are_refused(self, mclu: Program, tmp_path: Path, data: bytes) -> None:
         (tmp_path / "x.mclu").write_bytes(data)
         assert mclu("--demo", "x.mclu") == Answer(2, "", "mclu: x.mclu: not a text file\n")
 
-    def test_one_that_may_not_be_read_or_is_not_there(self, mclu: Program) -> None:
+    def test_a_missing_script_is_an_error(self, mclu: Program) -> None:
         assert mclu("--check", "x.mclu") == Answer(2, "", "mclu: x.mclu: cannot read: No such file or directory\n")
 
-    def test_a_pipe_is_one_but_not_within_another(
+    def test_a_fifo_runs_as_a_script_but_not_within_a_script(
         self, mclu: Program, write: Callable[..., str], tmp_path: Path
     ) -> None:
         os.mkfifo(tmp_path / "pipe")
@@ -52,14 +52,14 @@ class TestNone:
 
 
 class TestOdd:
-    def test_lines_of_another_system_and_no_end_of_the_last(self, mclu: Program, write: Callable[..., str]) -> None:
+    def test_crlf_and_a_missing_last_newline_do_not_matter(self, mclu: Program, write: Callable[..., str]) -> None:
         lines = ("# x", "status 'ham1' # y", "status \\", "  ham2", "", "-on ham9", "status ham3 | sed s/off/away/")
         wanted = mclu("--demo", write(*lines))
         assert (wanted.status, wanted.out) == (0, "ham1 off\nham2 off\nham3 away\n")
         assert mclu("--demo", write(*lines, end="\r\n")) == wanted
         assert mclu("--demo", write("\r\n".join(lines), end="")) == wanted
 
-    def test_100000_lines(self, mclu: Program, write: Callable[..., str]) -> None:
+    def test_a_script_of_100000_lines_is_checked_and_run(self, mclu: Program, write: Callable[..., str]) -> None:
         big = write(*["status ham1 > /dev/null"] * 50_000, *["# nothing"] * 49_999, "lst")
         message = "mclu: x.mclu:100000: unknown command 'lst'; did you mean 'list'?\n"
         assert mclu("--demo", big) == mclu("--check", big) == Answer(2, "", message)
@@ -92,7 +92,9 @@ class TestInterrupted:
         return Answer(program.returncode, out + rest, err)
 
     @pytest.mark.parametrize("options", [[], ["-k"]])
-    def test_in_line_7_of_20(self, tmp_path: Path, write: Callable[..., str], options: list[str]) -> None:
+    def test_an_interrupt_reports_the_line_and_the_numbers_of_commands(
+        self, tmp_path: Path, write: Callable[..., str], options: list[str]
+    ) -> None:
         lines = [f"!echo {number}" for number in range(1, 21)]
         lines[6] = "-on silent --wait"
         answer = self.interrupted(tmp_path, *options, write(*lines))
@@ -100,7 +102,9 @@ class TestInterrupted:
         assert answer.out == "1\n2\n3\n4\n5\n6\nWaking up 74:d4:35:51:ab:86...\n"
         assert answer.err == "mclu: x.mclu:7: interrupted; commands run: 6, not started: 13\n"
 
-    def test_in_a_script_of_a_script(self, tmp_path: Path, write: Callable[..., str]) -> None:
+    def test_an_interrupt_in_a_nested_script_is_reported_for_both_scripts(
+        self, tmp_path: Path, write: Callable[..., str]
+    ) -> None:
         write("!echo inner", "on silent --wait", name="inner.mclu")
         answer = self.interrupted(tmp_path, write("!echo outer", "run inner.mclu", "!echo never"))
         assert (answer.status, answer.out) == (130, "outer\ninner\nWaking up 74:d4:35:51:ab:86...\n")
@@ -112,7 +116,7 @@ class TestInterrupted:
 
 class TestNobodyTakesIt:
     @pytest.mark.parametrize("options", [[], ["-k"]])
-    def test_nothing_more_runs_after_the_reader_has_closed_the_pipe(
+    def test_no_command_runs_after_the_reader_is_gone(
         self, mclu: Program, write: Callable[..., str], tmp_path: Path, options: list[str]
     ) -> None:
         theirs, ours = os.pipe()
@@ -122,7 +126,9 @@ class TestNobodyTakesIt:
         os.close(ours)
         assert not (tmp_path / "was-run").exists()
 
-    def test_a_full_disk_stops_it_at_that_line(self, mclu: Program, write: Callable[..., str], tmp_path: Path) -> None:
+    def test_a_full_disk_stops_the_script_at_that_line(
+        self, mclu: Program, write: Callable[..., str], tmp_path: Path
+    ) -> None:
         script = write("on ham1 > /dev/null", "status", "!touch was-run")
         with open("/dev/full", "w") as full:  # noqa: PTH123
             answer = mclu("--demo", script, stdout=full)

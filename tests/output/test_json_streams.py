@@ -12,23 +12,22 @@ import pytest
 
 from mclu_shell.output.json_renderer import JSONRenderer
 from mclu_shell.session.exit_status import READER_GONE
-from tests.conftest import InProcess
-from tests.json.documents import Program, asked, plain, words_of
-from tests.json.schema_check import read, read_one
-from tests.test_session import interrupt_when, unwritable
+from tests.conftest import Answer, InProcess
+from tests.output.schema_check import read, read_one, words_of
+from tests.support.faults import interrupt_when, unwritable
 
-__all__ = ["asked", "plain"]
+Program = Callable[..., Answer]
 
 
 class TestInterrupts:
-    def test_an_incomplete_document_has_an_error(self, asked: InProcess, tmp_path: Path) -> None:
+    def test_an_incomplete_document_has_an_error(self, json_demo: InProcess, tmp_path: Path) -> None:
         gate = tmp_path / "gate"
         os.mkfifo(gate)
         hanging = tmp_path / "templates/old.template"
         hanging.write_text(f"#!/bin/sh\ntouch {tmp_path}/began; read line <{gate}\n")
         hanging.chmod(0o755)
         interrupt_when((tmp_path / "began").exists)
-        answer = asked("list; status")
+        answer = json_demo("list; status")
         document = read_one(answer.out)
         assert (answer.status, answer.err) == (130, "")
         assert (document["kind"], words_of(document["errors"])) == ("list", ["interrupted"])
@@ -45,7 +44,7 @@ class TestInterrupts:
 
 class TestStreams:
     @pytest.mark.parametrize("line", ["status", "on ham1"])
-    def test_nothing_more_is_done_when_the_reader_is_gone(self, demo: InProcess, line: str) -> None:
+    def test_no_command_runs_after_the_reader_is_gone(self, demo: InProcess, line: str) -> None:
         with unwritable("pipe") as out:
             session = demo.session
             session.renderer = JSONRenderer(out, session.renderer.err)
@@ -72,15 +71,15 @@ class TestStreams:
         [("status > /dev/full", "/dev/full: cannot write: "), ("status > /nosuch/x", "/nosuch/x: ")],
     )
     def test_a_file_that_cannot_be_written_is_reported_elsewhere(
-        self, asked: InProcess, line: str, message: str
+        self, json_demo: InProcess, line: str, message: str
     ) -> None:
-        answer = asked(line)
+        answer = json_demo(line)
         assert words_of(read_one(answer.out)["errors"]) == ["output"]
         assert (answer.status, answer.err.startswith(f"mclu: {message}"), answer.err.count("\n")) == (1, True, 1)
 
     @pytest.mark.parametrize("reader", ["true", "head -c 1 >/dev/null"])
-    def test_a_reader_that_has_seen_enough_is_no_error(self, asked: InProcess, reader: str) -> None:
-        answers = [asked(f"{line} | {reader}") for line in ["status", "help"] for _ in range(5)]
+    def test_a_reader_that_stops_early_is_no_error(self, json_demo: InProcess, reader: str) -> None:
+        answers = [json_demo(f"{line} | {reader}") for line in ["status", "help"] for _ in range(5)]
         assert {(answer.status, answer.out, answer.err) for answer in answers} == {(0, "", "")}
 
 
@@ -126,7 +125,7 @@ class TestProgram:
         assert (error["file"], error["line"], error["status"]) == ("x.conf", 2, 2)
 
     @pytest.mark.parametrize("locale", ["C", "POSIX", "C.UTF-8", "en_US.ISO-8859-1"])
-    def test_it_is_the_same_in_every_locale(self, mclu: Program, locale: str) -> None:
+    def test_output_is_the_same_in_every_locale(self, mclu: Program, locale: str) -> None:
         answer = mclu("--demo", "-o", "json", "-c", "status hä", env={"LC_ALL": locale, "PYTHONUTF8": "0"})
         assert "'h" in read_one(answer.out)["errors"][0]["fact"]
 

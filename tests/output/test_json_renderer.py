@@ -14,11 +14,16 @@ from mclu_shell.output.json_renderer import JSONRenderer
 from mclu_shell.output.schema.error import error_record
 from mclu_shell.session.interaction import Interaction
 from tests.conftest import InProcess
-from tests.json.documents import Strict, asked, plain, words_of
-from tests.json.schema_check import commands_with_dry_run, lines, plurals, promised, read, read_one
-
-__all__ = ["asked", "plain"]
-
+from tests.output.schema_check import (
+    Strict,
+    commands_with_dry_run,
+    lines,
+    plurals,
+    promised,
+    read,
+    read_one,
+    words_of,
+)
 
 # Lines for each command, some of them wrong; the nodes and guests are those of the demo.
 LINES = {
@@ -62,10 +67,10 @@ class TestEveryCommand:
         assert {kind for _, kind in promised()} <= {*lines(), *plurals()}
 
     @pytest.mark.parametrize("name", LINES)
-    def test_output_is_as_documented(self, asked: InProcess, plain: InProcess, name: str) -> None:
+    def test_output_is_as_documented(self, json_demo: InProcess, text_demo: InProcess, name: str) -> None:
         seen: set[str] = set()
         for line in LINES[name]:
-            answer, text = asked(line), plain(line)
+            answer, text = json_demo(line), text_demo(line)
             # Only the form differs, except for a guest's console, which has no JSON.
             if "console" not in line:
                 assert (answer.status, answer.err) == (text.status, text.err), line
@@ -85,13 +90,13 @@ class TestEveryCommand:
 
 class TestDryRun:
     @pytest.mark.parametrize("name", sorted(commands_with_dry_run()))
-    def test_output_is_as_documented(self, asked: InProcess, clouds: Callable[..., InProcess], name: str) -> None:
-        dry, plain = clouds(renderer=Strict, is_dry=True), clouds(is_dry=True)
+    def test_output_is_as_documented(self, json_demo: InProcess, clouds: Callable[..., InProcess], name: str) -> None:
+        dry, text_demo = clouds(renderer=Strict, is_dry=True), clouds(is_dry=True)
         seen = set()
         for line in LINES[name]:
             if "console" in line:
                 continue
-            answer, text = dry(line), plain(line)
+            answer, text = dry(line), text_demo(line)
             assert (answer.status, answer.err) == (text.status, text.err), line
             seen |= {one["kind"] for one in read(answer.out)}
         # The simulated nodes have no screens to look at.
@@ -117,11 +122,11 @@ class TestDryRun:
         assert answers[1]["path"] == f"{tmp_path}/x"
         assert not (tmp_path / "x").exists()
 
-    def test_files_and_sizes_have_keys(self, asked: InProcess) -> None:
-        asked("boot mine old")
-        image = Path(asked.cloud.nodes[0].config.images) / "old.qcow2"
+    def test_files_and_sizes_have_keys(self, json_demo: InProcess) -> None:
+        json_demo("boot mine old")
+        image = Path(json_demo.cloud.nodes[0].config.images) / "old.qcow2"
         image.write_bytes(bytes(5000))
-        dry = InProcess(asked.cloud, renderer=JSONRenderer, is_dry=True)
+        dry = InProcess(json_demo.cloud, renderer=JSONRenderer, is_dry=True)
         boot, wake, destroy = read(dry("boot mine new --memory 1.5G --size 20G; on ham1; destroy old").out)
         assert {key: boot[key] for key in ("node", "path", "memory_bytes", "vcpus", "size_bytes")} == {
             "node": "ham0",
@@ -193,73 +198,73 @@ class TestErrors:
         assert [(guest["node"], guest["name"]) for guest in listed["guests"]] == [("good", "test")]
         assert words_of(listed["errors"]) == ["ssh-silent", "unreachable"]
 
-    def test_errors_have_the_line_of_the_script(self, asked: InProcess) -> None:
-        answer = asked.script("status ham1\nstatus nosuch\n")
+    def test_errors_have_the_line_of_the_script(self, json_demo: InProcess) -> None:
+        answer = json_demo.script("status ham1\nstatus nosuch\n")
         first, second = read(answer.out)
         assert [node["name"] for node in first["nodes"]] == ["ham1"]
         (error,) = second["errors"]
         assert (error["error"], error["file"], error["line"]) == ("not-found", "x.mclu", 2)
 
-    def test_all_errors_of_a_script_are_one_document(self, asked: InProcess) -> None:
-        document = read_one(asked.script("lst\nstatus\non\n").out)
+    def test_all_errors_of_a_script_are_one_document(self, json_demo: InProcess) -> None:
+        document = read_one(json_demo.script("lst\nstatus\non\n").out)
         assert document["kind"] == "errors"
         assert [(error["file"], error["line"], error["status"]) for error in document["errors"]] == [
             ("x.mclu", 1, 2), ("x.mclu", 3, 2)
         ]  # fmt: skip
 
-    def test_a_defect_of_mclu_is_an_error(self, asked: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_defect_of_mclu_is_an_error(self, json_demo: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
         def broken() -> None:
             raise ZeroDivisionError("boom")
 
-        monkeypatch.setattr(asked.session._cloud, "_open_cloud", broken)  # noqa: SLF001
-        document = read_one(asked("status").out)
+        monkeypatch.setattr(json_demo.session._cloud, "_open_cloud", broken)  # noqa: SLF001
+        document = read_one(json_demo("status").out)
         assert words_of(document["errors"]) == ["failed"]
         assert document["nodes"] == []
 
 
 class TestForm:
-    def test_several_commands_are_a_line_each(self, asked: InProcess) -> None:
-        answers = read(asked("status; list --active; on ham1 --wait").out)
+    def test_several_commands_are_a_line_each(self, json_demo: InProcess) -> None:
+        answers = read(json_demo("status; list --active; on ham1 --wait").out)
         assert [answer["kind"] for answer in answers] == ["status", "list", "waking", "power"]
 
-    def test_the_values_of_changes_are_fixed(self, asked: InProcess) -> None:
-        answers = read(asked("reboot web; reboot --hard web; shutdown web; start web").out)
+    def test_the_values_of_changes_are_fixed(self, json_demo: InProcess) -> None:
+        answers = read(json_demo("reboot web; reboot --hard web; shutdown web; start web").out)
         assert [one["change"] for one in answers] == ["told to reboot", "reset", "shut down", "started"]
 
-    def test_a_nested_script_has_its_own_documents(self, asked: InProcess, tmp_path: Path) -> None:
+    def test_a_nested_script_has_its_own_documents(self, json_demo: InProcess, tmp_path: Path) -> None:
         (tmp_path / "x.mclu").write_text("status ham1\non ham2\nstatus nosuch\n")
-        answer = asked(f"run {tmp_path}/x.mclu")
+        answer = json_demo(f"run {tmp_path}/x.mclu")
         assert [one["kind"] for one in read(answer.out)] == ["status", "waking", "status"]
         assert answer.status == 1
 
-    def test_any_name_is_written_in_printable_ascii(self, asked: InProcess) -> None:
+    def test_any_name_is_written_in_printable_ascii(self, json_demo: InProcess) -> None:
         name = "hä:вeб\x1b[2J\x7f\x9b2J\u202e\n\ud800"
-        asked.session.interaction = Interaction(prompt=Prompt(list, {"x": name}, {}, list))
-        out = asked("alias").out
+        json_demo.session.interaction = Interaction(prompt=Prompt(list, {"x": name}, {}, list))
+        out = json_demo("alias").out
         assert read_one(out)["aliases"] == [{"name": "x", "text": name}]
         assert out.rstrip("\n").isprintable()
 
-    def test_cached_data_has_its_time(self, asked: InProcess) -> None:
-        node = asked.cloud.nodes[0]
-        asked("status ham0; list")
+    def test_cached_data_has_its_time(self, json_demo: InProcess) -> None:
+        node = json_demo.cloud.nodes[0]
+        json_demo("status ham0; list")
         # A node that is on, but refuses the login.
         refused = SSHRefused("ssh: permission denied for root", place="ham0")
         node.query = raiser(refused)  # type: ignore[method-assign]
-        status, listed = read(asked("status ham0").out + asked("list --active").out)
+        status, listed = read(json_demo("status ham0").out + json_demo("list --active").out)
         assert (status["nodes"][0]["used_guests"], status["nodes"][0]["fault"]) == (2, refused.fact)
         assert {one["as_of"] is None for one in (*status["nodes"], *listed["guests"])} == {False}
         assert [guest["name"] for guest in listed["guests"]] == ["db", "web"]
 
-    def test_answers_go_to_files_and_programs_as_well(self, asked: InProcess, tmp_path: Path) -> None:
-        assert asked(f"status nosuch > {tmp_path}/x; status").out == ""
+    def test_answers_go_to_files_and_programs_as_well(self, json_demo: InProcess, tmp_path: Path) -> None:
+        assert json_demo(f"status nosuch > {tmp_path}/x; status").out == ""
         assert words_of(read_one((tmp_path / "x").read_text())["errors"]) == ["not-found"]
-        asked(f"status | cat > {tmp_path}/y")
+        json_demo(f"status | cat > {tmp_path}/y")
         assert read_one((tmp_path / "y").read_text())["kind"] == "status"
 
-    def test_a_console_is_refused_before_anything_is_done(self, asked: InProcess) -> None:
-        answer = asked("boot --console mine x")
+    def test_a_console_is_refused_before_anything_is_done(self, json_demo: InProcess) -> None:
+        answer = json_demo("boot --console mine x")
         assert (answer.status, read_one(answer.out)["error"]) == (2, "usage")
-        assert "x" not in [guest["name"] for guest in read_one(asked("list").out)["guests"]]
+        assert "x" not in [guest["name"] for guest in read_one(json_demo("list").out)["guests"]]
 
 
 def raiser(error: MCluError) -> Callable[..., None]:

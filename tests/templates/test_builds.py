@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-TEMPLATES = Path(__file__).parents[1] / "templates"
+TEMPLATES = Path(__file__).parents[2] / "templates"
 KEYS = 'ssh-ed25519 AAAAone it\'s: "me" # here\nssh-rsa BBBBtwo other'
 
 
