@@ -66,7 +66,7 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
 
     template, request = _request(context, args)
     booted = boot(context.cloud, template, request, context.notify)
-    yield from booted.unasked
+    yield from booted.warnings
     name = request.name
     acceleration = booted.acceleration
     accel = (acceleration.kind or None, acceleration.reason or None)
@@ -85,7 +85,7 @@ def dry_run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
 
     template, request = _request(context, args)
     dry_run = dry_run_boot(context.dry_run_cloud, template, request)
-    yield from dry_run.unasked
+    yield from dry_run.warnings
     yield would(dry_run.planned)
     for view in ("viewer", "console"):
         if view in request.opens:

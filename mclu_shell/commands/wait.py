@@ -81,21 +81,21 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
 
 def dry_run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """Yield a line for each node or guest that would be waited for."""
-    from mclu_shell.cloud.dryrun.lifecycle import dry_run_waiting
-    from mclu_shell.cloud.dryrun.power import dry_run_wait
+    from mclu_shell.cloud.dryrun.lifecycle import dry_run_wait_for_guest
+    from mclu_shell.cloud.dryrun.power import dry_run_wait_for_nodes
     from mclu_shell.cloud.guests.wait_targets import WaitTarget, resolve_wait_targets
 
     cloud, goal = context.dry_run_cloud, args.goal
     if args.what == "node":
         on = goal.state == "on"
-        yield from map(would, dry_run_wait(cloud, cloud.match(goal.names), args.timeout, on=on))
+        yield from map(would, dry_run_wait_for_nodes(cloud, cloud.match(goal.names), args.timeout, on=on))
         return
     cloud.assume_woken()
     faults: list[MCluError] = []
     targets = resolve_wait_targets(cloud, goal.names, faults)
 
     def state_reached(target: WaitTarget) -> str:
-        return dry_run_waiting(cloud, *target.match, goal.state) if target.match else ""
+        return dry_run_wait_for_guest(cloud, *target.match, goal.state) if target.match else ""
 
     for outcome in gather(targets, state_reached):
         node, _, guest = outcome.item.name.rpartition(":")
@@ -105,7 +105,7 @@ def dry_run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
 
 def _waiting(node: str, guest: str, goal: Goal, timeout_s: float, state: str) -> Planned:
     if state:
-        return Planned("not wait for", node, guest, f"{state} already")
+        return Planned("not wait for", node, guest, f"already {state}")
     return Planned("wait for", node, guest, f"{goal}, at most {format_duration(timeout_s)}")
 
 

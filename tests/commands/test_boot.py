@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pexpect
 import pytest
-from mclu_shell.render_json import JSONRenderer
 
-from tests.answers import read_one
+from mclu_shell.output.json_renderer import JSONRenderer
 from tests.conftest import MCLU, InProcess
+from tests.json.schema_check import read_one
 
 TEMPLATE = """\
 #!/bin/sh
@@ -95,7 +95,7 @@ def test_a_failed_build_shows_its_last_output(write: Write, demo: InProcess) -> 
     answer = demo("boot mine new")
     assert (answer.status, answer.out) == (1, "")
     first, *rest = answer.err.splitlines()
-    assert first == ("mclu: ham0: the build failed with exit status 7, and what it made was removed. It said last:")
+    assert first == ("mclu: ham0: build failed with exit status 7 (build output was removed). Its last lines:")
     assert rest == [f"  step {i}" for i in range(2, 10)]
     assert disks(demo) == []
 
@@ -103,7 +103,7 @@ def test_a_failed_build_shows_its_last_output(write: Write, demo: InProcess) -> 
 def test_ctrl_c_ends_the_build_and_removes_what_it_made(write: Write, demo: InProcess) -> None:
     write(f"kill -{signal.SIGINT:d} {os.getpid()}; exec sleep 1000")
     answer = demo("boot mine new")
-    message = "mclu: ham0: interrupted, and what was made there is removed\n"
+    message = "mclu: ham0: interrupted (build output was removed)\n"
     assert (answer.status, answer.out, answer.err) == (130, "", message)
     assert disks(demo) == []
     assert "new" not in demo("list").out
@@ -119,7 +119,7 @@ def test_a_build_gets_the_variables_of_the_contract(write: Write, demo: InProces
 def test_a_second_boot_of_a_name_fails(write: Write, demo: InProcess) -> None:
     write("true")
     assert demo("boot mine new").status == 0
-    assert demo("boot mine new").err == "mclu: ham0: there is a guest 'new' already\n"
+    assert demo("boot mine new").err == "mclu: ham0: guest 'new' already exists\n"
     assert disks(demo) == ["new.qcow2"]
 
 

@@ -35,10 +35,10 @@ def test_a_guest_is_booted_and_destroyed_without_leftovers(demo: InProcess) -> N
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("boot empty web", "ham0: there is a guest 'web' already"),
+        ("boot empty web", "ham0: guest 'web' already exists"),
         ("boot empty ham1:new", "ham1: is off; run 'on ham1'"),
         ("boot empty new --memory 999G", "no room"),
-        ("boot empty new --size 1", "a disk of 1 byte is too small: empty needs 1M"),
+        ("boot empty new --size 1", "a disk of 1 byte is too small: empty needs at least 1M"),
         ("boot nosuch new", "no such template 'nosuch'"),
         ("boot empty 'a b'", "bad guest name 'a b'"),
         ("boot empty '../x'", "bad guest name '../x'"),

@@ -41,7 +41,7 @@ def test_files_that_would_be_gone_are_in_nobodys_way(clouds: Callable[..., InPro
     dry = InProcess(real.cloud, is_dry=True)
     image = Path(real.cloud.nodes[0].config.images) / "new.qcow2"
     before = everything(real.cloud)
-    assert dry("boot mine new").err == "mclu: ham0: there is a guest 'new' already\n"
+    assert dry("boot mine new").err == "mclu: ham0: guest 'new' already exists\n"
     answer = dry("destroy new; boot mine new")
     assert (answer.status, answer.err) == (0, "")
     assert f"  would delete {image} (" in answer.out
@@ -61,7 +61,7 @@ def test_what_a_node_that_does_not_answer_holds_back_is_held_back(clouds: Callab
 
 def test_who_was_not_asked_for_a_name_is_told_also_where_its_node_is_not_up(dry: InProcess) -> None:
     dry.cloud.nodes[1].query = refuse  # type: ignore[method-assign]
-    told = "mclu: ham1: was not asked whether it has a guest 'new', too: ssh: permission denied for root\n"
+    told = "mclu: ham1: cannot check for another guest 'new': ssh: permission denied for root\n"
     assert dry("on ham2 --wait; boot mine ham2:new").err == told
 
 
@@ -83,12 +83,12 @@ def test_what_was_waited_for_has_happened(dry: InProcess, lines: str, status: in
 def test_what_is_so_already_would_not_be_waited_for(dry: InProcess) -> None:
     answer = dry("wait node ham0 ham1; wait node ham2 off; wait guest web running; shutdown web; wait guest web off")
     assert answer.out.splitlines() == [
-        "would not wait for ham0: on already",
+        "would not wait for ham0: already on",
         "would wait for ham1: at most 5 min, until libvirt answers there",
-        "would not wait for ham2: off already",
-        "would not wait for ham0:web: running already",
+        "would not wait for ham2: already off",
+        "would not wait for ham0:web: already running",
         "would shut down ham0:web: ask it to, wait at most 2 min",
-        "would not wait for ham0:web: shut off already",
+        "would not wait for ham0:web: already shut off",
     ]
 
 
@@ -123,12 +123,12 @@ def test_of_a_node_that_is_off_and_would_be_on_nothing_is_made_up(dry: InProcess
         "shutdown new\noff ham1\nboot mine ham1:more\n"
     )
     assert answer.out.splitlines()[2:] == [
-        "x.mclu:2: would boot ham1:new: mine, 999G, if it has room, and no guest 'new', "
-        "which is not known before it is up",
+        "x.mclu:2: would boot ham1:new: mine, 999G, if it has room and no guest 'new' "
+        "(unknown until it is up)",
         "x.mclu:3: would reboot ham1:new",
         "x.mclu:5: would reboot ham1:new",
         "x.mclu:6: would shut down ham1:new: ask it to, wait at most 2 min",
-        "x.mclu:7: would switch off ham1: if no guest runs on it, which is not known before it is up",
+        "x.mclu:7: would switch off ham1: if no guest runs on it (unknown until it is up)",
     ]
     assert answer.err.splitlines() == [
         "mclu: x.mclu:4: ham1: cannot check for guest 'other' before it is up",
@@ -147,7 +147,7 @@ def test_a_guest_that_runs_keeps_its_node_on_also_if_both_would_only_be_there(dr
     ("memory", "place"),
     [
         ("1G", "ham0:new: mine, 1G, 4vcpus, disk …/ham0/new.qcow2"),
-        ("30G", "ham1:new: mine, 30G, if it has room, and no guest 'new', which is not known before it is up"),
+        ("30G", "ham1:new: mine, 30G, if it has room and no guest 'new' (unknown until it is up)"),
     ],
 )
 def test_the_first_node_that_surely_has_room_has_the_guest(dry: InProcess, memory: str, place: str) -> None:
@@ -161,12 +161,12 @@ def test_where_a_node_before_it_may_have_room_both_are_told(clouds: Callable[...
     dry = clouds(is_dry=True)
     dry.cloud.nodes = tuple(reversed(dry.cloud.nodes))
     answer = dry("on ham1 --wait; boot mine new")
-    assert answer.out.splitlines()[-1].endswith("which is not known before it is up; if not, on ham0")
+    assert answer.out.splitlines()[-1].endswith("(unknown until it is up), otherwise on ham0")
 
 
 def test_a_node_that_nobody_waits_for_is_still_off(dry: InProcess) -> None:
     answer = dry("on ham1; boot mine ham1:new")
-    told = "mclu: ham1: is off, and nothing waits until it is up; 'on ham1 --wait' does\n"
+    told = "mclu: ham1: is off, and no line waits until it is on; use 'on ham1 --wait'\n"
     assert (answer.status, answer.err) == (1, told)
     # What a program of the user's does takes its time, which is nobody's to know.
     answer = dry("on ham1\n!sleep 60\nboot mine ham1:new")
@@ -192,9 +192,9 @@ def test_what_would_be_waited_for_is_told_and_not_waited_for(dry: InProcess) -> 
     assert (answer.status, answer.err) == (0, "")
     lines = [line.partition(" ")[2] for line in answer.out.splitlines()]
     assert lines[1:4] == [
-        "would not wait for ham0: on already",
+        "would not wait for ham0: already on",
         "would wait for ham1: at most 5 min, until libvirt answers there",
         "would wait for ham0:web: to write 'x y' on the console, at most 90 s",
     ]
     # It would be off by then.
-    assert lines[5:] == ["would not wait for ham1: off already"]
+    assert lines[5:] == ["would not wait for ham1: already off"]

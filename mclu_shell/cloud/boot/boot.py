@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from mclu_shell.cloud.boot.acceleration import Acceleration
-from mclu_shell.cloud.boot.build import building
+from mclu_shell.cloud.boot.build import run_build
 from mclu_shell.cloud.boot.environment import build_environment
 from mclu_shell.cloud.boot.kvm_probe import KVMResult, probe_kvm
-from mclu_shell.cloud.boot.plan import DEFINE_TIMEOUT_S, BootPlan, NameNotChecked, plan_boot, survey
+from mclu_shell.cloud.boot.plan import DEFINE_TIMEOUT_S, BootPlan, NameNotChecked, plan_boot, survey_nodes
 from mclu_shell.cloud.boot.request import BootRequest
 from mclu_shell.cloud.boot.rivals import settle_rivals
 from mclu_shell.cloud.boot.rollback import rollback_on_error
@@ -21,65 +21,67 @@ from mclu_shell.errors import NodeFault
 
 
 class BootResult(NamedTuple):
-    """A guest that runs: where, how, what its build noted for the user, and which nodes were not asked for its name."""
+    """A running new guest: its node, its acceleration, the notes of its build, and warnings about its name."""
 
     node: Node
     acceleration: Acceleration
     notes: tuple[str, ...]
-    unasked: tuple[NameNotChecked, ...]
+    warnings: tuple[NameNotChecked, ...]
 
 
 def boot(cloud: Cloud, template: Template, request: BootRequest, progress: Callable[[str], None]) -> BootResult:
-    """Build, define and start a guest. If anything fails, nothing of it is left.
+    """Build, define and start a guest; remove everything again if a step fails.
 
-    Refused, UsageError, NotFound, TemplateError or NodeFault say why not, and at which step.
+    Raises Refused, UsageError, NotFound, TemplateError or NodeFault with the reason and the step.
     """
 
-    def test(node: Node, emulator: str, arch: str) -> KVMResult:
+    def test_kvm(node: Node, emulator: str, arch: str) -> KVMResult:
         progress(f"testing KVM on {node.name}")
         return probe_kvm(node, emulator, arch)
 
     progress("looking for a node")
-    found = survey(cloud, template, request)
-    plan = plan_boot(cloud, template, request, found, test)
-    notes = _make(plan, found.there, progress)
-    return BootResult(plan.node, plan.acceleration, notes, plan.unasked)
+    survey = survey_nodes(cloud, template, request)
+    plan = plan_boot(cloud, template, request, survey, test_kvm)
+    notes = _create(plan, survey.reachable, progress)
+    return BootResult(plan.node, plan.acceleration, notes, plan.warnings)
 
 
-def _make(plan: BootPlan, there: Sequence[Node], progress: Callable[[str], None]) -> tuple[str, ...]:
-    """Make what is planned, if no other node of those that are there gets a guest of its name; what its build noted."""
+def _create(plan: BootPlan, nodes: Sequence[Node], progress: Callable[[str], None]) -> tuple[str, ...]:
+    """Create and start the planned guest unless one of `nodes` gets a guest of its name; return the build's notes."""
     node, guest = plan.node, plan.guest
     progress(f"building on {node.name}")
     environment = build_environment(plan.template, plan.request, guest)
-    with building(node, plan.template.path, guest, environment, progress) as build:
+    with run_build(node, plan.template.path, guest, environment, progress) as build:
+        files = build.output.files
         if plan.own_xml is None:
-            _require_disk(node, guest, build.made.files)
-        # What a template describes itself may have a log of its own.
-        serial_log = guest.serial_log if plan.own_xml is None and build.made.is_logged else ""
-        complete = replace(guest, files=build.made.files, serial_log=serial_log)
+            _require_disk(node, guest, files)
+        # The template's own XML may define another log, or none.
+        serial_log = guest.serial_log if plan.own_xml is None and build.output.has_log_directory else ""
+        complete = replace(guest, files=files, serial_log=serial_log)
         progress(f"starting on {node.name}")
         with rollback_on_error(node, complete):
-            with _step("defined"):
+            with _step("define"):
                 definition = plan.definition(complete)
                 node.change(lambda client: client.define(definition), DEFINE_TIMEOUT_S)
-            # Before the word to keep it: if we are killed while we wait, the node takes all of it back.
-            settle_rivals(guest.name, guest.uuid, there)
+            # This waits, so `keep` comes after it: the node removes everything if mclu is killed during the wait.
+            settle_rivals(guest.name, guest.uuid, nodes)
             build.keep()
-            with _step("started"):
+            with _step("start"):
                 node.change_guest(guest.name, "start", guest.uuid)
-    return build.made.notes
+    return build.output.notes
 
 
 def _require_disk(node: Node, guest: DomainSpec, files: Sequence[str]) -> None:
-    """Raise if a build made none; only a guest that its template describes may do without."""
+    """Raise NodeFault if a build created no disk; only a template with its own XML may do without."""
     if guest.output not in files:
-        raise NodeFault("the build made no disk", place=node.name, remedy=f"it has to make $output: {guest.output}")
+        remedy = f"write the disk to $output: {guest.output}"
+        raise NodeFault("the build created no disk", place=node.name, remedy=remedy)
 
 
 @contextmanager
-def _step(done: str) -> Iterator[None]:
-    """Say what it was that libvirt did not do; what it says itself may have several lines."""
+def _step(verb: str) -> Iterator[None]:
+    """Add the failed step to libvirt's error, and join the lines of its message."""
     try:
         yield
     except NodeFault as fault:
-        raise fault.with_context(fact=f"the guest could not be {done}: {' '.join(fault.fact.split())}") from fault
+        raise fault.with_context(fact=f"cannot {verb} the guest: {' '.join(fault.fact.split())}") from fault

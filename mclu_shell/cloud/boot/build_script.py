@@ -1,57 +1,56 @@
-"""What runs on a node while a guest is built there, in shell: the build itself, and a look whether it could begin."""
+"""Shell scripts that run on a node: the build of a guest, and a check whether it could begin."""
 
-# Defines is_held: whether a process holds the lock of a file, which it has open as descriptor 8. It does not try the
-# lock, which could refuse it to a boot. /proc/locks would not do: in a container it does not list a lock whose
-# flock(1) has ended.
+# Defines is_held: true if a process holds the lock of a file, which it has open as descriptor 8. Trying the lock could
+# make another boot fail. /proc/locks lists no lock in a container after its flock(1) has ended.
 _IS_HELD = r"""
 is_held() {
     for fd in /proc/[0-9]*/fd/8; do [ ! "$fd" -ef "$1" ] || return 0; done
     return 1
 }
 """
-# The variables of its own must have none of the names that a build is told in its environment, such as `size`.
-# What the script says besides the build's output begins with a word that no build can know, and on a new line, as the
-# build need not have ended its last one.
-# flock needs a file; `-ef` tells whether the file that is locked is still the one of that name, because the
-# one who held it before removes it on leaving. Background jobs of sh get no input unless it is handed to them.
-# A plain `exec` that cannot open its file would end sh at once, without a word. All goes into one stream, because the
-# words of two would be mixed within a line.
+# * The script's variables must not have the names of the build's environment variables, such as `size`.
+# * The script's own lines begin with a random marker, so that a build cannot forge them. Each begins on a new line,
+#   because the build may not have ended its last one.
+# * flock needs a file. `-ef` checks that the locked file still has its name: its previous owner removes it at its end.
+# * Background jobs of sh get no input unless it is passed to them explicitly.
+# * A plain `exec` that cannot open its file would end sh at once, without a message.
+# * Everything is written to one stream: two streams would be mixed within a line.
 _HEAD = (
     r"""
 exec 2>&1
 set -u
 umask 077
-word=$1 output=$2 interpreter=$3
+marker=$1 output=$2 interpreter=$3
 shift 3
 images=${output%/*} file=${output##*/}
 claim=$images/.mclu-${file%.*}.building
-# When the connection goes, sshd sends a hang-up, and nobody reads what is said: neither may end the cleaning up.
+# When the connection is lost, sshd sends SIGHUP and writes fail with SIGPIPE: neither may end the cleanup.
 trap : HUP PIPE
-say() { printf '\n%s %s\n' "$word" "$*"; }
-refuse() { say fault "$*"; exit 1; }
-refuse_directory() { refuse "cannot write to $images"; }
+report() { printf '\n%s %s\n' "$marker" "$*"; }
+refuse() { report fault "$*"; exit 1; }
+refuse_directory() { refuse "cannot write to $images; create it there, or set images= in mclu.conf"; }
 refuse_rival() { refuse "another boot of this name is in progress"; }
 require_programs() {
     for program in flock setsid; do
-        command -v $program >/dev/null || refuse "there is no $program on this node: install util-linux"
+        command -v $program >/dev/null || refuse "the node has no $program; install util-linux there"
     done
     [ -z "$interpreter" ] || command -v "$interpreter" >/dev/null ||
-        refuse "there is no $interpreter on this node, which the template is written for"
+        refuse "the node has no $interpreter, which the template needs"
 }
-# None but those named, which are as good as gone.
+# The arguments are files that will be removed before the build.
 require_no_files() {
     for file in "$output" "$output".*; do
         [ -e "$file" ] || [ -L "$file" ] || continue
-        for gone; do [ "$gone" != "$file" ] || continue 2; done
-        remedy="if no guest needs it (a boot that was cut off may have left it), remove it there"
-        refuse "$file is there already; $remedy"
+        for removed; do [ "$removed" != "$file" ] || continue 2; done
+        remedy="if no guest needs it (an interrupted boot may have left it), remove it there"
+        refuse "$file already exists; $remedy"
     done
 }
 """
     + _IS_HELD
 )
 
-# Makes a guest's disk.
+# Builds a guest's disk.
 BUILD = (
     _HEAD
     + r"""
@@ -59,19 +58,18 @@ length=$1 uuid=$2 uri=$3 log=$4
 build= work=
 leave() { [ -z "$work" ] || rm -rf -- "$work"; }
 trap leave EXIT
-# The template is read first, and all of it, even where there is no room for it: of one that ends with its input
-# unread, sshd may lose the last words. tee reads on when it cannot write.
+# All of the template is read first, even if it cannot be stored: sshd may lose the last output of a process that ends
+# before its input is read. tee reads on after a failed write.
 work=$(mktemp -d) || work=
 head -c "$length" | tee "${work:-/dev/null}/template" >/dev/null 2>&1
-[ -n "$work" ] || refuse "no temporary directory can be made"
-# Half a template must not be run: its sender may be gone, or the disk full.
-[ "$(stat -c %s "$work/template")" = "$length" ] || refuse "the template did not arrive whole in $work"
+[ -n "$work" ] || refuse "cannot create a temporary directory"
+# An incomplete template must not run: its sender may be gone, or the disk full.
+[ "$(stat -c %s "$work/template")" = "$length" ] || refuse "the template did not arrive completely in $work"
 require_programs
 command exec 8>>"$claim" || refuse_directory
 flock -n 8 && [ "$claim" -ef /proc/self/fd/8 ] || refuse_rival
 trap 'leave; rm -f -- "$claim"' EXIT
-# Of boots during which the node lost its power something is left. Only what is called `.mclu-` and locked by nobody
-# is removed: that a boot was cut off does not tell who has made the disk that is there by now, so a disk never is.
+# Remove unlocked claims: the node lost power during these boots. Their disks stay, as they may be the user's by now.
 sweep() {
     find "$images" -maxdepth 1 -type f -mmin +1 -name '.mclu-*.building' |
         while read -r file; do
@@ -80,15 +78,15 @@ sweep() {
 }
 sweep 2>/dev/null
 require_no_files
-# What the build has started and not waited for must not go on writing to what is removed. None of it was there before.
+# Background processes of the build must not continue to write to removed files. No such file existed before.
 discard() {
     [ -z "$build" ] || kill -KILL -$build 2>/dev/null
     rm -rf -- "$output" "$output".* 2>/dev/null
 }
-# A signal ends `wait` before its time.
+# A signal ends `wait` early.
 await() { while :; do wait "$1"; status=$?; kill -0 "$1" 2>/dev/null || return 0; done; }
 chmod 700 "$work/template"
-say started
+report started
 exec 3<&0
 cd "$work"
 setsid "$work/template" build </dev/null 3<&- 8>&- &
@@ -97,43 +95,43 @@ build=$!
   read -r answer <&3
   echo "$answer" >"$work/answer"
   [ "$answer" != keep ] || exit 0
-  # If it has ended already, there is nothing to wait for.
+  # A build that has ended already needs no wait.
   kill -TERM -$build 2>/dev/null || exit 0
   sleep 5 &
   trap 'kill $!; exit 0' TERM
   wait $!
   kill -KILL -$build 2>/dev/null ) &
 reader=$!
-give_up() { kill $reader 2>/dev/null; discard; say "$@"; exit 1; }
+give_up() { kill $reader 2>/dev/null; discard; report "$@"; exit 1; }
 await $build
 [ $status -eq 0 ] || give_up failed $status
 for file in "$output" "$output".*; do
-    # Only a file, or a link to wherever the disk is, can be deleted with the guest.
-    if [ -f "$file" ] || [ -L "$file" ]; then say file "$file"; elif [ -e "$file" ]; then give_up unfit "$file"; fi
+    # Only a file, or a link to the disk, can be deleted with the guest.
+    if [ -f "$file" ] || [ -L "$file" ]; then report file "$file"; elif [ -e "$file" ]; then give_up unfit "$file"; fi
 done
-# libvirt makes the directory for its own logs, but only after it has needed it for this one.
-if [ -n "$log" ]; then mkdir -p "${log%/*}" 2>/dev/null; [ ! -d "${log%/*}" ] || say logged; fi
-say ready
+# libvirt creates the directory of its logs, but only after it has needed it for this one.
+if [ -n "$log" ]; then mkdir -p "${log%/*}" 2>/dev/null; [ ! -d "${log%/*}" ] || report logged; fi
+report ready
 await $reader
 if [ "$(cat "$work/answer" 2>/dev/null)" != keep ]; then
     discard
-    # Whoever was killed in the moment after defining the guest cannot take that back any more.
+    # An mclu that was killed right after it defined the guest cannot undefine it.
     [ -z "$uri" ] || timeout 10 virsh -q -c "$uri" undefine --nvram "$uuid" >/dev/null 2>&1
     exit 1
 fi
-say kept
+report kept
 """
 )
 
-# Only looks whether that could begin; what is named besides would be gone by then.
-LOOK = (
+# Checks whether a build could begin; the arguments after the interpreter are files that will be removed before it.
+CHECK = (
     _HEAD
     + r"""
-[ -w "${TMPDIR:-/tmp}" ] || refuse "no temporary directory can be made"
+[ -w "${TMPDIR:-/tmp}" ] || refuse "cannot create a temporary directory"
 require_programs
 [ -w "$images" ] || refuse_directory
 ! is_held "$claim" || refuse_rival
 require_no_files "$@"
-say ready
+report ready
 """
 )

@@ -1,20 +1,17 @@
-"""What a template is told in its environment: the other half of its contract."""
+"""The environment variables of templates, as the template contract defines them."""
 
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from mclu_shell.cloud.boot.request import BootRequest
 from mclu_shell.cloud.hypervisor.domain_xml import DomainSpec
 from mclu_shell.cloud.templates.template import Template
 
-if TYPE_CHECKING:
-    from mclu_shell.cloud.boot.request import BootRequest
 
-
-def build_environment(template: Template, request: "BootRequest", guest: DomainSpec) -> dict[str, str]:
-    """What a build is told (the template contract)."""
-    told = {
+def build_environment(template: Template, request: BootRequest, guest: DomainSpec) -> dict[str, str]:
+    """Return the environment of a template's `build`."""
+    variables = {
         "base_image": template.base_image,
         "format": guest.disk_format,
         "name": guest.name,
@@ -22,16 +19,16 @@ def build_environment(template: Template, request: "BootRequest", guest: DomainS
         "authorized_keys": _public_keys(),
     }
     if request.size_bytes is not None:
-        told["size"] = str(request.size_bytes)
+        variables["size"] = str(request.size_bytes)
     if request.timezone is not None:
-        told["timezone"] = request.timezone
+        variables["timezone"] = request.timezone
     if os.environ.get("MCLU_MIRROR"):
-        told["MCLU_MIRROR"] = os.environ["MCLU_MIRROR"]
-    return told
+        variables["MCLU_MIRROR"] = os.environ["MCLU_MIRROR"]
+    return variables
 
 
 def xml_environment(template: Template, guest: DomainSpec) -> dict[str, str]:
-    """What a template's own XML is made from (the template contract)."""
+    """Return the environment of a template's `xml`."""
     return {
         "name": guest.name,
         "format": guest.disk_format,
@@ -46,7 +43,7 @@ def xml_environment(template: Template, guest: DomainSpec) -> dict[str, str]:
 
 
 def _public_keys() -> str:
-    """The user's public SSH keys, a line each."""
+    """Return the user's public SSH keys, one per line."""
     keys = []
     for file in sorted((Path.home() / ".ssh").glob("id_*.pub")):
         with suppress(OSError, UnicodeDecodeError):

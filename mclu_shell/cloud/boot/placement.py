@@ -1,4 +1,4 @@
-"""Where a new guest goes: the first node, in configuration order, that has room for it. Pure."""
+"""The choice of a new guest's node: the first in configuration order with enough free memory. Does no I/O."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -8,27 +8,33 @@ from mclu_shell.units import format_size
 
 
 class FreeMemory(NamedTuple):
-    """What a node could give a new guest: memory in bytes."""
+    """The memory that a node has for new guests."""
 
     node: str
     free_bytes: int
 
 
 class NoRoom(Refused):
-    """No node has as much memory to give."""
+    """No node has enough free memory."""
 
     code = "no-room"
 
 
-def choose(rooms: Sequence[FreeMemory], memory_bytes: int) -> FreeMemory:
-    """The first with enough free memory; MCluError says what there is if none has."""
-    for room in rooms:
-        if room.free_bytes >= memory_bytes:
-            return room
-    wanted = format_size(memory_bytes)
-    if len(rooms) == 1:
-        raise NoRoom(f"{wanted} of memory wanted, {format_size(rooms[0].free_bytes)} free", place=rooms[0].node)
-    if not rooms:
-        raise MCluError("no node is on", remedy="'on NODE --wait' wakes one")
-    most = max(rooms, key=lambda room: room.free_bytes)
-    raise NoRoom(f"no node has {wanted} of memory free", remedy=f"{most.node} has most: {format_size(most.free_bytes)}")
+def choose_node(offers: Sequence[FreeMemory], memory_bytes: int) -> FreeMemory:
+    """Return the first node with enough free memory; raise NoRoom or MCluError if there is none."""
+    for offer in offers:
+        if offer.free_bytes >= memory_bytes:
+            return offer
+    if not offers:
+        raise no_node_on()
+    requested = format_size(memory_bytes)
+    best = max(offers, key=lambda offer: offer.free_bytes)
+    free = format_size(best.free_bytes)
+    if len(offers) == 1:
+        raise NoRoom(f"not enough free memory: {requested} requested, {free} free", place=best.node)
+    raise NoRoom(f"no node has {requested} of memory free", remedy=f"request at most {free} (free on {best.node})")
+
+
+def no_node_on() -> MCluError:
+    """Return the error of a boot while all nodes are off."""
+    return MCluError("no node is on", remedy="run 'on NODE --wait' first")

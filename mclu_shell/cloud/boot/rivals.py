@@ -26,7 +26,7 @@ def settle_rivals(name: str, uuid: str, nodes: Sequence[Node]) -> None:
         if winner is None and time.monotonic() >= deadline:
             winner = rivals[0]
         if winner is not None:
-            raise Refused(f"another boot has made a guest {name!r} at the same time", place=winner.node)
+            raise Refused(f"another boot created a guest {name!r} at the same time", place=winner.node)
         time.sleep(_POLL_S)
 
 

@@ -1,4 +1,4 @@
-"""Taking a new guest back: nothing of it is left, however its boot has ended."""
+"""The rollback of a failed boot: it removes the guest and all its files."""
 
 import signal
 from collections.abc import Iterator
@@ -14,30 +14,33 @@ from mclu_shell.signals import ENDING, handled
 
 @contextmanager
 def rollback_on_error(node: Node, guest: DomainSpec) -> Iterator[None]:
-    """Take back what was defined and kept, if the block fails or is interrupted; NodeFault if that is not possible."""
+    """Remove a new guest if the block fails or is interrupted; raise NodeFault if that fails, too."""
     try:
         yield
     except BaseException as error:
-        # An impatient second Ctrl-C must not leave half a guest.
+        # A second Ctrl-C must not leave half a guest.
         with handled(ENDING, signal.SIG_IGN):
-            if _undo(node, guest):
+            if _remove(node, guest):
                 raise
-        why = error.fact if isinstance(error, MCluError) else "interrupted"
-        remedy = f"if anything is left of it, {guest_command('destroy', node.name, guest.name)} removes that"
-        raise NodeFault(why, place=node.name, remedy=remedy) from error
+        fact = error.fact if isinstance(error, MCluError) else "interrupted"
+        remedy = f"run {guest_command('destroy', node.name, guest.name)} to remove anything left of it"
+        raise NodeFault(fact, place=node.name, remedy=remedy) from error
 
 
-def _undo(node: Node, guest: DomainSpec) -> bool:
-    """Whether nothing is left. By its UUID, because the name may be that of a guest that somebody else has defined."""
+def _remove(node: Node, guest: DomainSpec) -> bool:
+    """Remove the guest and its files; return whether nothing is left.
+
+    The UUID identifies the guest, because another program may have defined one of the same name.
+    """
     try:
-        # Asked first, because an answer to this is not waited for as long as one to a change.
+        # This query fails early if libvirtd does not answer: its timeout is shorter than that of a change.
         state = node.query(lambda client: client.fetch_state(guest.name))
         if state is not None:
             with suppress(NotFound):
                 node.change_guest(guest.name, "stop", guest.uuid)
         is_removed = node.run(["rm", "-f", "--", *guest.files]).status == 0
         if guest.serial_log:
-            # libvirt may have begun it. If it cannot be removed, it is the next guest's of this name.
+            # libvirt may have created the log. If it cannot be removed, the next guest of this name overwrites it.
             remove_logs(node, [guest.serial_log])
         if state is not None:
             with suppress(NotFound):

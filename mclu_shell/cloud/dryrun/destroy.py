@@ -1,4 +1,4 @@
-"""What destroying guests would take away, and what it would leave, remembered for the lines after it."""
+"""Dry run of `destroy`: the files that would be deleted and kept."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -16,45 +16,44 @@ from mclu_shell.units import format_size
 
 
 def dry_run_destroy(
-    cloud: DryRunCloud, found: Sequence[tuple[Node, Guest]], *, is_asked: bool
+    cloud: DryRunCloud, guests: Sequence[tuple[Node, Guest]], *, is_asked: bool
 ) -> Iterator[Planned | MCluError]:
-    """Tell for each guest what would be deleted; `is_asked` if a person would decide."""
-    asked = ", if you say yes" if is_asked else ""
-    # What would have been made, no other node can have, whatever it has when it is up.
-    are_made = all(cloud.is_made(guest) for _, guest in found)
-    elsewhere = _without_gone(cloud, query_other_nodes(cloud, [guest for _, guest in found]))
-    for outcome in gather(found, lambda one: _remains(cloud, *one, elsewhere, is_asked=is_asked)):
+    """Yield the plan of each guest and record its removal; `is_asked` if a real run would ask for confirmation."""
+    # A guest that the dry run would have created cannot exist on another node.
+    are_new = all(cloud.is_new(guest) for _, guest in guests)
+    elsewhere = _without_removed(cloud, query_other_nodes(cloud, [guest for _, guest in guests]))
+    for outcome in gather(guests, lambda match: _plan(cloud, *match, elsewhere, is_asked=is_asked)):
         _, guest = outcome.item
         if outcome.error is not None:
             yield outcome.error
             continue
-        remains = outcome.unwrap()
-        cloud.remove_guest(guest, [file for file, _ in remains.delete] if remains else ())
-        yield _planned(guest, remains, asked)
-    yield from (fault for fault in elsewhere.faults if not (are_made and isinstance(fault, UnknownUntilUp)))
+        plan = outcome.unwrap()
+        cloud.remove_guest(guest, [file for file, _ in plan.delete] if plan else ())
+        yield _planned(guest, plan, ", if you confirm" if is_asked else "")
+    yield from (fault for fault in elsewhere.faults if not (are_new and isinstance(fault, UnknownUntilUp)))
 
 
-def _without_gone(cloud: DryRunCloud, elsewhere: OtherNodes) -> OtherNodes:
-    def left(node: Node, there: Mapping[str, DomainDefinition]) -> dict[str, DomainDefinition]:
-        gone = cloud.gone(node)
-        return {uuid: definition for uuid, definition in there.items() if uuid not in gone}
+def _without_removed(cloud: DryRunCloud, elsewhere: OtherNodes) -> OtherNodes:
+    def remaining(node: Node, definitions: Mapping[str, DomainDefinition]) -> dict[str, DomainDefinition]:
+        removed = cloud.removed_guests(node)
+        return {uuid: definition for uuid, definition in definitions.items() if uuid not in removed}
 
-    return elsewhere._replace(guests=tuple((node, left(node, there)) for node, there in elsewhere.guests))
+    guests = tuple((node, remaining(node, definitions)) for node, definitions in elsewhere.guests)
+    return elsewhere._replace(guests=guests)
 
 
-def _remains(
-    cloud: DryRunCloud, node: Node, guest: Guest, elsewhere: OtherNodes, *, is_asked: bool
-) -> DestroyPlan | None:
-    """What would be deleted and kept; None of a guest that would have been made."""
+def _plan(cloud: DryRunCloud, node: Node, guest: Guest, elsewhere: OtherNodes, *, is_asked: bool) -> DestroyPlan | None:
+    """Return the files to delete and to keep; None for a guest that the dry run would have created."""
     if not is_asked:
         require_all_answered(node, guest, elsewhere)
-    if cloud.is_made(guest):
+    if cloud.is_new(guest):
         return None
-    return plan_destroy(node, guest, elsewhere, removed=PlannedRemovals(cloud.gone(node), cloud.gone_files(node)))
+    removed = PlannedRemovals(cloud.removed_guests(node), cloud.removed_files(node))
+    return plan_destroy(node, guest, elsewhere, removed=removed)
 
 
-def _planned(guest: Guest, remains: DestroyPlan | None, asked: str) -> Planned:
-    if remains is None:
-        return Planned("destroy", guest.node, guest.name, f"with what its boot would have made{asked}")
-    how = f"{guest.state}, {format_size(remains.size_bytes)} on disk{asked}"
-    return Planned("destroy", guest.node, guest.name, how, delete=remains.delete, keep=remains.keep)
+def _planned(guest: Guest, plan: DestroyPlan | None, condition: str) -> Planned:
+    if plan is None:
+        return Planned("destroy", guest.node, guest.name, f"with all files of its boot{condition}")
+    how = f"{guest.state}, {format_size(plan.size_bytes)} on disk{condition}"
+    return Planned("destroy", guest.node, guest.name, how, delete=plan.delete, keep=plan.keep)

@@ -142,7 +142,7 @@ def test_without_timeout_nothing_is_started(
     for name in ("sh", "stat", "tr", "sed", "qemu-system-x86_64"):
         (programs / name).symlink_to(str(shutil.which(name)))
     monkeypatch.setenv("PATH", str(programs))
-    assert probe(node, emulator) == KVMResult(KVMStatus.UNTESTED, "there is no timeout on the node")
+    assert probe(node, emulator) == KVMResult(KVMStatus.UNTESTED, "the node has no timeout")
     assert emulator.runs == 0
 
 
@@ -163,10 +163,10 @@ def test_a_result_is_kept_until_the_node_boots_or_its_emulator_changes(
     assert emulator.runs == runs
     file = tmp_path / ".cache/mclu/kvm-ham0.json"
     assert file.stat().st_mode & 0o777 == 0o600
-    kept = json.loads(file.read_text())
+    record = json.loads(file.read_text())
     boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    assert kept["mark"].startswith(boot_id)
-    file.write_text(json.dumps({**kept, "mark": kept["mark"].replace(boot_id, "another")}))
+    assert record["key"].startswith(boot_id)
+    file.write_text(json.dumps({**record, "key": record["key"].replace(boot_id, "another")}))
     assert probe(node, emulator).status == first.status
     assert emulator.runs == 2 * runs
     os.utime(emulator.path, (1, 1))
@@ -174,7 +174,7 @@ def test_a_result_is_kept_until_the_node_boots_or_its_emulator_changes(
     assert emulator.runs == 3 * runs
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"mark": "x"}', '{"mark": "x", "status": "fine", "reason": ""}'])
+@pytest.mark.parametrize("text", ["", "[]", '{"key": "x"}', '{"key": "x", "status": "fine", "reason": ""}'])
 def test_a_damaged_cache_is_ignored(node: Node, emulator: StandIn, tmp_path: Path, text: str) -> None:
     emulator.write()
     file = tmp_path / ".cache/mclu/kvm-ham0.json"
