@@ -201,7 +201,9 @@ def test_no_packet_is_sent(clouds: Callable[..., InProcess]) -> None:
 def test_a_node_is_on_also_if_it_does_not_let_us_in(clouds: Callable[..., InProcess], closed_port: int) -> None:
     way = f"broadcast=127.0.0.1 address=127.0.0.1 port={closed_port}"
     answer = clouds(f"[nodes]\nham0 mac=74:d4:35:51:ab:86 {way}", is_dry=True)("on ham0")
-    assert answer.out == "would wake ham0: a magic packet for 74:d4:35:51:ab:86 to 127.0.0.1 port 9, although it is on\n"
+    assert (
+        answer.out == "would wake ham0: a magic packet for 74:d4:35:51:ab:86 to 127.0.0.1 port 9, although it is on\n"
+    )
 
 
 @pytest.mark.parametrize("where", ["127.0.0.1:x", "240.0.0.1"])
@@ -255,9 +257,7 @@ def test_an_interactive_shell_says_that_it_is_one(monkeypatch: pytest.MonkeyPatc
         shell.read_until(lambda screen: screen.rstrip().endswith("mclu (dry run)>"))
         assert "A dry run:" in shell.screen
         shell.type("boot mine new; destroy new\r")
-        shell.read_until(
-            lambda screen: "would destroy ham0:new: with all files of its boot, if you confirm" in screen
-        )
+        shell.read_until(lambda screen: "would destroy ham0:new: with all files of its boot, if you confirm" in screen)
         shell.type("destroy web\r")
         shell.read_until(lambda screen: "would destroy ham0:web: running, 0 bytes on disk, if you confirm" in screen)
         shell.type("list --active\r")

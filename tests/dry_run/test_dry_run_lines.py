@@ -123,8 +123,7 @@ def test_of_a_node_that_is_off_and_would_be_on_nothing_is_made_up(dry: InProcess
         "shutdown new\noff ham1\nboot mine ham1:more\n"
     )
     assert answer.out.splitlines()[2:] == [
-        "x.mclu:2: would boot ham1:new: mine, 999G, if it has room and no guest 'new' "
-        "(unknown until it is up)",
+        "x.mclu:2: would boot ham1:new: mine, 999G, if it has room and no guest 'new' (unknown until it is up)",
         "x.mclu:3: would reboot ham1:new",
         "x.mclu:5: would reboot ham1:new",
         "x.mclu:6: would shut down ham1:new: ask it to, wait at most 2 min",
