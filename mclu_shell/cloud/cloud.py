@@ -97,10 +97,10 @@ class Cloud:
 
     def load_cache(self) -> None:
         """Load the last known state of the nodes from the disk cache."""
-        from mclu_shell.cloud.state.disk_cache import cache_file, load
-
         if self._cache_config is None:
             return
+        from mclu_shell.cloud.state.disk_cache import cache_file, load
+
         views = {view.name: view for view in load(cache_file(self._cache_config))}
         for node in self.nodes:
             if node.name in views:
