@@ -203,7 +203,7 @@ cloud = open_cloud(load_config(Path(os.environ["MCLU_CONFIG"])))
 nodes = cloud.match(["ham0", "ham1"])
 assert not any(outcome.error for outcome in check_power_off(cloud, nodes))
 subprocess.run(["ssh", "ham1", "virsh", "-q", "create", sys.argv[1]], check=True, stdout=subprocess.DEVNULL)
-for outcome in switch_off(lab, threading.Event()):
+for outcome in switch_off(nodes, threading.Event()):
     print(outcome.item.name, outcome.error)
 """
 
