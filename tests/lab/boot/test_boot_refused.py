@@ -23,7 +23,7 @@ def test_boot_refuses_bad_names(lab: RealLab) -> None:
     with ThreadPoolExecutor(2) as pool:
         results = list(pool.map(lambda name: mclu(lab, "boot", "quick", "--", name), BAD_NAMES))
     for result in results:
-        assert_error(result, "boot: argument [HOST:]NAME: bad guest name ", status=2)
+        assert_error(result, "boot: argument [HOST:]NAME: bad ", " name ", status=2)
     assert_error(mclu(lab, "boot", "quick", "-x"), "boot: ", "help boot", status=2)
     assert traces(lab, "ham0") == before
 
