@@ -1,4 +1,4 @@
-"""The test of KVM, with stand-ins for the emulator that run QEMU without KVM."""
+"""The test of KVM, with stand-ins for the emulator that run QEMU with TCG."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from tests.conftest import InProcess
 
 ROOT = Path(__file__).resolve().parents[3]
 CONFIG = "[nodes]\nham0 via=local uri=test:///default"
-# Logs each run, and runs without KVM if KVM is asked for.
+# Logs each run, and replaces KVM by TCG.
 EMULATOR = """#!/bin/sh
 echo "$*" >>"{runs}"
 case "$*" in
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.skipif(not shutil.which("qemu-system-x86_64"), reason="
 
 
 class StandIn:
-    """An emulator that behaves in a given manner with KVM (`kvm`) and without (`tcg`), both in shell."""
+    """An emulator that runs a shell command first: `kvm` when it is started with KVM, else `tcg`."""
 
     def __init__(self, directory: Path) -> None:
         self.path = directory / "emulator"
@@ -67,20 +67,20 @@ def error(text: str) -> str:
     return f"echo 'qemu-system-x86_64: {text}' >&2"
 
 
-def test_it_works_where_the_firmware_finishes(node: Node, emulator: StandIn) -> None:
+def test_kvm_works_if_the_firmware_finishes(node: Node, emulator: StandIn) -> None:
     emulator.write()
     assert probe(node, emulator).status == KVMStatus.WORKS
     assert emulator.runs == 1
 
 
-def test_it_is_too_slow_where_the_firmware_finishes_sooner_without_it(node: Node, emulator: StandIn) -> None:
+def test_kvm_is_too_slow_if_the_firmware_finishes_sooner_with_tcg(node: Node, emulator: StandIn) -> None:
     emulator.write(kvm="sleep 9")
     result = probe(node, emulator)
     assert result.status == KVMStatus.TOO_SLOW
     assert result.reason.startswith("the firmware takes over ")
 
 
-def test_a_busy_node_is_not_taken_for_slow_kvm(node: Node, emulator: StandIn) -> None:
+def test_kvm_of_a_busy_node_is_not_too_slow(node: Node, emulator: StandIn) -> None:
     emulator.write(kvm="sleep 4", tcg="sleep 3")
     assert probe(node, emulator).status == KVMStatus.WORKS
 
@@ -100,7 +100,7 @@ def test_a_busy_node_is_not_taken_for_slow_kvm(node: Node, emulator: StandIn) ->
         ("exit 3", "exit status 3"),
     ],
 )
-def test_it_does_not_work_where_qemu_fails_with_kvm_alone(node: Node, emulator: StandIn, kvm: str, reason: str) -> None:
+def test_kvm_does_not_work_if_qemu_fails_only_with_it(node: Node, emulator: StandIn, kvm: str, reason: str) -> None:
     emulator.write(kvm)
     assert probe(node, emulator) == KVMResult(KVMStatus.FAILS, reason)
 
@@ -114,7 +114,7 @@ def test_it_does_not_work_where_qemu_fails_with_kvm_alone(node: Node, emulator: 
         ("exit 1", f"{error('could not load PC BIOS')}; exit 1", "fails without KVM, too: could not load PC BIOS"),
     ],
 )
-def test_it_is_not_tested_where_kvm_may_not_be_at_fault(
+def test_kvm_is_untested_if_the_failure_may_have_another_cause(
     node: Node, emulator: StandIn, kvm: str, tcg: str, reason: str
 ) -> None:
     emulator.write(kvm, tcg)
@@ -123,17 +123,17 @@ def test_it_is_not_tested_where_kvm_may_not_be_at_fault(
         result = probe(node, emulator)
         assert result.status == KVMStatus.UNTESTED
         assert reason in result.reason
-        # This may be so at the moment only.
+        # The cause may pass, so the result is not cached.
         assert emulator.runs > before
 
 
-def test_without_the_emulator_it_is_not_tested(node: Node, emulator: StandIn) -> None:
+def test_kvm_is_untested_without_the_emulator(node: Node, emulator: StandIn) -> None:
     result = probe(node, emulator)
     assert result.status == KVMStatus.UNTESTED
     assert str(emulator.path) in result.reason
 
 
-def test_without_timeout_nothing_is_started(
+def test_kvm_is_untested_without_the_program_timeout(
     node: Node, emulator: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     emulator.write()
@@ -146,14 +146,14 @@ def test_without_timeout_nothing_is_started(
     assert emulator.runs == 0
 
 
-def test_other_machines_have_no_test(node: Node, emulator: StandIn) -> None:
+def test_kvm_of_other_architectures_is_not_tested(node: Node, emulator: StandIn) -> None:
     emulator.write("exit 1")
     assert probe_kvm(node, str(emulator.path), "aarch64").status == KVMStatus.WORKS
     assert emulator.runs == 0
 
 
 @pytest.mark.parametrize("kvm", [":", "exit 1"])
-def test_a_result_is_kept_until_the_node_boots_or_its_emulator_changes(
+def test_a_result_is_cached_until_the_node_boots_or_its_emulator_changes(
     node: Node, emulator: StandIn, tmp_path: Path, kvm: str
 ) -> None:
     emulator.write(kvm)

@@ -7,8 +7,8 @@ GIB = 1 << 30
 
 
 def test_the_first_node_with_enough_memory_is_chosen_not_the_emptiest() -> None:
-    rooms = [FreeMemory("ham0", GIB - 1), FreeMemory("ham1", GIB), FreeMemory("ham2", 8 * GIB)]
-    assert choose_node(rooms, GIB).node == "ham1"
+    offers = [FreeMemory("ham0", GIB - 1), FreeMemory("ham1", GIB), FreeMemory("ham2", 8 * GIB)]
+    assert choose_node(offers, GIB).node == "ham1"
 
 
 def test_the_error_without_enough_memory_names_the_node_with_most() -> None:

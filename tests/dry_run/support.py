@@ -1,0 +1,41 @@
+"""The state that a dry run must not change, and comparable results of runs."""
+
+import re
+from pathlib import Path
+
+from mclu_shell.cloud.cloud import Cloud
+from mclu_shell.errors import SSHRefused
+from tests.conftest import Answer
+
+TEMPLATE = """\
+#!/bin/sh
+case $1 in
+probe) echo hello ;;
+base-image) echo nothing ;;
+minimum-memory) echo 64M ;;
+build) : >"$output" ;;
+*) exit 2 ;;
+esac
+"""
+# Each simulated cloud has temporary directories of its own.
+IMAGES = re.compile(r"/\S*/(ham\d)\b")
+
+
+def fetch_everything(cloud: Cloud, *directories: Path) -> object:
+    """Return all that a line could change: nodes, guests, their definitions, and files."""
+    guests = [(outcome.value, str(outcome.error)) for outcome in cloud.query(lambda node: node.fetch_guests())]
+    definitions = cloud.query(lambda node: node.query(lambda client: client.fetch_definitions()))
+    images = [Path(node.config.images) for node in cloud.nodes]
+    files = [file for directory in (*images, *directories) for file in [directory, *directory.rglob("*")]]
+    stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.exists()]
+    return guests, [outcome.value for outcome in definitions], sorted(stats)
+
+
+def without_paths(answer: Answer) -> tuple[int, str, str]:
+    """Return the exit status, output and errors, without the paths of the cloud's temporary directories."""
+    return answer.status, IMAGES.sub(r"…/\1", answer.out), IMAGES.sub(r"…/\1", answer.err)
+
+
+def refuse_login(*_arguments: object, **_options: object) -> None:
+    """Replace `Node.query` of a node that is on and refuses the login."""
+    raise SSHRefused("ssh: permission denied for root", place="ham1")
