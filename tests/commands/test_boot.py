@@ -10,7 +10,7 @@ import pytest
 
 from mclu_shell.output.json_renderer import JSONRenderer
 from tests.conftest import MCLU, InProcess
-from tests.json.schema_check import read_one
+from tests.output.schema_check import read_one
 
 TEMPLATE = """\
 #!/bin/sh

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import NamedTuple
+from xml.etree import ElementTree as ET
 
 from mclu_shell.cloud.boot.kvm_probe import KVMResult, KVMStatus
 from mclu_shell.cloud.hypervisor.capabilities import Capabilities
@@ -45,13 +46,14 @@ class Acceleration(NamedTuple):
 _KINDS = {"kvm": "kvm", "qemu": "tcg"}
 
 
-def acceleration_of_xml(virt_type: str) -> Acceleration:
-    """Return the acceleration of a template's own XML with this domain type."""
+def acceleration_of_xml(definition: str) -> Acceleration:
+    """Return the acceleration of a template's own XML."""
+    virt_type = ET.fromstring(definition).get("type", "")
     kind = _KINDS.get(virt_type, "")
     return Acceleration(kind, f"type={virt_type!r} in the template's xml" if kind == "tcg" else "", is_chosen=True)
 
 
-def accelerate(node: Node, probe_kvm: KVMProbe) -> tuple[Capabilities, Acceleration]:
+def choose_acceleration(node: Node, probe_kvm: KVMProbe) -> tuple[Capabilities, Acceleration]:
     """Return the node's capabilities with KVM if it is usable, else without; raise Refused if accel=kvm cannot be."""
     mode = node.config.accel
     if mode == "tcg":
@@ -61,23 +63,34 @@ def accelerate(node: Node, probe_kvm: KVMProbe) -> tuple[Capabilities, Accelerat
     except LibvirtDown:
         raise
     except LibvirtFault as fault:
-        reason = fault.fact.removeprefix("libvirt: ").removeprefix("invalid argument: ")
-        if mode == "kvm":
-            remedy = "make /dev/kvm usable on the node, or remove accel=kvm from mclu.conf"
-            raise Refused(f"libvirt offers no KVM: {reason}", place=node.name, remedy=remedy) from fault
-        return _without_kvm(node, f"libvirt does not offer it: {reason}")
+        return _kvm_not_offered(node, mode, fault)
     if capabilities.virt_type != "kvm":
         return capabilities, Acceleration(_KINDS.get(capabilities.virt_type, ""))
     if mode == "kvm":
         return capabilities, Acceleration("kvm", is_chosen=True)
+    return _test_kvm(node, capabilities, probe_kvm)
+
+
+def _kvm_not_offered(node: Node, mode: str, fault: LibvirtFault) -> tuple[Capabilities, Acceleration]:
+    reason = fault.fact.removeprefix("libvirt: ").removeprefix("invalid argument: ")
+    if mode == "kvm":
+        remedy = "make /dev/kvm usable on the node, or remove accel=kvm from mclu.conf"
+        raise Refused(f"libvirt offers no KVM: {reason}", place=node.name, remedy=remedy) from fault
+    return _without_kvm(node, f"libvirt does not offer it: {reason}")
+
+
+def _test_kvm(node: Node, capabilities: Capabilities, probe_kvm: KVMProbe) -> tuple[Capabilities, Acceleration]:
     result = probe_kvm(node, capabilities.emulator, capabilities.arch)
-    if result.status == KVMStatus.WORKS:
-        return capabilities, Acceleration("kvm")
-    if result.status == KVMStatus.UNTESTED:
-        # A guest keeps its definition, so a passing fault must not leave it without KVM for good.
-        return capabilities, Acceleration("kvm", result.reason)
-    fact = "it is too slow" if result.status == KVMStatus.TOO_SLOW else "it does not work"
-    return _without_kvm(node, f"{fact}: {result.reason}")
+    match result.status:
+        case KVMStatus.WORKS:
+            return capabilities, Acceleration("kvm")
+        case KVMStatus.UNTESTED:
+            # A guest keeps its definition, so a passing fault must not leave it without KVM for good.
+            return capabilities, Acceleration("kvm", result.reason)
+        case KVMStatus.TOO_SLOW:
+            return _without_kvm(node, f"it is too slow: {result.reason}")
+        case KVMStatus.FAILS:
+            return _without_kvm(node, f"it does not work: {result.reason}")
 
 
 def _without_kvm(node: Node, reason: str, *, is_chosen: bool = False) -> tuple[Capabilities, Acceleration]:

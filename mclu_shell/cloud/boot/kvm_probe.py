@@ -134,7 +134,7 @@ def probe_kvm(node: Node, emulator: str, arch: str) -> KVMResult:
 
 def _judge(node: Node, emulator: str, kvm: _Run) -> KVMResult:
     """Alternate runs with TCG and with KVM, to distinguish a slow KVM from a busy node."""
-    until = time.monotonic() + _GIVE_UP_S
+    deadline = time.monotonic() + _GIVE_UP_S
     while not kvm.is_finished:
         if kvm.status is None:
             return KVMResult(KVMStatus.UNTESTED, kvm.reason)
@@ -152,7 +152,7 @@ def _judge(node: Node, emulator: str, kvm: _Run) -> KVMResult:
         if kvm.limit_s >= _SLOW_S + 2 * tcg.seconds:
             times = f"over {kvm.limit_s:.1f} s with KVM, {tcg.seconds:.1f} s without"
             return KVMResult(KVMStatus.TOO_SLOW, f"the firmware takes {times}")
-        if time.monotonic() > until:
+        if time.monotonic() > deadline:
             return KVMResult(KVMStatus.UNTESTED, "the node is too busy")
         kvm = _run(node, emulator, _KVM, min(_SLOW_S + 4 * tcg.seconds, _LONGEST_S))
     return KVMResult(KVMStatus.WORKS, f"the firmware takes {kvm.seconds:.1f} s")

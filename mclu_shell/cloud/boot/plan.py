@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 from xml.etree import ElementTree as ET
 
-from mclu_shell.cloud.boot.acceleration import Acceleration, KVMProbe, accelerate, acceleration_of_xml
+from mclu_shell.cloud.boot.acceleration import Acceleration, KVMProbe, acceleration_of_xml, choose_acceleration
 from mclu_shell.cloud.boot.environment import xml_environment
 from mclu_shell.cloud.boot.placement import FreeMemory, choose_node, no_node_on
 from mclu_shell.cloud.boot.request import BootRequest
@@ -98,13 +98,15 @@ def plan_boot(
     node, report = _find_room(cloud, candidates, survey)
     guest = _specify(node, report, template, request, survey.memory_bytes)
     own_xml = custom_xml(template, xml_environment(template, guest))
-    capabilities, acceleration = (None, Acceleration("")) if own_xml is not None else accelerate(node, probe_kvm)
+    if own_xml is None:
+        capabilities, acceleration = choose_acceleration(node, probe_kvm)
+    else:
+        # with_metadata raises TemplateError for faulty XML, before the build.
+        capabilities, acceleration = None, acceleration_of_xml(with_metadata(own_xml, guest))
     warnings = (*name_warnings(request.name, survey.connections), *name_warnings(request.name, outcomes))
     plan = BootPlan(node, template, request, guest, capabilities, acceleration, own_xml, warnings)
-    # Finds faults in the template's own XML before the build.
-    domain = ET.fromstring(plan.definition(guest))
-    _require_devices(node, request, domain)
-    return plan if own_xml is None else plan._replace(acceleration=acceleration_of_xml(domain.get("type", "")))
+    _require_devices(node, request, plan.definition(guest))
+    return plan
 
 
 def _memory_bytes(template: Template, request: BootRequest) -> int:
@@ -207,8 +209,9 @@ def _network(node: Node) -> tuple[str, str]:
     raise Refused(f"libvirt has no active network {network!r}", place=node.name, remedy="set network= in mclu.conf")
 
 
-def _require_devices(node: Node, request: BootRequest, domain: ET.Element) -> None:
+def _require_devices(node: Node, request: BootRequest, definition: str) -> None:
     """Raise Refused or NodeFault if the guest would lack the console or screen that the request opens."""
+    domain = ET.fromstring(definition)
     for option, name, devices in (("console", "console", ("serial", "console")), ("viewer", "screen", ("graphics",))):
         if option not in request.opens:
             continue
