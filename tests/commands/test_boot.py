@@ -11,17 +11,8 @@ import pytest
 from mclu_shell.output.json_renderer import JSONRenderer
 from tests.conftest import MCLU, InProcess
 from tests.output.schema_check import read_one
+from tests.support.templates import write_template
 
-TEMPLATE = """\
-#!/bin/sh
-case $1 in
-probe) echo hello ;;
-base-image) echo nothing ;;
-build) : >"$output"
-{build} ;;
-*) exit 2 ;;
-esac
-"""
 Write = Callable[[str], None]
 
 
@@ -31,9 +22,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
     monkeypatch.setenv("MCLU_PATH", str(tmp_path))
 
     def make(build: str) -> None:
-        path = tmp_path / "mine.template"
-        path.write_text(TEMPLATE.format(build=build))
-        path.chmod(0o755)
+        write_template(tmp_path, "mine", base_image="echo nothing", build=f': >"$output"\n{build}\n')
 
     return make
 

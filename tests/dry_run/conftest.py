@@ -7,6 +7,7 @@ import pytest
 
 from tests.conftest import InProcess
 from tests.dry_run.support import TEMPLATE
+from tests.support.templates import write_template
 
 
 @pytest.fixture(autouse=True)
@@ -15,8 +16,7 @@ def _working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MCLU_PATH", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "kept").write_text("kept\n")
-    (tmp_path / "mine.template").write_text(TEMPLATE)
-    (tmp_path / "mine.template").chmod(0o755)
+    write_template(tmp_path, "mine", **TEMPLATE)
 
 
 @pytest.fixture

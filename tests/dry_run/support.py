@@ -7,16 +7,8 @@ from mclu_shell.cloud.cloud import Cloud
 from mclu_shell.errors import SSHRefused
 from tests.conftest import Answer
 
-TEMPLATE = """\
-#!/bin/sh
-case $1 in
-probe) echo hello ;;
-base-image) echo nothing ;;
-minimum-memory) echo 64M ;;
-build) : >"$output" ;;
-*) exit 2 ;;
-esac
-"""
+# The parameters of a template, beside those that all templates need.
+TEMPLATE = {"base_image": "echo nothing", "minimum_memory": "echo 64M", "build": ': >"$output"'}
 # Each simulated cloud has temporary directories of its own.
 IMAGES = re.compile(r"/\S*/(ham\d)\b")
 

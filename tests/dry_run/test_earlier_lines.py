@@ -8,6 +8,7 @@ import pytest
 from tests.conftest import InProcess
 from tests.dry_run.support import TEMPLATE, fetch_everything, refuse_login, without_paths
 from tests.support.faults import interrupt_when
+from tests.support.templates import write_template
 
 
 def test_later_lines_see_a_guest_of_an_earlier_boot(dry_run: InProcess) -> None:
@@ -182,9 +183,7 @@ def test_a_woken_node_is_off_until_a_line_waits_for_it(dry_run: InProcess) -> No
 def test_an_interrupted_script_does_not_claim_that_commands_ran(
     clouds: Callable[..., InProcess], tmp_path: Path
 ) -> None:
-    hanging = tmp_path / "hanging.template"
-    hanging.write_text(TEMPLATE.replace("echo hello", f"echo hello; touch {tmp_path}/began; sleep 20"))
-    hanging.chmod(0o755)
+    write_template(tmp_path, "hanging", **TEMPLATE, probe=f"echo hello; touch {tmp_path}/began; sleep 20")
     interrupt_when((tmp_path / "began").exists)
     answer = clouds(is_dry=True).script("on ham1\nboot hanging new\noff ham1\n")
     assert (answer.status, answer.err) == (130, "mclu: x.mclu:2: interrupted; commands shown: 1, not started: 1\n")
