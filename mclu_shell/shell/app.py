@@ -37,7 +37,7 @@ _HUNG_UP = 128 + signal.SIGHUP
 
 def run_shell(session: Session, count: int) -> int:
     """Read and run lines until the user leaves; return the status of the last line. `count` is the number of nodes."""
-    # The first command or the background opens the cloud, so that the prompt appears at once.
+    # The first command or NodeMonitor opens the cloud, so that the prompt appears at once.
     shell = Shell(session)
     nodes = f"{count} {'node' if count == 1 else 'nodes'}"
     shell.poutput(f"mclu {__version__}, {nodes}; 'help' lists the commands, Ctrl-D leaves.")
@@ -75,7 +75,7 @@ class Shell(cmd2.Cmd):
         self._monitor = NodeMonitor(
             session, self._redraw, self._settings, lambda alert: self.add_alert(msg=printable(alert))
         )
-        # Connecting starts after the first prompt, which would otherwise wait for the interpreter's lock.
+        # Connecting starts after the first prompt, which would otherwise wait for the interpreter lock.
         self.main_session.app.after_render += lambda _app: self._on_rendered()
         self.main_session.completer = CommandCompleter(lambda: session.open_cloud().snapshot, self._aliases)
         self.main_session.history = self.main_session.default_buffer.history = self._history

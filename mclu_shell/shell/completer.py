@@ -19,7 +19,7 @@ class CommandCompleter(Completer):
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:  # noqa: ARG002
         """Yield the candidates; append a blank to a single complete one."""
-        # The background imports all commands after the first prompt.
+        # NodeMonitor imports all commands in the background, after the first prompt.
         from mclu_shell.completion import complete
 
         text = document.text_before_cursor
