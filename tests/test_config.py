@@ -125,7 +125,7 @@ def test_any_text_is_a_configuration_or_a_config_error(text: str) -> None:
         parse(text)
 
 
-class TestWhereItIsFound:
+class TestSearch:
     def test_the_option_comes_first(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("MCLU_CONFIG", "/from/environment")
         assert find_config("given") == Path("given")

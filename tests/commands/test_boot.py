@@ -22,7 +22,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
     monkeypatch.setenv("MCLU_PATH", str(tmp_path))
 
     def make(build: str) -> None:
-        write_template(tmp_path, "mine", base_image="echo nothing", build=f': >"$output"\n{build}\n')
+        write_template(tmp_path, "mine", base_image="echo nothing", build=f': >"$output"\n{build}')
 
     return make
 
@@ -89,7 +89,7 @@ def test_a_failed_build_shows_its_last_output(write: Write, demo: InProcess) -> 
     assert disks(demo) == []
 
 
-def test_ctrl_c_ends_the_build_and_removes_what_it_made(write: Write, demo: InProcess) -> None:
+def test_ctrl_c_ends_the_build_and_removes_its_files(write: Write, demo: InProcess) -> None:
     write(f"kill -{signal.SIGINT:d} {os.getpid()}; exec sleep 1000")
     answer = demo("boot mine new")
     message = "mclu: ham0: interrupted (build output was removed)\n"

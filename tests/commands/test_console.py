@@ -30,7 +30,7 @@ def test_a_node_of_libvirts_test_driver_has_no_consoles(clouds: Callable[..., In
         ("console web db", 2, "unrecognized arguments: db"),
     ],
 )
-def test_errors_are_one_line(demo: InProcess, line: str, status: int, words: str) -> None:
+def test_each_error_is_one_line(demo: InProcess, line: str, status: int, words: str) -> None:
     answer = demo(line.replace("*", "'*'"))
     assert (answer.status, answer.out) == (status, "")
     assert words in answer.err

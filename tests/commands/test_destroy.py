@@ -86,11 +86,16 @@ def test_the_question_lists_files_without_control_characters(
     odd.write_bytes(bytes(512))
     devices = f"<disk type='file'><source file='{odd}'/><target dev='sda'/></disk>"
     mclu = make(FAULTY, devices)
-    asked: list[str] = []
-    mclu.session.interaction = Interaction(confirm=lambda question: bool(asked.append(question)))
+    questions: list[str] = []
+
+    def decline(question: str) -> bool:
+        questions.append(question)
+        return False
+
+    mclu.session.interaction = Interaction(confirm=decline)
     answer = mclu("destroy ham0:web")
     assert (answer.status, answer.out, answer.err) == (0, "Nothing was destroyed.\n", "")
-    assert asked[0].splitlines() == [
+    assert questions[0].splitlines() == [
         "web on ham0 (running), 64K on disk",
         f"  deleted: {disk}",
         f"  kept: {tmp_path}/odd 2J.img (not made by mclu)",

@@ -84,7 +84,7 @@ def test_the_help_of_wait_lists_its_conditions(demo: InProcess) -> None:
     assert conditions == [*NODE_STATES, *GUEST_STATES, CONSOLE]
 
 
-def test_several_can_be_explained_at_once(demo: InProcess) -> None:
+def test_help_explains_several_commands(demo: InProcess) -> None:
     assert demo("help on off").out.count("usage: ") == 2
 
 

@@ -85,8 +85,13 @@ def test_destroying_by_wildcard_requires_yes(demo: InProcess) -> None:
 
 
 def test_destroy_asks_at_the_prompt_and_no_cancels_it(demo: InProcess) -> None:
-    asked: list[str] = []
-    demo.session.interaction = Interaction(confirm=lambda question: bool(asked.append(question)))
+    questions: list[str] = []
+
+    def decline(question: str) -> bool:
+        questions.append(question)
+        return False
+
+    demo.session.interaction = Interaction(confirm=decline)
     assert demo("destroy web").out == "Nothing was destroyed.\n"
-    assert asked[0].splitlines()[0].startswith("web on ham0 (running)")
+    assert questions[0].splitlines()[0].startswith("web on ham0 (running)")
     assert "ham0:web" in demo("list --active").out

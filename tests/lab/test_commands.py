@@ -21,6 +21,7 @@ from tests.lab.support.cli import (
     wait_until,
 )
 from tests.lab.support.lab import RealLab
+from tests.support.templates import write_template
 
 pytestmark = pytest.mark.lab(on=["ham0", "ham1"])
 
@@ -109,9 +110,7 @@ def test_list_shows_the_same_guests_as_virsh(lab: RealLab, stopped_guest: str) -
 
 def test_list_shows_guests_and_templates(lab: RealLab) -> None:
     run_guest(lab, "ham0", "web")
-    template = lab.path / "home/odd.template"
-    template.write_text("#!/bin/sh\ncase $1 in probe) echo hello;; base-image) echo odd-1;; *) exit 2;; esac\n")
-    template.chmod(0o755)
+    template = write_template(lab.path / "home", "odd", base_image="echo odd-1")
     completed = lab.run("env", f"MCLU_PATH={template.parent}", "mclu", "list")
     template.unlink()
     assert [line.split()[:2] for line in completed.stdout.splitlines()] == [

@@ -24,8 +24,8 @@ def write(tmp_path: Path) -> Callable[..., str]:
     return write
 
 
-class TestNone:
-    def test_a_directory(self, mclu: Program, tmp_path: Path) -> None:
+class TestInvalidFiles:
+    def test_a_directory_is_not_a_script(self, mclu: Program, tmp_path: Path) -> None:
         (tmp_path / "x.mclu").mkdir()
         message = Answer(2, "", "mclu: x.mclu: cannot read: Is a directory\n")
         assert mclu("--demo", "x.mclu") == mclu("--check", "x.mclu") == message
@@ -51,7 +51,7 @@ class TestNone:
             assert mclu("--demo", write("status ham1", "run pipe")) == Answer(2, "", message)
 
 
-class TestOdd:
+class TestUnusualFiles:
     def test_crlf_and_a_missing_last_newline_do_not_matter(self, mclu: Program, write: Callable[..., str]) -> None:
         lines = ("# x", "status 'ham1' # y", "status \\", "  ham2", "", "-on ham9", "status ham3 | sed s/off/away/")
         wanted = mclu("--demo", write(*lines))
@@ -74,7 +74,7 @@ def silent_node(tmp_path: Path, silent_port: int) -> None:
 
 
 @pytest.mark.usefixtures("silent_node")
-class TestInterrupted:
+class TestInterrupts:
     def interrupted(self, directory: Path, *words: str) -> Answer:
         """Return the answer of mclu after an interrupt while it waits for the node."""
         with subprocess.Popen(
@@ -114,7 +114,7 @@ class TestInterrupted:
         ]
 
 
-class TestNobodyTakesIt:
+class TestUnwritableOutput:
     @pytest.mark.parametrize("options", [[], ["-k"]])
     def test_no_command_runs_after_the_reader_is_gone(
         self, mclu: Program, write: Callable[..., str], tmp_path: Path, options: list[str]

@@ -154,7 +154,7 @@ class TestArguments:
         assert capfd.readouterr().out == "a  b 2 c\nham1 away\n"
 
 
-class TestRun:
+class TestNestedScripts:
     def test_a_script_runs_another_with_its_own_arguments(self, files: Files) -> None:
         inner = files.write("inner.mclu", "status $1\nstatus ${NAME}\n")
         answer = files.run(f"run {inner} ham2 NAME=$1\nstatus ham1", "ham3")
@@ -273,7 +273,7 @@ class TestRun:
         assert answer.err == "mclu: 28.mclu:1: 29.mclu is nested too deeply; nest at most 30 scripts\n"
 
 
-class TestMayFail:
+class TestLeadingDash:
     def test_a_failure_after_a_dash_is_reported_and_stops_nothing(self, files: Files) -> None:
         answer = files.run("-on ham9\n- off ham0\n-!false\nstatus ham1")
         assert (answer.status, answer.out) == (0, "ham1 off\n")

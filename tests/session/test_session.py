@@ -18,7 +18,7 @@ from tests.support.faults import interrupt_when, unwritable
 MESSAGE = re.compile(r"mclu: (.+: )?[^:;]+.*\n")
 
 
-class TestStatus:
+class TestExitStatus:
     @pytest.mark.parametrize(
         ("line", "status"),
         [
@@ -214,7 +214,7 @@ class TestPipe:
 
 
 class TestUsersShell:
-    def test_its_status_decides_whether_the_next_line_runs(self, demo: InProcess, tmp_path: Path) -> None:
+    def test_a_failing_shell_command_skips_the_next_line(self, demo: InProcess, tmp_path: Path) -> None:
         assert demo(f"!echo 'a; b' > {tmp_path}/x\nstatus ham1").out == "ham1 off\n"
         assert (tmp_path / "x").read_text() == "a; b\n"
         answer = demo("!exit 3\nstatus ham1")

@@ -16,6 +16,7 @@ from mclu_shell.config import load_config
 from mclu_shell.language.parser import parse
 from mclu_shell.shell_completion.bash import format_for_bash
 from tests.conftest import Answer
+from tests.support.imports import imported_packages
 
 Program = Callable[..., Answer]
 BREAKS = " \t\n\"'@><=;|&(:"
@@ -82,10 +83,8 @@ class TestWords:
         assert mclu("--complete", *arguments) == Answer(0, "", "")
 
     def test_no_node_is_queried_and_no_slow_library_is_imported(self, tmp_path: Path) -> None:
-        from tests.test_cli import TestImports
-
         (tmp_path / "x.conf").write_text("[nodes]\nham0 address=192.0.2.1\n")
-        loaded = TestImports().imported("--complete", "fish", "-f", str(tmp_path / "x.conf"), "console", "")
+        loaded = imported_packages("--complete", "fish", "-f", str(tmp_path / "x.conf"), "console", "")
         assert not loaded & {"paramiko", "libvirt", "cmd2", "prompt_toolkit", "rich", "hashlib", "subprocess", "socket"}
 
 

@@ -99,7 +99,7 @@ def test_the_first_success_is_returned() -> None:
     assert first_success((fails, lambda: "there")) == first_success((lambda: "there", fails)) == "there"
 
 
-def test_without_a_success_the_error_of_the_last_call_is_raised() -> None:
+def test_the_last_error_is_raised_without_a_success() -> None:
     def fails(error: NodeFault, *, after: threading.Event | None = None) -> None:
         if after:
             after.wait(10)

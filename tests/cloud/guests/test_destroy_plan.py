@@ -117,7 +117,7 @@ def test_shared_nvram_is_an_error(node_with: Make, disk: Path, tmp_path: Path) -
         plan(cloud)
 
 
-def test_a_guest_that_is_gone(node_with: Make, disk: Path) -> None:
+def test_a_guest_that_is_gone_is_an_error(node_with: Make, disk: Path) -> None:
     cloud = node_with(define("web", WEB, [disk], [disk]))
     with pytest.raises(NotFound, match="ham0: web no longer exists"):
         plan(cloud, removed=PlannedRemovals(guests=frozenset([WEB])))

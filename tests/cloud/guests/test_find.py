@@ -110,7 +110,7 @@ def test_a_bad_new_name_is_an_error_with_the_rule_that_it_breaks(name: str, rule
 
 
 @pytest.mark.parametrize("name", ["web", "1", "n" * 63, "A.b_c-d"])
-def test_a_good_new_name(name: str) -> None:
+def test_a_good_new_name_is_accepted(name: str) -> None:
     assert check_new_name(name) == name
 
 
@@ -157,7 +157,7 @@ def test_the_state_restricts_wildcards_but_not_names(nodes: Callable[..., Cloud]
         find_guests(cloud, ["w*"], active=False)
 
 
-def test_a_guest_that_is_called_like_a_wildcard_can_be_named(nodes: Callable[..., Cloud]) -> None:
+def test_a_guest_whose_name_looks_like_a_wildcard_can_be_named(nodes: Callable[..., Cloud]) -> None:
     cloud = nodes(ham0=["web[1]", "web1", "a:b"])
     assert names(cloud, "web[1]") == ["ham0:web[1]"]
     assert names(cloud, "ham0:a:b") == ["ham0:a:b"]

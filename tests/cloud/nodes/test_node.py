@@ -172,7 +172,7 @@ def test_a_machine_whose_sshd_sends_no_banner_is_on(directory: Path) -> None:
     assert time.monotonic() - started < 4
 
 
-def test_the_end_of_a_wait_shows_the_last_fault(directory: Path, silent_port: int) -> None:
+def test_a_wait_that_times_out_reports_the_last_fault(directory: Path, silent_port: int) -> None:
     node = ssh_node(directory, silent_port)
     with pytest.raises(NodeFault) as caught:
         wait_until_on(node, 0.1, threading.Event())
