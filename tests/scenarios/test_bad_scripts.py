@@ -54,10 +54,10 @@ class TestInvalidFiles:
 class TestUnusualFiles:
     def test_crlf_and_a_missing_last_newline_do_not_matter(self, mclu: Program, write: Callable[..., str]) -> None:
         lines = ("# x", "status 'ham1' # y", "status \\", "  ham2", "", "-on ham9", "status ham3 | sed s/off/away/")
-        wanted = mclu("--demo", write(*lines))
-        assert (wanted.status, wanted.out) == (0, "ham1 off\nham2 off\nham3 away\n")
-        assert mclu("--demo", write(*lines, end="\r\n")) == wanted
-        assert mclu("--demo", write("\r\n".join(lines), end="")) == wanted
+        expected = mclu("--demo", write(*lines))
+        assert (expected.status, expected.out) == (0, "ham1 off\nham2 off\nham3 away\n")
+        assert mclu("--demo", write(*lines, end="\r\n")) == expected
+        assert mclu("--demo", write("\r\n".join(lines), end="")) == expected
 
     def test_a_script_of_100000_lines_is_checked_and_run(self, mclu: Program, write: Callable[..., str]) -> None:
         big = write(*["status ham1 > /dev/null"] * 50_000, *["# nothing"] * 49_999, "lst")

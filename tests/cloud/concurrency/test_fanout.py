@@ -24,12 +24,12 @@ def test_outcomes_come_in_the_order_of_completion() -> None:
 
 
 def test_gathered_outcomes_are_in_the_order_of_the_items() -> None:
-    first_is_asked = threading.Event()
+    first_has_run = threading.Event()
 
     def ask(name: str) -> str:
         if name == "a":
-            assert first_is_asked.wait(10)
-        first_is_asked.set()
+            assert first_has_run.wait(10)
+        first_has_run.set()
         return name
 
     assert [outcome.item for outcome in gather(["a", "b", "a"[:1]], ask)] == ["a", "b", "a"]

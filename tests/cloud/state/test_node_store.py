@@ -78,8 +78,8 @@ def test_an_event_is_newer_than_a_query_that_started_before_it(active: bool | No
     store.apply_event(GuestEvent("uuid-of-web", "web", after))
     # An event without a state has no effect on that.
     store.apply_event(GuestEvent("uuid-of-web", "web", None))
-    asked = active is None or active == (before == "running")
-    store.apply_guests((guest("web", before),) if asked else (), active, since)
+    has_guest = active is None or active == (before == "running")
+    store.apply_guests((guest("web", before),) if has_guest else (), active, since)
     assert states(store) == {"web": after}
     store.apply_report(NodeReport(INFO, (guest("web", before),)), since)
     assert states(store) == {"web": after}
