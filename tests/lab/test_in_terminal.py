@@ -91,6 +91,9 @@ def test_ctrl_c_ends_the_command_and_keeps_the_shell(
 
 def test_two_shells_show_the_same_state(lab: RealLab, shells: Callable[[], Terminal]) -> None:
     one, other = shells(), shells()
+    for shell in (one, other):
+        # A node that the other shell switches off is an alert, at any time.
+        shell.answer("set alerts off")
     assert one.answer("status ham2") == other.answer("status ham2") == "ham2 off\n"
     assert one.answer("on ham2 --wait").endswith("ham2 on\n")
     assert re.fullmatch(f"ham2{ON}", other.answer("status ham2"))
