@@ -1,5 +1,6 @@
 """The errors that users see: place, fact, remedy, and exit status."""
 
+import shlex
 from collections.abc import Callable
 from typing import ClassVar, NamedTuple
 
@@ -197,9 +198,7 @@ class NodeBusy(NodeFault):
 
 def quoted_command(*words: str) -> str:
     """Return a command for an error message, quoted so that it can be pasted into a shell or the prompt."""
-    from shlex import join
-
-    line = join(words)
+    line = shlex.join(words)
     # Quotes around a line that has quotes itself would end at the first of these.
     return line if "'" in line else f"'{line}'"
 

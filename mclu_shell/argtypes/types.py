@@ -10,6 +10,7 @@ from mclu_shell.argtypes import completers
 from mclu_shell.argtypes.completers import Candidate as Candidate
 from mclu_shell.argtypes.completers import Completer
 from mclu_shell.argtypes.completers import CompletionContext as CompletionContext
+from mclu_shell.cloud.state.guest_name import check_new_name, parse_guest
 from mclu_shell.config import NODE_NAME
 from mclu_shell.units import format_duration, parse_duration, parse_size
 
@@ -48,9 +49,6 @@ NODE_TO_SWITCH_OFF = ArgType(_node_pattern, completers.nodes("off"))
 
 
 def _guest_pattern(text: str) -> str:
-    # Here and below: `status` has neither guests nor templates, and should not pay for these imports.
-    from mclu_shell.cloud.state.guest_name import parse_guest
-
     if parse_guest(text).host:
         _node_pattern(parse_guest(text).host)
     return text
@@ -72,7 +70,6 @@ def _new_guest(text: str) -> tuple[str, str]:
     host, colon, name = text.rpartition(":")
     if colon and not NODE_NAME.fullmatch(host):
         raise ValueError(f"bad node name {host!r}")
-    from mclu_shell.cloud.state.guest_name import check_new_name
 
     return host, check_new_name(name)
 

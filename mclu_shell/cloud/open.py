@@ -8,9 +8,14 @@ from typing import TYPE_CHECKING
 
 from mclu_shell.cloud.cloud import Cloud
 from mclu_shell.cloud.nodes.node import Node
+from mclu_shell.cloud.sharing.client import find_shared
+from mclu_shell.cloud.sharing.node import SharedNode
+from mclu_shell.cloud.sharing.transport import SharedTransport
 from mclu_shell.cloud.transport.base import Transport
 from mclu_shell.cloud.transport.credentials import Credentials
+from mclu_shell.cloud.transport.local import LocalTransport
 from mclu_shell.cloud.transport.runtime_dir import RunDirectory, socket_name
+from mclu_shell.cloud.transport.simulated import SimulatedTransport
 from mclu_shell.config import Config, NodeConfig
 
 if TYPE_CHECKING:
@@ -28,8 +33,6 @@ class TransportFactory:
     def make(self, node: NodeConfig, path: Path) -> Transport:
         """Return the transport of a node by its configuration; `path` is for its local socket."""
         if node.via == "local":
-            from mclu_shell.cloud.transport.local import LocalTransport
-
             return LocalTransport(node, path)
         from mclu_shell.cloud.transport.openssh.config import SSHConfig
         from mclu_shell.cloud.transport.remote import SSHTransport
@@ -48,7 +51,6 @@ def _demo_node(node: NodeConfig, directory: Path, *, is_on: bool) -> Node:
     images.mkdir()
     # Without a URI, commands that run here for the node cannot reach this machine's libvirt.
     node = node._replace(images=str(images), uri="")
-    from mclu_shell.cloud.transport.simulated import SimulatedTransport
 
     return Node(node, SimulatedTransport(node, is_on=is_on))
 
@@ -84,8 +86,6 @@ def _make_transport(factory: TransportFactory, node: NodeConfig, directory: RunD
 def _node(node: NodeConfig, make_transport: Callable[[], Transport], shared: "SharedEndpoint | None") -> Node:
     if shared is None:
         return Node(node, make_transport())
-    from mclu_shell.cloud.sharing.node import SharedNode
-    from mclu_shell.cloud.sharing.transport import SharedTransport
 
     return SharedNode(node, SharedTransport(node, shared.libvirt, make_transport), shared.shell)
 
@@ -93,6 +93,5 @@ def _node(node: NodeConfig, make_transport: Callable[[], Transport], shared: "Sh
 def _shared(config: Config, directory: RunDirectory) -> "dict[str, SharedEndpoint]":
     if not (others := directory.others()):
         return {}
-    from mclu_shell.cloud.sharing.client import find_shared
 
     return find_shared(config, others)

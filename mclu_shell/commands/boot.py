@@ -16,13 +16,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mclu_shell.argtypes import types
+from mclu_shell.cloud.boot.request import BootRequest
 from mclu_shell.cloud.dryrun.planned import Planned
 from mclu_shell.command import Context, Group, Parser
 from mclu_shell.output.results import Entry, Result, would
 from mclu_shell.output.schema.guest_changes import Booted
 
 if TYPE_CHECKING:
-    from mclu_shell.cloud.boot.request import BootRequest
     from mclu_shell.cloud.templates.template import Template
 
 GROUP = Group.MAKE
@@ -46,7 +46,6 @@ def add_arguments(parser: Parser) -> None:
 def _request(context: Context, args: argparse.Namespace) -> tuple["Template", "BootRequest"]:
     # Completion needs only the arguments; these imports would double its time.
     from mclu_shell.attach import require_viewer
-    from mclu_shell.cloud.boot.request import BootRequest
     from mclu_shell.cloud.templates.template import find_template, read_template
 
     host, name = args.guest

@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING
 
 from mclu_shell.argtypes import types
 from mclu_shell.argtypes.wait_conditions import GOAL, Goal, ParseGoal
+from mclu_shell.cloud.concurrency.cancel_scope import CancelScope
 from mclu_shell.cloud.concurrency.fanout import as_completed, gather
 from mclu_shell.cloud.dryrun.planned import Planned
 from mclu_shell.cloud.nodes.node import Node
@@ -123,7 +124,6 @@ def _wait_for_nodes(context: Context, goal: Goal, timeout_s: float) -> Iterator[
 
 
 def _wait_for_guests(context: Context, goal: Goal, timeout_s: float) -> Iterator[Result]:
-    from mclu_shell.cloud.concurrency.cancel_scope import CancelScope
     from mclu_shell.cloud.guests.wait import WaitCondition, wait_for_guest
     from mclu_shell.cloud.guests.wait_targets import resolve_wait_targets
 

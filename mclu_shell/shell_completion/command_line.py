@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from mclu_shell import command_loader
 from mclu_shell.argtypes.completers import files, truncate
 from mclu_shell.argtypes.types import Candidate, CompletionContext
+from mclu_shell.cloud.state.disk_cache import cache_file, load
 from mclu_shell.cloud.state.snapshot import NodeState, NodeView, Phase, Snapshot
 from mclu_shell.completion import complete, complete_words
 from mclu_shell.config import Config, demo_config, find_config, load_config
@@ -118,8 +119,6 @@ def _values(action: argparse.Action, parsed: _ParsedWords, context: CompletionCo
 
 def _snapshot(parsed: _ParsedWords) -> Snapshot:
     """Return the nodes of the configuration with their cached state; empty if the configuration is wrong."""
-    from mclu_shell.cloud.state.disk_cache import cache_file, load
-
     try:
         config = _config(parsed)
     except MCluError:

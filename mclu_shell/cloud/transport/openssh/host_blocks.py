@@ -6,6 +6,7 @@ One `ssh -G` serves a whole group: sixty nodes cost one process instead of sixty
 import fnmatch
 import glob
 import os
+import pwd
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,8 +50,6 @@ def _settings() -> Iterator[list[str]]:
 
 
 def _user() -> str:
-    import pwd
-
     return pwd.getpwuid(os.getuid()).pw_name
 
 
