@@ -69,9 +69,9 @@ def dry_run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     _require_yes(context, args)
     faults: list[MCluError] = []
     guests = find_guests(context.dry_run_cloud, args.guests, faults=faults)
-    is_asked = context.confirm is not None and not args.yes
+    needs_confirmation = context.confirm is not None and not args.yes
     reported = {fault.place for fault in faults}
-    planned = dry_run_destroy(context.dry_run_cloud, guests, is_asked=is_asked)
+    planned = dry_run_destroy(context.dry_run_cloud, guests, needs_confirmation=needs_confirmation)
     yield from (would(plan) for plan in planned if not (isinstance(plan, NodeFault) and plan.place in reported))
     yield from faults
 

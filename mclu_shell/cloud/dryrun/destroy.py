@@ -16,20 +16,20 @@ from mclu_shell.units import format_size
 
 
 def dry_run_destroy(
-    cloud: DryRunCloud, guests: Sequence[tuple[Node, Guest]], *, is_asked: bool
+    cloud: DryRunCloud, guests: Sequence[tuple[Node, Guest]], *, needs_confirmation: bool
 ) -> Iterator[Planned | MCluError]:
-    """Yield the plan of each guest and record its removal; `is_asked` if a real run would ask for confirmation."""
+    """Yield the plan of each guest and record its removal; a real run may need a confirmation first."""
     # A guest that the dry run would have created cannot exist on another node.
     are_new = all(cloud.is_new(guest) for _, guest in guests)
     elsewhere = _without_removed(cloud, query_other_nodes(cloud, [guest for _, guest in guests]))
-    for outcome in gather(guests, lambda match: _plan(cloud, *match, elsewhere, is_asked=is_asked)):
+    for outcome in gather(guests, lambda match: _plan(cloud, *match, elsewhere, needs_confirmation=needs_confirmation)):
         _, guest = outcome.item
         if outcome.error is not None:
             yield outcome.error
             continue
         plan = outcome.unwrap()
         cloud.remove_guest(guest, [file for file, _ in plan.delete] if plan else ())
-        yield _planned(guest, plan, ", if you confirm" if is_asked else "")
+        yield _planned(guest, plan, ", if you confirm" if needs_confirmation else "")
     yield from (fault for fault in elsewhere.faults if not (are_new and isinstance(fault, UnknownUntilUp)))
 
 
@@ -42,9 +42,11 @@ def _without_removed(cloud: DryRunCloud, elsewhere: OtherNodes) -> OtherNodes:
     return elsewhere._replace(guests=guests)
 
 
-def _plan(cloud: DryRunCloud, node: Node, guest: Guest, elsewhere: OtherNodes, *, is_asked: bool) -> DestroyPlan | None:
+def _plan(
+    cloud: DryRunCloud, node: Node, guest: Guest, elsewhere: OtherNodes, *, needs_confirmation: bool
+) -> DestroyPlan | None:
     """Return the files to delete and to keep; None for a guest that the dry run would have created."""
-    if not is_asked:
+    if not needs_confirmation:
         require_all_answered(node, guest, elsewhere)
     if cloud.is_new(guest):
         return None
