@@ -74,6 +74,11 @@ class InProcess:
         return answer
 
     @property
+    def output(self) -> str:
+        """The output of the line that runs."""
+        return self._out.getvalue()
+
+    @property
     def on(self) -> list[str]:
         """The nodes that `status` shows as on."""
         lines = self("status").out.splitlines()
@@ -127,6 +132,12 @@ def silent_port() -> Iterator[int]:
             waiting.setblocking(False)
             waiting.connect_ex(listener.getsockname())
         yield listener.getsockname()[1]
+
+
+@pytest.fixture
+def off_settings(silent_port: int) -> str:
+    """The settings of a node that is off and can be woken."""
+    return f"address=127.0.0.1 port={silent_port} mac=74:d4:35:51:ab:86 broadcast=127.0.0.1"
 
 
 @pytest.fixture

@@ -226,10 +226,9 @@ class TestNodes:
 class TestSignals:
     @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
     def test_a_signal_ends_mclu_at_once_without_leftovers(
-        self, tmp_path: Path, short_directory: Path, silent_port: int, number: signal.Signals, status: int
+        self, tmp_path: Path, short_directory: Path, off_settings: str, number: signal.Signals, status: int
     ) -> None:
-        settings = f"address=127.0.0.1 port={silent_port} mac=74:d4:35:51:ab:86 broadcast=127.0.0.1"
-        (tmp_path / "x.conf").write_text(f"[nodes]\nsilent {settings}\n")
+        (tmp_path / "x.conf").write_text(f"[nodes]\nsilent {off_settings}\n")
         command = [str(MCLU), "-f", str(tmp_path / "x.conf"), "on", "silent", "--wait"]
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

@@ -8,6 +8,7 @@ import pytest
 
 from mclu_shell.session.interaction import Interaction
 from tests.conftest import InProcess
+from tests.support.nodes import write_node
 
 pytestmark = pytest.mark.skipif(shutil.which("qemu-img") is None, reason="qemu-img is not installed")
 
@@ -34,11 +35,10 @@ def make(
     """Return a function that opens a cloud: ham0 with web, ham1 with the guests given by UUID, and more nodes."""
 
     def made(more: list[str], devices: str = "", **others: str) -> InProcess:
-        guests = {"ham0": {"web": UUID}, "ham1": others}
-        for node, uuids in guests.items():
+        lines = []
+        for node, uuids in {"ham0": {"web": UUID}, "ham1": others}.items():
             xmls = (GUEST.format(name=name, uuid=uuid, disk=disk, devices=devices) for name, uuid in uuids.items())
-            (tmp_path / f"{node}.xml").write_text(f"<node>{''.join(xmls)}</node>")
-        lines = [f"{node} via=local uri=test://{tmp_path}/{node}.xml" for node in guests]
+            lines.append(write_node(tmp_path, node, *xmls))
         text = "\n".join(["[nodes]", *lines, *more])
         return clouds(text.format(off=silent_port, faulty=closed_port))
 

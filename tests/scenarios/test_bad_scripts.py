@@ -67,10 +67,9 @@ class TestUnusualFiles:
 
 
 @pytest.fixture
-def silent_node(tmp_path: Path, silent_port: int) -> None:
+def silent_node(tmp_path: Path, off_settings: str) -> None:
     """Configure a node that never answers."""
-    settings = f"address=127.0.0.1 port={silent_port} mac=74:d4:35:51:ab:86 broadcast=127.0.0.1"
-    (tmp_path / "x.conf").write_text(f"[nodes]\nsilent {settings}\n")
+    (tmp_path / "x.conf").write_text(f"[nodes]\nsilent {off_settings}\n")
 
 
 @pytest.mark.usefixtures("silent_node")

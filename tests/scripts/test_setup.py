@@ -14,6 +14,8 @@ from typing import Any
 import pexpect
 import pytest
 
+from tests.support.waiting import eventually
+
 REPOSITORY = Path(__file__).parents[2]
 SETUP, LAB, DEMO = (REPOSITORY / "scripts" / name for name in ("setup", "lab", "demo"))
 NOT_SOURCES = shutil.ignore_patterns(".git", ".venv", ".lab", ".*_cache", "__pycache__", "*.egg-info")
@@ -31,15 +33,6 @@ def run(*command: str | Path, timeout: float = 600, **options: Any) -> subproces
         [str(word) for word in command],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, check=False, **options,
     )  # fmt: skip
-
-
-def wait_for(condition: Callable[[], object], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 def listening() -> dict[str, str]:
@@ -88,7 +81,7 @@ def assert_nothing_new_listens(before: Iterable[str]) -> None:
         return {name for name, inode in listening().items() if name not in before and inode not in strangers}
 
     # A socket whose holder is just changing may go; a service keeps its own.
-    wait_for(lambda: not new(), 3)
+    eventually(lambda: not new(), 3)
     assert new() == set()
 
 
@@ -122,7 +115,7 @@ def interrupt(checkout: Path, stage: Callable[[], bool]) -> None:
     with subprocess.Popen(
         [checkout / "scripts/setup"], start_new_session=True, stderr=subprocess.DEVNULL, env=environment
     ) as process:
-        assert wait_for(lambda: stage() or process.poll() is not None, 300)
+        assert eventually(lambda: stage() or process.poll() is not None, 300)
         os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
 
@@ -317,4 +310,4 @@ def test_the_demo_survives_ctrl_c_and_leaves_nothing_after_its_end(end: str | si
     demo.expect(pexpect.EOF)
     demo.close()
     assert (demo.exitstatus == 0) == (end == "quit")
-    assert wait_for(lambda: left_of(name) == [], 5), left_of(name)
+    assert eventually(lambda: left_of(name) == [], 5), left_of(name)

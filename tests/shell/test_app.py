@@ -94,10 +94,9 @@ def test_ctrl_c_discards_the_typed_line(shell: Terminal) -> None:
 
 
 def test_ctrl_c_ends_the_running_line_but_not_the_shell(
-    terminal: Callable[..., Terminal], tmp_path: Path, silent_port: int
+    terminal: Callable[..., Terminal], tmp_path: Path, off_settings: str
 ) -> None:
-    settings = f"address=127.0.0.1 port={silent_port} mac=74:d4:35:51:ab:86 broadcast=127.0.0.1 connect_timeout=0.3"
-    (tmp_path / "x.conf").write_text(f"[nodes]\nham0 {settings}\n")
+    (tmp_path / "x.conf").write_text(f"[nodes]\nham0 {off_settings} connect_timeout=0.3\n")
     shell = terminal("-f", str(tmp_path / "x.conf"))
     shell.type("on ham0 --wait; status" + ENTER)
     shell.expect(r"^Waking up 74:d4:35:51:ab:86\.\.\.\n.*waiting for ham0 to come up")
@@ -110,9 +109,8 @@ def test_ctrl_c_ends_the_running_line_but_not_the_shell(
     assert "ham0 off" in shell.screen
 
 
-def test_the_toolbar_counts_woken_nodes(terminal: Callable[..., Terminal], tmp_path: Path, silent_port: int) -> None:
-    settings = f"address=127.0.0.1 port={silent_port} mac=74:d4:35:51:ab:86 broadcast=127.0.0.1 connect_timeout=0.3"
-    (tmp_path / "x.conf").write_text(f"[nodes]\nham0 {settings}\n")
+def test_the_toolbar_counts_woken_nodes(terminal: Callable[..., Terminal], tmp_path: Path, off_settings: str) -> None:
+    (tmp_path / "x.conf").write_text(f"[nodes]\nham0 {off_settings} connect_timeout=0.3\n")
     shell = terminal("-f", str(tmp_path / "x.conf"))
     shell.expect_toolbar("0 on  1 off  0 guests running")
     shell.run("on ham0")

@@ -2,12 +2,10 @@
 
 import json
 import os
-import select
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +14,8 @@ import pytest
 from mclu_shell.cloud.boot.kvm_probe import KVMResult, KVMStatus, probe_kvm
 from mclu_shell.cloud.nodes.node import Node
 from tests.conftest import InProcess
+from tests.support.processes import has_ended
+from tests.support.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[3]
 CONFIG = "[nodes]\nham0 via=local uri=test:///default"
@@ -194,21 +194,6 @@ def test_the_emulator_ends_with_mclu(emulator: StandIn, tmp_path: Path) -> None:
         "probe_kvm(cloud.nodes[0], sys.argv[1], 'x86_64')"
     )
     with subprocess.Popen([sys.executable, "-c", code, emulator.path], cwd=ROOT) as mclu:
-        _until(pid_file.exists)
-        emulator_fd = os.pidfd_open(int(pid_file.read_text()))
+        assert eventually(pid_file.exists, 10)
         mclu.send_signal(signal.SIGKILL)
-    try:
-        _until(lambda: _has_ended(emulator_fd))
-    finally:
-        os.close(emulator_fd)
-
-
-def _has_ended(process_fd: int) -> bool:
-    return bool(select.select([process_fd], [], [], 0)[0])
-
-
-def _until(is_done: Callable[[], bool], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not is_done():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    assert eventually(lambda: has_ended(int(pid_file.read_text())), 10)

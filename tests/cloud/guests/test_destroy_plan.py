@@ -13,6 +13,7 @@ from mclu_shell.cloud.guests.find import find_guest
 from mclu_shell.cloud.guests.other_nodes import OtherNodes
 from mclu_shell.errors import NotFound, Refused
 from tests.conftest import InProcess
+from tests.support.nodes import write_node
 
 pytestmark = pytest.mark.skipif(shutil.which("qemu-img") is None, reason="qemu-img is not installed")
 
@@ -40,9 +41,7 @@ def node_with(tmp_path: Path, clouds: Callable[..., InProcess]) -> Make:
     """Return a function that makes a cloud of one node with these definitions."""
 
     def make(*definitions: str) -> Cloud:
-        file = tmp_path / "ham0.xml"
-        file.write_text(f"<node>{''.join(definitions)}</node>")
-        return clouds(f"[nodes]\nham0 via=local uri=test://{file}\n").cloud
+        return clouds(f"[nodes]\n{write_node(tmp_path, 'ham0', *definitions)}").cloud
 
     return make
 

@@ -10,6 +10,7 @@ from mclu_shell.cloud.guests.find import find_guest, find_guests
 from mclu_shell.cloud.state.guest_name import check_new_name, guest_command, parse_guest
 from mclu_shell.errors import Ambiguous, MCluError, NodeOff, NotFound, SSHDown, UsageError
 from tests.conftest import InProcess
+from tests.support.nodes import write_node
 
 GUEST = """<domain type="test"><name>{}</name><memory unit="GiB">1</memory><os><type>hvm</type></os></domain>"""
 
@@ -19,12 +20,8 @@ def nodes(tmp_path: Path, clouds: Callable[..., InProcess], silent_port: int) ->
     """Return a function that makes a cloud of running nodes with these guests, a node `off`, and further lines."""
 
     def make(*more: str, **guests: list[str]) -> Cloud:
-        lines = ["[nodes]"]
-        for node, names in guests.items():
-            file = tmp_path / f"{node}.xml"
-            file.write_text(f"<node>{''.join(GUEST.format(name) for name in names)}</node>")
-            lines.append(f"{node} via=local uri=test://{file}")
-        return clouds("\n".join([*lines, f"off address=127.0.0.1 port={silent_port}", *more])).cloud
+        lines = [write_node(tmp_path, node, *map(GUEST.format, names)) for node, names in guests.items()]
+        return clouds("\n".join(["[nodes]", *lines, f"off address=127.0.0.1 port={silent_port}", *more])).cloud
 
     return make
 

@@ -11,6 +11,7 @@ from mclu_shell.cloud.guests.other_nodes import OtherNodes, query_other_nodes, r
 from mclu_shell.cloud.state.unknown import UnknownUntilUp
 from mclu_shell.errors import Refused
 from tests.conftest import InProcess
+from tests.support.nodes import write_node
 
 WEB, DB = "11111111-2222-4333-8444-555555555555", "21111111-2222-4333-8444-555555555555"
 GUEST = """<domain type="test"><name>{}</name><uuid>{}</uuid><memory unit="MiB">64</memory><os><type>hvm</type></os>
@@ -29,12 +30,11 @@ def nodes(tmp_path: Path, disk: Path, clouds: Callable[..., InProcess], silent_p
     """Return a function that makes a cloud of nodes with these guests by UUID, a node `off`, and further lines."""
 
     def make(*lines: str, **guests: dict[str, str]) -> Cloud:
-        text = ["[nodes]", f"off address=127.0.0.1 port={silent_port}", *lines]
-        for node, names in guests.items():
-            file = tmp_path / f"{node}.xml"
-            file.write_text(f"<node>{''.join(GUEST.format(name, uuid, disk) for uuid, name in names.items())}</node>")
-            text.append(f"{node} via=local uri=test://{file}")
-        return clouds("\n".join(text)).cloud
+        nodes = [
+            write_node(tmp_path, node, *(GUEST.format(name, uuid, disk) for uuid, name in names.items()))
+            for node, names in guests.items()
+        ]
+        return clouds("\n".join(["[nodes]", f"off address=127.0.0.1 port={silent_port}", *lines, *nodes])).cloud
 
     return make
 

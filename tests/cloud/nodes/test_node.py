@@ -2,7 +2,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from mclu_shell.cloud.transport.openssh.config import SSHConfig
 from mclu_shell.cloud.transport.remote import SSHTransport
 from mclu_shell.config import NodeConfig
 from mclu_shell.errors import LibvirtDown, LibvirtFault, NodeFault, NodeOff, SSHDown
+from tests.support.processes import count_descriptors
+from tests.support.waiting import eventually
 
 LOCAL = NodeConfig("ham0", via="local", answer_timeout=0.3)
 
@@ -93,23 +95,12 @@ def test_a_query_ends_if_the_transport_opens_after_the_deadline(directory: Path)
 def test_failed_queries_leave_no_threads_and_no_descriptors(directory: Path) -> None:
     node = local_node(directory)
     ask_within(5, node)
-    threads, descriptors = threading.active_count(), open_files()
+    threads, descriptors = threading.active_count(), count_descriptors()
     for _ in range(3):
         ask_within(5, node)
     node.close()
-    assert eventually(lambda: (threading.active_count(), open_files()) <= (threads, descriptors))
+    assert eventually(lambda: (threading.active_count(), count_descriptors()) <= (threads, descriptors))
     assert not (directory / "near").exists()
-
-
-def open_files() -> int:
-    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
-
-
-def eventually(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 5
-    while not condition() and time.monotonic() < deadline:
-        threading.Event().wait(0.005)
-    return condition()
 
 
 def test_closing_ends_a_query_in_progress(frozen_daemon: socket.socket, directory: Path) -> None:
