@@ -14,8 +14,8 @@ from mclu_shell import __version__
 from mclu_shell.command_loader import load_command
 from mclu_shell.errors import UsageError
 from mclu_shell.global_options import global_parser
-from tests.conftest import MCLU, Answer
 from tests.support.imports import imported_packages
+from tests.support.mclu import MCLU, Answer
 
 Program = Callable[..., Answer]
 

@@ -9,8 +9,8 @@ import pexpect
 import pytest
 
 from mclu_shell.output.json_renderer import JSONRenderer
-from tests.conftest import MCLU, InProcess
 from tests.output.schema_check import read_one
+from tests.support.mclu import MCLU, InProcess
 from tests.support.templates import write_template
 
 Write = Callable[[str], None]

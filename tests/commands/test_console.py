@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from mclu_shell.completion import complete
-from tests.conftest import InProcess
+from tests.support.mclu import InProcess
 from tests.support.nodes import write_node
 
 

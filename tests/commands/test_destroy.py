@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mclu_shell.session.interaction import Interaction
-from tests.conftest import InProcess
+from tests.support.mclu import InProcess
 from tests.support.nodes import write_node
 
 pytestmark = pytest.mark.skipif(shutil.which("qemu-img") is None, reason="qemu-img is not installed")

@@ -6,7 +6,7 @@ from mclu_shell.argtypes.wait_conditions import CONSOLE, GUEST_STATES, NODE_STAT
 from mclu_shell.command import Group
 from mclu_shell.command_loader import Outline, command_names, load_command, outline
 from mclu_shell.language import parser
-from tests.conftest import InProcess
+from tests.support.mclu import InProcess
 
 
 def test_every_command_is_listed_in_its_group(demo: InProcess) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mclu_shell.session.interaction import Interaction
-from tests.conftest import InProcess
+from tests.support.mclu import InProcess
 
 needs_qemu_img = pytest.mark.skipif(shutil.which("qemu-img") is None, reason="the template 'empty' needs qemu-img")
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import InProcess
+from tests.support.mclu import InProcess
 from tests.support.templates import write_template
 
 GUESTS = "ham0:db   running  4G  2vcpus\nham0:web  running  2G  2vcpus\n"

@@ -1,6 +1,6 @@
 from collections.abc import Callable
 
-from tests.conftest import InProcess
+from tests.support.mclu import InProcess
 
 
 def test_a_node_is_reported_off_when_it_is_down(demo: InProcess) -> None:

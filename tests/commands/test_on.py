@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.conftest import InProcess
+from tests.support.mclu import InProcess
 
 
 def test_waking_a_node_prints_its_mac_address(demo: InProcess) -> None:

@@ -1,6 +1,6 @@
 from collections.abc import Callable
 
-from tests.conftest import InProcess
+from tests.support.mclu import InProcess
 
 HAM0_ON = "ham0 on\n  total: 8pcpus 30.9G\n  used:  2guests 4vcpus 6G\n  free: 24.9G\n"
 

@@ -5,7 +5,7 @@ import pytest
 
 from mclu_shell.cloud.state.snapshot import Snapshot
 from mclu_shell.completion import complete
-from tests.conftest import InProcess
+from tests.support.mclu import InProcess
 from tests.support.templates import template_text, write_template
 
 REPOSITORY = Path(__file__).parents[2]

@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.conftest import InProcess
+from tests.support.mclu import InProcess
 
 
 @pytest.mark.parametrize("line", ["viewer web", "viewer --print web", "viewer ham0:web"])

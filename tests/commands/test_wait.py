@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from mclu_shell.cloud.concurrency.cancel_scope import CancelScope
-from tests.conftest import Answer, InProcess
+from tests.support.mclu import Answer, InProcess
 
 LIMIT_S = 10.0
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import InProcess
 from tests.dry_run.support import TEMPLATE
+from tests.support.mclu import InProcess
 from tests.support.templates import write_template
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mclu_shell.cloud.cloud import Cloud
 from mclu_shell.errors import SSHRefused
-from tests.conftest import Answer
+from tests.support.mclu import Answer
 
 # The parameters of a template, beside those that all templates need.
 TEMPLATE = {"base_image": "echo nothing", "minimum_memory": "echo 64M", "build": ': >"$output"'}

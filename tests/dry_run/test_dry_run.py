@@ -11,9 +11,9 @@ import pytest
 
 from mclu_shell.command import Context
 from mclu_shell.command_loader import command_names, load_command
-from tests.conftest import Answer, InProcess
 from tests.dry_run.support import fetch_everything, without_paths
 from tests.shell.terminal import Terminal
+from tests.support.mclu import Answer, InProcess
 
 # At least one line of each command. Files that they would write are in the directory of the test.
 LINES = (

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import InProcess
 from tests.dry_run.support import TEMPLATE, fetch_everything, refuse_login, without_paths
 from tests.support.faults import interrupt_when
+from tests.support.mclu import InProcess
 from tests.support.templates import write_template
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import MCLU
 from tests.lab.support.cli import count_logins, end_guests, is_on, run_guest, runtime_directories
 from tests.lab.support.lab import RealLab
 from tests.shell.terminal import CTRL_C, CTRL_D, ENTER, Terminal
+from tests.support.mclu import MCLU
 
 pytestmark = pytest.mark.lab(on=["ham0", "ham1"])
 

@@ -13,7 +13,6 @@ from mclu_shell.errors import ConfigError, MCluError, NodeOff, SSHRefused, Usage
 from mclu_shell.output.json_renderer import JSONRenderer
 from mclu_shell.output.schema.error import error_record
 from mclu_shell.session.interaction import Interaction
-from tests.conftest import InProcess
 from tests.output.schema_check import (
     Strict,
     commands_with_dry_run,
@@ -24,6 +23,7 @@ from tests.output.schema_check import (
     read_one,
     words_of,
 )
+from tests.support.mclu import InProcess
 
 # Lines for each command, some of them wrong; the nodes and guests are those of the demo.
 LINES = {

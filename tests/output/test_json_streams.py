@@ -12,9 +12,9 @@ import pytest
 
 from mclu_shell.output.json_renderer import JSONRenderer
 from mclu_shell.session.exit_status import READER_GONE
-from tests.conftest import Answer, InProcess
 from tests.output.schema_check import read, read_one, words_of
 from tests.support.faults import interrupt_when, unwritable
+from tests.support.mclu import Answer, InProcess
 
 Program = Callable[..., Answer]
 

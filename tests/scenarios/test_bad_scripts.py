@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import MCLU, Answer
+from tests.support.mclu import MCLU, Answer
 
 Program = Callable[..., Answer]
 

@@ -22,9 +22,9 @@ from pathlib import Path
 import pytest
 
 from mclu_shell import cli, signals
-from tests.conftest import Answer
 from tests.shell import observed
 from tests.shell.terminal import COLUMNS, ENTER, Terminal
+from tests.support.mclu import Answer
 
 OFF = {number: f"ham{number} off\n" for number in (1, 2, 3)}
 ALL_OFF = "".join(OFF.values())

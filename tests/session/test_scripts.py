@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mclu_shell.language.script import read_script
-from tests.conftest import Answer, InProcess
+from tests.support.mclu import Answer, InProcess
 
 
 def test_a_script_runs_line_by_line(demo: InProcess) -> None:

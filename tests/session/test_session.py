@@ -12,8 +12,8 @@ from mclu_shell.errors import ConfigError
 from mclu_shell.output.text_renderer import Renderer
 from mclu_shell.session.exit_status import READER_GONE
 from mclu_shell.session.session import Session
-from tests.conftest import InProcess
 from tests.support.faults import interrupt_when, unwritable
+from tests.support.mclu import InProcess
 
 MESSAGE = re.compile(r"mclu: (.+: )?[^:;]+.*\n")
 

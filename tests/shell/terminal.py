@@ -10,7 +10,7 @@ from pathlib import Path
 import pexpect
 import pyte
 
-from tests.conftest import MCLU
+from tests.support.mclu import MCLU
 
 LINES, COLUMNS = 30, 100
 CTRL_C, CTRL_D, CTRL_L, CTRL_BACKSLASH, ENTER, TAB = "\x03", "\x04", "\x0c", "\x1c", "\r", "\t"

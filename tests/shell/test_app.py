@@ -11,8 +11,8 @@ import cmd2
 import pytest
 
 from mclu_shell.command_loader import command_names
-from tests.conftest import MCLU
 from tests.shell.terminal import CTRL_BACKSLASH, CTRL_C, CTRL_D, ENTER, TAB, Terminal
+from tests.support.mclu import MCLU
 
 
 def test_the_shell_prints_a_greeting_and_runs_commands(shell: Terminal) -> None:

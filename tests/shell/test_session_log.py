@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from mclu_shell.shell.history import ShellHistory, history_path
-from tests.conftest import Answer
 from tests.shell.terminal import CTRL_C, ENTER, Terminal
+from tests.support.mclu import Answer
 
 
 @pytest.fixture(autouse=True)

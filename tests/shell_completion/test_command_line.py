@@ -15,8 +15,8 @@ from mclu_shell.command_loader import command_names, load_command
 from mclu_shell.config import load_config
 from mclu_shell.language.parser import parse
 from mclu_shell.shell_completion.bash import format_for_bash
-from tests.conftest import Answer
 from tests.support.imports import imported_packages
+from tests.support.mclu import Answer
 
 Program = Callable[..., Answer]
 BREAKS = " \t\n\"'@><=;|&(:"

@@ -14,8 +14,8 @@ from mclu_shell.cloud.state.disk_cache import cache_file, save
 from mclu_shell.cloud.state.guest import Guest, NodeInfo
 from mclu_shell.cloud.state.snapshot import NodeState, NodeView, Phase, Snapshot
 from mclu_shell.config import load_config
-from tests.conftest import MCLU, Answer
 from tests.shell.terminal import ENTER, TAB, Terminal
+from tests.support.mclu import MCLU, Answer
 
 NUMBERS = count()
 SHELLS = ("bash", "zsh", "fish")

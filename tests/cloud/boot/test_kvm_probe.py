@@ -13,7 +13,7 @@ import pytest
 
 from mclu_shell.cloud.boot.kvm_probe import KVMResult, KVMStatus, probe_kvm
 from mclu_shell.cloud.nodes.node import Node
-from tests.conftest import InProcess
+from tests.support.mclu import InProcess
 from tests.support.processes import has_ended
 from tests.support.waiting import eventually
 

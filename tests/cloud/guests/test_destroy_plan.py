@@ -12,7 +12,7 @@ from mclu_shell.cloud.guests.destroy_plan import DestroyPlan, PlannedRemovals, p
 from mclu_shell.cloud.guests.find import find_guest
 from mclu_shell.cloud.guests.other_nodes import OtherNodes
 from mclu_shell.errors import NotFound, Refused
-from tests.conftest import InProcess
+from tests.support.mclu import InProcess
 from tests.support.nodes import write_node
 
 pytestmark = pytest.mark.skipif(shutil.which("qemu-img") is None, reason="qemu-img is not installed")

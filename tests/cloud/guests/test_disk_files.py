@@ -8,7 +8,7 @@ import pytest
 from mclu_shell.cloud.guests.disk_files import DiskFiles, find_overlays, inspect_files
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.errors import MCluError
-from tests.conftest import InProcess
+from tests.support.mclu import InProcess
 
 pytestmark = pytest.mark.skipif(shutil.which("qemu-img") is None, reason="qemu-img is not installed")
 

@@ -9,7 +9,7 @@ from mclu_shell.cloud.cloud import Cloud
 from mclu_shell.cloud.guests.find import find_guest, find_guests
 from mclu_shell.cloud.state.guest_name import check_new_name, guest_command, parse_guest
 from mclu_shell.errors import Ambiguous, MCluError, NodeOff, NotFound, SSHDown, UsageError
-from tests.conftest import InProcess
+from tests.support.mclu import InProcess
 from tests.support.nodes import write_node
 
 GUEST = """<domain type="test"><name>{}</name><memory unit="GiB">1</memory><os><type>hvm</type></os></domain>"""

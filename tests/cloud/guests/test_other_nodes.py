@@ -10,7 +10,7 @@ from mclu_shell.cloud.guests.find import find_guest
 from mclu_shell.cloud.guests.other_nodes import OtherNodes, query_other_nodes, require_all_answered
 from mclu_shell.cloud.state.unknown import UnknownUntilUp
 from mclu_shell.errors import Refused
-from tests.conftest import InProcess
+from tests.support.mclu import InProcess
 from tests.support.nodes import write_node
 
 WEB, DB = "11111111-2222-4333-8444-555555555555", "21111111-2222-4333-8444-555555555555"

@@ -12,7 +12,7 @@ from mclu_shell.cloud.state.disk_cache import CacheWriter, cache_file, cache_key
 from mclu_shell.cloud.state.guest import Guest, NodeInfo
 from mclu_shell.cloud.state.snapshot import NodeState, NodeView, Phase, Snapshot
 from mclu_shell.config import Config, parse_config
-from tests.conftest import InProcess
+from tests.support.mclu import InProcess
 from tests.support.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[3]
