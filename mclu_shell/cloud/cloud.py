@@ -12,9 +12,7 @@ from mclu_shell.cloud.concurrency.fanout import Outcome, gather, in_order
 from mclu_shell.cloud.nodes.auth_prompts import retry_after_prompts
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.nodes.supervisor import Supervisor
-from mclu_shell.cloud.sharing.server import ShareServer
 from mclu_shell.cloud.state.alerts import Alerts
-from mclu_shell.cloud.state.disk_cache import CacheWriter, cache_file, load, save
 from mclu_shell.cloud.state.guest import Guest, NodeReport
 from mclu_shell.cloud.state.node_store import Listener
 from mclu_shell.cloud.state.snapshot import NodeView, Snapshot
@@ -103,6 +101,7 @@ class Cloud:
         """Load the last known state of the nodes from the disk cache."""
         if self._cache_config is None:
             return
+        from mclu_shell.cloud.state.disk_cache import cache_file, load
 
         views = {view.name: view for view in load(cache_file(self._cache_config))}
         for node in self.nodes:
@@ -118,6 +117,8 @@ class Cloud:
         gather([node for node in own if node.has_changed and node.is_connected], lambda node: node.fetch_guests())
         views = tuple(node.view for node in own if node.view.seen_at is not None)
         if views:
+            from mclu_shell.cloud.state.disk_cache import cache_file, save
+
             save(Snapshot(views), cache_file(config))
 
     def supervise(self, on_change: Callable[[], None], on_alert: Callable[[str], None]) -> None:
@@ -132,6 +133,9 @@ class Cloud:
 
     def _start_supervisor(self, on_change: Callable[[], None], on_alert: Callable[[str], None]) -> None:
         self._is_supervised = True
+        # They import json, which takes milliseconds that a one-shot without a cache saves.
+        from mclu_shell.cloud.sharing.server import ShareServer
+        from mclu_shell.cloud.state.disk_cache import CacheWriter, cache_file
 
         listeners: list[Listener] = [Alerts({node.name: node.expected for node in self.nodes}, on_alert).on_change]
         if self._cache_config is not None:

@@ -8,9 +8,6 @@ from typing import TYPE_CHECKING
 
 from mclu_shell.cloud.cloud import Cloud
 from mclu_shell.cloud.nodes.node import Node
-from mclu_shell.cloud.sharing.client import find_shared
-from mclu_shell.cloud.sharing.node import SharedNode
-from mclu_shell.cloud.sharing.transport import SharedTransport
 from mclu_shell.cloud.transport.base import Transport
 from mclu_shell.cloud.transport.credentials import Credentials
 from mclu_shell.cloud.transport.local import LocalTransport
@@ -86,6 +83,8 @@ def _make_transport(factory: TransportFactory, node: NodeConfig, directory: RunD
 def _node(node: NodeConfig, make_transport: Callable[[], Transport], shared: "SharedEndpoint | None") -> Node:
     if shared is None:
         return Node(node, make_transport())
+    from mclu_shell.cloud.sharing.node import SharedNode
+    from mclu_shell.cloud.sharing.transport import SharedTransport
 
     return SharedNode(node, SharedTransport(node, shared.libvirt, make_transport), shared.shell)
 
@@ -93,5 +92,7 @@ def _node(node: NodeConfig, make_transport: Callable[[], Transport], shared: "Sh
 def _shared(config: Config, directory: RunDirectory) -> "dict[str, SharedEndpoint]":
     if not (others := directory.others()):
         return {}
+    # It imports json, which takes 3 ms that a one-shot without an open shell saves.
+    from mclu_shell.cloud.sharing.client import find_shared
 
     return find_shared(config, others)

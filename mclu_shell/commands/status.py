@@ -24,7 +24,6 @@ from mclu_shell.cloud.state.snapshot import NodeView
 from mclu_shell.command import Context, Group, Parser
 from mclu_shell.errors import NodeFault, NodeOff
 from mclu_shell.output.results import Entry, Result
-from mclu_shell.output.schema.record import iso_time
 from mclu_shell.units import format_age, format_size
 
 if TYPE_CHECKING:
@@ -71,6 +70,7 @@ def _record(
 ) -> "Record":
     # Only -o json needs the records.
     from mclu_shell.output.schema.node import NodeRecord
+    from mclu_shell.output.schema.record import iso_time
 
     if report is None:
         return NodeRecord(name, power, fault)
