@@ -10,7 +10,7 @@ from mclu_shell.errors import OutputError
 
 _ABOUT = "Manage virtual machines on a few Linux hosts, over SSH and libvirt."
 _MORE = """\
-Without a command, mclu starts an interactive shell. 'mclu help' lists the commands.
+Without a command, mclu starts an interactive shell. 'mclu help' lists commands.
 A script (FILE.mclu, or '-' for standard input) has one command per line."""
 
 
