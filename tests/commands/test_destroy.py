@@ -97,8 +97,8 @@ def test_the_question_lists_files_without_control_characters(
     assert (answer.status, answer.out, answer.err) == (0, "Nothing was destroyed.\n", "")
     assert questions[0].splitlines() == [
         "web on ham0 (running), 64K on disk",
-        f"  deleted: {disk}",
-        f"  kept: {tmp_path}/odd 2J.img (not made by mclu)",
+        f"  delete: {disk}",
+        f"  keep: {tmp_path}/odd 2J.img (not made by mclu)",
         f"faulty: cannot check for the same guest: ssh: connection refused on port {closed_port}",
         "Destroy it?",
     ]
