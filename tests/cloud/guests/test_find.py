@@ -168,7 +168,7 @@ def test_a_name_that_libvirt_refuses_is_an_error_before_any_query(text: str, dem
         parse_guest(text)
     with pytest.raises(UsageError):
         find_guests(demo.cloud, [text])
-    assert [node.state.phase for node in demo.cloud.snapshot.nodes] == ["not asked yet"] * 4
+    assert [node.state.phase for node in demo.cloud.snapshot.nodes] == ["not queried yet"] * 4
 
 
 def test_listed_guests_are_cached(demo: InProcess) -> None:
