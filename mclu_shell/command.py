@@ -32,7 +32,7 @@ class Group(StrEnum):
     MORE = "More"
 
 
-class Ran(NamedTuple):
+class LoggedCommand(NamedTuple):
     """A command that was run at the prompt; `why_not` says why a script should not repeat it, or is empty."""
 
     line: Line
@@ -49,7 +49,7 @@ class Prompt(NamedTuple):
     # The settings of `set`.
     settings: dict[str, str]
     # The commands that were run at this prompt, in order, without those about the shell itself.
-    ran: Callable[[], Sequence[Ran]]
+    ran: Callable[[], Sequence[LoggedCommand]]
 
 
 class Context(NamedTuple):
@@ -121,13 +121,13 @@ def _parser_of(command: Command) -> "Parser":
     return parser
 
 
-class HelpAsked(Exception):
+class HelpRequested(Exception):
     """Raised when `--help` is among the arguments."""
 
 
 class _ShowHelp(argparse.Action):
     def __call__(self, *_given: Any, **_options: Any) -> None:
-        raise HelpAsked
+        raise HelpRequested
 
 
 class _HelpFormatter(argparse.HelpFormatter):

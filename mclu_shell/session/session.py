@@ -13,7 +13,7 @@ from mclu_shell.session.exit_status import (
     FAILED,
     INTERRUPTED,
     READER_GONE,
-    Outcome,
+    ExitStatus,
     ReaderGone,
     catch_errors,
     writing,
@@ -126,7 +126,7 @@ class Session:
             outcome.status = self._print_all(self._find_problems(script, script.parts()))
         return outcome.status
 
-    def _catch_errors(self, place: str = "") -> "AbstractContextManager[Outcome]":
+    def _catch_errors(self, place: str = "") -> "AbstractContextManager[ExitStatus]":
         return catch_errors(self.renderer, place, verbose=self.verbose)
 
     def _find_problems(self, script: Script, parts: Sequence[Line | UsageError]) -> list[MCluError]:
