@@ -185,9 +185,11 @@ def _import(modules: Iterable[str]) -> None:
 
 def _no_node(pattern: str, names: list[str]) -> NotFound:
     if any(char in pattern for char in "*?["):
-        return NotFound(f"no node matches {pattern!r}", remedy=f"there are {_some(names)}")
-    return NotFound(f"no such node {pattern!r}", remedy=did_you_mean(pattern, names) or f"there are {_some(names)}")
+        return NotFound(f"no node matches {pattern!r}", remedy=f"there are {_format_names(names)}")
+    return NotFound(
+        f"no such node {pattern!r}", remedy=did_you_mean(pattern, names) or f"there are {_format_names(names)}"
+    )
 
 
-def _some(names: list[str]) -> str:
+def _format_names(names: list[str]) -> str:
     return ", ".join(names[:6]) + (f" … ({len(names)} in all)" if len(names) > 6 else "") if names else "none"

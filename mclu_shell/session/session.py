@@ -145,7 +145,7 @@ class Session:
         self._running.append(script.place)
         begun: list[Line] = []
         try:
-            status = self._run_lines(_noting(lines, begun), script.name, keep_going=self.keep_going)
+            status = self._run_lines(_record_begun(lines, begun), script.name, keep_going=self.keep_going)
         finally:
             self._running.pop()
         if status == INTERRUPTED and len(lines) > 1:
@@ -194,7 +194,7 @@ class Session:
         return outcome.status
 
 
-def _noting(lines: Iterable[Line], begun: list[Line]) -> Iterator[Line]:
+def _record_begun(lines: Iterable[Line], begun: list[Line]) -> Iterator[Line]:
     for line in lines:
         begun.append(line)
         yield line
