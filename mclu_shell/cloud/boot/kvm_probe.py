@@ -135,27 +135,41 @@ def probe_kvm(node: Node, emulator: str, arch: str) -> KVMResult:
 def _judge(node: Node, emulator: str, kvm: _Run) -> KVMResult:
     """Alternate runs with TCG and with KVM, to distinguish a slow KVM from a busy node."""
     deadline = time.monotonic() + _GIVE_UP_S
-    while not kvm.is_finished:
-        if kvm.status is None:
-            return KVMResult(KVMStatus.UNTESTED, kvm.reason)
-        if kvm.is_killed:
-            return KVMResult(KVMStatus.UNTESTED, "the emulator was killed")
-        if any(message in kvm.reason for message in _OTHER_CAUSES):
-            return KVMResult(KVMStatus.UNTESTED, kvm.reason)
+    while not (kvm.is_finished and kvm.seconds <= _QUICK_S):
+        if reason := _other_cause(kvm):
+            return KVMResult(KVMStatus.UNTESTED, reason)
         tcg = _run(node, emulator, _TCG, _LONGEST_S)
-        if tcg.is_timeout:
-            return KVMResult(KVMStatus.UNTESTED, f"the firmware takes over {_LONGEST_S:.0f} s without KVM, too")
         if not tcg.is_finished:
-            return KVMResult(KVMStatus.UNTESTED, f"the firmware fails without KVM, too: {tcg.reason}")
-        if not kvm.is_timeout:
+            return KVMResult(KVMStatus.UNTESTED, _tcg_reason(tcg))
+        if not kvm.is_finished and not kvm.is_timeout:
             return KVMResult(KVMStatus.FAILS, kvm.reason)
-        if kvm.limit_s >= _SLOW_S + 2 * tcg.seconds:
+        reasonable_s = _SLOW_S + 2 * tcg.seconds
+        if kvm.is_finished and kvm.seconds < reasonable_s:
+            break
+        if kvm.is_timeout and kvm.limit_s >= reasonable_s:
             times = f"over {kvm.limit_s:.1f} s with KVM, {tcg.seconds:.1f} s without"
             return KVMResult(KVMStatus.TOO_SLOW, f"the firmware takes {times}")
         if time.monotonic() > deadline:
             return KVMResult(KVMStatus.UNTESTED, "the node is too busy")
+        # The TCG run that set the limit of a slow run may have met a busy node: only a run with a newer limit counts.
         kvm = _run(node, emulator, _KVM, min(_SLOW_S + 4 * tcg.seconds, _LONGEST_S))
     return KVMResult(KVMStatus.WORKS, f"the firmware takes {kvm.seconds:.1f} s")
+
+
+def _other_cause(kvm: _Run) -> str:
+    """Return why a run with KVM says nothing about KVM; an empty string if it does."""
+    if kvm.is_finished or kvm.is_timeout:
+        return ""
+    if kvm.is_killed:
+        return "the emulator was killed"
+    is_other = kvm.status is None or any(message in kvm.reason for message in _OTHER_CAUSES)
+    return kvm.reason if is_other else ""
+
+
+def _tcg_reason(tcg: _Run) -> str:
+    if tcg.is_timeout:
+        return f"the firmware takes over {_LONGEST_S:.0f} s without KVM, too"
+    return f"the firmware fails without KVM, too: {tcg.reason}"
 
 
 def _run(node: Node, emulator: str, options: tuple[str, ...], limit_s: float, cached_key: str = "") -> _Run:

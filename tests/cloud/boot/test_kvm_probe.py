@@ -80,6 +80,13 @@ def test_kvm_is_too_slow_if_the_firmware_finishes_sooner_with_tcg(node: Node, em
     assert result.reason.startswith("the firmware takes over ")
 
 
+def test_kvm_is_too_slow_if_the_node_was_busy_only_during_the_first_run_with_tcg(
+    node: Node, emulator: StandIn, tmp_path: Path
+) -> None:
+    emulator.write(kvm="sleep 5", tcg=f"[ -e {tmp_path}/ran ] || sleep 1.5; touch {tmp_path}/ran")
+    assert probe(node, emulator).status == KVMStatus.TOO_SLOW
+
+
 def test_kvm_of_a_busy_node_is_not_too_slow(node: Node, emulator: StandIn) -> None:
     emulator.write(kvm="sleep 4", tcg="sleep 3")
     assert probe(node, emulator).status == KVMStatus.WORKS
