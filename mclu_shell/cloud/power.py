@@ -1,6 +1,5 @@
 """Power control of nodes: wake them, wait until they are up, switch them off unless they run guests."""
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -35,23 +34,21 @@ _WAKE_AGAIN_S = 5.0
 STARTING = (NodeOff, SSHDown, LibvirtDown, ConnectionLost, Unreachable, NodeBusy)
 
 
-def wait_until_on(node: Node, timeout_s: float, stop: threading.Event, *, wakes: bool = True) -> None:
-    """Wait until libvirt answers; raise NodeFault with the last fault after `timeout_s`.
+def wait_until_on(node: Node, scope: CancelScope, *, wakes: bool = True) -> None:
+    """Wait until libvirt answers; raise NodeFault with the last fault at the deadline, return if cancelled.
 
-    `wakes` repeats the magic packet every five seconds. Setting `stop` ends the wait.
+    `wakes` repeats the magic packet every five seconds.
     """
-    scope = CancelScope(timeout_s)
     wake_again = time.monotonic() + _WAKE_AGAIN_S
-    while (fault := _not_on(node, scope)) is not None:
+    while (fault := _not_on(node, scope)) is not None and not scope.is_cancelled:
         if scope.is_over:
-            fact = f"not up after {format_duration(timeout_s)}: {fault.fact}"
+            fact = f"not up after {format_duration(scope.timeout_s)}: {fault.fact}"
             raise NodeFault(fact, place=node.name, remedy="" if isinstance(fault, NodeOff) else fault.remedy)
         if wakes and time.monotonic() >= wake_again:
             # A magic packet has no reply, and can be lost.
             node.wake()
             wake_again = time.monotonic() + _WAKE_AGAIN_S
-        if stop.wait(_POLL_S):
-            return
+        scope.sleep(_POLL_S)
 
 
 def _not_on(node: Node, scope: CancelScope) -> NodeFault | None:
@@ -66,42 +63,41 @@ def _not_on(node: Node, scope: CancelScope) -> NodeFault | None:
     return None
 
 
-def wait_until_off(node: Node, timeout_s: float, stop: threading.Event) -> None:
-    """Wait until nothing answers at a node's address; raise NodeFault if something still does after `timeout_s`."""
-    scope = CancelScope(timeout_s)
-    while not isinstance(fault := _not_on(node, scope), NodeOff):
+def wait_until_off(node: Node, scope: CancelScope) -> None:
+    """Wait until nothing answers at a node's address; raise NodeFault at the deadline, return if cancelled."""
+    while not isinstance(fault := _not_on(node, scope), NodeOff) and not scope.is_cancelled:
         if scope.is_over:
             reason = f": {fault.fact}" if fault else ""
-            raise NodeFault(f"not off after {format_duration(timeout_s)}{reason}", place=node.name)
-        if stop.wait(_POLL_S):
-            return
+            raise NodeFault(f"not off after {format_duration(scope.timeout_s)}{reason}", place=node.name)
+        scope.sleep(_POLL_S)
 
 
 def wait_for_nodes(
     cloud: "Cloud",
     nodes: Sequence[Node],
-    wait: Callable[[Node, threading.Event], None],
+    timeout_s: float,
+    wait: Callable[[Node, CancelScope], None],
     notify: Callable[[Sequence[str]], None],
 ) -> Iterator[Outcome[Node, None]]:
-    """Wait for all nodes in parallel; yield their outcomes as they come.
+    """Wait for all nodes in parallel, for `timeout_s` each; yield their outcomes as they come.
 
     `notify` is called with the names of the nodes that are not ready yet. Prompts are shown after all other outcomes.
     """
     waiting = [node.name for node in nodes]
-    stop = threading.Event()
+    scope = CancelScope()
     need_prompt = []
     try:
         notify(waiting)
-        for outcome in as_completed(nodes, lambda node: wait(node, stop)):
+        for outcome in as_completed(nodes, lambda node: wait(node, scope.limit(timeout_s))):
             waiting.remove(outcome.item.name)
             notify(waiting)
             if isinstance(outcome.error, PromptRequired):
                 need_prompt.append(outcome.item)
             else:
                 yield outcome
-        yield from cloud.query(lambda node: wait(node, stop), need_prompt)
+        yield from cloud.query(lambda node: wait(node, scope.limit(timeout_s)), need_prompt)
     finally:
-        stop.set()
+        scope.cancel()
 
 
 def check_power_off(cloud: "Cloud", nodes: Sequence[Node]) -> list[Outcome[Node, None]]:
@@ -116,17 +112,17 @@ def _check_outcome(outcome: Outcome[Node, tuple[Guest, ...]]) -> Outcome[Node, N
     return Outcome(outcome.item, error=outcome.error or power_off_refusal(outcome.item, outcome.unwrap()))
 
 
-def switch_off(nodes: Sequence[Node], stop: threading.Event) -> Iterator[Outcome[Node, None]]:
+def switch_off(nodes: Sequence[Node], scope: CancelScope) -> Iterator[Outcome[Node, None]]:
     """Switch nodes off, after another check for running guests; yield an outcome for each when it is off."""
-    return as_completed(nodes, lambda node: _switch_off(node, stop))
+    return as_completed(nodes, lambda node: _switch_off(node, scope))
 
 
-def _switch_off(node: Node, stop: threading.Event) -> None:
+def _switch_off(node: Node, scope: CancelScope) -> None:
     try:
         # A guest may have started since `check_power_off`.
         if (refusal := power_off_refusal(node, node.fetch_guests(active=True))) is not None:
             raise refusal
-        node.power_off(_DOWN_TIMEOUT_S, stop)
+        node.power_off(_DOWN_TIMEOUT_S, scope)
     except NodeOff:
         return
 

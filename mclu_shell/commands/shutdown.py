@@ -9,11 +9,11 @@ Examples:
 """
 
 import argparse
-import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from mclu_shell.argtypes import types
+from mclu_shell.cloud.concurrency.cancel_scope import CancelScope
 from mclu_shell.cloud.concurrency.fanout import as_completed, gather
 from mclu_shell.cloud.dryrun.planned import Planned
 from mclu_shell.cloud.guests import lifecycle
@@ -47,16 +47,13 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """Yield a line per guest as it stops."""
     faults: list[MCluError] = []
     guests = find_guests(context.cloud, args.guests, active=True, faults=faults)
-    stop = threading.Event()
+    scope = CancelScope(args.timeout)
     try:
         context.notify("waiting for the guest to shut down" if len(guests) == 1 else "waiting for guests to shut down")
-        outcomes = as_completed(
-            guests, lambda item: lifecycle.shutdown(*item, args.timeout, force=args.force, stop=stop)
-        )
-        for outcome in outcomes:
+        for outcome in as_completed(guests, lambda item: lifecycle.shutdown(*item, scope, force=args.force)):
             yield changed(outcome, "quiet")
     finally:
-        stop.set()
+        scope.cancel()
     yield from faults
 
 

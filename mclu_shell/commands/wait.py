@@ -25,7 +25,6 @@ Examples:
 """
 
 import argparse
-import threading
 from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
@@ -111,14 +110,16 @@ def _waiting(node: str, guest: str, goal: Goal, timeout_s: float, state: str) ->
 
 
 def _wait_for_nodes(context: Context, goal: Goal, timeout_s: float) -> Iterator[Result]:
-    def wait(node: Node, stop: threading.Event) -> None:
+    def wait(node: Node, scope: CancelScope) -> None:
         if goal.state == "off":
-            wait_until_off(node, timeout_s, stop)
+            wait_until_off(node, scope)
         else:
-            wait_until_on(node, timeout_s, stop, wakes=False)
+            wait_until_on(node, scope, wakes=False)
 
     nodes = context.cloud.match(goal.names)
-    for outcome in wait_for_nodes(context.cloud, nodes, wait, lambda names: context.notify(goal.progress(names))):
+    for outcome in wait_for_nodes(
+        context.cloud, nodes, timeout_s, wait, lambda names: context.notify(goal.progress(names))
+    ):
         name = outcome.item.name
         yield outcome.error or Entry(name, goal.state, tone=_tone(goal), data=partial(Power, name, goal.state))
 

@@ -1,9 +1,9 @@
-import threading
 from collections.abc import Iterator, Sequence
 
 import pytest
 
 from mclu_shell.cloud.cloud import Cloud
+from mclu_shell.cloud.concurrency.cancel_scope import CancelScope
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.open import demo_nodes, open_cloud
 from mclu_shell.cloud.power import check_power_off, switch_off
@@ -34,16 +34,16 @@ def test_running_guests_are_refused_and_an_off_node_is_not(cloud: Cloud, nodes: 
 
 def test_a_cancelled_power_off_is_not_sent(nodes: Sequence[Node]) -> None:
     nodes[1].wake()
-    stop = threading.Event()
-    stop.set()
-    nodes[1].power_off(1.0, stop)
+    scope = CancelScope()
+    scope.cancel()
+    nodes[1].power_off(1.0, scope)
     nodes[1].fetch_guests()
 
 
 def test_a_guest_that_has_just_started_is_refused(cloud: Cloud, nodes: Sequence[Node]) -> None:
     """`switch_off` checks again, here without an earlier `check_power_off`."""
     nodes[1].wake()
-    outcomes = {outcome.item.name: outcome.error for outcome in switch_off(nodes[:2], threading.Event())}
+    outcomes = {outcome.item.name: outcome.error for outcome in switch_off(nodes[:2], CancelScope())}
     assert isinstance(outcomes["ham0"], Refused)
     assert outcomes["ham1"] is None
     assert len(nodes[0].fetch_guests(active=True)) == 2

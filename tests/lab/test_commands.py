@@ -193,8 +193,9 @@ def test_off_ignores_guests_that_are_shut_off(lab: RealLab, stopped_guest: str) 
 
 
 OFF_WITH_A_LATE_GUEST = """
-import os, subprocess, sys, threading
+import os, subprocess, sys
 from pathlib import Path
+from mclu_shell.cloud.concurrency.cancel_scope import CancelScope
 from mclu_shell.cloud.open import open_cloud
 from mclu_shell.cloud.power import check_power_off, switch_off
 from mclu_shell.config import load_config
@@ -202,7 +203,7 @@ cloud = open_cloud(load_config(Path(os.environ["MCLU_CONFIG"])))
 nodes = cloud.match(["ham0", "ham1"])
 assert not any(outcome.error for outcome in check_power_off(cloud, nodes))
 subprocess.run(["ssh", "ham1", "virsh", "-q", "create", sys.argv[1]], check=True, stdout=subprocess.DEVNULL)
-for outcome in switch_off(nodes, threading.Event()):
+for outcome in switch_off(nodes, CancelScope()):
     print(outcome.item.name, outcome.error)
 """
 

@@ -1,9 +1,8 @@
 """Start, shutdown and reboot of guests."""
 
-import threading
-import time
 from contextlib import suppress
 
+from mclu_shell.cloud.concurrency.cancel_scope import CancelScope
 from mclu_shell.cloud.console.log import mark_reboot
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.state.guest import Guest, is_active_state
@@ -51,25 +50,24 @@ def choose_reboot_action(node: Node, guest: Guest, *, hard: bool) -> str:
     return "reset" if hard else "reboot"
 
 
-def shutdown(node: Node, guest: Guest, timeout_s: float, *, force: bool, stop: threading.Event) -> str:
+def shutdown(node: Node, guest: Guest, scope: CancelScope, *, force: bool) -> str:
     """Request a shutdown and wait for it; return "shut down" or "stopped by force".
 
-    At the timeout, raise MCluError, or with `force` stop the guest as if its plug were pulled. If `stop` is set, raise
-    MCluError at once: an interrupted command must not force anything.
+    At the deadline, raise MCluError, or with `force` stop the guest as if its plug were pulled. If `scope` is
+    cancelled, raise MCluError at once: an interrupted command must not force anything.
     """
     require_can_shut_down(node, guest, force=force)
-    deadline = time.monotonic() + timeout_s
     while True:
         # The request is repeated because a booting guest ignores its power button.
         if _request_shutdown(node, guest, force=force):
             return "shut down"
-        if wait_until_stopped(node, guest.name, min(_REPEAT_S, deadline - time.monotonic()), stop):
+        if wait_until_stopped(node, guest.name, scope.limit(_REPEAT_S)):
             return "shut down"
-        if stop.is_set() or time.monotonic() >= deadline:
+        if scope.is_over:
             break
-    if not force or stop.is_set():
+    if not force or scope.is_cancelled:
         raise MCluError(
-            f"{guest.name} is still running after {format_duration(timeout_s)}",
+            f"{guest.name} is still running after {format_duration(scope.timeout_s)}",
             place=node.name,
             remedy=f"use {_FORCE}",
         )
@@ -109,12 +107,12 @@ def _paused(node: Node, guest: Guest, option: str) -> Refused:
     return Refused(f"{guest.name} is paused and cannot respond", place=node.name, remedy=remedy)
 
 
-def wait_until_stopped(node: Node, name: str, timeout_s: float, stop: threading.Event) -> bool:
-    """Wait until a guest stops; return False at the timeout, or when `stop` is set."""
-    deadline = time.monotonic() + timeout_s
+def wait_until_stopped(node: Node, name: str, scope: CancelScope) -> bool:
+    """Wait until a guest stops; return False at the deadline, or when cancelled."""
     while is_active_state(_fetch_state(node, name)):
-        if time.monotonic() >= deadline or stop.wait(_POLL_S):
+        if scope.is_over:
             return False
+        scope.sleep(_POLL_S)
     return True
 
 

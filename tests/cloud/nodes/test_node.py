@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mclu_shell.cloud.concurrency.cancel_scope import CancelScope
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.power import wait_until_on
 from mclu_shell.cloud.state.snapshot import Phase
@@ -166,14 +167,14 @@ def test_a_machine_whose_sshd_sends_no_banner_is_on(directory: Path) -> None:
 def test_a_wait_that_times_out_reports_the_last_fault(directory: Path, silent_port: int) -> None:
     node = ssh_node(directory, silent_port)
     with pytest.raises(NodeFault) as caught:
-        wait_until_on(node, 0.1, threading.Event())
+        wait_until_on(node, CancelScope(0.1))
     assert str(caught.value) == "ham0: not up after 0.1 s: is off"
 
 
 def test_a_wait_can_be_cancelled(directory: Path, silent_port: int) -> None:
-    stop = threading.Event()
-    stop.set()
+    scope = CancelScope(60)
+    scope.cancel()
     node = ssh_node(directory, silent_port)
     started = time.monotonic()
-    wait_until_on(node, 60, stop)
+    wait_until_on(node, scope)
     assert time.monotonic() - started < 5
