@@ -29,6 +29,8 @@ _DOWN_TIMEOUT_S = 180.0
 # The intervals of polls and of magic packets while a node starts.
 _POLL_S = 0.25
 _WAKE_AGAIN_S = 5.0
+# A longer list makes the error harder to read.
+_MOST_NAMES = 5
 # The faults of a node that is starting. Unreachable is one: a name that the node announces itself (mDNS, DHCP) does not
 # resolve before it is up.
 STARTING = (NodeOff, SSHDown, LibvirtDown, ConnectionLost, Unreachable, NodeBusy)
@@ -129,12 +131,17 @@ def _switch_off(node: Node, scope: CancelScope) -> None:
 
 def power_off_refusal(node: Node, guests: Sequence[Guest]) -> Refused | None:
     """Return the error for switching off a node with these guests; None if none of them is running."""
-    running = [guest for guest in guests if guest.is_active]
-    return Refused(f"not switched off: {_are_running(running)}", place=node.name) if running else None
+    names = [guest.name for guest in guests if guest.is_active]
+    if not names:
+        return None
+    if len(names) == 1:
+        fact, remedy = f"guest {names[0]} is running", "shut it down or destroy it first"
+    else:
+        fact, remedy = f"guests {_format_names(names)} are running", "shut them down or destroy them first"
+    return Refused(f"cannot switch off: {fact}", place=node.name, remedy=remedy)
 
 
-def _are_running(guests: Sequence[Guest]) -> str:
-    names = ", ".join(guest.name for guest in guests[:5])
-    if len(guests) > 5:
-        names += f" and {len(guests) - 5} more"
-    return f"{'guests' if len(guests) > 1 else 'guest'} running: {names}"
+def _format_names(names: Sequence[str]) -> str:
+    if len(names) > _MOST_NAMES:
+        names = [*names[:_MOST_NAMES], f"{len(names) - _MOST_NAMES} more"]
+    return f"{', '.join(names[:-1])} and {names[-1]}"

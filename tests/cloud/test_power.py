@@ -6,7 +6,8 @@ from mclu_shell.cloud.cloud import Cloud
 from mclu_shell.cloud.concurrency.cancel_scope import CancelScope
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.open import demo_nodes, open_cloud
-from mclu_shell.cloud.power import check_power_off, switch_off
+from mclu_shell.cloud.power import check_power_off, power_off_refusal, switch_off
+from mclu_shell.cloud.state.guest import Guest
 from mclu_shell.config import demo_config
 from mclu_shell.errors import NodeOff, Refused
 
@@ -27,7 +28,9 @@ def test_running_guests_are_refused_and_an_off_node_is_not(cloud: Cloud, nodes: 
     nodes[1].wake()
     refusal, fine, *off = [outcome.error for outcome in check_power_off(cloud, nodes)]
     assert isinstance(refusal, Refused)
-    assert str(refusal) == "ham0: not switched off: guests running: db, web"
+    assert refusal.place == "ham0"
+    assert refusal.fact == "cannot switch off: guests db and web are running"
+    assert refusal.remedy == "shut them down or destroy them first"
     assert fine is None
     assert [type(error) for error in off] == [NodeOff, NodeOff]
 
@@ -48,3 +51,14 @@ def test_a_guest_that_has_just_started_is_refused(cloud: Cloud, nodes: Sequence[
     assert outcomes["ham1"] is None
     assert len(nodes[0].fetch_guests(active=True)) == 2
     assert isinstance(check_power_off(cloud, nodes[1:])[0].error, NodeOff)
+
+
+def test_the_error_of_power_off_lists_five_guests(nodes: Sequence[Node]) -> None:
+    guests = [Guest("ham0", f"g{i}", str(i), "running", 1 << 30, 1) for i in range(7)]
+    assert power_off_refusal(nodes[0], [guests[0]._replace(state="shut off")]) is None
+    facts = [getattr(power_off_refusal(nodes[0], guests[:count]), "fact", None) for count in (1, 3, 7)]
+    assert facts == [
+        "cannot switch off: guest g0 is running",
+        "cannot switch off: guests g0, g1 and g2 are running",
+        "cannot switch off: guests g0, g1, g2, g3, g4 and 2 more are running",
+    ]

@@ -146,7 +146,7 @@ def test_memory_and_guests_of_a_woken_node_are_unknown(dry_run: InProcess) -> No
 
 def test_a_new_guest_keeps_a_woken_node_on(dry_run: InProcess) -> None:
     answer = dry_run("on ham1 --wait; boot mine ham1:new; off ham1")
-    assert answer.err == "mclu: ham1: not switched off: guest running: new\n"
+    assert answer.err == "mclu: ham1: cannot switch off: guest new is running; shut it down or destroy it first\n"
 
 
 @pytest.mark.parametrize(

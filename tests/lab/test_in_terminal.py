@@ -24,7 +24,7 @@ def test_a_shell_follows_guests_nodes_and_faults_with_one_login(lab: RealLab, sh
     # A guest is started and destroyed by others.
     run_guest(lab, "ham0", "web")
     assert shell.answer("list --active").split()[:2] == ["ham0:web", "running"]
-    assert "not switched off: guest running: web" in shell.answer("off ham0 ham1")
+    assert "cannot switch off: guest web is running;" in shell.answer("off ham0 ham1")
     end_guests(lab, "ham0")
     assert shell.answer("list --active") == ""
     # A node loses power and is woken.

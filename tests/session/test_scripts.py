@@ -51,7 +51,8 @@ def test_a_script_stops_at_the_first_failure_with_its_line_and_status(demo: InPr
 
 
 def test_errors_that_a_command_yields_have_the_line_number(demo: InProcess) -> None:
-    assert demo.script("\noff ham0").err == "mclu: x.mclu:2: ham0: not switched off: guests running: db, web\n"
+    error = "cannot switch off: guests db and web are running; shut them down or destroy them first"
+    assert demo.script("\noff ham0").err == f"mclu: x.mclu:2: ham0: {error}\n"
 
 
 def test_keep_going_runs_the_rest_of_a_script_and_returns_1(clouds: Callable[..., InProcess]) -> None:

@@ -113,7 +113,11 @@ class TestMessages:
             ("zzz", "mclu: unknown command 'zzz'; see 'help'\n"),
             ("on ham9", "mclu: no such node 'ham9'; did you mean 'ham3' or 'ham2' or 'ham1'?\n"),
             ("on 'web*'", "mclu: no node matches 'web*'; there are ham0, ham1, ham2, ham3\n"),
-            ("off ham0", "mclu: ham0: not switched off: guests running: db, web\n"),
+            (
+                "off ham0",
+                "mclu: ham0: cannot switch off: guests db and web are running; "
+                "shut them down or destroy them first\n",
+            ),
             ("list --templates x", "mclu: list: unrecognized arguments: x; see 'help list'\n"),
             ("list --activ", "mclu: list: unrecognized arguments: --activ; did you mean '--active' or '--inactive'?\n"),
             ("on ham1 --wait=soon", "mclu: on: argument --wait: bad duration 'soon': write a number of seconds, or "
@@ -160,7 +164,7 @@ class TestRedirection:
         assert file.read_text() == "Waking up 74:d4:35:51:ab:87...\n"
         answer = demo(f"off ham0 > '{file}'")
         assert (answer.status, file.read_text()) == (1, "")
-        assert "not switched off" in answer.err
+        assert "cannot switch off" in answer.err
 
     def test_two_angle_brackets_append(self, demo: InProcess, tmp_path: Path) -> None:
         file = tmp_path / "x"

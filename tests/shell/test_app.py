@@ -37,7 +37,7 @@ def test_a_line_has_separators_quotes_comments_pipes_and_programs(shell: Termina
         ("shutdwn", "mclu: unknown command 'shutdwn'; did you mean 'shutdown'?"),
         ("on hma1", "mclu: no such node 'hma1'; did you mean 'ham1'?"),
         ("status 'a", "mclu: no closing '"),
-        ("off ham0", "mclu: ham0: not switched off: guests running: db, web"),
+        ("off ham0", "mclu: ham0: cannot switch off: guests db and web are running;"),
     ],
 )
 def test_errors_are_printed(shell: Terminal, line: str, message: str) -> None:
