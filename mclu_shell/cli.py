@@ -149,7 +149,8 @@ def _run(options: argparse.Namespace, session: "Session") -> int:
         from mclu_shell.shell_completion.install import install
 
         # The message is text, also with `-o json`.
-        Renderer().show(install(options.install_completion))
+        name = options.install_completion
+        Renderer().show(install("" if name is True else name))
         return 0
     if options.lines:
         if options.check:

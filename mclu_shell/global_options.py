@@ -29,7 +29,8 @@ def global_parser() -> "GlobalParser":
     add("-o", "--output", choices=("text", "json"), default="text", help="output format (default: text)")
     add("--color", choices=("auto", "always", "never"), default="auto",
         help="when to use colour (default: auto; NO_COLOR disables it)")  # fmt: skip
-    add("--install-completion", nargs="?", const="", choices=("", "bash", "zsh", "fish"), metavar="bash|zsh|fish",
+    # argparse compares a constant with the choices only if it is a string.
+    add("--install-completion", nargs="?", const=True, choices=("bash", "zsh", "fish"), metavar="bash|zsh|fish",
         help="install completion for your shell (default: the shell in $SHELL)")  # fmt: skip
     add("-V", "--version", action="version", version=f"mclu {__version__}")
     # Options after the first word belong to the command.

@@ -93,6 +93,10 @@ class TestOptions:
             (["--dem", "status"], "unrecognized arguments: --dem"),
             (["-c"], "argument -c: expected one argument"),
             (["--color", "blue", "status"], "argument --color: invalid choice: 'blue'"),
+            (
+                ["--install-completion", "tcsh"],
+                "argument --install-completion: invalid choice: 'tcsh' (choose from 'bash', 'zsh', 'fish')",
+            ),
             (["-c", "status", "list"], "use either -c or a command, not both: 'list'"),
             (["lst"], "unknown command 'lst'; did you mean 'list'?"),
             ([""], "unknown command ''"),

@@ -109,7 +109,7 @@ def _options(
 def _values(action: argparse.Action, parsed: _GlobalWords, context: CompletionContext) -> Iterable[Candidate]:
     """Return the candidates for an option's value: its choices, files, or for `-c` a line of commands."""
     if action.choices is not None:
-        return [Candidate(choice) for choice in action.choices if choice]
+        return [Candidate(choice) for choice in action.choices]
     if action.dest == "lines":
         completions = complete(context.word, _snapshot(parsed))
         start = context.word[: completions.start]

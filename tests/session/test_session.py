@@ -111,7 +111,7 @@ class TestMessages:
         [
             ("lst", "mclu: unknown command 'lst'; did you mean 'list'?\n"),
             ("zzz", "mclu: unknown command 'zzz'; see 'help'\n"),
-            ("on ham9", "mclu: no such node 'ham9'; did you mean 'ham3' or 'ham2' or 'ham1'?\n"),
+            ("on ham9", "mclu: no such node 'ham9'; did you mean 'ham0', 'ham1' or 'ham2'?\n"),
             ("on 'web*'", "mclu: no node matches 'web*'; there are ham0, ham1, ham2, ham3\n"),
             (
                 "off ham0",
