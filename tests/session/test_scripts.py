@@ -22,7 +22,8 @@ def test_a_script_runs_line_by_line(demo: InProcess) -> None:
         ("status --bogus", "mclu: x.mclu:3: status: unrecognized arguments: --bogus; see 'help status'\n"),
         (
             "on 'a;b'",
-            "mclu: x.mclu:3: on: argument NODE: bad node name 'a;b': use letters, digits, '.', '_', '-' and wildcards; see 'help on'\n",
+            "mclu: x.mclu:3: on: argument NODE: bad node name 'a;b': "
+            "use letters, digits, '.', '_', '-' and wildcards; see 'help on'\n",
         ),
         ("status 'ham", "mclu: x.mclu:3: no closing '\n"),
         ("status >", "mclu: x.mclu:3: no file after '>'\n"),
