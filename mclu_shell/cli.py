@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 from mclu_shell.errors import MCluError, UsageError
 from mclu_shell.global_options import global_parser
 from mclu_shell.signals import ENDING, is_put_off, is_within
+from mclu_shell.system_faults import system_fault
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.cloud import Cloud
@@ -54,6 +55,11 @@ def _work(words: Sequence[str], leaving: contextlib.ExitStack) -> int:
     except MCluError as error:
         _renderer(options).error(error)
         return error.status
+    except (OSError, UnicodeError, ImportError) as error:
+        if (fault := system_fault(error)) is None:
+            raise
+        _renderer(options).error(fault)
+        return fault.status
 
 
 def _complete(words: Sequence[str]) -> int:
@@ -206,13 +212,17 @@ def run() -> NoReturn:
     """Run the program, and end the process at once."""
     # Garbage collection takes a tenth of a single command's time, and frees nothing: the imported modules stay.
     gc.disable()
-    _open_streams()
     try:
+        _open_streams()
         status = main()
     except SystemExit as exit_:  # --help, --version, or a signal.
         status = int(exit_.code or 0)
     except KeyboardInterrupt:  # Before or after the work of `main`.
         status = 130
+    except OSError as error:  # The same.
+        status = 1
+        with contextlib.suppress(OSError):
+            sys.stderr.write(f"mclu: {system_fault(error)}\n")
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError):
             stream.flush()

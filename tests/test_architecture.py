@@ -27,6 +27,7 @@ LEVELS = (
     {"config", "terminal"},
     {"global_options"},
     {"argument_parser"},
+    {"user_paths", "system_faults"},
     {"errors", "signals", "units"},
     # The package itself: its version.
     {"mclu_shell"},

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from mclu_shell.units import format_age, format_size, parse_size
+from mclu_shell.user_paths import expand_home
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.state.guest import Guest
@@ -213,12 +214,12 @@ def files(context: CompletionContext, suffix: str = "") -> Iterator[Candidate]:
     path = context.word.removesuffix(prefix)
     if context.word == "~":
         yield Candidate("~/", "home directory", is_complete=False)
-    for name in _listed(os.path.expanduser(path) or "."):  # noqa: PTH111
+    for name in _listed(expand_home(path) or "."):
         is_hidden = name.startswith(".") and not prefix.startswith(".")
         # An undecodable name cannot be typed.
         if is_hidden or not context.fits(path + name) or not name.isprintable():
             continue
-        if os.path.isdir(os.path.expanduser(path + name)):  # noqa: PTH111, PTH112
+        if os.path.isdir(expand_home(path + name)):  # noqa: PTH112
             yield Candidate(f"{path}{name}/", display=f"{name}/", is_complete=False)
         elif name.endswith(suffix):
             yield Candidate(f"{path}{name}", display=name)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from mclu_shell.errors import MCluError, OutputError
 from mclu_shell.output.text_renderer import Renderer
+from mclu_shell.system_faults import system_fault
 
 DONE, FAILED, INTERRUPTED = 0, 1, 130
 # The status that a shell reports after SIGPIPE: the reader has closed the pipe, so nothing more is run.
@@ -52,7 +53,7 @@ def catch_errors(
     except Exception as error:  # noqa: BLE001
         outcome.status = FAILED
         defect = MCluError(f"internal error: {error!r}", remedy="run mclu with -v for a traceback, and report it")
-        renderer.error(defect, place)
+        renderer.error(system_fault(error) or defect, place)
         if verbose:
             import traceback
 

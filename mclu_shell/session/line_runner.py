@@ -1,7 +1,6 @@
 """Running one line: a command with its pipe or redirection, or a program of the user's shell."""
 
 import contextlib
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from io import TextIOWrapper
@@ -18,6 +17,7 @@ from mclu_shell.session.exit_status import DONE, FAILED, ReaderGone, catch_error
 from mclu_shell.session.interaction import Interaction
 from mclu_shell.session.lazy_cloud import LazyCloud
 from mclu_shell.session.subshell import pipe_to_user_shell, run_in_user_shell
+from mclu_shell.user_paths import expand_home
 
 if TYPE_CHECKING:
     import argparse
@@ -174,7 +174,7 @@ class LineRunner:
 @contextlib.contextmanager
 def _open_output(line: Line) -> Iterator[TextIO]:
     try:
-        with open(os.path.expanduser(line.output), "a" if line.append else "w", encoding="utf-8") as out:  # noqa: PTH111, PTH123
+        with open(expand_home(line.output), "a" if line.append else "w", encoding="utf-8") as out:  # noqa: PTH123
             yield out
     except OSError as error:
         raise OutputError(f"cannot write: {error.strerror}", place=line.output) from error

@@ -7,6 +7,7 @@ from queue import Empty, SimpleQueue
 from typing import Generic, NamedTuple, TypeVar
 
 from mclu_shell.errors import MCluError
+from mclu_shell.system_faults import system_fault
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
@@ -91,5 +92,6 @@ def _run_one(
     except MCluError as error:
         results.put(Outcome(item, error=error))
     except BaseException as error:  # noqa: BLE001
-        # A defect: raise it in the calling thread instead of losing it with this one.
-        results.put(error)
+        # Raise a defect in the calling thread instead of losing it with this one.
+        fault = system_fault(error)
+        results.put(error if fault is None else Outcome(item, error=fault))
