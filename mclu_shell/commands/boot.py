@@ -63,8 +63,10 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """Yield the new guest with its build's notes, then its screen and console if requested."""
     from mclu_shell.attach import console_of, viewer_of
     from mclu_shell.cloud.boot.boot import boot
+    from mclu_shell.cloud.templates.directories import unreadable_directories
 
     template, request = _request(context, args)
+    yield from unreadable_directories()
     booted = boot(context.cloud, template, request, context.notify)
     yield from booted.unasked
     name = request.name
@@ -82,8 +84,10 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
 def dry_run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """Yield the guest that would be created, and the screen or console that would be opened."""
     from mclu_shell.cloud.dryrun.boot import dry_run_boot
+    from mclu_shell.cloud.templates.directories import unreadable_directories
 
     template, request = _request(context, args)
+    yield from unreadable_directories()
     dry_run = dry_run_boot(context.dry_run_cloud, template, request)
     yield from dry_run.unasked
     yield would(dry_run.planned)

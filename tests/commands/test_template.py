@@ -11,6 +11,7 @@ REPOSITORY = Path(__file__).parents[2]
 SHIPPED = ("debian", "debian-cloud", "empty", "fedora", "rawhide", "tiny", "ubuntu", "ubuntu-cloud")
 GOOD = """\
 #!/bin/sh
+set -eu
 case $1 in
 probe) echo hello ;;
 base-image) echo fedora-42 ;;
@@ -20,7 +21,7 @@ minimum-size) echo 6G ;;
 disk-bus) echo ide ;;
 network-model) echo e1000 ;;
 kernel-arguments) echo console=ttyS0 quiet ;;
-xml) echo "<domain><name>$name</name></domain>" ;;
+xml) echo "<domain type='qemu'><name>$name</name><memory>9</memory><os><type>hvm</type></os></domain>" ;;
 *) exit 2 ;;
 esac
 """
@@ -60,6 +61,8 @@ def test_a_valid_template_passes_every_rule(demo: InProcess, write: Write) -> No
         "ok": [
             "is an executable script",
             "has a valid name mine",
+            "has no Windows line ends",
+            "has no syntax error",
             "probe prints hello",
             "an unknown parameter exits with status 2",
             "base-image is an image name fedora-42",
@@ -72,6 +75,7 @@ def test_a_valid_template_passes_every_rule(demo: InProcess, write: Write) -> No
             "kernel-arguments are words on one line console=ttyS0 quiet",
             "xml is a libvirt domain with the guest's name",
             "needs no other local file",
+            "libvirt accepts the xml only compared with the schema: no node with QEMU is on",
         ],
         "not ok": [],
         "not given": [],
@@ -84,7 +88,7 @@ def test_optional_values_are_not_given_and_no_failure(demo: InProcess, tmp_path:
     path.chmod(0o755)
     answer = demo(f"template check {path}")
     assert answer.status == 0
-    assert len(verdicts(answer.out)["not given"]) == 8
+    assert len(verdicts(answer.out)["not given"]) == 9
 
 
 @pytest.mark.parametrize(
@@ -98,7 +102,14 @@ def test_optional_values_are_not_given_and_no_failure(demo: InProcess, tmp_path:
         ("echo 1G", "echo 3G", "recommended-memory is not below minimum-memory 2G is less than 3G"),
         ("echo ide", "echo floppy", "disk-bus: not one of ide, virtio, virtio-scsi: 'floppy'"),
         ("</domain>", "", "its xml is not XML"),
-        ("domain>", "network>", "its xml is a <network>, not a <domain>"),
+        ('echo "<domain', 'echo "<network/>" ;; x) echo "<domain', "its xml is a <network>, not a <domain>"),
+        (
+            "memory>",
+            "memroy>",
+            "accepts the xml does not match libvirt's schema: Element domain has extra content: memroy",
+        ),
+        ("xml) ", "xml) : $unset; ", "xml is a libvirt domain with the guest's name xml: exit status 2 ("),
+        ("minimum-size) ", "minimum-size) : $unset; ", "minimum-size is a size minimum-size: exit status 2 ("),
         ("<name>", "<name>x", "its xml names 'xsample', not 'sample'"),
         ("echo fedora-42", 'cat "$(dirname "$0")/image"', "no other local file base-image: exit status 1"),
     ],

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import MCLU
-from tests.output.schema_check import Object, read, read_one
 from tests.lab.support.cli import Result, background, mclu, run_guest
 from tests.lab.support.lab import RealLab
+from tests.output.schema_check import Object, read, read_one
 from tests.shell.terminal import ENTER, Terminal
 
 pytestmark = pytest.mark.lab(on=["ham0", "ham1"])

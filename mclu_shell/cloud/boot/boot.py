@@ -51,7 +51,9 @@ def _make(plan: BootPlan, there: Sequence[Node], progress: Callable[[str], None]
     node, guest = plan.node, plan.guest
     progress(f"building on {node.name}")
     environment = build_environment(plan.template, plan.request, guest)
-    with building(node, plan.template.path, guest, environment, progress) as build:
+    # Only the template itself knows the formats in its own XML.
+    expected_format = guest.disk_format if plan.own_xml is None else ""
+    with building(node, plan.template.path, guest, environment, progress, expected_format) as build:
         if plan.own_xml is None:
             _require_disk(node, guest, build.made.files)
         # What a template describes itself may have a log of its own.

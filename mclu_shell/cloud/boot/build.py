@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from mclu_shell.cloud.boot.build_fault import template_fault
 from mclu_shell.cloud.boot.build_script import BUILD, LOOK
 from mclu_shell.cloud.hypervisor.domain_xml import DomainSpec
 from mclu_shell.cloud.nodes.node import Node
@@ -60,6 +61,7 @@ def building(
     guest: DomainSpec,
     environment: Mapping[str, str],
     progress: Callable[[str], None],
+    expected_format: str = "",
 ) -> Iterator[Build]:
     """Build on a node the disk of a new guest.
 
@@ -71,7 +73,7 @@ def building(
     word = f"@{secrets.token_hex(8)}"
     argv = ["env", *(f"{key}={value}" for key, value in environment.items())]
     argv += ["sh", "-c", BUILD, "mclu-build", word, guest.output, _interpreter(script)]
-    argv += [str(len(script)), guest.uuid, node.config.uri, guest.serial_log]
+    argv += [str(len(script)), guest.uuid, node.config.uri, guest.serial_log, expected_format]
     process = node.start(argv)
     with _cleaned_up(node, process, guest, progress):
         process.send(script)
@@ -151,7 +153,7 @@ def _follow(node: Node, process: Process, word: str, guest: DomainSpec, progress
         elif said == "ready":
             return Built(tuple(files), _some(notes), is_logged)
         elif said != "started":
-            raise _fault(node, said, rest, tail)
+            raise template_fault(guest, said, rest, tail) or _fault(node, said, rest, tail)
     raise ConnectionLost("the connection was lost during the build", place=node.name, remedy=_what_may_be_left(guest))
 
 

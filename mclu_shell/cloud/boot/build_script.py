@@ -55,7 +55,7 @@ require_no_files() {
 BUILD = (
     _HEAD
     + r"""
-length=$1 uuid=$2 uri=$3 log=$4
+length=$1 uuid=$2 uri=$3 log=$4 expected=$5
 build= work=
 leave() { [ -z "$work" ] || rm -rf -- "$work"; }
 trap leave EXIT
@@ -111,6 +111,12 @@ for file in "$output" "$output".*; do
     # Only a file, or a link to wherever the disk is, can be deleted with the guest.
     if [ -f "$file" ] || [ -L "$file" ]; then say file "$file"; elif [ -e "$file" ]; then give_up unfit "$file"; fi
 done
+# A disk of another format than the guest's definition names is unreadable for the guest. A qcow2 file begins with
+# "QFI\373" and its version.
+if [ "$expected" = qcow2 ] && [ -e "$output" ] && command -v od >/dev/null; then
+    header=$(od -A n -v -t x1 -N 8 "$output" | tr -d ' \n')
+    case $header in 514649fb0000000[23]) ;; *) give_up format "$header" ;; esac
+fi
 # libvirt makes the directory for its own logs, but only after it has needed it for this one.
 if [ -n "$log" ]; then mkdir -p "${log%/*}" 2>/dev/null; [ ! -d "${log%/*}" ] || say logged; fi
 say ready

@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 
 from mclu_shell.cloud.boot.acceleration import Acceleration, KVMProbe, accelerate, acceleration_of_xml
 from mclu_shell.cloud.boot.environment import xml_environment
+from mclu_shell.cloud.boot.own_xml import require_valid_xml
 from mclu_shell.cloud.boot.placement import FreeMemory, choose
 from mclu_shell.cloud.boot.request import BootRequest
 from mclu_shell.cloud.cloud import Cloud
@@ -103,8 +104,11 @@ def plan_boot(
     unasked = (*names_not_checked(request.name, found.answers), *names_not_checked(request.name, listed))
     plan = BootPlan(node, template, request, guest, capabilities, acceleration, own_xml, unasked)
     # Said before anything is made, when it is the template's fault.
-    domain = ET.fromstring(plan.definition(guest))
+    definition = plan.definition(guest)
+    domain = ET.fromstring(definition)
     _require_devices(node, request, domain)
+    if own_xml is not None:
+        require_valid_xml(node, template.name, definition)
     return plan if own_xml is None else plan._replace(acceleration=acceleration_of_xml(domain.get("type", "")))
 
 

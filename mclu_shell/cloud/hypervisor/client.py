@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -24,6 +25,7 @@ from mclu_shell.cloud.hypervisor.events import Subscription
 from mclu_shell.cloud.hypervisor.stream import ConsoleStream
 from mclu_shell.cloud.state.guest import Guest, GuestEvent, NodeInfo, NodeReport
 from mclu_shell.errors import ConnectionLost, LibvirtFault, NotFound, Refused
+from mclu_shell.user_paths import find_home
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.hypervisor.capabilities import Capabilities
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
+
+# GLib, which libvirt uses, prints warnings about a user without $HOME and passwd entry.
+os.environ.setdefault("HOME", str(find_home()))
 
 # By default libvirt prints each error on stderr, in addition to raising it.
 libvirt.registerErrorHandler(lambda _context, _error: None, None)
@@ -199,6 +204,25 @@ class LibvirtClient:
                     f"the console of {name} is in use", place=self.node, remedy="use --force to take it over"
                 ) from error
         return ConsoleStream(stream, self._stream_call)
+
+    @property
+    def can_validate_xml(self) -> bool:
+        """True if libvirt can validate a guest's XML without defining the guest."""
+        return bool(self._connection.getType() == "QEMU")
+
+    def find_xml_fault(self, xml: str) -> str | None:
+        """Return why a new guest could not be defined or started; None if it could be, or cannot be validated."""
+        if not self.can_validate_xml:
+            return None
+        # Only a template with XML of its own needs it.
+        from mclu_shell.cloud.hypervisor.validation import InvalidXML, require_valid
+
+        with self._call("validate XML"):
+            try:
+                require_valid(self._connection, xml)
+            except InvalidXML as error:
+                return str(error)
+        return None
 
     def define(self, xml: str) -> None:
         """Define a new guest; raise LibvirtFault if the name is in use."""

@@ -115,6 +115,21 @@ def test_boot_defines_a_guest_from_the_xml_of_its_template(lab: RealLab, templat
         ("echo '<network/>'", "bad: its xml is a <network>, not a <domain>"),
         ("called=model\n" + OWN_XML.format(more="", device=""), "bad: its xml names 'model', not 'web'"),
         ("echo broken >&2; exit 1", "bad: xml: exit status 1 ('broken')"),
+        # dash exits with status 2 for an unset variable, and ls for a missing file.
+        (OWN_XML.format(more="$unset", device=""), "bad: xml: exit status 2 ("),
+        ("ls /nowhere", 'bad: xml: exit status 2 ("ls: cannot access'),
+        (
+            OWN_XML.format(more="<memroy/>", device=""),
+            "bad: libvirt on ham0 refuses its xml: does not match libvirt's schema: Element domain has extra content: memr",
+        ),
+        (
+            OWN_XML.format(more="", device="<video><model type='nosuch'/></video>"),
+            "bad: libvirt on ham0 refuses its xml: unsupported configuration: unknown video model 'nosuch'",
+        ),
+        (
+            OWN_XML.format(more="<cpu mode='custom'><model>Nosuch</model></cpu>", device=""),
+            "bad: libvirt on ham0 refuses its xml: internal error: Unknown CPU model Nosuch",
+        ),
     ],
 )
 def test_boot_refuses_bad_xml_before_building(lab: RealLab, templates: Path, xml: str, complaint: str) -> None:
@@ -122,4 +137,8 @@ def test_boot_refuses_bad_xml_before_building(lab: RealLab, templates: Path, xml
     virsh(lab, "ham0", "define", describe_guest(lab, "ham0", "model"))
     before = traces(lab, "ham0")
     assert_error(mclu(lab, "boot", "bad", "web"), complaint)
+    assert_error(mclu(lab, "-n", "boot", "bad", "web"), complaint)
+    checked = mclu(lab, "template", "check", "bad")
+    assert checked.status == 1
+    assert "\nnot ok  " in checked.out
     assert traces(lab, "ham0") == before

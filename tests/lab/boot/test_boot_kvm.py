@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.output.schema_check import read_one
 from tests.lab.support.boot import OWN_XML
 from tests.lab.support.cli import Result, background, mclu, python, virsh, wait_until
 from tests.lab.support.guests import IMAGES, send_signal, sh, template, traces
 from tests.lab.support.lab import RealLab
+from tests.output.schema_check import read_one
 
 # A stand-in for the emulator. It records each KVM probe, in which it runs {kvm} with KVM and {tcg} without. Guests run
 # without KVM; libvirt's queries go to QEMU itself.
