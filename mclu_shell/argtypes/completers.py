@@ -157,6 +157,11 @@ def any_guest(_guest: "Guest") -> bool:
     return True
 
 
+def startable_guest(guest: "Guest") -> bool:
+    """Accept guests that `start` starts, resumes or wakes."""
+    return not guest.is_active or guest.state in ("paused", "pmsuspended")
+
+
 class _Names(NamedTuple):
     """The guests of a node that pass a filter: their number, and the names that need no `HOST:`."""
 
@@ -205,7 +210,7 @@ def _hosts_with_guests(
 
 
 def _describe_guest(guest: "Guest") -> str:
-    return f"{guest.state} on {guest.node}, {format_size(guest.memory_bytes)}"
+    return f"{guest.condition} on {guest.node}, {format_size(guest.memory_bytes)}"
 
 
 def files(context: CompletionContext, suffix: str = "") -> Iterator[Candidate]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mclu_shell.cloud.concurrency.cancel_scope import CancelScope
 from mclu_shell.cloud.concurrency.fanout import Outcome, as_completed
 from mclu_shell.cloud.nodes.node import Node
-from mclu_shell.cloud.state.guest import Guest
+from mclu_shell.cloud.state.guest import RUNS, Guest
 from mclu_shell.errors import (
     ConnectionLost,
     LibvirtDown,
@@ -137,8 +137,12 @@ def power_off_refusal(node: Node, guests: Sequence[Guest]) -> Refused | None:
     return Refused(f"not switched off: {_are_running(running)}", place=node.name) if running else None
 
 
+def _name(guest: Guest) -> str:
+    return guest.name if guest.state in RUNS else f"{guest.name} ({guest.state})"
+
+
 def _are_running(guests: Sequence[Guest]) -> str:
-    names = ", ".join(guest.name for guest in guests[:5])
+    names = ", ".join(_name(guest) for guest in guests[:5])
     if len(guests) > 5:
         names += f" and {len(guests) - 5} more"
     return f"{'guests' if len(guests) > 1 else 'guest'} running: {names}"

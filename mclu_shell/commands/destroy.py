@@ -129,7 +129,7 @@ def _question(plans: Sequence[_Planned], others: "OtherNodes") -> str:
     lines = []
     for outcome in plans:
         (node, guest), plan = outcome.item, outcome.unwrap()
-        lines.append(f"{guest.name} on {node.name} ({guest.state}), {format_size(plan.size_bytes)} on disk")
+        lines.append(f"{guest.name} on {node.name} ({guest.condition}), {format_size(plan.size_bytes)} on disk")
         lines += [f"  deleted: {file}" for file, _ in plan.delete]
         lines += [f"  kept: {file} ({why})" for file, why in plan.keep]
     lines += [f"{fault.place}: {fault.fact}" for fault in others.faults]

@@ -82,7 +82,7 @@ def _guest(guest: Guest, remembered: NodeView | None = None) -> Row:
     """Return a guest's row; `remembered` is the cached view that the guest comes from, if any."""
     cells = (
         f"{guest.node}:{guest.name}",
-        guest.state,
+        str(guest.condition),
         format_size(guest.memory_bytes),
         f"{guest.vcpus}vcpus",
         " ".join(guest.addresses),

@@ -1,7 +1,8 @@
 """Reboot guests.
 
 Each guest is asked to reboot. The command does not wait for it, and a guest may take long or ignore the request. With
---hard, guests are reset at once, as with their reset button.
+--hard, guests are reset at once, as with their reset button. That also restarts guests that are paused, suspended or
+crashed.
 
 Examples:
   reboot web

@@ -1,7 +1,9 @@
 """Shut guests down, and wait until they are off.
 
-Each guest is asked to shut down. A guest may ignore the request: no ACPI, no agent, a question on its screen, paused,
-or hanging. It keeps running after --timeout; with --force it is then powered off, like pulling its plug.
+Each guest is asked to shut down. A guest may ignore the request: no ACPI, no agent, a question on its screen, or
+hanging. It keeps running after --timeout; with --force it is then powered off, like pulling its plug.
+
+Guests that are paused, suspended or crashed cannot respond and require --force, which stops a crashed guest at once.
 
 Examples:
   shutdown web
@@ -16,8 +18,8 @@ from typing import TYPE_CHECKING
 from mclu_shell.argtypes import types
 from mclu_shell.cloud.concurrency.fanout import as_completed, gather
 from mclu_shell.cloud.dryrun.planned import Planned
-from mclu_shell.cloud.guests import lifecycle
 from mclu_shell.cloud.guests.find import find_guests
+from mclu_shell.cloud.guests.shutdown import shutdown
 from mclu_shell.command import Context, Group, Parser
 from mclu_shell.output.results import Result, changed, would
 from mclu_shell.units import format_duration
@@ -50,9 +52,7 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     stop = threading.Event()
     try:
         context.notify("waiting for the guest to shut down" if len(guests) == 1 else "waiting for guests to shut down")
-        outcomes = as_completed(
-            guests, lambda item: lifecycle.shutdown(*item, args.timeout, force=args.force, stop=stop)
-        )
+        outcomes = as_completed(guests, lambda item: shutdown(*item, args.timeout, force=args.force, stop=stop))
         for outcome in outcomes:
             yield changed(outcome, "quiet")
     finally:

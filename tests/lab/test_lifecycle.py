@@ -217,7 +217,7 @@ import os, threading
 from pathlib import Path
 from mclu_shell.cloud.open import open_cloud
 from mclu_shell.cloud.guests.find import find_guest
-from mclu_shell.cloud.guests.lifecycle import shutdown
+from mclu_shell.cloud.guests.shutdown import shutdown
 from mclu_shell.config import load_config
 from mclu_shell.errors import MCluError
 node, guest = find_guest(open_cloud(load_config(Path(os.environ["MCLU_CONFIG"]))), "db")

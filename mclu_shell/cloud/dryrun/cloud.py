@@ -30,7 +30,10 @@ class _Changes:
     def applied(self, there: Iterable[Guest]) -> tuple[Guest, ...]:
         """The guests that would be there, by name."""
         kept = [guest for guest in there if guest.uuid not in self.gone]
-        changed = [guest._replace(state=self.states.get(guest.uuid, guest.state)) for guest in kept]
+        changed = [
+            guest._replace(state=self.states[guest.uuid], reason="") if guest.uuid in self.states else guest
+            for guest in kept
+        ]
         return tuple(sorted((*changed, *self.made.values()), key=lambda guest: guest.name))
 
 

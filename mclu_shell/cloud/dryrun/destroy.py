@@ -56,5 +56,5 @@ def _remains(
 def _planned(guest: Guest, remains: DestroyPlan | None, asked: str) -> Planned:
     if remains is None:
         return Planned("destroy", guest.node, guest.name, f"with what its boot would have made{asked}")
-    how = f"{guest.state}, {format_size(remains.size_bytes)} on disk{asked}"
+    how = f"{guest.condition}, {format_size(remains.size_bytes)} on disk{asked}"
     return Planned("destroy", guest.node, guest.name, how, delete=remains.delete, keep=remains.keep)

@@ -13,7 +13,6 @@ import libvirt
 
 from mclu_shell.cloud.hypervisor import host
 from mclu_shell.cloud.hypervisor.domain import (
-    STATES,
     VERBS,
     fetch_definition,
     fetch_interfaces,
@@ -21,9 +20,10 @@ from mclu_shell.cloud.hypervisor.domain import (
     guest_record,
     require_disks,
 )
+from mclu_shell.cloud.hypervisor.domain_state import STATES, fetch_condition, fetch_disk_errors, fetch_saved
 from mclu_shell.cloud.hypervisor.events import Subscription
 from mclu_shell.cloud.hypervisor.stream import ConsoleStream
-from mclu_shell.cloud.state.guest import Guest, GuestEvent, NodeInfo, NodeReport
+from mclu_shell.cloud.state.guest import SAVED, Condition, Guest, GuestEvent, NodeInfo, NodeReport
 from mclu_shell.errors import ConnectionLost, LibvirtFault, NotFound, Refused
 from mclu_shell.user_paths import find_home
 
@@ -87,7 +87,7 @@ class LibvirtClient:
             self._connection.numOfDomains()
 
     def fetch_report(self) -> NodeReport:
-        """Return the node's resources and all its guests, in three calls for any number of guests."""
+        """Return the node's resources and all its guests, in four calls for any number of guests."""
         return NodeReport(self._fetch_info(), self.fetch_guests())
 
     def _fetch_info(self) -> NodeInfo:
@@ -118,6 +118,8 @@ class LibvirtClient:
         with self._call("getAllDomainStats"):
             stats = self._connection.getAllDomainStats(_STATS, _STATS_FLAGS[active])
             guests = [guest_record(self.node, domain, values) for domain, values in stats]
+            saved = fetch_saved(self._connection) if any(not guest.is_active for guest in guests) else ()
+            guests = [guest._replace(reason=SAVED) if guest.uuid in saved else guest for guest in guests]
         if addresses:
             by_uuid = self._fetch_leased_addresses([domain for domain, _ in stats])
             guests = [guest._replace(addresses=by_uuid.get(guest.uuid, ())) for guest in guests]
@@ -163,6 +165,16 @@ class LibvirtClient:
         """Return a guest's state in virsh's words; None if there is no such guest."""
         with self._call("state"):
             return self._query_domain(name, lambda domain: STATES[domain.state()[0]])
+
+    def fetch_condition(self, name: str) -> Condition | None:
+        """Return a guest's state and the reason for it; None if there is no such guest."""
+        with self._call("state"):
+            return self._query_domain(name, fetch_condition)
+
+    def fetch_disk_errors(self, name: str) -> tuple[str, ...]:
+        """Return the failed disks of a running guest, each with its error, such as `vda: no space`."""
+        with self._call("diskErrors"):
+            return self._query_domain(name, fetch_disk_errors) or ()
 
     def is_persistent(self, name: str) -> bool:
         """Return whether there is such a guest, and its definition survives its end."""
@@ -231,7 +243,7 @@ class LibvirtClient:
             self._connection.defineXMLFlags(xml, libvirt.VIR_DOMAIN_DEFINE_VALIDATE if is_real else 0)
 
     def change(self, name: str, verb: str, uuid: str) -> None:
-        """Do `start`, `resume`, `shutdown`, `reboot`, `reset`, `stop` (virsh's destroy) or `undefine` to a guest.
+        """Do one of the verbs of `domain.VERBS` to a guest; `stop` is virsh's destroy.
 
         The UUID selects the guest: another one may have the name by now. Raise NotFound if there is none.
         """

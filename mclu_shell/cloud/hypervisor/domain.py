@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import libvirt
 
+from mclu_shell.cloud.hypervisor.domain_state import condition
 from mclu_shell.cloud.state.guest import Guest
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.hypervisor.domain_files import DomainDefinition
 
-# virDomainState, in virsh's words.
-STATES = ("no state", "running", "idle", "paused", "in shutdown", "shut off", "crashed", "pmsuspended")
 # virDomainInterfaceAddressesSource, the most reliable first: DHCP leases of libvirt's networks, the guest agent, the
 # ARP table of the node.
 AGENT = 1
@@ -55,6 +54,7 @@ VERBS: MappingProxyType[str, Callable[[Any], object]] = MappingProxyType(
         "shutdown": lambda domain: domain.shutdown(),
         "reboot": lambda domain: domain.reboot(0),
         "reset": lambda domain: domain.reset(0),
+        "wake": lambda domain: domain.pMWakeup(0),
         "stop": _stop,
         "undefine": _undefine,
     }
@@ -68,8 +68,8 @@ def guest_record(node: str, domain: Any, stats: dict[str, Any]) -> Guest:
     else:
         # The test: driver reports neither. It runs in this process, so this call is no round trip.
         _, memory_kib, _, vcpus, _ = domain.info()
-    state = STATES[stats["state.state"]] if stats["state.state"] < len(STATES) else "no state"
-    return Guest(node, domain.name(), domain.UUIDString(), state, memory_kib << 10, vcpus)
+    state, reason = condition(stats["state.state"], stats["state.reason"])
+    return Guest(node, domain.name(), domain.UUIDString(), state, memory_kib << 10, vcpus, reason=reason)
 
 
 def require_disks(domain: Any) -> None:

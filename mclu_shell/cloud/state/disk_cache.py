@@ -21,7 +21,7 @@ from mclu_shell.config import Config
 from mclu_shell.user_paths import xdg_directory
 
 # Increase this number with each change of the format; files of another format are ignored.
-_FORMAT = 2
+_FORMAT = 3
 # The delay after a change, so that many changes are written once.
 _SETTLE_S = 2.0
 # A process holds the lock for some milliseconds.

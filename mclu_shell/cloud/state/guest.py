@@ -4,6 +4,24 @@ from typing import NamedTuple
 
 # In virsh's words. Only Xen has `idle`.
 RUNS = ("running", "idle")
+PAUSED, SHUT_OFF, CRASHED, SUSPENDED = "paused", "shut off", "crashed", "pmsuspended"
+# Reasons for states: a full or broken disk pauses a guest; the memory of a stopped guest is saved.
+IO_ERROR, SAVED = "I/O error", "saved"
+
+
+class Condition(NamedTuple):
+    """A guest's state and the reason for it, in virsh's words; the reason is empty if it matters to no user."""
+
+    state: str
+    reason: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.state} ({self.reason})" if self.reason else self.state
+
+    @property
+    def is_active(self) -> bool:
+        """True if the guest uses memory of its node."""
+        return is_active_state(self.state)
 
 
 class Guest(NamedTuple):
@@ -16,16 +34,22 @@ class Guest(NamedTuple):
     memory_bytes: int
     vcpus: int
     addresses: tuple[str, ...] = ()
+    reason: str = ""
+
+    @property
+    def condition(self) -> Condition:
+        """The state with its reason."""
+        return Condition(self.state, self.reason)
 
     @property
     def is_active(self) -> bool:
-        """True if the guest uses memory of its node: it is neither shut off nor crashed."""
+        """True if the guest uses memory of its node; a crashed one that libvirt preserves does."""
         return is_active_state(self.state)
 
 
 def is_active_state(state: str) -> bool:
     """Return whether a guest in this state (in virsh's words) uses memory of its node."""
-    return state not in ("shut off", "crashed", "no state")
+    return state != SHUT_OFF
 
 
 class NodeInfo(NamedTuple):
@@ -46,6 +70,11 @@ class NodeReport(NamedTuple):
     def running(self) -> tuple[Guest, ...]:
         """The guests that use memory."""
         return tuple(guest for guest in self.guests if guest.is_active)
+
+    @property
+    def halted(self) -> tuple[Guest, ...]:
+        """The guests that use memory, but do not run: paused, crashed or suspended."""
+        return tuple(guest for guest in self.running if guest.state not in (*RUNS, "in shutdown"))
 
     @property
     def used_bytes(self) -> int:

@@ -81,7 +81,9 @@ class NodeStore:
 
 
 def _with_state(guest: Guest, state: str) -> Guest:
-    return guest._replace(state=state, addresses=guest.addresses if is_active_state(state) else ())
+    # The event does not have the reason; the poll that it triggers does.
+    reason = guest.reason if state == guest.state else ""
+    return guest._replace(state=state, reason=reason, addresses=guest.addresses if is_active_state(state) else ())
 
 
 def _with_address(guest: Guest, previous: Guest | None) -> Guest:

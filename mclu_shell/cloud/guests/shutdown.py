@@ -1,0 +1,91 @@
+"""Shutdown of guests."""
+
+import threading
+import time
+from contextlib import suppress
+
+from mclu_shell.cloud.guests.lifecycle import cannot_respond, change, require_active, require_responsive
+from mclu_shell.cloud.nodes.node import Node
+from mclu_shell.cloud.state.guest import CRASHED, PAUSED, SHUT_OFF, SUSPENDED, Condition, Guest, is_active_state
+from mclu_shell.errors import LibvirtFault, MCluError, NotFound
+from mclu_shell.units import format_duration
+
+_POLL_S = 0.25
+_REPEAT_S = 5.0
+_FORCE = "--force to stop it like pulling its plug"
+
+
+def shutdown(node: Node, guest: Guest, timeout_s: float, *, force: bool, stop: threading.Event) -> str:
+    """Request a shutdown and wait for it; return "shut down" or "stopped by force".
+
+    At the timeout, raise MCluError, or with `force` stop the guest as if its plug were pulled. If `stop` is set, raise
+    MCluError at once: an interrupted command must not force anything.
+    """
+    require_can_shut_down(node, guest, force=force)
+    # A crashed guest never responds.
+    if guest.state != CRASHED and _request_until_stopped(node, guest, timeout_s, force=force, stop=stop):
+        return "shut down"
+    if not force or stop.is_set():
+        fact = f"{guest.name} is still running after {format_duration(timeout_s)}"
+        raise MCluError(fact, place=node.name, remedy=f"use {_FORCE}")
+    with suppress(NotFound):  # A guest without a persistent definition is gone once it stops by itself.
+        node.change_guest(guest.name, "stop", guest.uuid)
+    return "stopped by force"
+
+
+def _request_until_stopped(node: Node, guest: Guest, timeout_s: float, *, force: bool, stop: threading.Event) -> bool:
+    """Request a shutdown again and again; return False at the timeout, or when `stop` is set.
+
+    The request is repeated because a booting guest ignores its power button.
+    """
+    deadline = time.monotonic() + timeout_s
+    if guest.state == SUSPENDED:
+        with suppress(LibvirtFault):
+            change(node, guest, "wake")
+    while True:
+        if _request_shutdown(node, guest, force=force):
+            return True
+        if wait_until_stopped(node, guest.name, min(_REPEAT_S, deadline - time.monotonic()), stop):
+            return True
+        if stop.is_set() or time.monotonic() >= deadline:
+            return False
+
+
+def require_can_shut_down(node: Node, guest: Guest, *, force: bool) -> None:
+    """Raise Refused if the guest does not run, or cannot respond and `force` is not set."""
+    require_active(node, guest)
+    if not force:
+        require_responsive(node, guest, _FORCE)
+
+
+def _request_shutdown(node: Node, guest: Guest, *, force: bool) -> bool:
+    """Request a shutdown; return True if that fails because the guest has already stopped.
+
+    With `force`, ignore libvirt's errors: the guest hangs, or is paused for a moment while it is being saved.
+    """
+    try:
+        node.change_guest(guest.name, "shutdown", guest.uuid)
+    except (LibvirtFault, NotFound) as error:
+        condition = _fetch_condition(node, guest.name)
+        if not is_active_state(condition.state):
+            return True
+        if force and isinstance(error, LibvirtFault):
+            return False
+        if condition.state == PAUSED:
+            raise cannot_respond(node, guest, condition, _FORCE) from error
+        raise
+    return False
+
+
+def wait_until_stopped(node: Node, name: str, timeout_s: float, stop: threading.Event) -> bool:
+    """Wait until a guest stops; return False at the timeout, or when `stop` is set."""
+    deadline = time.monotonic() + timeout_s
+    while is_active_state(_fetch_condition(node, name).state):
+        if time.monotonic() >= deadline or stop.wait(_POLL_S):
+            return False
+    return True
+
+
+def _fetch_condition(node: Node, name: str) -> Condition:
+    # A guest without a persistent definition is gone once it stops.
+    return node.query(lambda client: client.fetch_condition(name)) or Condition(SHUT_OFF)
