@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from mclu_shell.errors import MCluError, UsageError
 from mclu_shell.global_options import global_parser
-from mclu_shell.signals import ENDING, is_put_off, is_within
+from mclu_shell.signals import ENDING, interrupt_status, is_put_off, is_within, raise_for
 from mclu_shell.system_faults import system_fault
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ def main(argv: list[str] | None = None) -> int:
     with contextlib.ExitStack() as leaving:
         try:
             return _work(sys.argv[1:] if argv is None else argv, leaving)
-        except KeyboardInterrupt:
-            return 130
+        except KeyboardInterrupt as interrupt:
+            return interrupt_status(interrupt)
 
 
 def _work(words: Sequence[str], leaving: contextlib.ExitStack) -> int:
@@ -74,9 +74,7 @@ def _end(number: int, frame: FrameType | None) -> None:
     # Outside of _work, mclu is leaving; an exception would prevent it from closing connections.
     if is_put_off(number, frame) or not is_within(frame, _work.__code__):
         return
-    if number == signal.SIGINT:
-        raise KeyboardInterrupt
-    raise SystemExit(128 + number)
+    raise_for(number)
 
 
 def _leave(session: "Session") -> None:
@@ -98,13 +96,25 @@ def _session(options: argparse.Namespace) -> "Session":
 
     if options.verbose:
         _log_to_stderr()
-    return Session(
+    session = Session(
         lambda: _cloud(options),
         _renderer(options),
         keep_going=options.keep_going,
         verbose=options.verbose,
         is_dry=options.dry_run,
     )
+    if not options.is_shell and sys.stdin.isatty() and sys.stderr.isatty():
+        # The session asks nothing in scripts. The interactive shell has prompts of its own.
+        session.interaction = session.interaction._replace(confirm=lambda question: _confirm(session, question))
+    return session
+
+
+def _confirm(session: "Session", question: str) -> bool:
+    # Few commands ask.
+    from mclu_shell.session.terminal_prompt import confirm
+
+    session.renderer.end_progress()
+    return confirm(question)
 
 
 def _renderer(options: argparse.Namespace) -> "Renderer":
@@ -215,10 +225,10 @@ def run() -> NoReturn:
     try:
         _open_streams()
         status = main()
-    except SystemExit as exit_:  # --help, --version, or a signal.
+    except SystemExit as exit_:  # --help or --version.
         status = int(exit_.code or 0)
-    except KeyboardInterrupt:  # Before or after the work of `main`.
-        status = 130
+    except KeyboardInterrupt as interrupt:  # Before or after the work of `main`.
+        status = interrupt_status(interrupt)
     except OSError as error:  # The same.
         status = 1
         with contextlib.suppress(OSError):

@@ -1,16 +1,39 @@
-"""Signal handlers for a block of code, and signals delayed during imports."""
+"""Signals that end mclu: as exceptions, delayed during imports, and deferred while changes are made."""
 
+import errno
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import CodeType, FrameType
+from typing import NoReturn
 
 # The signals that end a program: Ctrl-C, kill, a closed terminal.
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _IMPORTING = "<frozen importlib._bootstrap>"
 _RETRY_S = 0.01
+
+
+class Ended(KeyboardInterrupt):
+    """Raised for a signal that ends mclu and is not Ctrl-C. It is handled like Ctrl-C, with its own exit status."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.status = 128 + number
+
+
+def interrupt_status(interrupt: KeyboardInterrupt) -> int:
+    """Return the exit status after an interrupt, as shells report it for the signal."""
+    return interrupt.status if isinstance(interrupt, Ended) else 128 + signal.SIGINT
+
+
+def raise_for(number: int) -> NoReturn:
+    """Raise the exception for an ending signal."""
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    raise Ended(number)
 
 
 @contextmanager
@@ -25,6 +48,44 @@ def handled(numbers: Iterable[signal.Signals], handler: Callable[..., object] | 
     finally:
         for number, previous in before.items():
             signal.signal(number, previous)
+
+
+class _Write:
+    """The write to an output that is in progress, if any."""
+
+    is_active = False
+
+
+@contextmanager
+def breakable_write() -> Iterator[None]:
+    """Let a repeated signal end a write that blocks, although signals are deferred; it fails with EINTR."""
+    _Write.is_active = True
+    try:
+        yield
+    finally:
+        _Write.is_active = False
+
+
+@contextmanager
+def deferred(on_signal: Callable[[], object]) -> Iterator[None]:
+    """Call `on_signal` for ending signals within the block; the first one takes effect after the block."""
+    received: list[int] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+        on_signal()
+        if len(received) > 1 and _Write.is_active:
+            # Otherwise the write is continued (PEP 475), and a reader that does not read would block mclu forever.
+            raise OSError(errno.EINTR, os.strerror(errno.EINTR))
+
+    # nohup ignores SIGHUP, for example.
+    numbers = [number for number in ENDING if signal.getsignal(number) not in (signal.SIG_IGN, None)]
+    try:
+        with handled(numbers, note):
+            yield
+    finally:
+        if received:
+            signal.raise_signal(received[0])
 
 
 def is_within(frame: FrameType | None, code: CodeType) -> bool:

@@ -2,11 +2,12 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from mclu_shell.cloud.concurrency.cancel_scope import CancelScope
-from mclu_shell.cloud.concurrency.fanout import Outcome, as_completed
+from mclu_shell.cloud.concurrency.changes import carry_out
+from mclu_shell.cloud.concurrency.fanout import Outcome, as_completed, reordered
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.state.guest import RUNS, Guest
 from mclu_shell.errors import (
@@ -24,6 +25,8 @@ from mclu_shell.units import format_duration
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.cloud import Cloud
+
+Value = TypeVar("Value")
 
 # A server with many services may take minutes to stop them.
 _DOWN_TIMEOUT_S = 180.0
@@ -118,7 +121,19 @@ def _check_outcome(outcome: Outcome[Node, tuple[Guest, ...]]) -> Outcome[Node, N
 
 def switch_off(nodes: Sequence[Node], stop: threading.Event) -> Iterator[Outcome[Node, None]]:
     """Switch nodes off, after another check for running guests; yield an outcome for each when it is off."""
-    return as_completed(nodes, lambda node: _switch_off(node, stop))
+    return change_nodes(nodes, lambda node: _switch_off(node, stop), stop)
+
+
+def change_nodes(
+    nodes: Sequence[Node], change: Callable[[Node], Value], stop: threading.Event | None = None
+) -> Generator[Outcome[Node, Value], None, None]:
+    """Change nodes in parallel; begin no change after an interrupt, and finish those that have begun."""
+    return carry_out(nodes, change, lambda node: (node.name, ""), stop)
+
+
+def wake_nodes(nodes: Sequence[Node]) -> Iterator[Outcome[Node, None]]:
+    """Wake nodes; yield their outcomes in the order of the nodes."""
+    return reordered(nodes, change_nodes(nodes, lambda node: node.wake()))
 
 
 def _switch_off(node: Node, stop: threading.Event) -> None:

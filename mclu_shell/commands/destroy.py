@@ -1,6 +1,7 @@
 """Delete guests and their disks permanently.
 
-At the prompt, the command lists the files and asks first. Elsewhere it does not ask, and wildcards require --yes.
+If standard input and standard error are terminals, the command lists the files and asks first. In pipes, scripts and
+cron jobs it does not ask, and wildcards require --yes.
 
 Deleted:
   definition, snapshots and saved memory of the guest
@@ -24,7 +25,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from mclu_shell.argtypes import types
-from mclu_shell.cloud.concurrency.fanout import Outcome, as_completed, gather
+from mclu_shell.cloud.concurrency.fanout import Outcome, gather
 from mclu_shell.cloud.guests.find import find_guests
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.state.guest import Guest
@@ -59,7 +60,6 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
         yield from _destroy(context, [(node, guest, None) for node, guest in guests], faults)
     else:
         yield from _ask_and_destroy(context, context.confirm, guests, faults)
-    yield from faults
 
 
 def dry_run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
@@ -98,22 +98,27 @@ def _ask_and_destroy(
     if plans and confirm(_question(plans, others)):
         yield from _destroy(context, [(*outcome.item, outcome.unwrap()) for outcome in plans], faults)
     else:
+        yield from faults
         yield Text("Nothing was destroyed.")
 
 
 def _destroy(
     context: Context, targets: Sequence[tuple[Node, Guest, "DestroyPlan | None"]], faults: Sequence[MCluError]
 ) -> Iterator[Result]:
+    from mclu_shell.cloud.guests.changes import change_guests
     from mclu_shell.cloud.guests.destroy import destroy
     from mclu_shell.cloud.guests.other_nodes import query_other_nodes
 
     # Again after the confirmation: a guest may have been migrated since.
     others = query_other_nodes(context.cloud, [guest for _, guest, _ in targets])
-    for outcome in as_completed(targets, lambda target: destroy(target[0], target[1], others, target[2])):
-        node, guest, _ = outcome.item
-        yield outcome.error or _destroyed(node, guest, outcome.unwrap())
+    # Before the changes: after an interrupt, nothing follows them.
+    yield from faults
     reported = {fault.place for fault in faults}
     yield from (fault for fault in others.faults if fault.place not in reported)
+    confirmed = {guest: plan for _, guest, plan in targets}
+    guests = [(node, guest) for node, guest, _ in targets]
+    for outcome in change_guests(guests, lambda node, guest: destroy(node, guest, others, confirmed[guest])):
+        yield outcome.error or _destroyed(*outcome.item, outcome.unwrap())
 
 
 def _destroyed(node: Node, guest: Guest, plan: "DestroyPlan") -> Entry:

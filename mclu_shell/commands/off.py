@@ -44,14 +44,11 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
         return
     pending = [node.name for node in nodes]
     stop = threading.Event()
-    try:
-        context.notify(f"waiting for {', '.join(pending)} to go down")
-        for outcome in switch_off(nodes, stop):
-            pending.remove(outcome.item.name)
-            yield outcome.error or _entry(outcome.item, "off", "off")
-            context.notify(f"waiting for {', '.join(pending)} to go down" if pending else "")
-    finally:
-        stop.set()
+    context.notify(f"waiting for {', '.join(pending)} to go down")
+    for outcome in switch_off(nodes, stop):
+        pending.remove(outcome.item.name)
+        yield outcome.error or _entry(outcome.item, "off", "off")
+        context.notify(f"waiting for {', '.join(pending)} to go down" if pending else "")
 
 
 def dry_run(context: Context, args: argparse.Namespace) -> Iterator[Result]:

@@ -11,12 +11,14 @@ Examples:
 
 import argparse
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mclu_shell.argtypes import types
-from mclu_shell.cloud.concurrency.fanout import as_completed, gather
+from mclu_shell.cloud.concurrency.fanout import gather
 from mclu_shell.cloud.dryrun.planned import Planned
 from mclu_shell.cloud.guests import lifecycle
+from mclu_shell.cloud.guests.changes import change_guests
 from mclu_shell.cloud.guests.find import find_guests
 from mclu_shell.command import Context, Group, Parser
 from mclu_shell.output.results import Result, changed, would
@@ -38,9 +40,10 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """Yield a line per guest."""
     faults: list[MCluError] = []
     guests = find_guests(context.cloud, args.guests, active=True, faults=faults)
-    for outcome in as_completed(guests, lambda item: lifecycle.reboot(*item, hard=args.hard)):
-        yield changed(outcome, "good")
+    # Before the changes: after an interrupt, nothing follows them.
     yield from faults
+    for outcome in change_guests(guests, partial(lifecycle.reboot, hard=args.hard)):
+        yield changed(outcome, "good")
 
 
 def dry_run(context: Context, args: argparse.Namespace) -> Iterator[Result]:

@@ -13,11 +13,13 @@ Examples:
 import argparse
 import threading
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mclu_shell.argtypes import types
-from mclu_shell.cloud.concurrency.fanout import as_completed, gather
+from mclu_shell.cloud.concurrency.fanout import gather
 from mclu_shell.cloud.dryrun.planned import Planned
+from mclu_shell.cloud.guests.changes import change_guests
 from mclu_shell.cloud.guests.find import find_guests
 from mclu_shell.cloud.guests.shutdown import shutdown
 from mclu_shell.command import Context, Group, Parser
@@ -49,15 +51,13 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """Yield a line per guest as it stops."""
     faults: list[MCluError] = []
     guests = find_guests(context.cloud, args.guests, active=True, faults=faults)
-    stop = threading.Event()
-    try:
-        context.notify("waiting for the guest to shut down" if len(guests) == 1 else "waiting for guests to shut down")
-        outcomes = as_completed(guests, lambda item: shutdown(*item, args.timeout, force=args.force, stop=stop))
-        for outcome in outcomes:
-            yield changed(outcome, "quiet")
-    finally:
-        stop.set()
+    # Before the changes: after an interrupt, nothing follows them.
     yield from faults
+    context.notify("waiting for the guest to shut down" if len(guests) == 1 else "waiting for guests to shut down")
+    stop = threading.Event()
+    change = partial(shutdown, timeout_s=args.timeout, force=args.force, stop=stop)
+    for outcome in change_guests(guests, change, stop):
+        yield changed(outcome, "quiet")
 
 
 def dry_run(context: Context, args: argparse.Namespace) -> Iterator[Result]:

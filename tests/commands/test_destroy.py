@@ -65,7 +65,7 @@ def test_no_guest_is_destroyed_while_a_node_cannot_be_queried(
 ) -> None:
     answer = make(FAULTY)("destroy ham0:web")
     assert (answer.status, answer.out) == (1, "")
-    refused, why = answer.err.splitlines()
+    why, refused = answer.err.splitlines()
     assert refused.startswith("mclu: ham0: web not destroyed: cannot check faulty for the same guest; ")
     fault = f"ssh: connection refused on port {closed_port}"
     assert why.startswith(f"mclu: faulty: cannot check for the same guest: {fault}")

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from mclu_shell.cloud.boot.build_fault import template_fault
 from mclu_shell.cloud.boot.build_script import BUILD, LOOK
+from mclu_shell.cloud.boot.environment import env_command
 from mclu_shell.cloud.hypervisor.domain_xml import DomainSpec
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.transport.process import Process
@@ -71,8 +72,7 @@ def building(
     """
     script = template.read_bytes()
     word = f"@{secrets.token_hex(8)}"
-    argv = ["env", *(f"{key}={value}" for key, value in environment.items())]
-    argv += ["sh", "-c", BUILD, "mclu-build", word, guest.output, _interpreter(script)]
+    argv = [*env_command(environment), "sh", "-c", BUILD, "mclu-build", word, guest.output, _interpreter(script)]
     argv += [str(len(script)), guest.uuid, node.config.uri, guest.serial_log, expected_format]
     process = node.start(argv)
     with _cleaned_up(node, process, guest, progress):

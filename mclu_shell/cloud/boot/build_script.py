@@ -80,9 +80,21 @@ sweep() {
 }
 sweep 2>/dev/null
 require_no_files
-# What the build has started and not waited for must not go on writing to what is removed. None of it was there before.
+# End what the build has started and not waited for: it must not go on writing to what is kept, or removed. Processes
+# that have left the build's process group still have its UUID in their environment.
+end_build() {
+    [ -n "$build" ] || return 0
+    kill -KILL -$build 2>/dev/null
+    for pass in 1 2 3; do
+        # Its status also depends on files of other users, which cannot be read.
+        marked=$(grep -lsF "mclu_build=$uuid" /proc/[0-9]*/environ)
+        [ -n "$marked" ] || return 0
+        for marked in $marked; do marked=${marked#/proc/}; kill -KILL "${marked%/environ}"; done
+    done 2>/dev/null
+}
+# None of what is removed was there before.
 discard() {
-    [ -z "$build" ] || kill -KILL -$build 2>/dev/null
+    end_build
     rm -rf -- "$output" "$output".* 2>/dev/null
 }
 # A signal ends `wait` before its time.
@@ -91,12 +103,36 @@ chmod 700 "$work/template"
 say started
 exec 3<&0
 cd "$work"
-setsid "$work/template" build </dev/null 3<&- 8>&- &
+# The build writes to a pipe that has a reader until its end, even if the connection is lost: SIGPIPE would end the
+# build's own clean-up at its first message. The reader holds a lock until it has passed everything on.
+mkfifo .output && exec 9>.relayed && flock 9 || refuse "cannot create a pipe in $work"
+setsid sh -c 'trap "" HUP PIPE; cat; exec cat >/dev/null' <.output 2>/dev/null 3<&- 8>&- &
+relay=$!
+exec 9>&- 4>.output
+mclu_build=$uuid setsid "$work/template" build </dev/null >&4 2>&4 3<&- 4>&- 8>&- &
 build=$!
+exec 4>&-
+# A process that has escaped may keep the pipe open.
+end_output() {
+    flock -w 5 .relayed true
+    kill -KILL -$relay
+} 2>/dev/null
+# Print the processes of the build's process group except the build itself.
+children() {
+    for stat in /proc/[0-9]*/stat; do
+        read -r line <$stat && set -- ${line##*) } && [ "$3" = $build ] || continue
+        stat=${stat#/proc/}
+        [ "${stat%/stat}" = $build ] || echo "${stat%/stat}"
+    done 2>/dev/null
+}
 ( exec 8>&-
   read -r answer <&3
   echo "$answer" >"$work/answer"
   [ "$answer" != keep ] || exit 0
+  # dash runs no EXIT trap after SIGTERM, but it does if a command fails with `set -e`. So the commands are ended first.
+  if kill -TERM $(children) 2>/dev/null; then
+      for pass in 1 2 3 4 5 6 7 8 9 10; do kill -0 $build 2>/dev/null && sleep 0.1; done
+  fi
   # If it has ended already, there is nothing to wait for.
   kill -TERM -$build 2>/dev/null || exit 0
   sleep 5 &
@@ -106,6 +142,8 @@ build=$!
 reader=$!
 give_up() { kill $reader 2>/dev/null; discard; say "$@"; exit 1; }
 await $build
+end_build
+end_output
 [ $status -eq 0 ] || give_up failed $status
 for file in "$output" "$output".*; do
     # Only a file, or a link to wherever the disk is, can be deleted with the guest.

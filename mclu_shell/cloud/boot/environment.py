@@ -1,6 +1,7 @@
 """What a template is told in its environment: the other half of its contract."""
 
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,8 @@ from mclu_shell.user_paths import find_home
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.boot.request import BootRequest
+# The variables of the template contract that a build gets only if `boot` has the option.
+_OPTIONAL = ("size", "timezone")
 
 
 def build_environment(template: Template, request: "BootRequest", guest: DomainSpec) -> dict[str, str]:
@@ -28,6 +31,15 @@ def build_environment(template: Template, request: "BootRequest", guest: DomainS
     if os.environ.get("MCLU_MIRROR"):
         told["MCLU_MIRROR"] = os.environ["MCLU_MIRROR"]
     return told
+
+
+def env_command(environment: Mapping[str, str]) -> list[str]:
+    """Return the words that run a command on a node with a build's environment (env(1)).
+
+    A variable that the build does not get is unset: the user, or the node, may have one of the same name.
+    """
+    unset = [word for name in _OPTIONAL if name not in environment for word in ("-u", name)]
+    return ["env", *unset, *(f"{name}={value}" for name, value in environment.items())]
 
 
 def xml_environment(template: Template, guest: DomainSpec) -> dict[str, str]:

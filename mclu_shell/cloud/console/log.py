@@ -59,7 +59,7 @@ def mark_reboot(node: Node, name: str) -> None:
 
     with suppress(MCluError):
         log = read_log_path(fetch_domain(node, name, "logs"))
-        status = node.run(["sh", "-c", _STAT, "sh", log]).out.split() if log else []
+        status = node.run_read_only(["sh", "-c", _STAT, "sh", log]).out.split() if log else []
         if len(status) == 2:
             since = ET.tostring(ET.Element("since", inode=status[0], offset=status[1]), encoding="unicode")
             node.change(lambda client: client.set_metadata(name, since, _NAMESPACE))
@@ -76,7 +76,7 @@ def follow_log(node: Node, domain: "ET.Element") -> Iterator[Iterator[bytes] | N
         yield None
         return
     inode, offset = ("0", "0") if since is None else (since.get("inode", "0"), since.get("offset", "0"))
-    with closing(node.start(["sh", "-c", _FOLLOW, "mclu-wait", log, inode, offset])) as process:
+    with closing(node.start_read_only(["sh", "-c", _FOLLOW, "mclu-wait", log, inode, offset])) as process:
         chunks = process.chunks()
         first = next(chunks, b"")
         yield _with(first[1:], chunks) if first else None

@@ -7,7 +7,7 @@ from contextlib import suppress
 from mclu_shell.cloud.guests.lifecycle import cannot_respond, change, require_active, require_responsive
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.state.guest import CRASHED, PAUSED, SHUT_OFF, SUSPENDED, Condition, Guest, is_active_state
-from mclu_shell.errors import LibvirtFault, MCluError, NotFound
+from mclu_shell.errors import Interrupted, LibvirtFault, MCluError, NotFound
 from mclu_shell.units import format_duration
 
 _POLL_S = 0.25
@@ -19,15 +19,18 @@ def shutdown(node: Node, guest: Guest, timeout_s: float, *, force: bool, stop: t
     """Request a shutdown and wait for it; return "shut down" or "stopped by force".
 
     At the timeout, raise MCluError, or with `force` stop the guest as if its plug were pulled. If `stop` is set, raise
-    MCluError at once: an interrupted command must not force anything.
+    Interrupted at once: an interrupted command must not force anything.
     """
     require_can_shut_down(node, guest, force=force)
     # A crashed guest never responds.
-    if guest.state != CRASHED and _request_until_stopped(node, guest, timeout_s, force=force, stop=stop):
-        return "shut down"
-    if not force or stop.is_set():
-        fact = f"{guest.name} is still running after {format_duration(timeout_s)}"
-        raise MCluError(fact, place=node.name, remedy=f"use {_FORCE}")
+    if guest.state != CRASHED:
+        if _request_until_stopped(node, guest, timeout_s, force=force, stop=stop):
+            return "shut down"
+        if stop.is_set():
+            raise Interrupted(f"{guest.name} was asked to shut down, but still runs: interrupted", place=node.name)
+        if not force:
+            fact = f"{guest.name} is still running after {format_duration(timeout_s)}"
+            raise MCluError(fact, place=node.name, remedy=f"use {_FORCE}")
     with suppress(NotFound):  # A guest without a persistent definition is gone once it stops by itself.
         node.change_guest(guest.name, "stop", guest.uuid)
     return "stopped by force"

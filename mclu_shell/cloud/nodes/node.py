@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from mclu_shell.cloud.concurrency.changes import begin_change
 from mclu_shell.cloud.nodes.connection import Connection
 from mclu_shell.cloud.nodes.power_off import power_off_and_wait
 from mclu_shell.cloud.state.expected import ExpectedChanges
@@ -184,6 +185,7 @@ class Node:
         deadline = time.monotonic() + timeout_s
         with self._connection.locked(deadline):
             self._connection.check(deadline)
+            begin_change()
             self.has_changed = True
             return self._connection.call(fn, deadline)
 
@@ -200,6 +202,7 @@ class Node:
     def run(self, argv: Sequence[str], timeout_s: float = _RUN_TIMEOUT_S) -> "Completed":
         """Run a command on the node and wait for its end."""
         self._require_writable()
+        begin_change()
         return self.run_read_only(argv, timeout_s)
 
     def run_read_only(self, argv: Sequence[str], timeout_s: float = _RUN_TIMEOUT_S) -> "Completed":
@@ -210,6 +213,7 @@ class Node:
     def start(self, argv: Sequence[str]) -> "Process":
         """Start a command on the node."""
         self._require_writable()
+        begin_change()
         return self.start_read_only(argv)
 
     def start_read_only(self, argv: Sequence[str]) -> "Process":
@@ -237,6 +241,7 @@ class Node:
     def wake(self) -> None:
         """Switch the node on; return at once."""
         self._require_writable()
+        begin_change()
         self._transport.power.wake()
         self.expected.add_wake()
         self.poll_request.set()
@@ -249,14 +254,12 @@ class Node:
     def power_off(self, timeout_s: float, stop: threading.Event) -> None:
         """Switch the node off cleanly and wait until it is off; raise NodeFault if it is not off in time.
 
-        Setting `stop` ends the wait; if it is set before the start, the node stays on.
+        Setting `stop` ends the wait with Interrupted; if it is set before the start, the node stays on.
         """
         self._require_writable()
         with self._connection.locked():
-            if stop.is_set():
-                return
-            if not power_off_and_wait(self.config, self._transport.power, self.expected, timeout_s, stop):
-                return
+            begin_change()
+            power_off_and_wait(self.config, self._transport.power, self.expected, timeout_s, stop)
             self._transport.close()
             self._connection.drop()
         self.store.set_state(Phase.OFF, NodeOff(self.name).fact)

@@ -6,7 +6,7 @@ import time
 from mclu_shell.cloud.state.expected import ExpectedChanges
 from mclu_shell.cloud.transport.base import PowerControl
 from mclu_shell.config import NodeConfig
-from mclu_shell.errors import MCluError, NodeFault, Unreachable
+from mclu_shell.errors import Interrupted, MCluError, NodeFault, Unreachable
 from mclu_shell.units import format_duration
 
 # The interval of the checks while the node goes down.
@@ -15,11 +15,13 @@ _POLL_S = 0.25
 
 def power_off_and_wait(
     node: NodeConfig, power: PowerControl, expected: ExpectedChanges, timeout_s: float, stop: threading.Event
-) -> bool:
-    """Power the node off and wait until it is off; return False if `stop` is set first.
+) -> None:
+    """Power the node off and wait until it is off; raise Interrupted if `stop` is set first.
 
     Raise NodeFault if the node still answers after `timeout_s`, Unreachable if its state cannot be checked.
     """
+    if stop.is_set():
+        raise Interrupted("not switched off: interrupted", place=node.name)
     deadline = time.monotonic() + timeout_s
     expected.add_power_off()
     try:
@@ -32,8 +34,7 @@ def power_off_and_wait(
             fact = f"poweroff was sent, but the node still answers after {format_duration(timeout_s)}"
             raise NodeFault(fact, place=node.name)
         if stop.wait(_POLL_S):
-            return False
-    return True
+            raise Interrupted("poweroff was sent, but the node still answers: interrupted", place=node.name)
 
 
 def _is_off(node: NodeConfig, power: PowerControl) -> bool:

@@ -81,7 +81,7 @@ def test_a_second_signal_does_not_stop_the_rollback(lab: RealLab, second: signal
     """Both the start and the stop during the rollback change the guest."""
     before = traces(lab, "ham0")
     completed = boot_with_signals(lab, "start", signal.SIGHUP, second)
-    assert (completed.returncode, completed.stderr) == (129, "")
+    assert (completed.returncode, completed.stderr) == (129, INTERRUPTED)
     assert traces(lab, "ham0") == before
 
 
