@@ -59,6 +59,8 @@ def _work(words: Sequence[str], leaving: contextlib.ExitStack) -> int:
         if (fault := system_fault(error)) is None:
             raise
         _renderer(options).error(fault)
+        # asyncio prints a traceback for an event loop that is only half open.
+        sys.unraisablehook = lambda _error: None
         return fault.status
 
 
@@ -66,7 +68,9 @@ def _complete(words: Sequence[str]) -> int:
     """Print the candidates for completion in the user's own shell, which runs `mclu --complete`."""
     from mclu_shell.shell_completion.protocol import complete_for_shell
 
-    sys.stdout.write(complete_for_shell(words, global_parser().arguments))
+    # An error would be printed into the command line that the user edits.
+    with contextlib.suppress(MCluError, OSError, UnicodeError, ImportError):
+        sys.stdout.write(complete_for_shell(words, global_parser().arguments))
     return 0
 
 

@@ -1,7 +1,9 @@
 """Translation of errors of the operating system and of encodings into errors for the user, in one place."""
 
+import contextlib
 import errno
 import os
+from collections.abc import Iterator
 
 from mclu_shell.errors import MCluError
 
@@ -36,9 +38,20 @@ def system_fault(error: BaseException) -> SystemFault | None:
         return _os_fault(error)
     if isinstance(error, UnicodeError):
         return SystemFault(f"cannot convert text: {error}", remedy="use a UTF-8 locale, such as LC_ALL=C.UTF-8")
-    if isinstance(error, ImportError) and not (error.name or "").startswith("mclu_shell"):
+    if isinstance(error, ImportError):
         return SystemFault(f"cannot load a library: {error}", remedy="install mclu again")
     return None
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """Raise SystemFault for errors of the operating system in the block."""
+    try:
+        yield
+    except (OSError, UnicodeError, ImportError) as error:
+        if (fault := system_fault(error)) is None:
+            raise
+        raise fault from error
 
 
 def _os_fault(error: OSError) -> SystemFault:

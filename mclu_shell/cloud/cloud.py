@@ -17,7 +17,7 @@ from mclu_shell.cloud.state.snapshot import NodeView, Snapshot
 from mclu_shell.cloud.transport.runtime_dir import RunDirectory, socket_paths
 from mclu_shell.config import Config
 from mclu_shell.errors import NotFound, PromptRequired, Question, Unreachable, did_you_mean
-from mclu_shell.system_faults import system_fault
+from mclu_shell.system_faults import SystemFault, translated
 
 Value = TypeVar("Value")
 
@@ -178,12 +178,11 @@ def _notify_of_change(on_change: Callable[[], None], before: NodeView, now: Node
 def _query_node(fn: Callable[[Node], Value], node: Node) -> Value:
     """Call `fn` for a node; name the node in errors of this machine, such as too many open files."""
     try:
-        return fn(node)
-    except (OSError, UnicodeError, ImportError) as error:
-        if (fault := system_fault(error)) is None:
-            raise
+        with translated():
+            return fn(node)
+    except SystemFault as fault:
         fact = f"{fault.place}: {fault.fact}" if fault.place else fault.fact
-        raise Unreachable(fact, place=node.name, remedy=fault.remedy) from error
+        raise Unreachable(fact, place=node.name, remedy=fault.remedy) from fault
 
 
 def _import(modules: Iterable[str]) -> None:

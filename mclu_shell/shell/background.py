@@ -1,5 +1,6 @@
 """The background work of the prompt: connect the nodes, report changes, and load completion."""
 
+import contextlib
 import threading
 from collections.abc import Callable
 
@@ -71,4 +72,6 @@ class NodeMonitor:
 def _load_completion() -> None:
     from mclu_shell.completion import prepare
 
-    prepare()
+    # The completion itself, or the command, reports the error.
+    with contextlib.suppress(OSError, ImportError):
+        prepare()

@@ -148,10 +148,14 @@ def _sample_xml(path: Path) -> str | None:
 
 def _check_standalone(path: Path) -> str:
     """Check that a copy of the template alone gives the same output: only the template is copied to the node."""
-    with tempfile.TemporaryDirectory(prefix="mclu-") as directory:
+    # TemporaryDirectory recurses without end if it may not remove its directory.
+    directory = tempfile.mkdtemp(prefix="mclu-")
+    try:
         copy = Path(shutil.copy(path, directory))
         template.check_probe(copy)
         original, copied = template.read_base_image(path), template.read_base_image(copy)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
     if original != copied:
         raise TemplateError(f"base-image is {original!r} here, but {copied!r} in an empty directory")
     return ""

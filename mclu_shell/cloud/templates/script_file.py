@@ -136,6 +136,8 @@ def _interpreter(first: bytes) -> Interpreter:
 def _without_path(message: str, path: Path) -> str:
     """Return a shell's message without the script's path: `PATH: 3: Syntax error: …` becomes `line 3: …`."""
     rest = message.partition(f"{path}: ")[2] or message
-    number, colon, fact = rest.partition(": ")
-    text = f"line {number}: {fact}" if colon and number.isdecimal() else rest
-    return text.replace("Syntax error: ", "").replace("syntax error: ", "")
+    # bash writes `line 3` where dash writes `3`.
+    number, colon, fact = rest.removeprefix("line ").partition(": ")
+    if not (colon and number.isdecimal()):
+        return rest
+    return f"line {number}: {fact.removeprefix('Syntax error: ').removeprefix('syntax error ')}"
