@@ -65,6 +65,19 @@ class Refused(MCluError):
     code = "refused"
 
 
+class UncheckedFiles(Refused):
+    """Guests of nodes that cannot be queried may use a file that would be deleted."""
+
+    code = "unchecked"
+
+    def __init__(self, fact: str, *, place: str, nodes: tuple[str, ...]) -> None:
+        remedy = (
+            f"retry when {' and '.join(nodes)} can be reached, or run 'destroy' at the prompt, which keeps the file"
+        )
+        super().__init__(fact, place=place, remedy=remedy)
+        self.nodes = nodes
+
+
 class Interrupted(MCluError):
     """Interrupted by the user; the fact lists anything that was left unfinished."""
 

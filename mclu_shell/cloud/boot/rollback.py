@@ -11,6 +11,17 @@ from mclu_shell.cloud.state.guest_name import guest_command
 from mclu_shell.errors import MCluError, NodeFault, NotFound
 from mclu_shell.signals import ENDING, handled
 
+# The directory in which libvirt chooses the names of NVRAM files (qemuDomainNVRAMPathFormat).
+_NVRAM = "/var/lib/libvirt/qemu/nvram"
+# Prints the first file after `disk` that was made after it. A file system without birth times reports 0.
+_FIND_NEW = """
+born=$(stat -c %W -- "$1" 2>/dev/null); shift
+[ "${born:-0}" -gt 0 ] || exit 0
+for file; do
+    [ ! -f "$file" ] || [ "$(stat -c %W -- "$file")" -lt "$born" ] || { printf '%s\\n' "$file"; exit 0; }
+done
+"""
+
 
 @contextmanager
 def rollback_on_error(node: Node, guest: DomainSpec) -> Iterator[None]:
@@ -35,13 +46,20 @@ def _undo(node: Node, guest: DomainSpec) -> bool:
         if state is not None:
             with suppress(NotFound):
                 node.change_guest(guest.name, "stop", guest.uuid)
+        nvram = _find_new_nvram(node, guest)
         is_removed = node.run(["rm", "-f", "--", *guest.files]).status == 0
         if guest.serial_log:
             # libvirt may have begun it. If it cannot be removed, it is the next guest's of this name.
             remove_logs(node, [guest.serial_log])
         if state is not None:
             with suppress(NotFound):
-                node.change_guest(guest.name, "undefine", guest.uuid)
+                node.undefine_guest(guest.name, guest.uuid, nvram)
     except MCluError:
         return False
     return is_removed
+
+
+def _find_new_nvram(node: Node, guest: DomainSpec) -> str:
+    """Return the NVRAM file that libvirt made for the guest; empty if there is none, or an earlier guest has left it."""
+    names = [f"{_NVRAM}/{guest.name}_VARS.{suffix}" for suffix in ("fd", "qcow2")]
+    return node.run_read_only(["sh", "-c", _FIND_NEW, "sh", guest.output, *names]).out.strip()

@@ -1,60 +1,48 @@
 """What destroying guests would take away, and what it would leave, remembered for the lines after it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
-from mclu_shell.cloud.concurrency.fanout import gather
 from mclu_shell.cloud.dryrun.cloud import DryRunCloud
 from mclu_shell.cloud.dryrun.planned import Planned
-from mclu_shell.cloud.guests.destroy_plan import DestroyPlan, PlannedRemovals, plan_destroy
-from mclu_shell.cloud.guests.other_nodes import OtherNodes, query_other_nodes, require_all_answered
-from mclu_shell.cloud.hypervisor.domain_files import DomainDefinition
-from mclu_shell.cloud.nodes.node import Node
+from mclu_shell.cloud.guests.destroy import Target, plan_all
+from mclu_shell.cloud.guests.destroy_plan import DestroyPlan
+from mclu_shell.cloud.guests.survey import PlannedRemovals, Survey, survey_nodes
 from mclu_shell.cloud.state.guest import Guest
 from mclu_shell.cloud.state.unknown import UnknownUntilUp
-from mclu_shell.errors import MCluError
+from mclu_shell.errors import MCluError, UncheckedFiles
 from mclu_shell.units import format_size
 
 
-def dry_run_destroy(
-    cloud: DryRunCloud, found: Sequence[tuple[Node, Guest]], *, is_asked: bool
-) -> Iterator[Planned | MCluError]:
-    """Tell for each guest what would be deleted; `is_asked` if a person would decide."""
+def dry_run_destroy(cloud: DryRunCloud, targets: Sequence[Target], *, is_asked: bool) -> Iterator[Planned | MCluError]:
+    """Yield for each guest the action that would delete it; `is_asked` if a person would decide."""
     asked = ", if you say yes" if is_asked else ""
-    # What would have been made, no other node can have, whatever it has when it is up.
-    are_made = all(cloud.is_made(guest) for _, guest in found)
-    elsewhere = _without_gone(cloud, query_other_nodes(cloud, [guest for _, guest in found]))
-    for outcome in gather(found, lambda one: _remains(cloud, *one, elsewhere, is_asked=is_asked)):
-        _, guest = outcome.item
-        if outcome.error is not None:
-            yield outcome.error
-            continue
-        remains = outcome.unwrap()
-        cloud.remove_guest(guest, [file for file, _ in remains.delete] if remains else ())
-        yield _planned(guest, remains, asked)
-    yield from (fault for fault in elsewhere.faults if not (are_made and isinstance(fault, UnknownUntilUp)))
+    # No other node can have a guest that would have been made.
+    real = [target for target in targets if not cloud.is_made(target[1])]
+    if len(real) < len(targets):
+        yield from (_remove_made(cloud, guest, asked) for _, guest in targets if cloud.is_made(guest))
+    if not real:
+        return
+    survey = _survey(cloud, real)
+    plans, errors = plan_all(survey, real, must_be_checked=not is_asked)
+    for (_, guest), plan in plans.items():
+        cloud.remove_guest(guest, [file for file, _ in plan.delete])
+        yield _planned(guest, plan, asked)
+    yield from errors
+    unchecked = {place for error in errors if isinstance(error, UncheckedFiles) for place in error.nodes}
+    unknown = {name for name, error in survey.errors.items() if isinstance(error, UnknownUntilUp)}
+    yield from survey.faults(unchecked | unknown)
 
 
-def _without_gone(cloud: DryRunCloud, elsewhere: OtherNodes) -> OtherNodes:
-    def left(node: Node, there: Mapping[str, DomainDefinition]) -> dict[str, DomainDefinition]:
-        gone = cloud.gone(node)
-        return {uuid: definition for uuid, definition in there.items() if uuid not in gone}
-
-    return elsewhere._replace(guests=tuple((node, left(node, there)) for node, there in elsewhere.guests))
+def _survey(cloud: DryRunCloud, targets: Sequence[Target]) -> Survey:
+    removed = {node.name: PlannedRemovals(cloud.gone(node), cloud.gone_files(node)) for node in cloud.nodes}
+    return survey_nodes(cloud, [guest for _, guest in targets], removed)
 
 
-def _remains(
-    cloud: DryRunCloud, node: Node, guest: Guest, elsewhere: OtherNodes, *, is_asked: bool
-) -> DestroyPlan | None:
-    """What would be deleted and kept; None of a guest that would have been made."""
-    if not is_asked:
-        require_all_answered(node, guest, elsewhere)
-    if cloud.is_made(guest):
-        return None
-    return plan_destroy(node, guest, elsewhere, removed=PlannedRemovals(cloud.gone(node), cloud.gone_files(node)))
+def _remove_made(cloud: DryRunCloud, guest: Guest, asked: str) -> Planned:
+    cloud.remove_guest(guest, ())
+    return Planned("destroy", guest.node, guest.name, f"with what its boot would have made{asked}")
 
 
-def _planned(guest: Guest, remains: DestroyPlan | None, asked: str) -> Planned:
-    if remains is None:
-        return Planned("destroy", guest.node, guest.name, f"with what its boot would have made{asked}")
-    how = f"{guest.condition}, {format_size(remains.size_bytes)} on disk{asked}"
-    return Planned("destroy", guest.node, guest.name, how, delete=remains.delete, keep=remains.keep)
+def _planned(guest: Guest, plan: DestroyPlan, asked: str) -> Planned:
+    how = f"{guest.condition}, {format_size(plan.size_bytes)} on disk{asked}"
+    return Planned("destroy", guest.node, guest.name, how, delete=plan.delete, keep=plan.keep, state=plan.state)

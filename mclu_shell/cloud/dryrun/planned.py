@@ -10,7 +10,8 @@ class Planned(NamedTuple):
 
     Programs have `path` (the file that would be written), `memory_bytes`, `vcpus`, `size_bytes` (of a new guest and its
     disk), `accel` and `accel_reason` (of a new guest), and `mac` (which a packet would name); everybody is told what
-    would be deleted, with sizes in bytes, and what would be kept, with the reason.
+    would be deleted, with sizes in bytes, and what would be kept, with the reason. `state` is what libvirt would delete
+    with a guest, such as "snapshot one".
     """
 
     verb: str
@@ -26,10 +27,12 @@ class Planned(NamedTuple):
     accel_reason: str = ""
     delete: tuple[tuple[str, int], ...] = ()
     keep: tuple[tuple[str, str], ...] = ()
+    state: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         what = ":".join(filter(None, (self.node, self.guest))) or self.path
         head = " ".join(filter(None, ("would", self.verb, what)))
         delete = (f"would delete {file} ({format_size(size_bytes)})" for file, size_bytes in self.delete)
+        state = (f"would delete {name}" for name in self.state)
         keep = (f"would keep {file} ({why})" for file, why in self.keep)
-        return "\n  ".join((f"{head}: {self.how}" if self.how else head, *delete, *keep))
+        return "\n  ".join((f"{head}: {self.how}" if self.how else head, *delete, *state, *keep))

@@ -1,151 +1,141 @@
-"""Disk files on a node: real paths, sizes and backing files."""
+"""Disk files on a node: identities, sizes, and the files that images refer to."""
 
-import json
 import re
 import stat
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from mclu_shell.cloud.guests.file_id import FileId
+from mclu_shell.cloud.guests.file_report import FileReport, find_images, report_files
 from mclu_shell.cloud.nodes.node import Node
-from mclu_shell.errors import MCluError
-
-# Prints three lines per file. The first has its blocks of 512 bytes, the number of its hard links, its mode, and
-# "mounted" for a mount point; it is empty if the file does not exist. The second is its real path, the third qemu-img's
-# JSON. The first `images` of the files are disk images; with `strict`, all must be readable. A drive without a medium
-# cannot be opened, which is no error.
-_SCRIPT = r"""
-strict=$1 images=$2; shift 2
-for file; do
-    status=$(stat -c '%b %h %f' -- "$file" 2>/dev/null)
-    info=
-    if [ "$images" -gt 0 ]; then
-        images=$((images - 1))
-        if [ -f "$file" ] || [ -b "$file" ]; then
-            info=$(qemu-img info -U --output=json -- "$file") || [ ! -f "$file" ] || [ -z "$strict" ] || exit 1
-        fi
-        [ -L "$file" ] || ! mountpoint -q -- "$file" 2>/dev/null || status="$status mounted"
-    fi
-    echo "$status"
-    readlink -f -- "$file" || printf '%s\n' "$file"
-    printf '%s' "$info" | tr -d '\n'; echo
-done
-"""
-
-# Prints the files of some directories that may have a backing file: by their magic numbers QCOW, if the offset of the
-# backing file's name is not 0, QED, and VMDK. Running qemu-img on every file would take ten times as long. Symbolic
-# links are resolved or skipped, so each file has one name.
-_FIND_SCRIPT = r"""
-for directory; do readlink -f -- "$directory"; done | sort -u | while IFS= read -r directory; do
-    find "$directory" -maxdepth 1 -type f ! -name '*
-*' -exec sh -c '
-        for file; do
-            case "$(od -An -v -tx1 -N16 -- "$file")" in
-                " 51 46 49 fb "*" 00 00 00 00 00 00 00 00") ;;
-                " 51 46 49 fb "* | " 51 45 44 00 "* | " 4b 44 4d 56 "*) printf "%s\n" "$file" ;;
-            esac
-        done' sh {} + 2>/dev/null
-done
-"""
 
 
 @dataclass(frozen=True, slots=True)
 class DiskFiles:
     """Files by the names that were inspected.
 
-    `sizes` has the files that exist, with the bytes that deletion of that name would free. `links` are symbolic links,
-    `obstacles` are the reasons why a file must not be deleted. `backing` has the backing files by real path.
+    `sizes` has the files that exist, with the bytes that deletion of that name would free. `ids` are their identities,
+    `links` are symbolic links. `obstacles` are the reasons why a file must not be deleted, `unreadable` the reasons why
+    the backing files of an image are unknown. `backing` has, by key, the files that an image refers to; `opened` are
+    the images that were read.
     """
 
     sizes: dict[str, int] = field(default_factory=dict)
+    ids: dict[str, FileId] = field(default_factory=dict)
     real_paths: dict[str, str] = field(default_factory=dict)
     backing: dict[str, tuple[str, ...]] = field(default_factory=dict)
     links: set[str] = field(default_factory=set)
     obstacles: dict[str, str] = field(default_factory=dict)
+    unreadable: dict[str, str] = field(default_factory=dict)
+    opened: set[str] = field(default_factory=set)
+
+    def key(self, file: str) -> str:
+        """Return a text that is the same for all paths of a file; that of a missing file is its path."""
+        return self.ids[file].key if file in self.ids else file
 
     def real_path(self, file: str) -> str:
-        """Return the real path of a file, which is the same for all its names."""
+        """Return the path of a file without symbolic links."""
         return self.real_paths.get(file, file)
 
     def backing_chain(self, file: str) -> tuple[str, ...]:
-        """Return the real paths of a disk's backing files, direct and indirect."""
-        chain: dict[str, None] = {}
-        todo = list(self.backing.get(self.real_path(file), ()))
+        """Return the real paths of the files that an image needs, directly and indirectly."""
+        chain: dict[str, str] = {}
+        todo = list(self.backing.get(self.key(file), ()))
         while todo:
-            base = self.real_path(todo.pop())
-            if base not in chain:
-                chain[base] = None
-                todo += self.backing.get(base, ())
-        return tuple(chain)
+            base = todo.pop()
+            if self.key(base) not in chain:
+                chain[self.key(base)] = self.real_path(base)
+                todo += self.backing.get(self.key(base), ())
+        return tuple(chain.values())
 
 
 def inspect_files(node: Node, images: Iterable[str], others: Iterable[str]) -> DiskFiles:
-    """Inspect disk images with their backing chains, and other files; MCluError if an image cannot be read."""
+    """Inspect disk images with their backing chains, and other files; names that are no absolute paths are ignored."""
     files = DiskFiles()
-    opened: set[str] = set()
-    todo, rest = set(images), set(others) - set(images)
-    while todo or rest:
-        _inspect(node, sorted(todo), sorted(rest), files)
-        opened |= todo
-        referenced = {base for bases in files.backing.values() for base in bases}
-        # The target of a link is a file of its own.
-        referenced |= {files.real_paths[link] for link in files.links & opened}
-        todo, rest = referenced - opened, set()
+    _inspect_chains(node, files, images, others)
     return files
 
 
-def find_overlays(node: Node, targets: Sequence[str], files: DiskFiles, gone: Collection[str] = ()) -> dict[str, str]:
-    """Find images in the directories of `targets` that have one as backing file; return them by its real path.
+def _inspect_chains(node: Node, files: DiskFiles, images: Iterable[str], others: Iterable[str]) -> None:
+    todo = {file for file in images if file.startswith("/")}
+    rest = {file for file in others if file.startswith("/")} - todo
+    while todo or rest:
+        _add(files, report_files(node, sorted(todo), sorted(rest)), todo)
+        files.opened.update(todo)
+        referenced = {base for bases in files.backing.values() for base in bases}
+        # A chain is shown by real paths, and the target of a link is a file of its own.
+        referenced |= {files.real_path(file) for file in files.opened if file in files.ids}
+        todo, rest = referenced - files.opened, set()
 
-    Images that `files` already covers are not inspected again, nor are those in `gone`. Files that are unreadable or
-    no images are ignored: they belong to the user.
+
+def find_overlays(node: Node, targets: Iterable[str], files: DiskFiles) -> dict[str, tuple[str, ...]]:
+    """Find the images in the directories of `targets` that need one of them; return the images by its key.
+
+    Images that `files` already covers are not returned. Files that are unreadable or no images are ignored: they
+    belong to the user.
     """
-    paths = {files.real_path(file) for file in targets}
-    directories = {file.rpartition("/")[0] or "/" for file in paths.union(targets)}
-    if not directories:
-        return {}
-    output = node.run_read_only(["sh", "-c", _FIND_SCRIPT, "mclu-look", *sorted(directories)]).out
-    images = [file for file in output.split("\n") if file and file not in gone and not files.backing.get(file)]
-    if images:
-        _inspect(node, images, [], files, strict=False)
-    bases = {base for image in images for base in files.backing[files.real_path(image)]} - files.real_paths.keys()
-    if bases:
-        _inspect(node, [], sorted(bases), files)
-    return {path: image for image in images for path in files.backing_chain(image) if path in paths}
+    keys = {files.key(file): file for file in targets if file in files.ids}
+    paths = {files.real_path(file) for file in keys.values()}.union(targets)
+    directories = {file.rpartition("/")[0] or "/" for file in paths}
+    # The images that are known belong to guests.
+    images = [image for image in find_images(node, sorted(directories)) if image not in files.opened]
+    known = set(files.unreadable)
+    _inspect_chains(node, files, images, ())
+    for image in files.unreadable.keys() - known:
+        del files.unreadable[image]
+    overlays: dict[str, tuple[str, ...]] = {}
+    for image in images:
+        for key in {files.key(base) for base in files.backing_chain(image)} & keys.keys():
+            overlays[key] = (*overlays.get(key, ()), image)
+    return overlays
 
 
-def _inspect(node: Node, images: list[str], others: list[str], files: DiskFiles, *, strict: bool = True) -> None:
-    names = images + others
-    done = node.run_read_only(["sh", "-c", _SCRIPT, "mclu-look", "strict" if strict else "", str(len(images)), *names])
-    # splitlines() would also split at other separators, which a file name may contain.
-    lines = done.out.removesuffix("\n").split("\n")
-    if done.status != 0 or len(lines) != 3 * len(names):
-        reason = (done.err.strip().splitlines() or ["incomplete output"])[-1]
-        raise MCluError(f"cannot determine backing files, nothing was deleted: {reason}", place=node.name)
-    for file, status, real_path, info in zip(names, lines[::3], lines[1::3], lines[2::3], strict=True):
-        files.real_paths[file] = real_path
+def _add(files: DiskFiles, report: FileReport, images: Collection[str]) -> None:
+    files.ids.update(report.ids)
+    files.real_paths.update(report.real_paths)
+    files.unreadable.update(report.unreadable)
+    for file, image in report.images.items():
         # A relative backing file depends on the name by which its disk was opened: collect those of all names.
-        files.backing[real_path] = tuple(dict.fromkeys(files.backing.get(real_path, ()) + _parse_backing(info)))
-        if status:
-            _add_status(file, status.split(), files)
+        key = files.key(file)
+        files.backing[key] = tuple(dict.fromkeys((*files.backing.get(key, ()), *_references(image, file))))
+    for file, (blocks, hard_links, mode) in report.names.items():
+        files.sizes[file] = blocks << 9 if hard_links == 1 and stat.S_ISREG(mode) else 0
+        if stat.S_ISLNK(mode):
+            files.links.add(file)
+        elif not stat.S_ISREG(mode):
+            files.obstacles[file] = _obstacle(mode)
+        elif file in images and files.real_path(file) in report.mounts:
+            files.obstacles[file] = "a mount point"
 
 
-def _add_status(file: str, status: list[str], files: DiskFiles) -> None:
-    blocks, hard_links, mode = int(status[0]), int(status[1]), int(status[2], 16)
-    files.sizes[file] = blocks << 9 if hard_links == 1 and stat.S_ISREG(mode) else 0
-    if stat.S_ISLNK(mode):
-        files.links.add(file)
-    elif not stat.S_ISREG(mode):
-        is_device = stat.S_ISBLK(mode) or stat.S_ISCHR(mode)
-        is_directory = stat.S_ISDIR(mode)
-        files.obstacles[file] = "a directory" if is_directory else "a device" if is_device else "not a regular file"
-    elif "mounted" in status:
-        files.obstacles[file] = "a mount point"
+def _obstacle(mode: int) -> str:
+    if stat.S_ISDIR(mode):
+        return "a directory"
+    return "a device" if stat.S_ISBLK(mode) or stat.S_ISCHR(mode) else "not a regular file"
 
 
-def _parse_backing(info: str) -> tuple[str, ...]:
-    """Return the direct backing files in the JSON of qemu-img info."""
-    image = json.loads(info) if info else {}
-    base = image.get("full-backing-filename") or image.get("backing-filename") or ""
+def _references(info: object, image: str) -> Sequence[str]:
+    """Return the files that an image refers to, from the JSON of qemu-img info."""
+    if not isinstance(info, dict):
+        return ()
+    base = str(info.get("full-backing-filename") or info.get("backing-filename") or "")
+    extents = [name if name.startswith("/") else f"{image.rpartition('/')[0]}/{name}" for name in _extents(info)]
+    return [*_paths(base), *extents]
+
+
+def _paths(name: str) -> list[str]:
     # QEMU writes a backing file with options as "json:{...}".
-    names = re.findall(r'"(/[^"]*)"', base) if base.startswith("json:") else [base.removeprefix("file:")]
-    return tuple(file for file in names if file.startswith("/"))
+    names = re.findall(r'"(/[^"]*)"', name) if name.startswith("json:") else [name.removeprefix("file:")]
+    return [file for file in names if file.startswith("/")]
+
+
+def _extents(info: dict[str, object]) -> list[str]:
+    """Return the external data file of a qcow2 image, or the extents of a VMDK image."""
+    specific = info.get("format-specific")
+    data = specific.get("data") if isinstance(specific, dict) else None
+    if not isinstance(data, dict):
+        return []
+    extents = data.get("extents")
+    extents = extents if isinstance(extents, list) else []
+    names = [extent.get("filename") for extent in extents if isinstance(extent, dict)]
+    return [name for name in (data.get("data-file"), *names) if isinstance(name, str)]

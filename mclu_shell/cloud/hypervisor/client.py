@@ -14,11 +14,11 @@ import libvirt
 from mclu_shell.cloud.hypervisor import host
 from mclu_shell.cloud.hypervisor.domain import (
     VERBS,
-    fetch_definition,
     fetch_interfaces,
     first_addresses,
     guest_record,
     require_disks,
+    undefine,
 )
 from mclu_shell.cloud.hypervisor.domain_state import STATES, fetch_condition, fetch_disk_errors, fetch_saved
 from mclu_shell.cloud.hypervisor.events import Subscription
@@ -148,16 +148,11 @@ class LibvirtClient:
             return {}
 
     def fetch_definitions(self) -> dict[str, "DomainDefinition"]:
-        """Return the definitions of all guests by UUID, in several calls for each guest."""
-        definitions = {}
+        """Return the definitions of all guests by UUID, in at least one call for each guest."""
+        from mclu_shell.cloud.hypervisor.definitions import fetch_definitions
+
         with self._call("XMLDesc of all"):
-            for domain in self._connection.listAllDomains():
-                try:
-                    definitions[domain.UUIDString()] = fetch_definition(self._connection, domain)
-                except libvirt.libvirtError as error:
-                    if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:  # The guest is gone by now.
-                        raise
-        return definitions
+            return fetch_definitions(self._connection)
 
     # One guest.
 
@@ -247,9 +242,19 @@ class LibvirtClient:
 
         The UUID selects the guest: another one may have the name by now. Raise NotFound if there is none.
         """
+        self._change(name, verb, uuid, VERBS[verb])
+
+    def undefine(self, name: str, uuid: str, nvram: str, *, keep_tpm: bool) -> None:
+        """Undefine a guest with all that libvirt keeps for it; keep an NVRAM file other than `nvram`.
+
+        Raise NotFound if there is no such guest.
+        """
+        self._change(name, "undefine", uuid, partial(undefine, nvram=nvram, keep_tpm=keep_tpm))
+
+    def _change(self, name: str, verb: str, uuid: str, change: Callable[[Any], object]) -> None:
         with self._call(verb):
             try:
-                VERBS[verb](self._connection.lookupByUUIDString(uuid))
+                change(self._connection.lookupByUUIDString(uuid))
             except libvirt.libvirtError as error:
                 if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
                     raise

@@ -3,15 +3,12 @@
 import contextlib
 from collections.abc import Callable
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import libvirt
 
 from mclu_shell.cloud.hypervisor.domain_state import condition
 from mclu_shell.cloud.state.guest import Guest
-
-if TYPE_CHECKING:
-    from mclu_shell.cloud.hypervisor.domain_files import DomainDefinition
 
 # virDomainInterfaceAddressesSource, the most reliable first: DHCP leases of libvirt's networks, the guest agent, the
 # ARP table of the node.
@@ -22,19 +19,25 @@ _LOCAL_PREFIXES = ("127.", "169.254.", "::1", "fe80:")
 _AGENT_TIMEOUT_S = 1
 
 
-def _undefine(domain: Any) -> None:
-    """Undefine a guest with everything that libvirt keeps for it; the test: driver does not support the flags."""
-    try:
-        domain.undefineFlags(
-            libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
-            | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
-            | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
-            | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
-        )
-    except libvirt.libvirtError as error:
-        if error.get_error_code() not in (libvirt.VIR_ERR_INVALID_ARG, libvirt.VIR_ERR_NO_SUPPORT):
-            raise
+def undefine(domain: Any, nvram: str = "", *, keep_tpm: bool = False) -> None:
+    """Undefine a guest with its saved memory, snapshots, checkpoints and TPM state, and with the NVRAM file `nvram`.
+
+    Keep any other NVRAM file: the guest may have been defined with another one since its plan was made.
+    """
+    flags = (
+        libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+        | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+        | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+    )
+    if domain.connect().getType() == "TEST":
+        # The test: driver supports none of the flags for files.
         domain.undefine()
+        return
+    from mclu_shell.cloud.hypervisor.domain_files import nvram_files
+
+    is_expected = bool(nvram) and nvram in nvram_files(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
+    flags |= libvirt.VIR_DOMAIN_UNDEFINE_NVRAM if is_expected else libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM
+    domain.undefineFlags(flags | (libvirt.VIR_DOMAIN_UNDEFINE_KEEP_TPM if keep_tpm else 0))
 
 
 def _stop(domain: Any) -> None:
@@ -56,7 +59,7 @@ VERBS: MappingProxyType[str, Callable[[Any], object]] = MappingProxyType(
         "reset": lambda domain: domain.reset(0),
         "wake": lambda domain: domain.pMWakeup(0),
         "stop": _stop,
-        "undefine": _undefine,
+        "undefine": undefine,
     }
 )
 
@@ -82,33 +85,6 @@ def require_disks(domain: Any) -> None:
         except libvirt.libvirtError as error:
             if error.get_error_code() != libvirt.VIR_ERR_NO_SUPPORT:
                 raise
-
-
-def fetch_definition(connection: Any, domain: Any) -> "DomainDefinition":
-    """Return all XML that libvirt has of a guest, and the files of its volumes."""
-    from mclu_shell.cloud.hypervisor.domain_files import DomainDefinition, volumes
-
-    xmls = [domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)]
-    if domain.isActive():
-        xmls.append(domain.XMLDesc(0))
-    if connection.getType() != "TEST" and domain.hasManagedSaveImage(0):
-        xmls.append(domain.managedSaveGetXMLDesc(0))
-    snapshots = [snapshot.getXMLDesc(0) for snapshot in domain.listAllSnapshots(0)]
-    names = sorted({volume for xml in (*xmls, *snapshots) for volume in volumes(xml)})
-    paths = (_volume_path(connection, *name) for name in names)
-    return DomainDefinition(domain.name(), tuple(xmls), tuple(snapshots), tuple(filter(None, paths)))
-
-
-def _volume_path(connection: Any, pool: str, volume: str) -> str:
-    """Return the file of a volume, also if its pool is inactive; empty if there is no such pool."""
-    from mclu_shell.cloud.hypervisor.domain_files import path_in_pool
-
-    try:
-        return path_in_pool(connection.storagePoolLookupByName(pool).XMLDesc(0), volume)
-    except libvirt.libvirtError as error:
-        if error.get_error_code() in (libvirt.VIR_ERR_NO_STORAGE_POOL, libvirt.VIR_ERR_NO_SUPPORT):
-            return ""
-        raise
 
 
 def fetch_interfaces(domain: Any, source: int) -> dict[str, Any]:

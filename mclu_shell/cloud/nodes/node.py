@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from mclu_shell.cloud.concurrency.changes import begin_change
+from mclu_shell.cloud.concurrency.fanout import Outcome, gather
 from mclu_shell.cloud.nodes.connection import Connection
 from mclu_shell.cloud.nodes.power_off import power_off_and_wait
 from mclu_shell.cloud.state.expected import ExpectedChanges
@@ -194,6 +195,30 @@ class Node:
         self._require_writable()
         self.expected.add_guest(uuid, verb)
         self.change(lambda client: client.change(name, verb, uuid))
+
+    def change_guests(self, guests: Sequence[Guest], verb: str, timeout_s: float) -> "list[Outcome[Guest, None]]":
+        """Do one of the verbs of `LibvirtClient.change` to several guests at the same time; return the outcomes.
+
+        Raise NodeFault if the connection fails.
+        """
+        self._require_writable()
+        for guest in guests:
+            self.expected.add_guest(guest.uuid, verb)
+
+        def change(client: "LibvirtClient") -> list[Outcome[Guest, None]]:
+            outcomes = gather(guests, lambda guest: client.change(guest.name, verb, guest.uuid))
+            for outcome in outcomes:
+                if isinstance(outcome.error, ConnectionLost):
+                    raise outcome.error
+            return outcomes
+
+        return self.change(change, timeout_s)
+
+    def undefine_guest(self, name: str, uuid: str, nvram: str, *, keep_tpm: bool = False) -> None:
+        """Undefine a guest, as `LibvirtClient.undefine`; raise NotFound if there is none of this UUID."""
+        self._require_writable()
+        self.expected.add_guest(uuid, "undefine")
+        self.change(lambda client: client.undefine(name, uuid, nvram, keep_tpm=keep_tpm))
 
     def _require_writable(self) -> None:
         if self.is_read_only:
