@@ -1,4 +1,4 @@
-"""What destroying guests would take away, and what it would leave, remembered for the lines after it."""
+"""Dry run of destroy: the files of guests that would be deleted, remembered for the lines after it."""
 
 from collections.abc import Iterator, Sequence
 
@@ -16,17 +16,13 @@ from mclu_shell.units import format_size
 def dry_run_destroy(cloud: DryRunCloud, targets: Sequence[Target], *, is_asked: bool) -> Iterator[Planned | MCluError]:
     """Yield for each guest the action that would delete it; `is_asked` if a person would decide."""
     asked = ", if you say yes" if is_asked else ""
-    # No other node can have a guest that would have been made.
+    # No node has the files of a guest that would have been made.
     real = [target for target in targets if not cloud.is_made(target[1])]
-    if len(real) < len(targets):
-        yield from (_remove_made(cloud, guest, asked) for _, guest in targets if cloud.is_made(guest))
-    if not real:
-        return
-    survey = _survey(cloud, real)
+    survey = _survey(cloud, real) if real else Survey({}, {}, {})
     plans, errors = plan_all(survey, real, must_be_checked=not is_asked)
-    for (_, guest), plan in plans.items():
-        cloud.remove_guest(guest, [file for file, _ in plan.delete])
-        yield _planned(guest, plan, asked)
+    for target in targets:
+        if target in plans or target not in real:
+            yield _remove(cloud, target[1], plans.get(target), asked)
     yield from errors
     unchecked = {place for error in errors if isinstance(error, UncheckedFiles) for place in error.nodes}
     unknown = {name for name, error in survey.errors.items() if isinstance(error, UnknownUntilUp)}
@@ -38,11 +34,10 @@ def _survey(cloud: DryRunCloud, targets: Sequence[Target]) -> Survey:
     return survey_nodes(cloud, [guest for _, guest in targets], removed)
 
 
-def _remove_made(cloud: DryRunCloud, guest: Guest, asked: str) -> Planned:
-    cloud.remove_guest(guest, ())
-    return Planned("destroy", guest.node, guest.name, f"with what its boot would have made{asked}")
-
-
-def _planned(guest: Guest, plan: DestroyPlan, asked: str) -> Planned:
+def _remove(cloud: DryRunCloud, guest: Guest, plan: DestroyPlan | None, asked: str) -> Planned:
+    """Remove a guest from the dry run's cloud; it has no plan if it would have been made."""
+    cloud.remove_guest(guest, [file for file, _ in plan.delete] if plan else ())
+    if plan is None:
+        return Planned("destroy", guest.node, guest.name, f"with what its boot would have made{asked}")
     how = f"{guest.condition}, {format_size(plan.size_bytes)} on disk{asked}"
     return Planned("destroy", guest.node, guest.name, how, delete=plan.delete, keep=plan.keep, state=plan.state)

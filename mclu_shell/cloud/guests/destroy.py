@@ -2,17 +2,18 @@
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from typing import TypeAlias
+from contextlib import closing, suppress
+from typing import Any, TypeAlias
 
-from mclu_shell.cloud.concurrency.fanout import Outcome, as_completed
+from mclu_shell.cloud.concurrency.changes import carry_out
+from mclu_shell.cloud.concurrency.fanout import Outcome
 from mclu_shell.cloud.console.log import remove_logs
 from mclu_shell.cloud.guests.destroy_plan import UNCHECKED, DestroyPlan, plan_destroy
 from mclu_shell.cloud.guests.remove_files import Removal, remove_files
 from mclu_shell.cloud.guests.survey import Survey
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.state.guest import Guest
-from mclu_shell.errors import MCluError, NotFound, UncheckedFiles
+from mclu_shell.errors import Interrupted, MCluError, NotFound, UncheckedFiles
 
 Target: TypeAlias = tuple[Node, Guest]
 Destroyed: TypeAlias = "Outcome[Target, DestroyPlan]"
@@ -61,8 +62,22 @@ def destroy_guests(plans: Mapping[Target, DestroyPlan]) -> Iterator[Destroyed]:
     on one batch of guests after another: requests that wait for a node's connection would run into their deadlines.
     """
     locks = {node.name: threading.Lock() for node, _ in plans}
-    for outcome in as_completed(_batches(plans), lambda batch: _destroy_next(batch, locks)):
-        yield from outcome.unwrap()
+    with closing(carry_out(_batches(plans), lambda batch: _destroy_next(batch, locks), _name)) as outcomes:
+        for outcome in outcomes:
+            yield from outcome.value or (Outcome(target, error=_reason(target, outcome)) for target in outcome.item)
+
+
+def _name(batch: _Batch) -> tuple[str, str]:
+    (node, guest), *_ = batch
+    return node.name, guest.name
+
+
+def _reason(target: Target, outcome: "Outcome[Any, Any]") -> MCluError | None:
+    """Return why a guest of a batch was not changed; an interrupt names only one of them."""
+    node, guest = target
+    if isinstance(outcome.error, Interrupted):
+        return Interrupted(f"{guest.name} not changed: interrupted", place=node.name)
+    return outcome.error
 
 
 def _batches(plans: Mapping[Target, DestroyPlan]) -> Iterator[_Batch]:
@@ -78,11 +93,12 @@ def _destroy_next(batch: _Batch, locks: Mapping[str, threading.Lock]) -> list[De
     outcomes: list[Destroyed] = []
     with locks[node.name]:
         try:
-            # What has been appended before an error stays.
+            # Outcomes before an error stay in the list.
             outcomes.extend(_destroy_batch(node, batch))
         except MCluError as error:
             finished = {outcome.item for outcome in outcomes}
-            outcomes += [Outcome(target, error=error) for target in batch if target not in finished]
+            failed = [target for target in batch if target not in finished]
+            outcomes += [Outcome(target, error=_reason(target, Outcome(target, error=error))) for target in failed]
     return outcomes
 
 

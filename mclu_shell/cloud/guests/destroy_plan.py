@@ -54,7 +54,7 @@ class DestroyPlan(NamedTuple):
 
     @property
     def state_with_nvram(self) -> tuple[str, ...]:
-        """What libvirt deletes with the guest."""
+        """Names of all that libvirt deletes with the guest."""
         return (*self.state, *((f"NVRAM {self.nvram}",) if self.nvram else ()))
 
     def keeping(self, reasons: Mapping[str, str]) -> "DestroyPlan":

@@ -18,8 +18,8 @@ from mclu_shell.errors import MCluError
 _LONGEST_COMMAND = 60_000
 _TIMEOUT_S = 120.0
 
-# Whether an image may refer to other files, by its first bytes: qcow with a backing file or an incompatible feature
-# such as an external data file, QED, VMDK. Running qemu-img on every file would take ten times as long.
+# Tests the first bytes of an image that may refer to other files: qcow with a backing file or an incompatible feature,
+# such as an external data file; QED; VMDK. Running qemu-img on every file would take ten times as long.
 _MAY_REFER = r"""
 may_refer() {
     case $1 in

@@ -1,4 +1,4 @@
-"""Deletion of the files of stopped guests, each checked once more on the node."""
+"""Deletion of the files of stopped guests, after a last check on the node."""
 
 import os
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from mclu_shell.errors import MCluError
 _TIMEOUT_S = 120.0
 
 # The arguments are five for each file: the number of its guest; its device and inode, or "link"; the same as in
-# /proc/locks; "shared" if other machines may have it open; its path. No file of a guest is deleted if one of them has
+# /proc/locks; "shared" if other machines may use it; its path. No file of a guest is deleted if one of them has
 # been replaced, or is open in another process: that may need the others. QEMU locks its images, so that /proc/locks has
 # those of processes in other containers, too, and the lock of a guest on another machine fails qemu-io.
 # Prints a line for each file: "open", "changed", "deleted", "kept" or "failed", with details.

@@ -1,4 +1,4 @@
-"""One look at the guests and files of all nodes, for any number of guests that are to be destroyed."""
+"""A survey of the guests and files of all nodes, for any number of guests to destroy."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple

@@ -18,7 +18,7 @@ from tests.lab.support.lab import RealLab
 
 pytestmark = [pytest.mark.lab(on=["ham0", "ham1"]), pytest.mark.usefixtures("templates")]
 
-# Where the storage is mounted on ham1 and, in some tests, once more on ham0. /tmp is the node's own.
+# The second mount point of the storage on ham0, and the only one on ham1. /tmp belongs to the node.
 OTHER = "/tmp/other"
 
 
