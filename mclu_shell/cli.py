@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from mclu_shell.errors import MCluError, UsageError
 from mclu_shell.global_options import global_parser
-from mclu_shell.signals import ENDING, interrupt_status, is_put_off, is_within, raise_for
+from mclu_shell.signals import ENDING, interrupt_status, is_output_broken, is_put_off, is_within, raise_for
 from mclu_shell.system_faults import system_fault
 
 if TYPE_CHECKING:
@@ -88,9 +88,11 @@ def _leave(session: "Session") -> None:
     with contextlib.suppress(OSError):
         session.renderer.end_progress()
     try:
+        if is_output_broken():
+            raise BlockingIOError
         sys.stdout.flush()
     except OSError:
-        # Python flushes again at its end, and would print an error.
+        # Python flushes again at its end, and would block or print an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     session.close()
 

@@ -1,9 +1,11 @@
 """Signals that end mclu: as exceptions, delayed during imports, and deferred while changes are made."""
 
 import errno
+import math
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import CodeType, FrameType
@@ -14,6 +16,7 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _IMPORTING = "<frozen importlib._bootstrap>"
 _RETRY_S = 0.01
+_BLOCKED_S = 1.0
 
 
 class Ended(KeyboardInterrupt):
@@ -53,17 +56,32 @@ def handled(numbers: Iterable[signal.Signals], handler: Callable[..., object] | 
 class _Write:
     """The write to an output that is in progress, if any."""
 
-    is_active = False
+    # The time (of `time.monotonic`) at which it began; inf if there is none.
+    began_at = math.inf
+    was_broken = False
+
+    @classmethod
+    def is_blocked(cls) -> bool:
+        """Return whether it takes so long that its reader does not seem to read."""
+        return time.monotonic() - cls.began_at > _BLOCKED_S
 
 
 @contextmanager
 def breakable_write() -> Iterator[None]:
-    """Let a repeated signal end a write that blocks, although signals are deferred; it fails with EINTR."""
-    _Write.is_active = True
+    """Let a repeated signal end a write that blocks, although signals are deferred; it fails with ECANCELED."""
+    _Write.began_at = time.monotonic()
     try:
         yield
+    except KeyboardInterrupt:
+        _Write.was_broken = True
+        raise
     finally:
-        _Write.is_active = False
+        _Write.began_at = math.inf
+
+
+def is_output_broken() -> bool:
+    """Return whether a signal has ended a write. The rest of the output would block again."""
+    return _Write.was_broken
 
 
 @contextmanager
@@ -74,9 +92,11 @@ def deferred(on_signal: Callable[[], object]) -> Iterator[None]:
     def note(number: int, _frame: FrameType | None) -> None:
         received.append(number)
         on_signal()
-        if len(received) > 1 and _Write.is_active:
+        if len(received) > 1 and _Write.is_blocked():
             # Otherwise the write is continued (PEP 475), and a reader that does not read would block mclu forever.
-            raise OSError(errno.EINTR, os.strerror(errno.EINTR))
+            _Write.was_broken = True
+            # Python repeats a write that fails with EINTR.
+            raise OSError(errno.ECANCELED, os.strerror(errno.ECANCELED))
 
     # nohup ignores SIGHUP, for example.
     numbers = [number for number in ENDING if signal.getsignal(number) not in (signal.SIG_IGN, None)]

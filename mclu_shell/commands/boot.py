@@ -12,6 +12,7 @@ Examples:
 
 import argparse
 from collections.abc import Iterator
+from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from mclu_shell.cloud.dryrun.planned import Planned
 from mclu_shell.command import Context, Group, Parser
 from mclu_shell.output.results import Entry, Result, would
 from mclu_shell.output.schema.guest_changes import Booted
+from mclu_shell.signals import deferred
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.boot.request import BootRequest
@@ -67,14 +69,19 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
 
     template, request = _request(context, args)
     yield from unreadable_directories()
-    booted = boot(context.cloud, template, request, context.notify)
-    yield from booted.unasked
-    name = request.name
-    acceleration = booted.acceleration
-    accel = (acceleration.kind or None, acceleration.reason or None)
-    data = partial(Booted, booted.node.name, name, template.name, *accel, booted.notes)
-    details = (acceleration.warning, *booted.notes) if acceleration.warning else booted.notes
-    yield Entry(f"{booted.node.name}:{name}", "running", details, tone="good", data=data)
+    with ExitStack() as interrupts:
+
+        def on_start() -> None:
+            interrupts.enter_context(deferred(lambda: None))
+
+        booted = boot(context.cloud, template, request, context.notify, on_start)
+        yield from booted.unasked
+        name = request.name
+        acceleration = booted.acceleration
+        accel = (acceleration.kind or None, acceleration.reason or None)
+        data = partial(Booted, booted.node.name, name, template.name, *accel, booted.notes)
+        details = (acceleration.warning, *booted.notes) if acceleration.warning else booted.notes
+        yield Entry(f"{booted.node.name}:{name}", "running", details, tone="good", data=data)
     if args.viewer:
         yield viewer_of(booted.node, name)
     if args.console:

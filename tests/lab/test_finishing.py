@@ -1,6 +1,7 @@
-"""Commands that change several things finish what they have begun without their output or after a signal, and report it."""
+"""Commands that change several things finish what they have begun, without output or after a signal, and report it."""
 
 import json
+from collections.abc import Callable
 
 import pytest
 
@@ -16,6 +17,7 @@ from tests.lab.support.many import (
     remaining,
     signalled,
 )
+from tests.shell.terminal import CTRL_C, ENTER, Terminal
 
 pytestmark = pytest.mark.lab(on=["ham0", "ham1"])
 
@@ -108,6 +110,20 @@ def test_json_has_the_changes_and_the_interrupt(lab: RealLab) -> None:
     assert (status, last["error"]) == (143, "interrupted")
     assert sorted(kept) == remaining(lab, "ham0")
     assert sorted(destroyed + kept) == list(NAMES)
+
+
+def test_ctrl_c_at_the_prompt_reports_all_changes(lab: RealLab, shells: Callable[[], Terminal]) -> None:
+    define_many(lab, "ham0", is_started=True)
+    shell = shells()
+    with deletion_gate(lab, "ham0"):
+        shell.type("destroy 'hd*' --yes" + ENTER)
+        wait_until(lambda: deletions(lab, "ham0"))
+        shell.type(CTRL_C)
+        open_deletion_gate(lab, "ham0")
+        shell.expect(r"\nmclu>\Z")
+    left = remaining(lab, "ham0")
+    assert [name for name in NAMES if f"ham0:{name} destroyed" not in shell.screen] == left
+    assert [name for name in NAMES if f"ham0: {name} not changed: interrupted" in shell.screen] == left
 
 
 def test_an_interrupted_shutdown_forces_nothing_and_reports_each_guest(lab: RealLab) -> None:

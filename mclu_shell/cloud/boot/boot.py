@@ -29,9 +29,20 @@ class BootResult(NamedTuple):
     unasked: tuple[NameNotChecked, ...]
 
 
-def boot(cloud: Cloud, template: Template, request: BootRequest, progress: Callable[[str], None]) -> BootResult:
+def _ignore() -> None:
+    pass
+
+
+def boot(
+    cloud: Cloud,
+    template: Template,
+    request: BootRequest,
+    progress: Callable[[str], None],
+    on_start: Callable[[], object] = _ignore,
+) -> BootResult:
     """Build, define and start a guest. If anything fails, nothing of it is left.
 
+    `on_start` is called when the guest runs; from then on it stays, and an interrupt must not prevent the report.
     Refused, UsageError, NotFound, TemplateError or NodeFault say why not, and at which step.
     """
 
@@ -42,11 +53,13 @@ def boot(cloud: Cloud, template: Template, request: BootRequest, progress: Calla
     progress("looking for a node")
     found = survey(cloud, template, request)
     plan = plan_boot(cloud, template, request, found, test)
-    notes = _make(plan, found.there, progress)
+    notes = _make(plan, found.there, progress, on_start)
     return BootResult(plan.node, plan.acceleration, notes, plan.unasked)
 
 
-def _make(plan: BootPlan, there: Sequence[Node], progress: Callable[[str], None]) -> tuple[str, ...]:
+def _make(
+    plan: BootPlan, there: Sequence[Node], progress: Callable[[str], None], on_start: Callable[[], object]
+) -> tuple[str, ...]:
     """Make what is planned, if no other node of those that are there gets a guest of its name; what its build noted."""
     node, guest = plan.node, plan.guest
     progress(f"building on {node.name}")
@@ -69,6 +82,7 @@ def _make(plan: BootPlan, there: Sequence[Node], progress: Callable[[str], None]
             build.keep()
             with _step("started"):
                 node.change_guest(guest.name, "start", guest.uuid)
+            on_start()
     return build.made.notes
 
 
