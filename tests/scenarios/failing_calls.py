@@ -72,7 +72,7 @@ class Run(NamedTuple):
 class Calls:
     """The patched functions: they record the places of their calls, or fail at one of them."""
 
-    def __init__(self, fault: Fault | None, record: Callable[[str], None]) -> None:
+    def __init__(self, fault: Fault | None, record: Callable[[str], object]) -> None:
         self._fault = fault
         self._record = record
         self._local = threading.local()
@@ -146,7 +146,7 @@ def _become_mclu(words: list[str], fault: Fault | None, records: Path, *, is_ter
         setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8", closefd=False))  # noqa: SIM115
     descriptor = os.open(records, os.O_WRONLY | os.O_APPEND)
     # The last calls may come from threads while the process ends, so each is written at once.
-    Calls(fault, lambda place: os.write(descriptor, f"{place}\n".encode()) and None)
+    Calls(fault, lambda place: os.write(descriptor, f"{place}\n".encode()))
     sys.argv[1:] = words
     try:
         cli.run()

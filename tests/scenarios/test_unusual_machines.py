@@ -12,6 +12,8 @@ from tests.conftest import MCLU, Answer
 Run = Callable[..., Answer]
 # A user without a passwd entry, with the permissions of the user who runs the tests.
 UNKNOWN_USER = ("unshare", "--user", "--map-user=4711")
+# Root may look into any directory, but not without capabilities.
+POWERLESS = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
 
 
 @pytest.fixture
@@ -68,9 +70,7 @@ def test_a_configuration_without_permission_is_not_replaced_by_another(
     directory.mkdir(parents=True)
     (directory / "mclu.conf").write_text("[nodes]\nham0 address=127.0.0.1\n")
     directory.chmod(0)
-    # Root may look into any directory, but not without capabilities.
-    without = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
-    answer = run(*unknown_user, *without, "env", f"HOME={tmp_path}", MCLU, "status")
+    answer = run(*unknown_user, *POWERLESS, "env", f"HOME={tmp_path}", MCLU, "status")
     directory.chmod(0o700)
     assert answer == Answer(
         2,
@@ -85,8 +85,7 @@ def test_templates_in_a_directory_without_permission_are_reported(
 ) -> None:
     directory = tmp_path / "mine"
     directory.mkdir(mode=0)
-    without = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
-    words = (*unknown_user, *without, "env", f"MCLU_PATH={directory}", MCLU, "--demo", "list", "--templates")
+    words = (*unknown_user, *POWERLESS, "env", f"MCLU_PATH={directory}", str(MCLU), "--demo", "list", "--templates")
     message = f"mclu: {directory}: cannot read the directory: Permission denied; correct MCLU_PATH\n"
     assert run(*words) == Answer(0, "", message)
 

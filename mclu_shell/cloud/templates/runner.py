@@ -13,6 +13,7 @@ from typing import IO, NamedTuple
 from mclu_shell.cloud.templates.script_file import check_runnable
 from mclu_shell.errors import TemplateError
 from mclu_shell.units import format_size
+from mclu_shell.user_paths import absolute
 
 _TIME_LIMIT_S = 5.0
 _LENGTH_LIMIT = 1 << 20
@@ -45,7 +46,7 @@ class Reply(NamedTuple):
 def run_template(path: Path, parameter: str, environment: Mapping[str, str] | None = None) -> Reply:
     """Run a template with one parameter; raise TemplateError if it cannot be run, or TemplateTimeout."""
     check_runnable(path)
-    command = ["timeout", "--signal=KILL", f"{_TIME_LIMIT_S + 1:g}", str(path.absolute()), parameter]
+    command = ["timeout", "--signal=KILL", f"{_TIME_LIMIT_S + 1:g}", str(absolute(path)), parameter]
     with _start(command, {**os.environ, **(environment or {})}) as process:
         try:
             out, err = _read(process)

@@ -14,6 +14,7 @@ from mclu_shell.cloud.templates.query import shown
 from mclu_shell.cloud.templates.script_file import explain_failure
 from mclu_shell.errors import NotFound, TemplateError, did_you_mean
 from mclu_shell.units import parse_size
+from mclu_shell.user_paths import absolute
 
 SUFFIX = ".template"
 DISK_BUSES = ("ide", "virtio", "virtio-scsi")
@@ -79,17 +80,17 @@ def read_template(path: Path) -> Template:
     The parameters are cached until the file changes. Errors are not, because their cause may be outside the file.
     """
     identity = _identity(path)
-    _timeouts.pop(path.absolute(), None)
+    _timeouts.pop(absolute(path), None)
     try:
-        return _read(path.absolute(), identity)
+        return _read(absolute(path), identity)
     except runner.TemplateTimeout as fault:
-        _timeouts[path.absolute()] = identity, fault
+        _timeouts[absolute(path)] = identity, fault
         raise
 
 
 def read_template_cached(path: Path) -> Template:
     """Read a template as `read_template` does, but raise its last timeout again until the file changes."""
-    identity, fault = _timeouts.get(path.absolute(), (None, None))
+    identity, fault = _timeouts.get(absolute(path), (None, None))
     if fault is not None and identity == _identity(path):
         raise fault.with_context()
     return read_template(path)

@@ -108,6 +108,21 @@ def test_boot_defines_a_guest_from_the_xml_of_its_template(lab: RealLab, templat
     assert states(lab, "ham0") == {"model": "shut off"}
 
 
+def test_template_check_validates_xml_on_all_nodes_that_are_on(lab: RealLab, templates: Path) -> None:
+    template(templates, "odd", xml=OWN_XML.format(more="", device=""))
+    before = traces(lab, "ham0")
+    checked = mclu(lab, "template", "check", "odd")
+    assert checked.status == 0, checked
+    nodes = " ".join(checked.lines[-1].split())
+    assert nodes.startswith("ok libvirt accepts the xml on ham0")
+    lab.off("ham0", "ham1")
+    checked = mclu(lab, "template", "check", "odd")
+    assert checked.status == 0, checked
+    assert checked.lines[-1].endswith("only compared with the schema: no node with QEMU is on")
+    lab.on("ham0")
+    assert traces(lab, "ham0") == before
+
+
 @pytest.mark.parametrize(
     ("xml", "complaint"),
     [
