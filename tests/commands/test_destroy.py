@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mclu_shell.cloud.guests.file_id import FileId
+from mclu_shell.cloud.guests.files.file_id import FileId
 from mclu_shell.session.interaction import Interaction
 from tests.conftest import InProcess
 

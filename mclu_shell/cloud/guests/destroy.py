@@ -8,7 +8,8 @@ from typing import Any, TypeAlias
 from mclu_shell.cloud.concurrency.changes import carry_out
 from mclu_shell.cloud.concurrency.fanout import Outcome
 from mclu_shell.cloud.console.log import remove_logs
-from mclu_shell.cloud.guests.destroy_plan import UNCHECKED, DestroyPlan, plan_destroy
+from mclu_shell.cloud.guests.destroy_plan import DestroyPlan, plan_destroy
+from mclu_shell.cloud.guests.files.selection import UNCHECKED
 from mclu_shell.cloud.guests.remove_files import Removal, remove_files
 from mclu_shell.cloud.guests.survey import Survey
 from mclu_shell.cloud.nodes.node import Node

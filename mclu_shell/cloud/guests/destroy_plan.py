@@ -1,20 +1,16 @@
 """Selection of the files that are deleted with a guest. It needs no I/O beyond the survey."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from mclu_shell.cloud.guests.disk_files import DiskFiles
+from mclu_shell.cloud.guests.files.disk_files import DiskFiles
+from mclu_shell.cloud.guests.files.selection import Selection, backing_of
 from mclu_shell.cloud.guests.survey import NodeSurvey, Survey
 from mclu_shell.cloud.hypervisor.domain_files import (
     DomainDefinition,
-    backing_chains,
-    disks,
-    disks_without_path,
     is_default_nvram,
     is_named_by_libvirt,
     memory_files,
-    noted_files,
     nvram_files,
     overlay_files,
     own_files,
@@ -22,9 +18,6 @@ from mclu_shell.cloud.hypervisor.domain_files import (
 )
 from mclu_shell.cloud.state.guest import Guest
 from mclu_shell.errors import NotFound
-
-_NOT_OURS = "not made by mclu"
-UNCHECKED = "for its users"
 
 
 class DestroyPlan(NamedTuple):
@@ -82,15 +75,17 @@ def plan_destroy(survey: Survey, guest: Guest, confirmed: DestroyPlan | None = N
     removed = survey.removals(guest.node)
     if own is None or guest.uuid in removed.guests:
         raise NotFound(f"{guest.name} no longer exists", place=guest.node)
-    selection = _Selection(own, here.files, _made_files(own, here.files), _user_of(survey, here, guest))
+    selection = Selection(own, here.files, _made_files(own, here.files), _user_of(survey, here, guest))
     selection.keep(_obstacles(survey, selection, guest, confirmed))
     selection.keep_foreign_files()
     selection.keep_needed_files()
     unchecked = selection.keep_shared_files(survey.unchecked(guest.node))
     selection.keep_needed_files()
+    if not own.is_active:
+        selection.keep_open_files(here.opened)
     ignored = {guest.uuid, *removed.guests}
     logs = tuple(log for log in own_logs(own.xmls[0]) if not here.uses.find_path(log, ignored))
-    return selection.plan()._replace(logs=logs, unchecked=unchecked)
+    return _plan(selection)._replace(logs=logs, unchecked=unchecked)
 
 
 def _user_of(survey: Survey, here: NodeSurvey, guest: Guest) -> Callable[[str], str]:
@@ -105,12 +100,12 @@ def _user_of(survey: Survey, here: NodeSurvey, guest: Guest) -> Callable[[str], 
         if user := here.uses.find_here(known, ignored) or survey.find_user(guest.node, file, known):
             return f"{user} uses it"
         images = [image for image in here.overlays.get(known.key, ()) if image not in removed.files]
-        return _backing_of(images[0]) if images else ""
+        return backing_of(images[0]) if images else ""
 
     return find
 
 
-def _obstacles(survey: Survey, selection: "_Selection", guest: Guest, confirmed: DestroyPlan | None) -> dict[str, str]:
+def _obstacles(survey: Survey, selection: Selection, guest: Guest, confirmed: DestroyPlan | None) -> dict[str, str]:
     """Return the reasons to keep files that do not depend on what needs them."""
     duplicate = survey.describe_duplicate(guest)
     reasons = dict.fromkeys(selection.made, duplicate) if duplicate else {}
@@ -161,100 +156,18 @@ def _made_nvram(own: DomainDefinition, files: DiskFiles, own_disks: Sequence[str
             yield file
 
 
-def _backing_of(image: str) -> str:
-    return f"a backing file of {image}"
-
-
-@dataclass(slots=True)
-class _Selection:
-    """The files of a guest that mclu made for it, and the reasons to keep some of them, and others.
-
-    Files are compared by their keys. `find_user` returns the reason to keep a file that others need.
-    """
-
-    own: DomainDefinition
-    files: DiskFiles
-    made: tuple[str, ...]
-    find_user: Callable[[str], str]
-    kept: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def existing(self) -> list[str]:
-        return [file for file in self.made if file in self.files.sizes]
-
-    @property
-    def deleted(self) -> list[str]:
-        return [file for file in self.existing if file not in self.kept]
-
-    def keep(self, reasons: Mapping[str, str]) -> None:
-        self.kept |= {file: why for file, why in reasons.items() if file not in self.kept}
-
-    def keep_foreign_files(self) -> None:
-        """Keep the files that were not made for the guest, and the backing files of those that were."""
-        self.keep(dict.fromkeys(self._foreign_files(), _NOT_OURS))
-        listed = {self.files.key(file) for file in (*self.kept, *self.made)}
-        chains = {base for file in self.existing for base in self.files.backing_chain(file)}
-        self.keep({base: "a backing file" for base in sorted(chains) if self.files.key(base) not in listed})
-
-    def _foreign_files(self) -> Iterator[str]:
-        """Yield each file once, by its first name; the target of a link in place of a file that mclu made is foreign.
-
-        A path that was made and is a link is deleted itself, but its target is kept.
-        """
-        listed = {self.files.key(file) for file in self.made if file not in self.files.links}
-        nvram = [file for xml in self.own.xmls for file in nvram_files(xml)]
-        for file in (*disks(self.own), *noted_files(self.own), *nvram):
-            name = self.files.real_path(file) if file in self.made and file in self.files.links else file
-            if name in self.files.sizes and self.files.key(name) not in listed:
-                listed.add(self.files.key(name))
-                yield name
-        yield from disks_without_path(self.own)
-
-    def keep_needed_files(self) -> None:
-        """Keep the files that others use, and the backing files of all that is kept."""
-        self.keep({file: why for file in self.deleted if (why := self.find_user(file))})
-        chains = [(self.files.key(file), [self.files.key(base) for base in bases]) for file, *bases in self._chains()]
-        while True:
-            needed: dict[str, str] = {}
-            for name in self.kept:
-                bases = [base for top, chain in chains if top == self.files.key(name) for base in chain]
-                bases += map(self.files.key, self.files.backing_chain(name))
-                needed |= dict.fromkeys(bases, _backing_of(name))
-            more = {file: needed[self.files.key(file)] for file in self.deleted if self.files.key(file) in needed}
-            if not more:
-                return
-            self.keep(more)
-
-    def _chains(self) -> Iterator[tuple[str, ...]]:
-        return backing_chains(self.own)
-
-    def keep_shared_files(self, unchecked: Sequence[str]) -> tuple[str, ...]:
-        """Keep files that guests of unchecked nodes may use; return these nodes if there are such files."""
-        shared = [file for file in self.deleted if file in self.files.ids and not self.files.ids[file].is_local]
-        if not shared or not unchecked:
-            return ()
-        self.keep({file: self._why_shared(file, unchecked) for file in shared})
-        return tuple(unchecked)
-
-    def _why_shared(self, file: str, unchecked: Sequence[str]) -> str:
-        known = self.files.ids[file]
-        where = "exported" if known.is_exported else f"on {known.file_system}"
-        return f"{where}, and cannot check {' and '.join(unchecked)} {UNCHECKED}"
-
-    def plan(self) -> DestroyPlan:
-        delete = self.deleted
-        keeps_tpm = not self.made or any(file in self.kept for file in self.made)
-        nvram = [file for file in nvram_files(self.own.xmls[0]) if file in delete]
-        return DestroyPlan(
-            tuple((file, self.files.sizes[file]) for file in delete),
-            tuple(self.kept.items()),
-            state=tuple(name for name in self.own.kept if not (keeps_tpm and name == "TPM state")),
-            nvram=nvram[0] if nvram else "",
-            keeps_tpm=keeps_tpm and "TPM state" in self.own.kept,
-            keys=tuple(self._own_key(file) for file in delete),
-            shared=frozenset(file for file in delete if file in self.files.ids and not self.files.ids[file].is_local),
-        )
-
-    def _own_key(self, file: str) -> str:
-        """Return the key of a file, or "link": the key of a link is that of its target."""
-        return "link" if file in self.files.links else self.files.key(file)
+def _plan(selection: Selection) -> DestroyPlan:
+    delete = selection.deleted
+    keeps_tpm = not selection.made or any(file in selection.kept for file in selection.made)
+    nvram = [file for file in nvram_files(selection.own.xmls[0]) if file in delete]
+    return DestroyPlan(
+        tuple((file, selection.files.sizes[file]) for file in delete),
+        tuple(selection.kept.items()),
+        state=tuple(name for name in selection.own.kept if not (keeps_tpm and name == "TPM state")),
+        nvram=nvram[0] if nvram else "",
+        keeps_tpm=keeps_tpm and "TPM state" in selection.own.kept,
+        keys=tuple(selection.own_key(file) for file in delete),
+        shared=frozenset(
+            file for file in delete if file in selection.files.ids and not selection.files.ids[file].is_local
+        ),
+    )

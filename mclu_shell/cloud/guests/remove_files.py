@@ -1,10 +1,10 @@
 """Deletion of the files of stopped guests, after a last check on the node."""
 
-import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from mclu_shell.cloud.guests.destroy_plan import DestroyPlan
+from mclu_shell.cloud.guests.files.open_files import LIST_OPEN, lock_id
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.errors import MCluError
 
@@ -15,13 +15,10 @@ _TIMEOUT_S = 120.0
 # been replaced, or is open in another process: that may need the others. QEMU locks its images, so that /proc/locks has
 # those of processes in other containers, too, and the lock of a guest on another machine fails qemu-io.
 # Prints a line for each file: "open", "changed", "deleted", "kept" or "failed", with details.
-_SCRIPT = r"""
+_SCRIPT = (
+    f"opened=$({LIST_OPEN})"
+    + r"""
 export LC_ALL=C
-as=; [ "$(id -u)" = 0 ] || ! sudo -n true 2>/dev/null || as='sudo -n'
-opened=$($as find /proc/[0-9]*/fd -mindepth 1 -maxdepth 1 -exec stat -L -c '%d:%i %n' -- {} + 2>/dev/null
-    for loop in /sys/block/loop*/loop/backing_file; do
-        [ ! -f "$loop" ] || stat -c "%d:%i $loop" -- "$(cat "$loop")"
-    done 2>/dev/null)
 locks=$(cat /proc/locks)
 newline='
 '
@@ -67,6 +64,7 @@ while [ $# -gt 0 ]; do
     shift 3
 done
 """
+)
 
 
 class Removal(NamedTuple):
@@ -94,16 +92,8 @@ def _words(number: int, plan: DestroyPlan) -> list[str]:
     return [
         word
         for (file, _), key in zip(plan.delete, plan.keys, strict=True)
-        for word in (str(number), key, _lock(key), "shared" if file in plan.shared else "", file)
+        for word in (str(number), key, lock_id(key), "shared" if file in plan.shared else "", file)
     ]
-
-
-def _lock(key: str) -> str:
-    """Return device and inode as in /proc/locks (fs/locks.c)."""
-    device, _, inode = key.partition(":")
-    if not inode:
-        return "-"
-    return f" {os.major(int(device)):02x}:{os.minor(int(device)):02x}:{inode}"
 
 
 def _removal(plan: DestroyPlan, lines: Sequence[str]) -> Removal:

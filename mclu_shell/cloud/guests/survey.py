@@ -3,9 +3,10 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from mclu_shell.cloud.guests.disk_files import DiskFiles, find_overlays, inspect_files
-from mclu_shell.cloud.guests.file_id import FileId
-from mclu_shell.cloud.guests.file_uses import FileUses, collect_uses
+from mclu_shell.cloud.guests.files.disk_files import DiskFiles, find_overlays, inspect_files
+from mclu_shell.cloud.guests.files.file_id import FileId
+from mclu_shell.cloud.guests.files.file_uses import FileUses, collect_uses
+from mclu_shell.cloud.guests.files.open_files import OpenFiles, fetch_open_files
 from mclu_shell.cloud.hypervisor.domain_files import (
     DomainDefinition,
     chain_files,
@@ -34,12 +35,16 @@ class PlannedRemovals(NamedTuple):
 
 
 class NodeSurvey(NamedTuple):
-    """The guests of a node by UUID, their files, and the uses of these; by key, the images that need a file."""
+    """The guests of a node by UUID, their files, and the uses of these.
+
+    `overlays` has, by key, the images that need a file. `opened` is empty if all guests to destroy are running.
+    """
 
     definitions: Mapping[str, DomainDefinition]
     files: DiskFiles
     uses: FileUses
     overlays: Mapping[str, tuple[str, ...]]
+    opened: OpenFiles
 
 
 class Survey(NamedTuple):
@@ -113,4 +118,7 @@ def _survey(node: Node, targets: Collection[str]) -> NodeSurvey:
         named = reason if file in reason else f"{file}: {reason}"
         raise MCluError(f"cannot determine backing files, nothing was deleted: {named}", place=node.name)
     overlays = find_overlays(node, {file for guest in own for file in noted_files(guest)}, files)
-    return NodeSurvey(definitions, files, collect_uses(definitions, files), overlays)
+    # A running guest has its own files open: they are checked again after it has stopped.
+    is_any_off = any(not guest.is_active for guest in own)
+    opened = fetch_open_files(node) if is_any_off else OpenFiles({}, frozenset())
+    return NodeSurvey(definitions, files, collect_uses(definitions, files), overlays, opened)

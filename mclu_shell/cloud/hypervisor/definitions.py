@@ -15,7 +15,6 @@ from mclu_shell.cloud.hypervisor.domain_files import (
 # The filters of `_listings`: one call for each, instead of several calls for each guest.
 _FILTERS = {
     "active": libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE,
-    "transient": libvirt.VIR_CONNECT_LIST_DOMAINS_TRANSIENT,
     "saved": libvirt.VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE,
     "snapshots": libvirt.VIR_CONNECT_LIST_DOMAINS_HAS_SNAPSHOT,
     "checkpoints": libvirt.VIR_CONNECT_LIST_DOMAINS_HAS_CHECKPOINT,
@@ -83,8 +82,7 @@ def _fetch(connection: Any, domain: Any, listed: frozenset[str]) -> DomainDefini
         *(("TPM state",) if has_tpm_state(xmls[0]) else ()),
     )
     volume_files = tuple(filter(None, paths))
-    is_persistent = "transient" not in listed
-    return DomainDefinition(domain.name(), tuple(xmls), tuple(snapshots), volume_files, kept, is_persistent)
+    return DomainDefinition(domain.name(), tuple(xmls), tuple(snapshots), volume_files, kept, "active" in listed)
 
 
 def _volume_path(connection: Any, pool: str, volume: str) -> str:

@@ -20,7 +20,7 @@ class DomainDefinition(NamedTuple):
     snapshots: tuple[str, ...]
     volumes: tuple[str, ...]
     kept: tuple[str, ...] = ()
-    is_persistent: bool = True
+    is_active: bool = False
 
 
 def own_files(xml: str) -> tuple[str, ...]:

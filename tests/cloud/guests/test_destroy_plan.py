@@ -146,6 +146,23 @@ def test_nvram_that_another_guest_uses_is_kept(node_with: Make, disk: Path, tmp_
     assert (result.keep, result.nvram) == (((str(nvram), "db uses it"),), "")
 
 
+TPM = "<tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm>"
+
+
+def test_the_state_of_a_tpm_is_kept_with_the_disks_that_it_may_encrypt(
+    node_with: Make, disk: Path, tmp_path: Path
+) -> None:
+    def define_with_tpm(made: list[Path]) -> str:
+        return define("web", WEB, [disk], made).replace("</devices>", f"{TPM}</devices>")
+
+    result = plan(node_with(define_with_tpm([disk])))
+    assert (result.state, result.keeps_tpm) == (("TPM state",), False)
+    result = plan(node_with(define_with_tpm([])))
+    assert (result.state, result.keeps_tpm) == ((), True)
+    result = plan(node_with(define_with_tpm([disk]), define("db", DB, [disk], [])))
+    assert (result.state, result.keeps_tpm) == ((), True)
+
+
 def made_by_libvirt(directory: Path, name: str = "web_VARS.fd") -> Path:
     nvram = directory / "qemu/nvram" / name
     nvram.parent.mkdir(parents=True)

@@ -163,16 +163,23 @@ def test_all_that_libvirt_deletes_is_listed(lab: RealLab) -> None:
     assert result.lines == ["ham0:web destroyed", *(f"  deleted: {name}" for name in names)]
 
 
-def test_files_that_another_process_has_open_stay(lab: RealLab) -> None:
+@pytest.mark.parametrize("state", ["running", "shut off"])
+def test_files_that_another_process_has_open_stay(lab: RealLab, state: str) -> None:
     boot(lab)
+    if state == "shut off":
+        virsh(lab, "ham0", "destroy", "web")
     sh(lab, "ham0", f"sleep 600 <{SEED} >/dev/null 2>&1 & echo $! >/tmp/pid")
+    process = sh(lab, "ham0", "cat /tmp/pid").strip()
     try:
+        # A running guest has its files open itself.
+        if state == "shut off":
+            assert f"  would keep {SEED} (open in process {process})" in mclu(lab, "-n", "destroy", "web").lines
         kept = kept_files(mclu(lab, "destroy", "web"))
-        process = sh(lab, "ham0", "cat /tmp/pid").strip()
     finally:
         sh(lab, "ham0", "kill $(cat /tmp/pid)")
     why = f"as {SEED}, which is in use"
-    assert kept == {SEED: f"open in process {process} (sleep)", DISK: why, KERNEL: why}
+    program = " (sleep)" if state == "running" else ""
+    assert kept == {SEED: f"open in process {process}{program}", DISK: why, KERNEL: why}
     assert (states(lab, "ham0"), len(images(lab, "ham0"))) == ({}, 3)
 
 

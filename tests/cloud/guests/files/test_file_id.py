@@ -2,7 +2,7 @@
 
 import pytest
 
-from mclu_shell.cloud.guests.file_id import FileId
+from mclu_shell.cloud.guests.files.file_id import FileId
 
 EXT4 = FileId(64, 77, True, 4096, 1000, "2026-01-01 00:00:00.000000001 +0000", "ef53", "ext2/ext3", "aa")
 NFS = FileId(51, 77, True, 4096, 1000, "-", "6969", "nfs", "0")

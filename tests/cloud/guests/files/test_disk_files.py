@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mclu_shell.cloud.guests.disk_files import DiskFiles, find_overlays, inspect_files
+from mclu_shell.cloud.guests.files.disk_files import DiskFiles, find_overlays, inspect_files
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.errors import MCluError
 from tests.conftest import InProcess

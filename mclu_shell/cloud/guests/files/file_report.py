@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from mclu_shell.cloud.guests.file_id import FileId
+from mclu_shell.cloud.guests.files.file_id import FileId
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.errors import MCluError
 

@@ -4,8 +4,8 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from mclu_shell.cloud.guests.disk_files import DiskFiles
-from mclu_shell.cloud.guests.file_id import FileId
+from mclu_shell.cloud.guests.files.disk_files import DiskFiles
+from mclu_shell.cloud.guests.files.file_id import FileId
 from mclu_shell.cloud.hypervisor.domain_files import DomainDefinition, noted_files, referenced_files
 
 

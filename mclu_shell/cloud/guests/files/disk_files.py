@@ -5,8 +5,8 @@ import stat
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from mclu_shell.cloud.guests.file_id import FileId
-from mclu_shell.cloud.guests.file_report import FileReport, find_images, report_files
+from mclu_shell.cloud.guests.files.file_id import FileId
+from mclu_shell.cloud.guests.files.file_report import FileReport, find_images, report_files
 from mclu_shell.cloud.nodes.node import Node
 
 
