@@ -1,6 +1,7 @@
 """Selection of the files that are deleted with a guest. It needs no I/O beyond the survey."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from shlex import quote
 from typing import NamedTuple
 
 from mclu_shell.cloud.guests.files.disk_files import DiskFiles
@@ -17,7 +18,7 @@ from mclu_shell.cloud.hypervisor.domain_files import (
     own_logs,
 )
 from mclu_shell.cloud.state.guest import Guest
-from mclu_shell.errors import NotFound
+from mclu_shell.errors import NotFound, Refused
 
 
 class DestroyPlan(NamedTuple):
@@ -85,7 +86,14 @@ def plan_destroy(survey: Survey, guest: Guest, confirmed: DestroyPlan | None = N
         selection.keep_open_files(here.opened)
     ignored = {guest.uuid, *removed.guests}
     logs = tuple(log for log in own_logs(own.xmls[0]) if not here.uses.find_path(log, ignored))
-    return _plan(selection)._replace(logs=logs, unchecked=unchecked)
+    plan = _plan(selection)._replace(logs=logs, unchecked=unchecked)
+    if plan.keeps_tpm and not own.can_keep_tpm:
+        raise Refused(
+            f"cannot destroy {guest.name}: libvirt before 8.9 would delete the state of its TPM, which must be kept",
+            place=guest.node,
+            remedy=f"copy /var/lib/libvirt/swtpm/{guest.uuid}, then on the node: virsh undefine {quote(guest.name)}",
+        )
+    return plan
 
 
 def _user_of(survey: Survey, here: NodeSurvey, guest: Guest) -> Callable[[str], str]:

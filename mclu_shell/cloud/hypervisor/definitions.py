@@ -19,6 +19,8 @@ _FILTERS = {
     "snapshots": libvirt.VIR_CONNECT_LIST_DOMAINS_HAS_SNAPSHOT,
     "checkpoints": libvirt.VIR_CONNECT_LIST_DOMAINS_HAS_CHECKPOINT,
 }
+# The first version with VIR_DOMAIN_UNDEFINE_KEEP_TPM, 8.9.
+_KEEPS_TPM = 8_009_000
 # The guest, its saved memory, a snapshot or a checkpoint is gone by now.
 _GONE = (
     libvirt.VIR_ERR_NO_DOMAIN,
@@ -82,7 +84,10 @@ def _fetch(connection: Any, domain: Any, listed: frozenset[str]) -> DomainDefini
         *(("TPM state",) if has_tpm_state(xmls[0]) else ()),
     )
     volume_files = tuple(filter(None, paths))
-    return DomainDefinition(domain.name(), tuple(xmls), tuple(snapshots), volume_files, kept, "active" in listed)
+    can_keep_tpm = connection.getLibVersion() >= _KEEPS_TPM if has_tpm_state(xmls[0]) else True
+    return DomainDefinition(
+        domain.name(), tuple(xmls), tuple(snapshots), volume_files, kept, "active" in listed, can_keep_tpm
+    )
 
 
 def _volume_path(connection: Any, pool: str, volume: str) -> str:

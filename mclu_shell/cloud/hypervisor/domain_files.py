@@ -21,6 +21,8 @@ class DomainDefinition(NamedTuple):
     volumes: tuple[str, ...]
     kept: tuple[str, ...] = ()
     is_active: bool = False
+    # libvirt can undefine the guest without the state of its TPM.
+    can_keep_tpm: bool = True
 
 
 def own_files(xml: str) -> tuple[str, ...]:

@@ -107,6 +107,30 @@ def test_a_guest_that_libvirt_cannot_start_is_removed(lab: RealLab, templates: P
     assert traces(lab, "ham0") == before
 
 
+NVRAM = "/var/lib/libvirt/qemu/nvram/web_VARS.fd"
+
+
+@pytest.mark.parametrize("is_old", [False, True])
+def test_boot_removes_nvram_that_libvirt_made_and_keeps_that_of_an_earlier_guest(
+    lab: RealLab, templates: Path, is_old: bool
+) -> None:
+    # QEMU rejects firmware of this size, after libvirt has made the NVRAM.
+    sh(lab, "ham0", f"mkdir -p {NVRAM.rpartition('/')[0]}; head -c 1000 /dev/zero >/tmp/firmware")
+    if is_old:
+        sh(lab, "ham0", f"cp /tmp/firmware {NVRAM}")
+    firmware = (
+        f"<loader readonly='yes' type='pflash'>/tmp/firmware</loader><nvram template='/tmp/firmware'>{NVRAM}</nvram>"
+    )
+    xml = OWN_XML.format(more="", device="").replace("<type>hvm</type>", f"<type machine='q35'>hvm</type>{firmware}")
+    template(templates, "bad", xml=xml.replace("</os>", "</os><features><acpi/></features>"))
+    before = traces(lab, "ham0")
+    try:
+        assert_error(mclu(lab, "boot", "bad", "web"), "ham0: the guest could not be started: libvirt: ")
+        assert traces(lab, "ham0") == before
+    finally:
+        sh(lab, "ham0", f"rm -f {NVRAM}")
+
+
 BAD_DISKS = {
     'qemu-img create -q -f raw "$output" 1M': "a raw image instead of qcow2",
     'qemu-img create -q -f vmdk "$output" 1M': "a VMDK image instead of qcow2",

@@ -17,7 +17,7 @@ class DiskFiles:
     `sizes` has the files that exist, with the bytes that deletion of that name would free. `ids` are their identities,
     `links` are symbolic links. `obstacles` are the reasons why a file must not be deleted, `unreadable` the reasons why
     the backing files of an image are unknown. `backing` has, by key, the files that an image refers to; `opened` are
-    the images that were read.
+    the images that were read, `hidden` files of unknown existence in directories that the login must not read.
     """
 
     sizes: dict[str, int] = field(default_factory=dict)
@@ -28,6 +28,7 @@ class DiskFiles:
     obstacles: dict[str, str] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
     opened: set[str] = field(default_factory=set)
+    hidden: set[str] = field(default_factory=set)
 
     def key(self, file: str) -> str:
         """Return a text that is the same for all paths of a file; that of a missing file is its path."""
@@ -94,6 +95,7 @@ def _add(files: DiskFiles, report: FileReport, images: Collection[str]) -> None:
     files.ids.update(report.ids)
     files.real_paths.update(report.real_paths)
     files.unreadable.update(report.unreadable)
+    files.hidden.update(report.hidden)
     for file, image in report.images.items():
         # A relative backing file depends on the name by which its disk was opened: collect those of all names.
         key = files.key(file)

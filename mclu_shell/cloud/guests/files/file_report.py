@@ -85,6 +85,7 @@ _FILE = re.compile(r"f (\d+) (\d+) ([0-9a-f]+) (\d+) (-?\d+) (-|\S+ \S+ \S+) (/.
 _SYSTEM = re.compile(r"s (\S+) ([0-9a-f]+) (.*?) (/.*)")
 # GNU stat quotes a name that has an apostrophe with double quotes.
 _FAILED = re.compile(r"""stat: [^'"]*['"](/.*)['"]: (.*)""")
+_DENIED = "Permission denied"
 _MISSING = ("No such file or directory", "Not a directory", "Too many levels of symbolic links")
 
 
@@ -97,7 +98,7 @@ class Status(NamedTuple):
 
 
 class FileReport(NamedTuple):
-    """The report of some files, by name."""
+    """The report of some files, by name. `hidden` are files in directories that the login must not read."""
 
     names: dict[str, Status]
     ids: dict[str, FileId]
@@ -105,6 +106,7 @@ class FileReport(NamedTuple):
     images: dict[str, object]
     unreadable: dict[str, str]
     mounts: frozenset[str]
+    hidden: frozenset[str] = frozenset()
 
 
 def report_files(node: Node, images: Sequence[str], others: Sequence[str]) -> FileReport:
@@ -117,6 +119,7 @@ def report_files(node: Node, images: Sequence[str], others: Sequence[str]) -> Fi
         {name: image for part in parts for name, image in part.images.items()},
         {name: reason for part in parts for name, reason in part.unreadable.items()},
         frozenset().union(*(part.mounts for part in parts)),
+        frozenset().union(*(part.hidden for part in parts)),
     )
 
 
@@ -155,11 +158,15 @@ def _report(node: Node, names: Sequence[str], images: int) -> FileReport:
         raise _undecided(node, (done.err.strip().splitlines() or ["incomplete output"])[-1])
     links = {match[4]: match for line in lines if (match := _LINK.fullmatch(line))}
     failures = {match[1]: match[2] for line in done.err.splitlines() if (match := _FAILED.fullmatch(line))}
-    for name in names:
+    hidden = set()
+    for position, name in enumerate(names):
         reason = failures.get(name, "its name is not printable")
-        if name not in links and reason not in _MISSING:
+        # A login other than root cannot see, for example, libvirt's sockets.
+        if reason == _DENIED and position >= images:
+            hidden.add(name)
+        elif name not in links and reason not in _MISSING:
             raise _undecided(node, f"{name}: {reason[0].lower()}{reason[1:]}")
-    return _parse(node, names, links, lines)
+    return _parse(node, names, links, lines)._replace(hidden=frozenset(hidden))
 
 
 def _parse(node: Node, names: Sequence[str], links: dict[str, re.Match[str]], lines: Sequence[str]) -> FileReport:

@@ -69,6 +69,7 @@ class Selection:
             if name in self.files.sizes and self.files.key(name) not in listed:
                 listed.add(self.files.key(name))
                 yield name
+        yield from (file for file in nvram if file in self.files.hidden)
         yield from disks_without_path(self.own)
 
     def keep_needed_files(self) -> None:
