@@ -17,7 +17,7 @@ def find_home() -> Path:
     """Return the user's home directory, $HOME before that of the passwd entry; NO_HOME without either."""
     home = os.environ.get("HOME", "")
     # A relative $HOME would mean another directory after each `cd`.
-    return Path(home) if home.startswith("/") else find_account_home()
+    return Path(home) if home.startswith("/") else _account_home()
 
 
 def require_home() -> Path:
@@ -27,8 +27,12 @@ def require_home() -> Path:
     return home
 
 
-def find_account_home() -> Path:
-    """Return the home directory of the passwd entry, which OpenSSH uses; NO_HOME without an entry."""
+def find_ssh_home() -> Path:
+    """Return the home directory that OpenSSH uses: that of the passwd entry, even if $HOME differs."""
+    return home if (home := _account_home()) != NO_HOME else find_home()
+
+
+def _account_home() -> Path:
     import pwd
 
     try:
@@ -59,6 +63,13 @@ def expand_home(name: str) -> str:
     if name == "~" or name.startswith("~/"):
         return f"{find_home()}{name[1:]}"
     return os.path.expanduser(name)  # noqa: PTH111
+
+
+def expand_ssh_home(name: str) -> str:
+    """Return a path with `~` or `~USER` replaced as OpenSSH does."""
+    if name == "~" or name.startswith("~/"):
+        return f"{find_ssh_home()}{name[1:]}"
+    return expand_home(name)
 
 
 def absolute(path: Path) -> Path:

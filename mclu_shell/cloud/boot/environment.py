@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mclu_shell.cloud.hypervisor.domain_xml import DomainSpec
 from mclu_shell.cloud.templates.template import Template
-from mclu_shell.user_paths import find_home
+from mclu_shell.user_paths import find_ssh_home
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.boot.request import BootRequest
@@ -60,7 +60,7 @@ def xml_environment(template: Template, guest: DomainSpec) -> dict[str, str]:
 def _public_keys() -> str:
     """The user's public SSH keys, a line each."""
     keys = []
-    for file in sorted((find_home() / ".ssh").glob("id_*.pub")):
+    for file in sorted((find_ssh_home() / ".ssh").glob("id_*.pub")):
         with suppress(OSError, UnicodeDecodeError):
             keys.append(file.read_text(encoding="utf-8").strip())
     return "\n".join(key for key in keys if key)

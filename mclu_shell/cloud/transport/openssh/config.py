@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mclu_shell.cloud.transport.openssh.host_blocks import HostBlocks, read_host_blocks
 from mclu_shell.config import NodeConfig
 from mclu_shell.errors import Unreachable, quoted_command
-from mclu_shell.user_paths import expand_home, find_home, user_name
+from mclu_shell.user_paths import expand_ssh_home, find_ssh_home, user_name
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -66,12 +66,12 @@ class Target(NamedTuple):
 
     def paths(self, names: list[str]) -> tuple[Path, ...]:
         """Return file names of the configuration with their tokens and `~` expanded."""
-        return tuple(Path(expand_home(_expand(name, self._tokens()))) for name in names)
+        return tuple(Path(expand_ssh_home(_expand(name, self._tokens()))) for name in names)
 
     def _tokens(self) -> dict[str, str]:
         """Return the percent tokens and their values (ssh_config(5), TOKENS)."""
         tokens = {"%%": "%", "%h": self.host, "%p": str(self.port), "%r": self.user, "%n": self.node}
-        tokens |= {"%d": str(find_home()), "%u": user_name(), "%i": str(os.getuid())}
+        tokens |= {"%d": str(find_ssh_home()), "%u": user_name(), "%i": str(os.getuid())}
         return tokens | {"%k": self.host_key_name or self.node}
 
 
@@ -209,4 +209,4 @@ def _agent(setting: str) -> str:
         return os.environ.get("SSH_AUTH_SOCK", "")
     if setting == "none":
         return ""
-    return os.environ.get(setting[1:], "") if setting.startswith("$") else expand_home(setting)
+    return os.environ.get(setting[1:], "") if setting.startswith("$") else expand_ssh_home(setting)
