@@ -1,8 +1,9 @@
 """Create a guest from a template and start it.
 
-Without HOST, the guest goes to the first node in mclu.conf that has enough free memory. All checks are made before
-anything is created. If a later step fails or is interrupted, everything is removed again. Notes from the build, such
-as a generated password, are printed below the guest's name.
+Without HOST, the guest goes to the first node in mclu.conf that has enough free memory. The memory is reserved before
+the build and checked again before the start. All other checks are made before anything is created. If a later step
+fails or is interrupted, everything is removed again. Notes from the build, such as a generated password, are printed
+below the guest's name.
 
 Examples:
   boot tiny web

@@ -4,7 +4,7 @@ All nodes are queried in parallel. Lines of a node that is on:
   total:  physical CPUs and memory
   used:   running guests, with the virtual CPUs and memory they may use
   halted: those of them that do not run: paused, crashed or suspended
-  free:   memory available to a new guest
+  free:   memory for a new guest; boots in progress have reserved theirs
 
 If a node is on but does not answer, the reason is shown. The interactive shell adds the last known figures and their
 age.

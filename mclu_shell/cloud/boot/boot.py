@@ -13,6 +13,7 @@ from mclu_shell.cloud.boot.plan import DEFINE_TIMEOUT_S, BootPlan, NameNotChecke
 from mclu_shell.cloud.boot.request import BootRequest
 from mclu_shell.cloud.boot.rivals import settle_rivals
 from mclu_shell.cloud.boot.rollback import rollback_on_error
+from mclu_shell.cloud.boot.room import MemoryClaim, NodeFull
 from mclu_shell.cloud.cloud import Cloud
 from mclu_shell.cloud.hypervisor.domain_xml import DomainSpec
 from mclu_shell.cloud.nodes.node import Node
@@ -52,9 +53,17 @@ def boot(
 
     progress("looking for a node")
     found = survey(cloud, template, request)
-    plan = plan_boot(cloud, template, request, found, test)
-    notes = _make(plan, found.there, progress, on_start)
-    return BootResult(plan.node, plan.acceleration, notes, plan.unasked)
+    while True:
+        plan = plan_boot(cloud, template, request, found, test)
+        try:
+            notes = _make(plan, found.there, progress, on_start)
+        except NodeFull as full:
+            if found.needed:
+                raise
+            # Another boot was first, before anything was built.
+            found = found.without(full.room)
+            continue
+        return BootResult(plan.node, plan.acceleration, notes, plan.unasked)
 
 
 def _make(
@@ -66,7 +75,8 @@ def _make(
     environment = build_environment(plan.template, plan.request, guest)
     # Only the template itself knows the formats in its own XML.
     expected_format = guest.disk_format if plan.own_xml is None else ""
-    with building(node, plan.template.path, guest, environment, progress, expected_format) as build:
+    claim = MemoryClaim(node, guest.memory_bytes)
+    with building(node, plan.template.path, guest, environment, claim.admit, progress, expected_format) as build:
         if plan.own_xml is None:
             _require_disk(node, guest, build.made.files)
         # What a template describes itself may have a log of its own.
@@ -79,6 +89,7 @@ def _make(
                 node.change(lambda client: client.define(definition), DEFINE_TIMEOUT_S)
             # Before the word to keep it: if we are killed while we wait, the node takes all of it back.
             settle_rivals(guest.name, guest.uuid, there)
+            claim.check_again(build.made.reservations)
             build.keep()
             with _step("started"):
                 node.change_guest(guest.name, "start", guest.uuid)

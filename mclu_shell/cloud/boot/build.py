@@ -7,7 +7,7 @@ the claim to the name, builds, and waits for the word to keep what was made. If 
 
 import secrets
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +16,7 @@ from mclu_shell.cloud.boot.build_fault import template_fault
 from mclu_shell.cloud.boot.build_script import BUILD, LOOK
 from mclu_shell.cloud.boot.environment import env_command
 from mclu_shell.cloud.hypervisor.domain_xml import DomainSpec
+from mclu_shell.cloud.nodes.memory import Reservation, parse_reservation
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.transport.process import Process
 from mclu_shell.errors import ConnectionLost, Interrupted, NodeFault, Refused
@@ -37,6 +38,8 @@ class Built(NamedTuple):
     files: tuple[str, ...]
     notes: tuple[str, ...] = ()
     is_logged: bool = False
+    # Of other boots there, at the end of the build.
+    reservations: tuple[Reservation, ...] = ()
 
 
 class Build:
@@ -61,22 +64,25 @@ def building(
     template: Path,
     guest: DomainSpec,
     environment: Mapping[str, str],
+    admit: Callable[[Sequence[Reservation]], None],
     progress: Callable[[str], None],
     expected_format: str = "",
 ) -> Iterator[Build]:
-    """Build on a node the disk of a new guest.
+    """Build on a node the disk of a new guest, and reserve its memory until the end of the block.
 
-    On leaving without `keep`, all that was made there is removed; also if we are killed, and then with the guest.
-    NodeFault or Refused says at which step it failed, with the last lines of the build; Interrupted, whether the
-    node has said that it removed everything.
+    `admit` is called with the reservations that were there before this one. It raises if there is no room beside them;
+    then nothing is built. On leaving without `keep`, all that was made there is removed; also if we are killed, and
+    then with the guest. NodeFault or Refused says at which step it failed, with the last lines of the build;
+    Interrupted, whether the node has said that it removed everything.
     """
     script = template.read_bytes()
     word = f"@{secrets.token_hex(8)}"
     argv = [*env_command(environment), "sh", "-c", BUILD, "mclu-build", word, guest.output, _interpreter(script)]
-    argv += [str(len(script)), guest.uuid, node.config.uri, guest.serial_log, expected_format]
+    argv += [str(len(script)), guest.uuid, node.config.uri, guest.serial_log, expected_format, str(guest.memory_bytes)]
     process = node.start(argv)
     with _cleaned_up(node, process, guest, progress):
         process.send(script)
+        _claim(node, process, word, guest, admit)
         yield Build(node, process, word, _follow(node, process, word, guest, progress))
 
 
@@ -135,10 +141,30 @@ def _what_may_be_left(guest: DomainSpec) -> str:
     return f"if it still runs, it removes what was made; if its power went, {guest.output} may be left there"
 
 
+def _claim(
+    node: Node, process: Process, word: str, guest: DomainSpec, admit: Callable[[Sequence[Reservation]], None]
+) -> None:
+    """Wait until the node holds the claim to the name and the memory; begin the build if it is admitted."""
+    before: list[Reservation] = []
+    for line in process.lines():
+        said, _, rest = line.removeprefix(f"{word} ").partition(" ")
+        if not line.startswith(f"{word} "):
+            continue
+        if said == "claimed":
+            admit(before)
+            process.send(b"build\n")
+            return
+        if said != "reserved":
+            raise _fault(node, said, rest, ())
+        before += filter(None, [parse_reservation(rest)])
+    raise ConnectionLost("the connection was lost before the build", place=node.name, remedy=_what_may_be_left(guest))
+
+
 def _follow(node: Node, process: Process, word: str, guest: DomainSpec, progress: Callable[[str], None]) -> Built:
     """Read a build's output until it is ready; what it made and noted."""
     files: list[str] = []
     notes: list[str] = []
+    reservations: list[Reservation] = []
     tail: deque[str] = deque(maxlen=_TAIL_LINES)
     is_logged = False
     for line in process.lines():
@@ -150,8 +176,10 @@ def _follow(node: Node, process: Process, word: str, guest: DomainSpec, progress
             files.append(rest)
         elif said == "logged":
             is_logged = True
+        elif said == "still":
+            reservations += filter(None, [parse_reservation(rest)])
         elif said == "ready":
-            return Built(tuple(files), _some(notes), is_logged)
+            return Built(tuple(files), _some(notes), is_logged, tuple(reservations))
         elif said != "started":
             raise template_fault(guest, said, rest, tail) or _fault(node, said, rest, tail)
     raise ConnectionLost("the connection was lost during the build", place=node.name, remedy=_what_may_be_left(guest))

@@ -1,5 +1,7 @@
 """What runs on a node while a guest is built there, in shell: the build itself, and a look whether it could begin."""
 
+from mclu_shell.cloud.nodes.memory import RESERVATIONS
+
 # Defines is_held: whether a process holds the lock of a file, which it has open as descriptor 8. It does not try the
 # lock, which could refuse it to a boot. /proc/locks would not do: in a container it does not list a lock whose
 # flock(1) has ended.
@@ -49,13 +51,14 @@ require_no_files() {
 }
 """
     + _IS_HELD
+    + RESERVATIONS
 )
 
 # Makes a guest's disk.
 BUILD = (
     _HEAD
     + r"""
-length=$1 uuid=$2 uri=$3 log=$4 expected=$5
+length=$1 uuid=$2 uri=$3 log=$4 expected=$5 needed_bytes=$6
 build= work=
 leave() { [ -z "$work" ] || rm -rf -- "$work"; }
 trap leave EXIT
@@ -80,6 +83,18 @@ sweep() {
 }
 sweep 2>/dev/null
 require_no_files
+# Of two boots at the same moment, one is first: it does not count the other's reservation, and the other counts it.
+# Where a directory cannot be locked, as with NFS, both may count each other.
+reserve() {
+    ! command exec 7<"$images" || flock -w 5 7
+    echo "$$ $needed_bytes $uuid" >"$claim"
+    reservations reserved
+    command exec 7<&-
+} 2>/dev/null
+reserve
+say claimed
+read -r answer || answer=
+[ "$answer" = build ] || exit 1
 # End what the build has started and not waited for: it must not go on writing to what is kept, or removed. Processes
 # that have left the build's process group still have its UUID in their environment.
 end_build() {
@@ -157,6 +172,7 @@ if [ "$expected" = qcow2 ] && [ -e "$output" ] && command -v od >/dev/null; then
 fi
 # libvirt makes the directory for its own logs, but only after it has needed it for this one.
 if [ -n "$log" ]; then mkdir -p "${log%/*}" 2>/dev/null; [ ! -d "${log%/*}" ] || say logged; fi
+reservations still
 say ready
 await $reader
 if [ "$(cat "$work/answer" 2>/dev/null)" != keep ]; then
@@ -166,6 +182,9 @@ if [ "$(cat "$work/answer" 2>/dev/null)" != keep ]; then
     exit 1
 fi
 say kept
+# The reservation ends with the input: when the guest runs, and libvirt counts it.
+read -r answer <&3
+exit 0
 """
 )
 

@@ -8,10 +8,11 @@ from mclu_shell.units import format_size
 
 
 class FreeMemory(NamedTuple):
-    """What a node could give a new guest: memory in bytes."""
+    """The memory for a new guest on a node, without what boots in progress have reserved."""
 
     node: str
     free_bytes: int
+    reserved_bytes: int = 0
 
 
 class NoRoom(Refused):
@@ -21,14 +22,20 @@ class NoRoom(Refused):
 
 
 def choose(rooms: Sequence[FreeMemory], memory_bytes: int) -> FreeMemory:
-    """The first with enough free memory; MCluError says what there is if none has."""
+    """Return the first with enough free memory; raise MCluError with the most that there is."""
     for room in rooms:
         if room.free_bytes >= memory_bytes:
             return room
-    wanted = format_size(memory_bytes)
-    if len(rooms) == 1:
-        raise NoRoom(f"{wanted} of memory wanted, {format_size(rooms[0].free_bytes)} free", place=rooms[0].node)
     if not rooms:
         raise MCluError("no node is on", remedy="'on NODE --wait' wakes one")
+    wanted = format_size(memory_bytes)
+    reserved = _reserved(sum(room.reserved_bytes for room in rooms))
     most = max(rooms, key=lambda room: room.free_bytes)
-    raise NoRoom(f"no node has {wanted} of memory free", remedy=f"{most.node} has most: {format_size(most.free_bytes)}")
+    if len(rooms) == 1:
+        raise NoRoom(f"{wanted} of memory wanted, {format_size(most.free_bytes)} free{reserved}", place=most.node)
+    remedy = f"{most.node} has most: {format_size(most.free_bytes)}"
+    raise NoRoom(f"no node has {wanted} of memory free{reserved}", remedy=remedy)
+
+
+def _reserved(reserved_bytes: int) -> str:
+    return f", and boots in progress have reserved {format_size(reserved_bytes)}" if reserved_bytes else ""

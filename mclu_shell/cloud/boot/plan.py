@@ -42,11 +42,18 @@ class BootSurvey(NamedTuple):
     answers: tuple[Outcome[Node, None], ...]
     # The nodes of `wanted` that must answer: the one that was named.
     needed: tuple[Node, ...]
+    # The nodes where other boots were first.
+    full: tuple[FreeMemory, ...] = ()
 
     @property
     def there(self) -> list[Node]:
         """The nodes that answer; the fault of one that is needed is raised, or that none does."""
         return list(answering(self.answers, self.needed))
+
+    def without(self, room: FreeMemory) -> "BootSurvey":
+        """Return the same without a node that has no room."""
+        wanted = tuple(node for node in self.wanted if node.name != room.node)
+        return self._replace(wanted=wanted, full=(*self.full, room))
 
 
 class BootPlan(NamedTuple):
@@ -97,7 +104,7 @@ def plan_boot(
     guests = answering(listed, found.needed)
     require_free_name(request.name, guests)
     wanted = [node for node in guests if node in found.wanted]
-    node, report = _find_room(cloud, wanted, found.needed, found.memory_bytes)
+    node, report = _find_room(cloud, wanted, found)
     guest = _specify(node, report, template, request, found.memory_bytes)
     own_xml = custom_xml(template, xml_environment(template, guest))
     capabilities, acceleration = (None, Acceleration("")) if own_xml is not None else accelerate(node, probe_kvm)
@@ -163,15 +170,14 @@ def names_not_checked(name: str, outcomes: Sequence[Outcome[Node, Value]]) -> It
             yield NameNotChecked(told, place=outcome.item.name)
 
 
-def _find_room(
-    cloud: Cloud, nodes: Sequence[Node], needed: Sequence[Node], memory_bytes: int
-) -> tuple[Node, NodeReport]:
-    """The first node with room, and what it has. The first is asked alone: mostly it has, and to ask all takes time."""
+def _find_room(cloud: Cloud, nodes: Sequence[Node], found: BootSurvey) -> tuple[Node, NodeReport]:
+    """Return the first node with room, and its report; query the first node alone, because it has room mostly."""
     outcomes = cloud.fetch_reports(nodes[:1])
-    if not any(outcome.value and outcome.value.free_bytes >= memory_bytes for outcome in outcomes):
+    if not any(outcome.value and outcome.value.free_bytes >= found.memory_bytes for outcome in outcomes):
         outcomes += cloud.fetch_reports(nodes[1:])
-    reports = answering(outcomes, needed)
-    place = choose([FreeMemory(node.name, report.free_bytes) for node, report in reports.items()], memory_bytes).node
+    reports = answering(outcomes, found.needed) if nodes else {}
+    rooms = [FreeMemory(node.name, each.free_bytes, each.info.reserved_bytes) for node, each in reports.items()]
+    place = choose([*rooms, *found.full], found.memory_bytes).node
     return next((node, report) for node, report in reports.items() if node.name == place)
 
 

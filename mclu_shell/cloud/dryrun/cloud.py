@@ -89,9 +89,12 @@ class DryRunCloud(Cloud):
     def _report(self, node: Node, report: NodeReport) -> NodeReport:
         guests = self._changes[node.name].applied(report.guests)
         running = {guest.uuid for guest in guests if guest.is_active}
+        ran = {guest.uuid for guest in report.running}
         back = sum(guest.memory_bytes for guest in report.running if guest.uuid not in running)
+        more = sum(guest.memory_bytes for guest in guests if guest.is_active and guest.uuid not in ran)
         available = min(report.info.memory_bytes, report.info.available_bytes + back)
-        return NodeReport(report.info._replace(available_bytes=available), guests)
+        promised = report.info.promised_bytes + more
+        return NodeReport(report.info._replace(available_bytes=available, promised_bytes=promised), guests)
 
     def is_made(self, guest: Guest) -> bool:
         """Whether a guest is none that is there, but one that would have been made."""

@@ -17,6 +17,7 @@ from mclu_shell.cloud.hypervisor.domain import (
     fetch_interfaces,
     first_addresses,
     guest_record,
+    promised_bytes,
     require_disks,
     undefine,
 )
@@ -88,7 +89,9 @@ class LibvirtClient:
 
     def fetch_report(self) -> NodeReport:
         """Return the node's resources and all its guests, in four calls for any number of guests."""
-        return NodeReport(self._fetch_info(), self.fetch_guests())
+        info, records = self._fetch_info(), self._fetch_records(None)
+        promised = sum(promised_bytes(stats) for _, _, stats in records)
+        return NodeReport(info._replace(promised_bytes=promised), tuple([guest for guest, _, _ in records]))
 
     def _fetch_info(self) -> NodeInfo:
         if self._hardware is None:
@@ -115,15 +118,20 @@ class LibvirtClient:
 
     def fetch_guests(self, *, active: bool | None = None, addresses: bool = False) -> tuple[Guest, ...]:
         """Return the running guests, the others, or (None) all of them, sorted by name."""
+        records = self._fetch_records(active)
+        if not addresses:
+            return tuple([guest for guest, _, _ in records])
+        by_uuid = self._fetch_leased_addresses([domain for _, domain, _ in records])
+        return tuple([guest._replace(addresses=by_uuid.get(guest.uuid, ())) for guest, _, _ in records])
+
+    def _fetch_records(self, active: bool | None) -> list[tuple[Guest, Any, dict[str, Any]]]:
+        """Return the guests with their domains and statistics, sorted by name."""
         with self._call("getAllDomainStats"):
             stats = self._connection.getAllDomainStats(_STATS, _STATS_FLAGS[active])
-            guests = [guest_record(self.node, domain, values) for domain, values in stats]
-            saved = fetch_saved(self._connection) if any(not guest.is_active for guest in guests) else ()
-            guests = [guest._replace(reason=SAVED) if guest.uuid in saved else guest for guest in guests]
-        if addresses:
-            by_uuid = self._fetch_leased_addresses([domain for domain, _ in stats])
-            guests = [guest._replace(addresses=by_uuid.get(guest.uuid, ())) for guest in guests]
-        return tuple(sorted(guests, key=lambda guest: guest.name))
+            records = [(guest_record(self.node, domain, values), domain, values) for domain, values in stats]
+            saved = fetch_saved(self._connection) if any(not guest.is_active for guest, _, _ in records) else ()
+        marked = [(g._replace(reason=SAVED) if g.uuid in saved else g, domain, values) for g, domain, values in records]
+        return sorted(marked, key=lambda record: record[0].name)
 
     def _fetch_leased_addresses(self, domains: list[Any]) -> dict[str, tuple[str, ...]]:
         """Return guests' addresses by UUID, from the DHCP leases of libvirt's networks."""

@@ -75,6 +75,13 @@ def guest_record(node: str, domain: Any, stats: dict[str, Any]) -> Guest:
     return Guest(node, domain.name(), domain.UUIDString(), state, memory_kib << 10, vcpus, reason=reason)
 
 
+def promised_bytes(stats: dict[str, Any]) -> int:
+    """Return the memory that a running guest may use beyond what its QEMU has touched; 0 if that is unknown."""
+    if "balloon.rss" not in stats or "balloon.maximum" not in stats:
+        return 0
+    return max(0, int(stats["balloon.maximum"] - stats["balloon.rss"])) << 10
+
+
 def require_disks(domain: Any) -> None:
     """Raise libvirt's error for a missing disk file; the test: driver has no disks."""
     from mclu_shell.cloud.hypervisor.domain_files import required_disks

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from mclu_shell.cloud.concurrency.changes import begin_change
 from mclu_shell.cloud.concurrency.fanout import Outcome, gather
 from mclu_shell.cloud.nodes.connection import Connection
+from mclu_shell.cloud.nodes.memory import MemoryQuery
 from mclu_shell.cloud.nodes.power_off import power_off_and_wait
 from mclu_shell.cloud.state.expected import ExpectedChanges
 from mclu_shell.cloud.state.guest import Guest, GuestEvent, NodeReport
@@ -112,7 +113,8 @@ class Node:
 
     def _report(self, client: "LibvirtClient") -> NodeReport:
         since = self.store.event_count
-        report = client.fetch_report()
+        query = MemoryQuery(self.config, self._transport)
+        report = query.complete(client.fetch_report())
         self.store.apply_report(report, since)
         return report
 

@@ -53,11 +53,19 @@ def is_active_state(state: str) -> bool:
 
 
 class NodeInfo(NamedTuple):
-    """The resources of a node: physical CPUs, total memory, and memory available now."""
+    """The resources of a node: physical CPUs, total memory, and memory available now.
+
+    `promised_bytes` is what the running guests may use beyond the memory that they have touched so far, as far as that
+    is known. `reserved_bytes` is for guests of boots in progress. Huge pages are a pool of their own, partly in use.
+    """
 
     pcpus: int
     memory_bytes: int
     available_bytes: int
+    promised_bytes: int = 0
+    reserved_bytes: int = 0
+    huge_pool_bytes: int = 0
+    huge_used_bytes: int = 0
 
 
 class NodeReport(NamedTuple):
@@ -87,9 +95,18 @@ class NodeReport(NamedTuple):
         return sum(guest.vcpus for guest in self.running)
 
     @property
+    def room_bytes(self) -> int:
+        """The memory that neither runs out nor is promised to a running guest; docs/manual.md has the formula."""
+        info = self.info
+        # Guests on huge pages have their memory from the pool. Only the sum is known without their XML.
+        promised = max(0, info.promised_bytes - info.huge_used_bytes)
+        used = max(0, self.used_bytes - info.huge_used_bytes)
+        return min(info.available_bytes - promised, info.memory_bytes - info.huge_pool_bytes - used)
+
+    @property
     def free_bytes(self) -> int:
-        """The memory for a new guest: available, and not promised to a running guest."""
-        return max(0, min(self.info.available_bytes, self.info.memory_bytes - self.used_bytes))
+        """The memory for a new guest: the room, less what boots in progress have reserved."""
+        return max(0, self.room_bytes - self.info.reserved_bytes)
 
 
 class GuestEvent(NamedTuple):
