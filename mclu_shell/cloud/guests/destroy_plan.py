@@ -105,7 +105,8 @@ def _user_of(survey: Survey, here: NodeSurvey, guest: Guest) -> Callable[[str], 
         known = here.files.ids.get(file)
         if known is None:
             return ""
-        if user := here.uses.find_here(known, ignored) or survey.find_user(guest.node, file, known):
+        user = here.uses.find_here(known, ignored) or here.uses.find_mounted(file, known, ignored)
+        if user := user or survey.find_user(guest.node, file, known):
             return f"{user} uses it"
         images = [image for image in here.overlays.get(known.key, ()) if image not in removed.files]
         return backing_of(images[0]) if images else ""

@@ -87,7 +87,12 @@ class Survey(NamedTuple):
     def faults(self, nodes: Collection[str]) -> list[MCluError]:
         """Return the errors of these nodes, except that a node is off."""
         errors = [error for name, error in self.errors.items() if name in nodes and not isinstance(error, NodeOff)]
-        return [error.with_context(fact=f"cannot check its guests: {error.fact}") for error in errors]
+        return [
+            error
+            if isinstance(error, UnknownUntilUp)
+            else error.with_context(fact=f"cannot check its guests: {error.fact}")
+            for error in errors
+        ]
 
 
 def survey_nodes(

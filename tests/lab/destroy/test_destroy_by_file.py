@@ -74,6 +74,18 @@ def test_a_disk_of_a_guest_on_the_same_node_stays_under_any_path(storage: RealLa
     assert states(storage, "ham0") == {"db": state}
 
 
+def test_a_disk_of_a_guest_that_uses_it_through_an_overlay_stays(storage: RealLab) -> None:
+    """The overlay has a device number of its own."""
+    virsh(storage, "ham0", "destroy", "web")
+    sh(storage, "ham0", f"cd /tmp; mkdir u w all; mount -t overlay -o lowerdir={OTHER},upperdir=u,workdir=w - all")
+    try:
+        define_db(storage, A_DISK.format(kind="qcow2", file="/tmp/all/web.qcow2"))
+        assert kept_files(mclu(storage, "destroy", "web")) == {DISK: "db uses it"}
+    finally:
+        sh(storage, "ham0", "umount /tmp/all")
+    assert images(storage, "ham0") == ["web.qcow2"]
+
+
 def test_an_external_data_file_of_another_guest_stays(storage: RealLab) -> None:
     """qcow2 can store a guest's data in another file, which is none of its backing files."""
     virsh(storage, "ham0", "destroy", "web")

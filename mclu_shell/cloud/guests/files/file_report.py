@@ -16,7 +16,7 @@ from mclu_shell.errors import MCluError
 
 # Linux limits one argument, which is the whole command in an SSH session, to 128 KiB.
 _LONGEST_COMMAND = 60_000
-_TIMEOUT_S = 120.0
+_TIMEOUT_S = 60.0
 
 # Tests the first bytes of an image that may refer to other files: qcow with a backing file or an incompatible feature,
 # such as an external data file; QED; VMDK. Running qemu-img on every file would take ten times as long.

@@ -43,8 +43,19 @@ class FileUses:
 
     def find_elsewhere(self, path: str, file: FileId, ignored: Collection[str]) -> str:
         """Return the name of a guest of this node that may need a file of another node; empty if there is none."""
+        return next((use.guest for use in self._find_similar(path, file, ignored)), "")
+
+    def find_mounted(self, path: str, file: FileId, ignored: Collection[str]) -> str:
+        """Return the name of a guest that may need a file of this node through another file system; empty if none.
+
+        For example, an overlay or NFS from the node itself shows the files of a local file system under other devices.
+        """
+        uses = self._find_similar(path, file, ignored)
+        return next((use.guest for use in uses if use.file and use.file.device != file.device), "")
+
+    def _find_similar(self, path: str, file: FileId, ignored: Collection[str]) -> Iterator[FileUse]:
         uses = (use for trait in _traits(path, file) for use in self._by_trait[trait] if use.uuid not in ignored)
-        return next((use.guest for use in uses if use.file and file.may_be(path, use.file, use.path)), "")
+        return (use for use in uses if use.file and file.may_be(path, use.file, use.path))
 
 
 def _traits(path: str, file: FileId) -> tuple[object, ...]:
