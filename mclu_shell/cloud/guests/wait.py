@@ -239,7 +239,7 @@ def _require_active(node: Node, guest: Guest, context: str) -> None:
 
 def _check_address(node: Node, guest: Guest) -> Observation:
     _require_active(node, guest, " and had no known address")
-    addresses = node.query(lambda client: client.fetch_addresses(guest.name), node.config.answer_timeout)
+    addresses = node.fetch_addresses([guest]).get(guest.uuid, ())
     if addresses:
         return Observation(", ".join(addresses), is_met=True, addresses=addresses)
     remedy = "use a libvirt network or install qemu-guest-agent (libvirt also reads the node's ARP table)"

@@ -14,8 +14,6 @@ import libvirt
 from mclu_shell.cloud.hypervisor import host
 from mclu_shell.cloud.hypervisor.domain import (
     VERBS,
-    fetch_interfaces,
-    first_addresses,
     guest_record,
     promised_bytes,
     require_disks,
@@ -29,6 +27,7 @@ from mclu_shell.errors import ConnectionLost, LibvirtFault, NotFound, Refused
 from mclu_shell.user_paths import find_home
 
 if TYPE_CHECKING:
+    from mclu_shell.cloud.hypervisor.addresses import Address
     from mclu_shell.cloud.hypervisor.capabilities import Capabilities
     from mclu_shell.cloud.hypervisor.domain_files import DomainDefinition
 
@@ -116,13 +115,9 @@ class LibvirtClient:
 
     # All guests.
 
-    def fetch_guests(self, *, active: bool | None = None, addresses: bool = False) -> tuple[Guest, ...]:
+    def fetch_guests(self, *, active: bool | None = None) -> tuple[Guest, ...]:
         """Return the running guests, the others, or (None) all of them, sorted by name."""
-        records = self._fetch_records(active)
-        if not addresses:
-            return tuple([guest for guest, _, _ in records])
-        by_uuid = self._fetch_leased_addresses([domain for _, domain, _ in records])
-        return tuple([guest._replace(addresses=by_uuid.get(guest.uuid, ())) for guest, _, _ in records])
+        return tuple([guest for guest, _, _ in self._fetch_records(active)])
 
     def _fetch_records(self, active: bool | None) -> list[tuple[Guest, Any, dict[str, Any]]]:
         """Return the guests with their domains and statistics, sorted by name."""
@@ -133,27 +128,17 @@ class LibvirtClient:
         marked = [(g._replace(reason=SAVED) if g.uuid in saved else g, domain, values) for g, domain, values in records]
         return sorted(marked, key=lambda record: record[0].name)
 
-    def _fetch_leased_addresses(self, domains: list[Any]) -> dict[str, tuple[str, ...]]:
-        """Return guests' addresses by UUID, from the DHCP leases of libvirt's networks."""
-        by_mac = self._fetch_leases() if domains else {}
-        if not by_mac:
-            return {}
-        from mclu_shell.cloud.hypervisor.domain_files import mac_addresses
+    def fetch_addresses(self, name: str | None = None) -> "dict[str, tuple[Address, ...]]":
+        """Return the addresses of one running guest, or of all, by UUID; some may be left from earlier runs."""
+        from mclu_shell.cloud.hypervisor.addresses import fetch_addresses
 
-        by_uuid = {}
-        for domain in domains:
-            with contextlib.suppress(libvirt.libvirtError):  # The guest may be gone by now.
-                macs = mac_addresses(domain.XMLDesc(0))
-                by_uuid[domain.UUIDString()] = tuple(by_mac[mac] for mac in macs if mac in by_mac)
-        return by_uuid
-
-    def _fetch_leases(self) -> dict[str, str]:
-        try:
-            with self._call("DHCPLeases"):
-                return host.fetch_leases(self._connection)
-        except LibvirtFault:
-            # There is no network driver, as with the test: driver.
-            return {}
+        with self._call("addresses"):
+            if name is None:
+                domains = self._connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)
+            else:
+                domain = self._query_domain(name, lambda domain: domain if domain.isActive() else None)
+                domains = [domain] if domain is not None else []
+            return fetch_addresses(self._connection, domains)
 
     def fetch_definitions(self) -> dict[str, "DomainDefinition"]:
         """Return the definitions of all guests by UUID, in at least one call for each guest."""
@@ -193,11 +178,6 @@ class LibvirtClient:
         """Return the XML of a running guest, with the ports and devices assigned to it; None if it is not running."""
         with self._call("XMLDesc"):
             return self._query_domain(name, lambda domain: str(domain.XMLDesc(0)) if domain.isActive() else None)
-
-    def fetch_addresses(self, name: str) -> tuple[str, ...]:
-        """Return a guest's addresses from the first source that has any: DHCP leases, guest agent, ARP table."""
-        with self._call("interfaceAddresses"):
-            return self._query_domain(name, lambda domain: first_addresses(partial(fetch_interfaces, domain))) or ()
 
     def set_metadata(self, name: str, xml: str, namespace: str) -> None:
         """Replace the element of a namespace in the metadata of a running guest; it is lost when the guest stops."""

@@ -1,6 +1,5 @@
 """Operations on a guest and queries about it, on libvirt's handle of the domain. Errors are libvirt's."""
 
-import contextlib
 from collections.abc import Callable
 from types import MappingProxyType
 from typing import Any
@@ -9,14 +8,6 @@ import libvirt
 
 from mclu_shell.cloud.hypervisor.domain_state import condition
 from mclu_shell.cloud.state.guest import Guest
-
-# virDomainInterfaceAddressesSource, the most reliable first: DHCP leases of libvirt's networks, the guest agent, the
-# ARP table of the node.
-AGENT = 1
-_SOURCES = (0, AGENT, 2)
-# Loopback and link-local addresses, which a guest agent reports, too.
-_LOCAL_PREFIXES = ("127.", "169.254.", "::1", "fe80:")
-_AGENT_TIMEOUT_S = 1
 
 
 def undefine(domain: Any, nvram: str = "", *, keep_tpm: bool = False) -> None:
@@ -92,22 +83,3 @@ def require_disks(domain: Any) -> None:
         except libvirt.libvirtError as error:
             if error.get_error_code() != libvirt.VIR_ERR_NO_SUPPORT:
                 raise
-
-
-def fetch_interfaces(domain: Any, source: int) -> dict[str, Any]:
-    """Return the interfaces of a guest that a source knows; none without a network or a guest agent."""
-    with contextlib.suppress(libvirt.libvirtError):
-        if source == AGENT:
-            # By default libvirt waits for an agent that hangs without a limit.
-            domain.agentSetResponseTimeout(_AGENT_TIMEOUT_S)
-        return dict(domain.interfaceAddresses(source))
-    return {}
-
-
-def first_addresses(fetch: Callable[[int], dict[str, Any]]) -> tuple[str, ...]:
-    """Return the addresses of the first source that has any; `fetch` returns the interfaces of a source."""
-    for source in _SOURCES:
-        addresses = [address["addr"] for interface in fetch(source).values() for address in interface["addrs"] or ()]
-        if reachable := tuple(address for address in addresses if not address.startswith(_LOCAL_PREFIXES)):
-            return reachable
-    return ()

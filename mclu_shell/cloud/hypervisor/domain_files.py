@@ -175,9 +175,3 @@ def backing_chains(guest: DomainDefinition) -> Iterator[tuple[str, ...]]:
 def chain_files(guest: DomainDefinition) -> Iterator[str]:
     """Yield the files of all backing chains in libvirt's XML."""
     return (file for chain in backing_chains(guest) for file in chain)
-
-
-def mac_addresses(xml: str) -> list[str]:
-    """Return the MAC addresses of a guest's interfaces."""
-    macs = ET.fromstring(xml).findall("./devices/interface/mac")
-    return [mac.get("address", "").lower() for mac in macs]

@@ -34,6 +34,7 @@ _RETRY_S = 1.0
 # Starting a guest may restore its memory from disk; undefining one may merge files.
 _CHANGE_TIMEOUT_S = 60.0
 _RUN_TIMEOUT_S = 30.0
+_ADDRESSES_TIMEOUT_S = 10.0
 # Connecting in the background may take longer than a query: libvirt makes a dozen calls one after another.
 _BACKGROUND_TIMEOUT_S = 10.0
 # The interval of full reports: a node's available memory changes without an event.
@@ -106,8 +107,25 @@ class Node:
         self, *, active: bool | None = None, addresses: bool = False, unchecked: bool = False
     ) -> tuple[Guest, ...]:
         """Return the running guests, the others, or (None) all; known `addresses` take some more calls."""
-        fn = partial(self._guests, active=active, addresses=addresses)
-        return self.query(fn, self.config.answer_timeout if addresses else 0.0, unchecked=unchecked)
+        guests = self.query(partial(self._guests, active=active), unchecked=unchecked)
+        if not addresses:
+            return guests
+        by_uuid = self.fetch_addresses([guest for guest in guests if guest.is_active])
+        guests = tuple(guest._replace(addresses=by_uuid.get(guest.uuid, ())) for guest in guests)
+        self.store.set_addresses(by_uuid)
+        return guests
+
+    def fetch_addresses(self, guests: Sequence[Guest]) -> dict[str, tuple[str, ...]]:
+        """Return the addresses of running guests by UUID, without those of the node and of earlier runs."""
+        from mclu_shell.cloud.nodes.guest_addresses import confirm_addresses
+
+        if not guests:
+            return {}
+        name = guests[0].name if len(guests) == 1 else None
+        found = self.query(lambda client: client.fetch_addresses(name), self.config.answer_timeout)
+        names = {guest.uuid: guest.name for guest in guests}
+        run = partial(self.run_read_only, timeout_s=_ADDRESSES_TIMEOUT_S)
+        return confirm_addresses(lambda argv: run(argv).out, names, {uuid: found.get(uuid, ()) for uuid in names})
 
     # The store is updated while the connection is locked: otherwise an older answer could replace a newer one.
 
@@ -118,11 +136,9 @@ class Node:
         self.store.apply_report(report, since)
         return report
 
-    def _guests(
-        self, client: "LibvirtClient", *, active: bool | None = None, addresses: bool = False
-    ) -> tuple[Guest, ...]:
+    def _guests(self, client: "LibvirtClient", *, active: bool | None = None) -> tuple[Guest, ...]:
         since = self.store.event_count
-        guests = client.fetch_guests(active=active, addresses=addresses)
+        guests = client.fetch_guests(active=active)
         self.store.apply_guests(guests, active, since)
         return guests
 

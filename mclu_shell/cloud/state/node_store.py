@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from mclu_shell.cloud.state.guest import Guest, GuestEvent, NodeReport, is_active_state
 from mclu_shell.cloud.state.snapshot import NodeState, NodeView, Phase
@@ -47,6 +47,15 @@ class NodeStore:
             is_half = active is not None and (self.view.seen_at is None or self.view.half == active)
             guests, half = self._merge(guests, active, since), active if is_half else None
             self._replace(self.view._replace(guests=guests, seen_at=time.time(), half=half))
+
+    def set_addresses(self, addresses: Mapping[str, tuple[str, ...]]) -> None:
+        """Set the addresses of running guests by UUID; those that are not given have none."""
+        with self._lock:
+            guests = tuple(
+                guest._replace(addresses=addresses.get(guest.uuid, ()) if guest.is_active else ())
+                for guest in self.view.guests
+            )
+            self._replace(self.view._replace(guests=guests))
 
     def _merge(self, guests: tuple[Guest, ...], active: bool | None, since: int) -> tuple[Guest, ...]:
         """Merge a list of guests with the known ones; events since the start of its query are newer."""
