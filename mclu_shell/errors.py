@@ -191,6 +191,11 @@ class LibvirtDown(LibvirtFault):
 
     code = "libvirt-down"
 
+    def __init__(self, fact: str, *, place: str = "", remedy: str = "", is_stopped: bool = False) -> None:
+        """Create the error; `is_stopped` if libvirtd is not running, so that all earlier requests have ended."""
+        super().__init__(fact, place=place, remedy=remedy)
+        self.is_stopped = is_stopped
+
 
 class ConnectionLost(NodeFault):
     """The connection to the node ended during a request."""

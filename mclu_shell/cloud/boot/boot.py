@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 from mclu_shell.cloud.boot.acceleration import Acceleration
 from mclu_shell.cloud.boot.build import building
+from mclu_shell.cloud.boot.definition import Definition
 from mclu_shell.cloud.boot.environment import build_environment
 from mclu_shell.cloud.boot.kvm_probe import KVMResult, probe_kvm
-from mclu_shell.cloud.boot.plan import DEFINE_TIMEOUT_S, BootPlan, NameNotChecked, plan_boot, survey
+from mclu_shell.cloud.boot.plan import BootPlan, NameNotChecked, plan_boot, survey
 from mclu_shell.cloud.boot.request import BootRequest
 from mclu_shell.cloud.boot.rivals import settle_rivals
 from mclu_shell.cloud.boot.rollback import rollback_on_error
@@ -83,10 +84,11 @@ def _make(
         serial_log = guest.serial_log if plan.own_xml is None and build.made.is_logged else ""
         complete = replace(guest, files=build.made.files, serial_log=serial_log)
         progress(f"starting on {node.name}")
-        with rollback_on_error(node, complete):
+        definition = Definition(node, guest.uuid)
+        with rollback_on_error(node, complete, definition, build):
             with _step("defined"):
-                definition = plan.definition(complete)
-                node.change(lambda client: client.define(definition), DEFINE_TIMEOUT_S)
+                build.announce_definition()
+                definition.make(plan.definition(complete))
             # Before the word to keep it: if we are killed while we wait, the node takes all of it back.
             settle_rivals(guest.name, guest.uuid, there)
             claim.check_again(build.made.reservations)

@@ -8,7 +8,7 @@ the claim to the name, builds, and waits for the word to keep what was made. If 
 import secrets
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from mclu_shell.cloud.hypervisor.domain_xml import DomainSpec
 from mclu_shell.cloud.nodes.memory import Reservation, parse_reservation
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.transport.process import Process
-from mclu_shell.errors import ConnectionLost, Interrupted, NodeFault, Refused
+from mclu_shell.errors import ConnectionLost, Interrupted, MCluError, NodeFault, Refused
 
 _TAIL_LINES = 8
 # What a build has to tell its user for good, such as a password that it has made up.
@@ -50,6 +50,15 @@ class Build:
         self._process = process
         self._word = word
         self.made = made
+
+    def announce_definition(self) -> None:
+        """Tell the node that libvirt may define the guest from now on, so that its disk must not be deleted first."""
+        self._process.send(b"defining\n")
+
+    def confirm_undefined(self) -> None:
+        """Tell the node that libvirt has no such guest, and will not define it later."""
+        with suppress(OSError, MCluError):
+            self._process.send(b"undefined\n")
 
     def keep(self) -> None:
         """Let what was made stay; NodeFault if the node has given it up meanwhile."""

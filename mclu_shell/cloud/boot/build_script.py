@@ -112,6 +112,20 @@ discard() {
     end_build
     rm -rf -- "$output" "$output".* 2>/dev/null
 }
+# Undefine the guest for a client that was killed, or has lost its connection, while libvirt defined it. libvirt may
+# have it only later. Fail if that cannot be known: the disk of a guest that is defined is not deleted.
+withdraw() {
+    [ -n "$uri" ] || return 0
+    command -v virsh >/dev/null || return 1
+    passes=0
+    until timeout 10 virsh -q -c "$uri" undefine --nvram "$uuid"; do
+        passes=$((passes + 1))
+        [ $passes -lt 60 ] || break
+        sleep 1
+    done
+    timeout 10 virsh -q -c "$uri" list || return 1
+    ! timeout 10 virsh -q -c "$uri" domuuid "$uuid"
+} >/dev/null 2>&1
 # A signal ends `wait` before its time.
 await() { while :; do wait "$1"; status=$?; kill -0 "$1" 2>/dev/null || return 0; done; }
 chmod 700 "$work/template"
@@ -142,6 +156,7 @@ children() {
 }
 ( exec 8>&-
   read -r answer <&3
+  if [ "$answer" = defining ]; then : >"$work/defining"; read -r answer <&3; fi
   echo "$answer" >"$work/answer"
   [ "$answer" != keep ] || exit 0
   # dash runs no EXIT trap after SIGTERM, but it does if a command fails with `set -e`. So the commands are ended first.
@@ -175,10 +190,10 @@ if [ -n "$log" ]; then mkdir -p "${log%/*}" 2>/dev/null; [ ! -d "${log%/*}" ] ||
 reservations still
 say ready
 await $reader
-if [ "$(cat "$work/answer" 2>/dev/null)" != keep ]; then
+answer=$(cat "$work/answer" 2>/dev/null)
+if [ "$answer" != keep ]; then
+    [ ! -e "$work/defining" ] || [ "$answer" = undefined ] || withdraw || exit 1
     discard
-    # Whoever was killed in the moment after defining the guest cannot take that back any more.
-    [ -z "$uri" ] || timeout 10 virsh -q -c "$uri" undefine --nvram "$uuid" >/dev/null 2>&1
     exit 1
 fi
 say kept

@@ -25,8 +25,6 @@ from mclu_shell.units import format_size
 
 Value = TypeVar("Value")
 
-# libvirt only writes a file for it; and Ctrl-C is not heard meanwhile.
-DEFINE_TIMEOUT_S = 10.0
 _FORMAT = "qcow2"
 _DEFAULT_MEMORY_BYTES = 1 << 30
 _MOST_DEFAULT_VCPUS = 4

@@ -4,6 +4,8 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from mclu_shell.cloud.boot.build import Build
+from mclu_shell.cloud.boot.definition import Definition
 from mclu_shell.cloud.console.log import remove_logs
 from mclu_shell.cloud.hypervisor.domain_xml import DomainSpec
 from mclu_shell.cloud.nodes.node import Node
@@ -24,36 +26,44 @@ done
 
 
 @contextmanager
-def rollback_on_error(node: Node, guest: DomainSpec) -> Iterator[None]:
-    """Take back what was defined and kept, if the block fails or is interrupted; NodeFault if that is not possible."""
+def rollback_on_error(node: Node, guest: DomainSpec, definition: Definition, build: Build) -> Iterator[None]:
+    """Remove the guest and its files if the block fails or is interrupted; raise NodeFault if that is not possible."""
     try:
         yield
     except BaseException as error:
         # An impatient second Ctrl-C must not leave half a guest.
         with handled(ENDING, signal.SIG_IGN):
-            if _undo(node, guest):
+            if not definition.may_exist:
+                # The node deletes the files itself, even if libvirt does not answer.
+                build.confirm_undefined()
+            if _undo(node, guest, definition):
+                build.confirm_undefined()
                 raise
         why = error.fact if isinstance(error, MCluError) else "interrupted"
         remedy = f"if anything is left of it, {guest_command('destroy', node.name, guest.name)} removes that"
         raise NodeFault(why, place=node.name, remedy=remedy) from error
 
 
-def _undo(node: Node, guest: DomainSpec) -> bool:
-    """Whether nothing is left. By its UUID, because the name may be that of a guest that somebody else has defined."""
+def _undo(node: Node, guest: DomainSpec, definition: Definition) -> bool:
+    """Remove the guest, then its files; return False if something may be left.
+
+    The guest is selected by its UUID: another user may have defined one of its name. Its disk stays as long as libvirt
+    may have it, or define it later.
+    """
     try:
-        # Asked first, because an answer to this is not waited for as long as one to a change.
-        state = node.query(lambda client: client.fetch_state(guest.name))
-        if state is not None:
+        # First a query, whose timeout is shorter than that of a change.
+        exists = definition.exists() or definition.settle()
+        if not exists and definition.is_unknown:
+            return False
+        nvram = _find_new_nvram(node, guest)
+        if exists:
             with suppress(NotFound):
                 node.change_guest(guest.name, "stop", guest.uuid)
-        nvram = _find_new_nvram(node, guest)
+                node.undefine_guest(guest.name, guest.uuid, nvram)
         is_removed = node.run(["rm", "-f", "--", *guest.files]).status == 0
         if guest.serial_log:
-            # libvirt may have begun it. If it cannot be removed, it is the next guest's of this name.
+            # libvirt may have begun it. If it cannot be removed, the next guest of this name has it.
             remove_logs(node, [guest.serial_log])
-        if state is not None:
-            with suppress(NotFound):
-                node.undefine_guest(guest.name, guest.uuid, nvram)
     except MCluError:
         return False
     return is_removed

@@ -164,6 +164,17 @@ class LibvirtClient:
         with self._call("diskErrors"):
             return self._query_domain(name, fetch_disk_errors) or ()
 
+    def has_guest(self, uuid: str) -> bool:
+        """Return whether there is a guest of a UUID."""
+        with self._call("lookupByUUID"):
+            try:
+                self._connection.lookupByUUIDString(uuid)
+            except libvirt.libvirtError as error:
+                if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
+                    raise
+                return False
+            return True
+
     def is_persistent(self, name: str) -> bool:
         """Return whether there is such a guest, and its definition survives its end."""
         with self._call("isPersistent"):
