@@ -258,3 +258,15 @@ def test_start_names_the_command_for_damaged_saved_memory(lab: RealLab) -> None:
     result = mclu(lab, "start", "db")
     assert (result.status, result.out) == (1, "")
     assert "virsh managedsave-remove" in result.err
+
+
+# Guests of mclu
+
+
+@pytest.mark.usefixtures("templates")
+def test_a_panic_in_a_guest_of_mclu_is_noticed(lab: RealLab) -> None:
+    assert mclu(lab, "boot", "quick", "ham0:web").status == 0
+    sh(lab, "ham0", "virsh -q qemu-monitor-command web --hmp 'o/b 0x505 1'")
+    wait_for_state(lab, "ham0", "web", "shut off (crashed)")
+    assert "shut off (crashed)" in mclu(lab, "list", "--inactive").out
+    assert mclu(lab, "wait", "guest", "web", "off").out == "ham0:web shut off (crashed)\n"

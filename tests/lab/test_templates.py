@@ -129,7 +129,7 @@ def test_a_cloud_image_becomes_a_guest_with_a_seed(lab: RealLab, mirror: str) ->
     disks = [line.split() for line in virsh(lab, "ham0", "domblklist", "--details", "web").splitlines() if line]
     assert [(disk[1], disk[3]) for disk in disks] == [
         ("disk", f"{IMAGES}/web.qcow2"),
-        ("cdrom", f"{IMAGES}/web.qcow2.seed"),
+        ("disk", f"{IMAGES}/web.qcow2.seed"),
     ]
     key = (lab.path / "home/.ssh/id_ed25519.pub").read_text().strip()
     seed = lab.run("isoinfo", "-J", "-i", f"{IMAGES}/web.qcow2.seed", "-x", "/user-data", node="ham0").stdout
