@@ -136,21 +136,21 @@ def _require_node(node: Node) -> None:
 
 
 def _viewer(screen: Screen, program: str, terminal: Terminal) -> None:
-    viewing = _Viewing(screen, program)
+    viewer = _ViewerProcess(screen, program)
     if terminal.is_prompt:
-        threading.Thread(target=viewing.attend, daemon=True).start()
-        viewing.wait_for_startup()
+        threading.Thread(target=viewer.attend, daemon=True).start()
+        viewer.wait_for_startup()
     else:
-        viewing.attend()
+        viewer.attend()
         _require_node(screen.node)
-    viewing.raise_failure()
+    viewer.raise_failure()
 
 
 def _how_ended(status: int) -> str:
     return f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
 
 
-class _Viewing:
+class _ViewerProcess:
     """A running viewer, and the forward that it uses."""
 
     def __init__(self, screen: Screen, program: str) -> None:

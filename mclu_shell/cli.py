@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import gc
 import os
+import resource
 import signal
 import sys
 from collections.abc import Sequence
@@ -170,7 +171,8 @@ def _run(options: argparse.Namespace, session: "Session") -> int:
         from mclu_shell.shell_completion.install import install
 
         # The message is text, also with `-o json`.
-        Renderer().show(install(options.install_completion))
+        name = options.install_completion
+        Renderer().show(install("" if name is True else name))
         return 0
     if options.lines:
         if options.check:
@@ -203,8 +205,6 @@ def _run_shell(options: argparse.Namespace, session: "Session") -> int:
 
 def _allow_many_files() -> None:
     """Raise the limit of open files: each connected node takes about five, and the usual limit is 1024."""
-    import resource
-
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     limit = _MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, _MAX_FILES)
     if soft < limit:

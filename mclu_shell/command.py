@@ -4,10 +4,12 @@ import argparse
 from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from functools import cache
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from mclu_shell.argument_parser import MAX_WIDTH, ArgumentParser
 from mclu_shell.errors import UsageError, did_you_mean
+from mclu_shell.global_options import global_parser
 from mclu_shell.language.line import Line
 from mclu_shell.language.script import Script
 from mclu_shell.output.results import Result
@@ -30,7 +32,7 @@ class Group(StrEnum):
     MORE = "More"
 
 
-class Ran(NamedTuple):
+class LoggedCommand(NamedTuple):
     """A command that was run at the prompt; `why_not` says why a script should not repeat it, or is empty."""
 
     line: Line
@@ -47,7 +49,7 @@ class Prompt(NamedTuple):
     # The settings of `set`.
     settings: dict[str, str]
     # The commands that were run at this prompt, in order, without those about the shell itself.
-    ran: Callable[[], Sequence[Ran]]
+    ran: Callable[[], Sequence[LoggedCommand]]
 
 
 class Context(NamedTuple):
@@ -119,13 +121,13 @@ def _parser_of(command: Command) -> "Parser":
     return parser
 
 
-class HelpAsked(Exception):
+class HelpRequested(Exception):
     """Raised when `--help` is among the arguments."""
 
 
 class _ShowHelp(argparse.Action):
     def __call__(self, *_given: Any, **_options: Any) -> None:
-        raise HelpAsked
+        raise HelpRequested
 
 
 class _HelpFormatter(argparse.HelpFormatter):
@@ -137,8 +139,6 @@ class _HelpFormatter(argparse.HelpFormatter):
 
 def filled(text: str, width: int) -> str:
     """Wrap paragraphs to a width; keep lines that begin with a blank, such as examples."""
-    from textwrap import wrap
-
     lines: list[str] = []
     paragraph: list[str] = []
     for line in (*text.split("\n"), ""):
@@ -177,9 +177,6 @@ class Parser(ArgumentParser):
 
     def _remedy_for(self, word: str) -> str:
         """Return the remedy for an argument that the command does not have."""
-        # Only errors need the global options.
-        from mclu_shell.global_options import global_parser
-
         name = word.partition("=")[0]
         if name in global_parser().option_names:
             return f"write it before the command: 'mclu {name} …'"

@@ -67,7 +67,7 @@ def _quoted(candidate: Candidate) -> Candidate:
 
 def _candidates(end: Tail, context: CompletionContext) -> Iterable[Candidate]:
     if end.is_output:
-        return _of(FILE, context)
+        return _complete_type(FILE, context)
     if not end.words:
         return _first_words(context)
     # The words after an alias go to its last command, which may be a program of the user's shell.
@@ -102,10 +102,12 @@ def _of_argument(action: argparse.Action, parsed: "_ParsedWords", context: Compl
     if not isinstance(action.type, ArgType):
         return ()
     options = {dest: values[-1] for dest, values in parsed.values.items() if values}
-    return _of(action.type, context._replace(previous=tuple(parsed.values.get(action.dest, ())), options=options))
+    return _complete_type(
+        action.type, context._replace(previous=tuple(parsed.values.get(action.dest, ())), options=options)
+    )
 
 
-def _of(arg_type: ArgType, context: CompletionContext) -> Iterable[Candidate]:
+def _complete_type(arg_type: ArgType, context: CompletionContext) -> Iterable[Candidate]:
     return _fitting(arg_type.complete(context), context)
 
 

@@ -6,12 +6,13 @@ import shlex
 from pathlib import Path
 from typing import NamedTuple
 
-from mclu_shell.errors import ConfigError, did_you_mean
+from mclu_shell.errors import ConfigError, did_you_mean, format_alternatives
 from mclu_shell.system_faults import system_fault
 from mclu_shell.units import parse_duration
 from mclu_shell.user_paths import is_missing, xdg_directory
 
 NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+NODE_NAME_RULE = "use at most 63 letters, digits, '.', '_' and '-'"
 _MAC = re.compile(r"[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}")
 _HOST = re.compile(r"[A-Za-z0-9:][A-Za-z0-9.:%_-]*")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@\\-]*")
@@ -82,8 +83,9 @@ def load_config(path: Path) -> Config:
 
 def parse_config(text: str, path: Path) -> Config:
     """Parse and check the text of a configuration; `path` is for errors."""
-    section, defaults = "", NodeConfig("")
-    lines: list[tuple[str, list[str]]] = []
+    section = ""
+    defaults: dict[str, str | int | float] = {}
+    nodes: dict[str, dict[str, str | int | float]] = {}
     for number, line in enumerate(text.splitlines(), 1):
         place = f"{path}:{number}"
         words = _split(line, place)
@@ -92,21 +94,21 @@ def parse_config(text: str, path: Path) -> Config:
         if words[0].startswith("["):
             section = _section(line.partition("#")[0].strip(), place)
         elif section == "global":
-            defaults = _with_settings(defaults, _join_spaced(words), place)
+            defaults |= _settings(_join_spaced(words), place)
         elif section == "nodes":
-            lines.append((place, words))
+            name = _name(words[0], place)
+            settings = _settings(words[1:], place)
+            if name in nodes:
+                raise ConfigError(f"duplicate node {name!r}", place=place)
+            nodes[name] = settings
         else:
             raise ConfigError(f"{words[0]!r} is before the first section", place=place, remedy="write [nodes] above it")
-    # After all lines, as [global] may follow [nodes].
-    nodes: dict[str, NodeConfig] = {}
-    for place, words in lines:
-        node = _node(words, defaults, place)
-        if node.name in nodes:
-            raise ConfigError(f"duplicate node {node.name!r}", place=place)
-        nodes[node.name] = node
     if not nodes:
         raise ConfigError("no nodes", place=str(path), remedy="write a line 'NAME mac=…' per node under [nodes]")
-    return Config(path, tuple(nodes.values()))
+    # After all lines, as [global] may follow [nodes]. The keys are the fields of NodeConfig, and _value returns the
+    # type of each.
+    configs = (NodeConfig(name, **(defaults | settings)) for name, settings in nodes.items())  # type: ignore[arg-type]
+    return Config(path, tuple(configs))
 
 
 def _split(line: str, place: str) -> list[str]:
@@ -128,19 +130,17 @@ def _join_spaced(words: list[str]) -> list[str]:
     return ["".join(words)] if len(words) == 3 and words[1] == "=" else words
 
 
-def _node(words: list[str], defaults: NodeConfig, place: str) -> NodeConfig:
-    name = words[0]
-    if not NODE_NAME.fullmatch(name):
-        raise ConfigError(
-            f"bad node name {name!r}", place=place, remedy="use at most 63 letters, digits, '.', '_' and '-'"
-        )
-    return _with_settings(defaults._replace(name=name), words[1:], place)
+def _name(word: str, place: str) -> str:
+    if not NODE_NAME.fullmatch(word):
+        raise ConfigError(f"bad node name {word!r}", place=place, remedy=NODE_NAME_RULE)
+    return word
 
 
 _KEYS = [name for name in NodeConfig._fields if name != "name"]
 
 
-def _with_settings(node: NodeConfig, words: list[str], place: str) -> NodeConfig:
+def _settings(words: list[str], place: str) -> dict[str, str | int | float]:
+    settings = {}
     for word in words:
         key, equals, value = word.partition("=")
         if not equals:
@@ -148,9 +148,8 @@ def _with_settings(node: NodeConfig, words: list[str], place: str) -> NodeConfig
         if key not in _KEYS:
             remedy = did_you_mean(key, _KEYS) or f"use one of {', '.join(_KEYS)}"
             raise ConfigError(f"unknown key {key!r}", place=place, remedy=remedy)
-        # The keys are the fields of NodeConfig, and _value returns the type of each.
-        node = node._replace(**{key: _value(key, value, place)})  # type: ignore[arg-type]
-    return node
+        settings[key] = _value(key, value, place)
+    return settings
 
 
 def _value(key: str, value: str, place: str) -> str | int | float:
@@ -193,7 +192,7 @@ def _matching(pattern: re.Pattern[str], value: str, form: str) -> str:
 
 def _one_of(value: str, allowed: tuple[str, ...]) -> str:
     if value not in allowed:
-        raise ValueError(f"must be {' or '.join(allowed)}")
+        raise ValueError(f"must be {format_alternatives(allowed)}")
     return value
 
 

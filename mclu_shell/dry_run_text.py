@@ -11,7 +11,7 @@ from mclu_shell.cloud.dryrun.planned import Planned
 from mclu_shell.errors import OutputError
 from mclu_shell.language.line import Line
 from mclu_shell.output.results import Handover, Result, Text, would
-from mclu_shell.output.schema.planned import placed_record
+from mclu_shell.output.schema.planned import with_position
 from mclu_shell.user_paths import expand_home
 
 
@@ -52,9 +52,9 @@ def with_place(results: Iterable[Result], place: str) -> Iterator[Result]:
     """Yield the results of a dry run, each with the place of its line in a script; nothing takes the terminal."""
     for result in results:
         planned = would(Planned(f"open the {result.what}")) if isinstance(result, Handover) else result
-        yield _placed(planned, place) if place and isinstance(planned, Text) else planned
+        yield _with_position(planned, place) if place and isinstance(planned, Text) else planned
 
 
-def _placed(planned: Text, place: str) -> Text:
-    data = planned.data and partial(placed_record, planned.data, place)
+def _with_position(planned: Text, place: str) -> Text:
+    data = planned.data and partial(with_position, planned.data, place)
     return Text(f"{place}: {planned.text}", data)

@@ -1,7 +1,11 @@
 """The errors that users see: place, fact, remedy, and exit status."""
 
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Iterable, Sequence
 from typing import ClassVar, NamedTuple
+
+# The similarity of names from which one may be a typing error of the other, as difflib recommends.
+_MIN_RATIO = 0.6
 
 
 class MCluError(Exception):
@@ -215,22 +219,28 @@ class NodeBusy(NodeFault):
 
 def quoted_command(*words: str) -> str:
     """Return a command for an error message, quoted so that it can be pasted into a shell or the prompt."""
-    from shlex import join
-
-    line = join(words)
+    line = shlex.join(words)
     # Quotes around a line that has quotes itself would end at the first of these.
     return line if "'" in line else f"'{line}'"
 
 
-def did_you_mean(name: str, names: list[str]) -> str:
-    """Return the remedy "did you mean …?" with the names most similar to `name`, or an empty string."""
+def format_alternatives(words: Sequence[str]) -> str:
+    """Return words as an enumeration, such as "a, b or c"."""
+    *rest, last = words
+    return f"{', '.join(rest)} or {last}" if rest else last
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """Return the remedy "did you mean …?" with the names most similar to `name`, or an empty string.
+
+    Names that are equally similar keep their order.
+    """
     # difflib takes 8 ms to import, and only a mistyped name needs it.
-    from difflib import SequenceMatcher, get_close_matches
+    from difflib import SequenceMatcher
 
-    def similarity(candidate: str) -> float:
-        return SequenceMatcher(None, candidate, name).ratio()
-
-    matches = get_close_matches(name, names, n=3, cutoff=0.6)
+    similarity = {candidate: SequenceMatcher(None, candidate, name).ratio() for candidate in names}
+    best = max(similarity.values(), default=0.0)
     # A candidate that is much less similar than the best one is noise.
-    matches = [match for match in matches if similarity(match) > similarity(matches[0]) - 0.15]
-    return f"did you mean {' or '.join(quoted_command(match) for match in matches)}?" if matches else ""
+    matches = [candidate for candidate, ratio in similarity.items() if ratio >= _MIN_RATIO and ratio > best - 0.15]
+    matches.sort(key=lambda candidate: -similarity[candidate])
+    return f"did you mean {format_alternatives([*map(quoted_command, matches[:3])])}?" if matches else ""

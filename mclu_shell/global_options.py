@@ -10,7 +10,7 @@ from mclu_shell.errors import OutputError
 
 _ABOUT = "Manage virtual machines on a few Linux hosts, over SSH and libvirt."
 _MORE = """\
-Without a command, mclu starts an interactive shell. 'mclu help' lists the commands.
+Without a command, mclu starts an interactive shell. 'mclu help' lists commands.
 A script (FILE.mclu, or '-' for standard input) has one command per line."""
 
 
@@ -29,7 +29,8 @@ def global_parser() -> "GlobalParser":
     add("-o", "--output", choices=("text", "json"), default="text", help="output format (default: text)")
     add("--color", choices=("auto", "always", "never"), default="auto",
         help="when to use colour (default: auto; NO_COLOR disables it)")  # fmt: skip
-    add("--install-completion", nargs="?", const="", choices=("", "bash", "zsh", "fish"), metavar="bash|zsh|fish",
+    # argparse compares a constant with the choices only if it is a string.
+    add("--install-completion", nargs="?", const=True, choices=("bash", "zsh", "fish"), metavar="bash|zsh|fish",
         help="install completion for your shell (default: the shell in $SHELL)")  # fmt: skip
     add("-V", "--version", action="version", version=f"mclu {__version__}")
     # Options after the first word belong to the command.

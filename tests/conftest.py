@@ -1,29 +1,20 @@
 """Fixtures of all tests: the installed program, sessions on a simulated cloud, and ports."""
 
-import io
 import os
 import socket
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mclu_shell.cloud.cloud import Cloud
 from mclu_shell.cloud.open import demo_nodes, open_cloud
 from mclu_shell.config import demo_config, parse_config
-from mclu_shell.language.line import Variables
-from mclu_shell.language.script import Script
-from mclu_shell.output.text_renderer import Renderer
-from mclu_shell.session.session import Session
 from tests import retries
-
-MCLU = Path(sys.executable).with_name("mclu")
+from tests.support.mclu import MCLU, Answer, InProcess
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -41,43 +32,6 @@ def _own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("MCLU_CONFIG", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "NO_COLOR", "SSH_AUTH_SOCK"):
         monkeypatch.delenv(name, raising=False)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The exit status and the output of a line."""
-
-    status: int
-    out: str
-    err: str
-
-
-class InProcess:
-    """A session in this process, whose calls return answers."""
-
-    def __init__(self, cloud: Cloud, renderer: type[Renderer] = Renderer, **options: Any) -> None:
-        self.cloud = cloud
-        self._out, self._err = io.StringIO(), io.StringIO()
-        self.session = Session(lambda: cloud, renderer(self._out, self._err), **options)
-
-    def __call__(self, text: str) -> Answer:
-        return self.answer(self.session.run_text(text))
-
-    def script(self, text: str, name: str = "x.mclu") -> Answer:
-        return self.answer(self.session.run_script(Script(name, text, Variables())))
-
-    def answer(self, status: int) -> Answer:
-        answer = Answer(status, self._out.getvalue(), self._err.getvalue())
-        for stream in (self._out, self._err):
-            stream.seek(0)
-            stream.truncate()
-        return answer
-
-    @property
-    def on(self) -> list[str]:
-        """The nodes that `status` shows as on."""
-        lines = self("status").out.splitlines()
-        return [line.split()[0] for line in lines if line.endswith(" on")]
 
 
 @pytest.fixture
@@ -127,6 +81,12 @@ def silent_port() -> Iterator[int]:
             waiting.setblocking(False)
             waiting.connect_ex(listener.getsockname())
         yield listener.getsockname()[1]
+
+
+@pytest.fixture
+def off_settings(silent_port: int) -> str:
+    """The settings of a node that is off and can be woken."""
+    return f"address=127.0.0.1 port={silent_port} mac=74:d4:35:51:ab:86 broadcast=127.0.0.1"
 
 
 @pytest.fixture

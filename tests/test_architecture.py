@@ -1,4 +1,4 @@
-"""How mclu is built: imports point one way, each large library has one importer, and nothing grows too large."""
+"""The structure of mclu: the direction of imports, the importers of large libraries, and sizes."""
 
 import ast
 from collections.abc import Iterator
@@ -95,9 +95,9 @@ def module_name(path: Path) -> str:
 
 
 def level(name: str, levels: tuple[set[str], ...]) -> int:
-    (number,) = [number for number, parts in enumerate(levels) if name in parts] or [None]
-    assert number is not None, f"{name!r} is new: add it to one level"
-    return number
+    numbers = [number for number, parts in enumerate(levels) if name in parts]
+    assert len(numbers) == 1, f"{name!r} is on {len(numbers)} levels; add a new part to one level"
+    return numbers[0]
 
 
 @each_module

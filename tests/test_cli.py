@@ -4,7 +4,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -15,15 +14,16 @@ from mclu_shell import __version__
 from mclu_shell.command_loader import load_command
 from mclu_shell.errors import UsageError
 from mclu_shell.global_options import global_parser
-from tests.conftest import MCLU, Answer
+from tests.support.imports import imported_packages
+from tests.support.mclu import MCLU, Answer
 
 Program = Callable[..., Answer]
 
 HAM1_OFF = Answer(0, "ham1 off\n", "")
 
 
-class TestDoors:
-    def test_a_command(self, mclu: Program) -> None:
+class TestSources:
+    def test_a_command_runs(self, mclu: Program) -> None:
         assert mclu("--demo", "status", "ham1") == HAM1_OFF
 
     def test_arguments_are_not_parsed_again(self, mclu: Program) -> None:
@@ -75,10 +75,10 @@ class TestDoors:
 
 
 class TestOptions:
-    def test_version(self, mclu: Program) -> None:
+    def test_version_is_printed(self, mclu: Program) -> None:
         assert mclu("--version") == mclu("-V") == Answer(0, f"mclu {__version__}\n", "")
 
-    def test_help(self, mclu: Program) -> None:
+    def test_help_lists_the_options(self, mclu: Program) -> None:
         answer = mclu("--help")
         assert answer == mclu("-h")
         assert answer.status == 0
@@ -93,6 +93,10 @@ class TestOptions:
             (["--dem", "status"], "unrecognized arguments: --dem"),
             (["-c"], "argument -c: expected one argument"),
             (["--color", "blue", "status"], "argument --color: invalid choice: 'blue'"),
+            (
+                ["--install-completion", "tcsh"],
+                "argument --install-completion: invalid choice: 'tcsh' (choose from 'bash', 'zsh', 'fish')",
+            ),
             (["-c", "status", "list"], "use either -c or a command, not both: 'list'"),
             (["lst"], "unknown command 'lst'; did you mean 'list'?"),
             ([""], "unknown command ''"),
@@ -127,7 +131,7 @@ class TestOptions:
     def test_options_after_the_command_belong_to_the_command(self, mclu: Program) -> None:
         assert mclu("--demo", "status", "-h").out.startswith("usage: status")
 
-    def test_keep_going(self, mclu: Program) -> None:
+    def test_keep_going_runs_the_remaining_lines(self, mclu: Program) -> None:
         answer = mclu("--demo", "-k", "-c", "lst; status ham1")
         assert (answer.status, answer.out) == (1, "ham1 off\n")
 
@@ -165,7 +169,7 @@ class TestStreams:
         ("words", "status"),
         [(["--version"], 0), (["--help"], 0), (["--demo", "status"], 141), (["--demo", "help"], 141)],
     )
-    def test_nothing_is_written_to_a_closed_pipe(self, mclu: Program, words: list[str], status: int) -> None:
+    def test_mclu_ends_silently_on_a_closed_pipe(self, mclu: Program, words: list[str], status: int) -> None:
         theirs, ours = os.pipe()
         os.close(theirs)
         assert mclu(*words, stdout=ours) == Answer(status, "", "")
@@ -198,7 +202,7 @@ class TestStreams:
         assert answer.status in (0, 2)
         assert "Traceback" not in answer.err
 
-    def test_no_place_for_sockets_is_reported(self, mclu: Program) -> None:
+    def test_a_missing_directory_for_sockets_is_reported(self, mclu: Program) -> None:
         answer = mclu("--demo", "status", env={"XDG_RUNTIME_DIR": "/proc"})
         assert answer.status == 1
         assert answer.err.startswith("mclu: /proc: cannot create a directory for sockets: ")
@@ -223,13 +227,12 @@ class TestNodes:
         assert answer.out == "ham0 on, ssh: connection closed during the key exchange\n"
 
 
-class TestEnds:
+class TestSignals:
     @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
     def test_a_signal_ends_mclu_at_once_without_leftovers(
-        self, tmp_path: Path, short_directory: Path, silent_port: int, number: signal.Signals, status: int
+        self, tmp_path: Path, short_directory: Path, off_settings: str, number: signal.Signals, status: int
     ) -> None:
-        settings = f"address=127.0.0.1 port={silent_port} mac=74:d4:35:51:ab:86 broadcast=127.0.0.1"
-        (tmp_path / "x.conf").write_text(f"[nodes]\nsilent {settings}\n")
+        (tmp_path / "x.conf").write_text(f"[nodes]\nsilent {off_settings}\n")
         command = [str(MCLU), "-f", str(tmp_path / "x.conf"), "on", "silent", "--wait"]
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -246,7 +249,7 @@ class TestEnds:
         assert (program.returncode, out, err) == (status, "", "")
         assert list(short_directory.iterdir()) == []
 
-    def test_an_ignored_signal_does_not_end_it(self) -> None:
+    def test_an_ignored_signal_does_not_end_mclu(self) -> None:
         command = f"trap '' HUP; exec {MCLU} --demo -c '!kill -HUP $PPID' -c 'status ham1'"
         done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, check=False)
         assert (done.returncode, done.stdout, done.stderr) == (0, "ham1 off\n", "")
@@ -257,24 +260,19 @@ class TestEnds:
 
 
 class TestImports:
-    def imported(self, *words: str) -> set[str]:
-        command = [sys.executable, "-X", "importtime", "-m", "mclu_shell.cli", *words]
-        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60, check=True)
-        return {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
-
     def test_the_version_option_imports_no_large_library(self) -> None:
-        loaded = self.imported("--version")
+        loaded = imported_packages("--version")
         assert "mclu_shell" in loaded
         assert not loaded & {"paramiko", "libvirt", "libvirtmod", "cmd2", "prompt_toolkit", "rich", "wakeonlan"}
 
     @pytest.mark.parametrize("words", [["status"], ["list"], ["-c", "status; on ham1 --wait; off ham1"], ["help"]])
     def test_one_shots_do_not_import_the_shell(self, words: list[str]) -> None:
-        loaded = self.imported("--demo", *words)
+        loaded = imported_packages("--demo", *words)
         assert "mclu_shell" in loaded
         assert not loaded & {"cmd2", "prompt_toolkit", "rich"}
 
     def test_status_does_not_wait_for_dataclasses(self) -> None:
-        assert not self.imported("--demo", "status") & {"dataclasses", "inspect"}
+        assert not imported_packages("--demo", "status") & {"dataclasses", "inspect"}
 
 
 def test_the_program_is_installed_as_mclu() -> None:

@@ -94,7 +94,7 @@ def test_a_file_with_a_byte_order_mark_and_crlf_is_read(tmp_path: Path) -> None:
         ("[nodes]\nham0 port=65536", "bad port"),
         ("[nodes]\nham0 port=٢٢", "bad port"),
         ("[nodes]\nham0 via=telnet", "bad via 'telnet': must be ssh or local"),
-        ("[nodes]\nham0 accel=hvf", "mclu.conf:2: bad accel 'hvf': must be auto or kvm or tcg"),
+        ("[nodes]\nham0 accel=hvf", "mclu.conf:2: bad accel 'hvf': must be auto, kvm or tcg"),
         ("[global]\naccel=KVM", "mclu.conf:2: bad accel 'KVM'"),
         ("[nodes]\nham0 address=-oProxyCommand=x", "bad address"),
         ("[nodes]\nham0 address='a b'", "bad address"),
@@ -113,6 +113,10 @@ def test_a_file_with_a_byte_order_mark_and_crlf_is_read(tmp_path: Path) -> None:
         ("[nodes]\n../x", "bad node name"),
         ("[nodes]\n'$(reboot)'", "bad node name"),
         ("[nodes]\n" + "h" * 64, "bad node name"),
+        # The first fault in the file is reported, also if a later line is no part of any section.
+        ("[nodes]\nham0 mac=x\n[nodse]", "mclu.conf:2: bad mac 'x'"),
+        ("[nodes]\nham0\nham0\n[global]\nport", "mclu.conf:3: duplicate node 'ham0'"),
+        ("[nodes]\nham0 port=0\nham1 user='x", "mclu.conf:2: bad port '0'"),
     ],
 )
 def test_errors_name_file_and_line(text: str, message: str) -> None:
@@ -125,7 +129,7 @@ def test_any_text_is_a_configuration_or_a_config_error(text: str) -> None:
         parse(text)
 
 
-class TestWhereItIsFound:
+class TestSearch:
     def test_the_option_comes_first(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("MCLU_CONFIG", "/from/environment")
         assert find_config("given") == Path("given")

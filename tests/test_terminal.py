@@ -62,7 +62,7 @@ def far() -> Iterator[Far]:
     master, slave = os.openpty()
     ours, theirs = socket.socketpair()
     theirs.settimeout(LIMIT_S)
-    with os.fdopen(slave, "r+b", buffering=0) as raw, io.TextIOWrapper(raw) as text, ours, theirs:  # type: ignore[type-var]
+    with os.fdopen(slave, "r+b", buffering=0) as raw, io.TextIOWrapper(raw) as text, ours, theirs:
         yield Far(master, theirs, text, ours, [])
     os.close(master)
 
@@ -118,7 +118,7 @@ def test_an_escape_in_the_typeahead_detaches_at_once(far: Far) -> None:
     assert far.settings == before
 
 
-def test_the_end_of_the_guest_ends_it_after_its_last_output(far: Far) -> None:
+def test_the_last_output_is_shown_when_the_guest_ends(far: Far) -> None:
     before = far.settings
     far.guest.send(b"halted")
     far.guest.close()
@@ -142,7 +142,7 @@ def test_the_terminal_is_restored_after_any_error(far: Far) -> None:
     assert far.settings == before
 
 
-def test_a_closed_terminal_ends_it(far: Far) -> None:
+def test_a_closed_terminal_detaches(far: Far) -> None:
     thread = in_thread(far)
     far.guest.send(b".")
     far.read(1)

@@ -103,7 +103,7 @@ def test_a_duration_is_in_seconds_without_a_unit(text: str, seconds: float) -> N
 
 
 @pytest.mark.parametrize("text", ["", "s", "-1", "5 m", "1d", "abc", "5min", "nan"])
-def test_a_bad_duration_names_itself_and_what_is_allowed(text: str) -> None:
+def test_the_error_of_a_bad_duration_has_the_text_and_the_allowed_form(text: str) -> None:
     with pytest.raises(ValueError, match="a number of seconds, or a value such as 30s") as caught:
         parse_duration(text)
     assert repr(text) in str(caught.value)
@@ -113,5 +113,5 @@ def test_a_bad_duration_names_itself_and_what_is_allowed(text: str) -> None:
     ("seconds", "text"),
     [(45, "45 s"), (300, "5 min"), (7200, "2 h"), (90, "90 s"), (0.25, "0.25 s"), (0, "0 s"), (1234567, "1234567 s")],
 )
-def test_a_duration_is_shown_in_the_largest_whole_unit(seconds: float, text: str) -> None:
+def test_a_duration_is_formatted_in_the_largest_whole_unit(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text

@@ -96,7 +96,7 @@ def _describe_node(node: "NodeView") -> str:
     phase, why = node.state.phase, node.state.why
     if phase == "on":
         return "on" if node.free_bytes is None else f"on, {format_size(node.free_bytes)} free"
-    if phase == "not asked yet" and node.free_bytes is not None:
+    if phase == "not queried yet" and node.free_bytes is not None:
         # Cached by an earlier process.
         return f"{format_size(node.free_bytes)} free {format_age(node.age_s)} ago"
     return f"{phase}: {why}" if why and phase != "off" else str(phase)
@@ -107,7 +107,7 @@ def nodes_with_room(context: CompletionContext) -> list[Candidate]:
     least = _size_or(context.options.get("memory", ""), _LEAST_MEMORY)
     matches = [node for node in context.snapshot.nodes if context.fits(f"{node.name}:")]
     on = [node for node in matches if node.state.phase == "on" and _has_room(node, least)]
-    hosts = on or [node for node in matches if node.state.phase in ("not asked yet", "connecting")]
+    hosts = on or [node for node in matches if node.state.phase in ("not queried yet", "connecting")]
     return [
         Candidate(f"{node.name}:", _describe_node(node), is_complete=False)
         for node in truncate(hosts, lambda node: node.name)

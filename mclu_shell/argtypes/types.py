@@ -10,7 +10,8 @@ from mclu_shell.argtypes import completers
 from mclu_shell.argtypes.completers import Candidate as Candidate
 from mclu_shell.argtypes.completers import Completer
 from mclu_shell.argtypes.completers import CompletionContext as CompletionContext
-from mclu_shell.config import NODE_NAME
+from mclu_shell.cloud.state.guest_name import check_new_name, has_wildcard, parse_guest
+from mclu_shell.config import NODE_NAME, NODE_NAME_RULE
 from mclu_shell.units import format_duration, parse_duration, parse_size
 
 
@@ -37,7 +38,7 @@ _NODE_PATTERN = re.compile(r"[A-Za-z0-9*?\[][A-Za-z0-9._*?\[\]!-]*")
 
 def _node_pattern(text: str) -> str:
     if not _NODE_PATTERN.fullmatch(text):
-        raise ValueError(f"bad node name {text!r}")
+        raise ValueError(f"bad node name {text!r}: use letters, digits, '.', '_', '-' and wildcards")
     return text
 
 
@@ -48,9 +49,6 @@ NODE_TO_SWITCH_OFF = ArgType(_node_pattern, completers.nodes("off"))
 
 
 def _guest_pattern(text: str) -> str:
-    # Here and below: `status` has neither guests nor templates, and should not pay for these imports.
-    from mclu_shell.cloud.state.guest_name import parse_guest
-
     if parse_guest(text).host:
         _node_pattern(parse_guest(text).host)
     return text
@@ -71,9 +69,8 @@ def _new_guest(text: str) -> tuple[str, str]:
     """Return host and name of a new guest's `[HOST:]NAME`; the host may be empty."""
     host, colon, name = text.rpartition(":")
     if colon and not NODE_NAME.fullmatch(host):
-        raise ValueError(f"bad node name {host!r}")
-    from mclu_shell.cloud.state.guest_name import check_new_name
-
+        rule = "must not contain wildcards" if has_wildcard(host) else NODE_NAME_RULE
+        raise ValueError(f"bad node name {host!r}: {rule}")
     return host, check_new_name(name)
 
 

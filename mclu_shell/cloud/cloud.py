@@ -11,6 +11,8 @@ from typing import TypeVar
 from mclu_shell.cloud.concurrency.fanout import Outcome, gather, in_order
 from mclu_shell.cloud.nodes.auth_prompts import retry_after_prompts
 from mclu_shell.cloud.nodes.node import Node
+from mclu_shell.cloud.nodes.supervisor import Supervisor
+from mclu_shell.cloud.state.alerts import Alerts
 from mclu_shell.cloud.state.guest import Guest, NodeReport
 from mclu_shell.cloud.state.node_store import Listener
 from mclu_shell.cloud.state.snapshot import NodeView, Snapshot
@@ -99,10 +101,10 @@ class Cloud:
 
     def load_cache(self) -> None:
         """Load the last known state of the nodes from the disk cache."""
-        from mclu_shell.cloud.state.disk_cache import cache_file, load
-
         if self._cache_config is None:
             return
+        from mclu_shell.cloud.state.disk_cache import cache_file, load
+
         views = {view.name: view for view in load(cache_file(self._cache_config))}
         for node in self.nodes:
             if node.name in views:
@@ -133,9 +135,8 @@ class Cloud:
 
     def _start_supervisor(self, on_change: Callable[[], None], on_alert: Callable[[str], None]) -> None:
         self._is_supervised = True
-        from mclu_shell.cloud.nodes.supervisor import Supervisor
+        # They import json, which takes milliseconds that a one-shot without a cache saves.
         from mclu_shell.cloud.sharing.server import ShareServer
-        from mclu_shell.cloud.state.alerts import Alerts
         from mclu_shell.cloud.state.disk_cache import CacheWriter, cache_file
 
         listeners: list[Listener] = [Alerts({node.name: node.expected for node in self.nodes}, on_alert).on_change]
@@ -198,9 +199,11 @@ def _import(modules: Iterable[str]) -> None:
 
 def _no_node(pattern: str, names: list[str]) -> NotFound:
     if any(char in pattern for char in "*?["):
-        return NotFound(f"no node matches {pattern!r}", remedy=f"there are {_some(names)}")
-    return NotFound(f"no such node {pattern!r}", remedy=did_you_mean(pattern, names) or f"there are {_some(names)}")
+        return NotFound(f"no node matches {pattern!r}", remedy=f"there are {_format_names(names)}")
+    return NotFound(
+        f"no such node {pattern!r}", remedy=did_you_mean(pattern, names) or f"there are {_format_names(names)}"
+    )
 
 
-def _some(names: list[str]) -> str:
+def _format_names(names: list[str]) -> str:
     return ", ".join(names[:6]) + (f" … ({len(names)} in all)" if len(names) > 6 else "") if names else "none"

@@ -10,7 +10,9 @@ from mclu_shell.cloud.cloud import Cloud
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.transport.base import Transport
 from mclu_shell.cloud.transport.credentials import Credentials
+from mclu_shell.cloud.transport.local import LocalTransport
 from mclu_shell.cloud.transport.runtime_dir import RunDirectory, socket_name
+from mclu_shell.cloud.transport.simulated import SimulatedTransport
 from mclu_shell.config import Config, NodeConfig
 
 if TYPE_CHECKING:
@@ -28,8 +30,6 @@ class TransportFactory:
     def make(self, node: NodeConfig, path: Path) -> Transport:
         """Return the transport of a node by its configuration; `path` is for its local socket."""
         if node.via == "local":
-            from mclu_shell.cloud.transport.local import LocalTransport
-
             return LocalTransport(node, path)
         from mclu_shell.cloud.transport.openssh.config import SSHConfig
         from mclu_shell.cloud.transport.remote import SSHTransport
@@ -48,7 +48,6 @@ def _demo_node(node: NodeConfig, directory: Path, *, is_on: bool) -> Node:
     images.mkdir()
     # Without a URI, commands that run here for the node cannot reach this machine's libvirt.
     node = node._replace(images=str(images), uri="")
-    from mclu_shell.cloud.transport.simulated import SimulatedTransport
 
     return Node(node, SimulatedTransport(node, is_on=is_on))
 
@@ -93,6 +92,7 @@ def _node(node: NodeConfig, make_transport: Callable[[], Transport], shared: "Sh
 def _shared(config: Config, directory: RunDirectory) -> "dict[str, SharedEndpoint]":
     if not (others := directory.others()):
         return {}
+    # It imports json, which takes 3 ms that a one-shot without an open shell saves.
     from mclu_shell.cloud.sharing.client import find_shared
 
     return find_shared(config, others)

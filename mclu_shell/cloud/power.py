@@ -1,6 +1,5 @@
 """Power control of nodes: wake them, wait until they are up, switch them off unless they run guests."""
 
-import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
@@ -33,28 +32,28 @@ _DOWN_TIMEOUT_S = 180.0
 # The intervals of polls and of magic packets while a node starts.
 _POLL_S = 0.25
 _WAKE_AGAIN_S = 5.0
+# A longer list makes the error harder to read.
+_MOST_NAMES = 5
 # The faults of a node that is starting. Unreachable is one: a name that the node announces itself (mDNS, DHCP) does not
 # resolve before it is up.
 STARTING = (NodeOff, SSHDown, LibvirtDown, ConnectionLost, Unreachable, NodeBusy)
 
 
-def wait_until_on(node: Node, timeout_s: float, stop: threading.Event, *, wakes: bool = True) -> None:
-    """Wait until libvirt answers; raise NodeFault with the last fault after `timeout_s`.
+def wait_until_on(node: Node, scope: CancelScope, *, wakes: bool = True) -> None:
+    """Wait until libvirt answers; raise NodeFault with the last fault at the deadline, return if cancelled.
 
-    `wakes` repeats the magic packet every five seconds. Setting `stop` ends the wait.
+    `wakes` repeats the magic packet every five seconds.
     """
-    scope = CancelScope(timeout_s)
     wake_again = time.monotonic() + _WAKE_AGAIN_S
-    while (fault := _not_on(node, scope)) is not None:
+    while (fault := _not_on(node, scope)) is not None and not scope.is_cancelled:
         if scope.is_over:
-            fact = f"not up after {format_duration(timeout_s)}: {fault.fact}"
+            fact = f"not up after {format_duration(scope.timeout_s)}: {fault.fact}"
             raise NodeFault(fact, place=node.name, remedy="" if isinstance(fault, NodeOff) else fault.remedy)
         if wakes and time.monotonic() >= wake_again:
             # A magic packet has no reply, and can be lost.
             node.wake()
             wake_again = time.monotonic() + _WAKE_AGAIN_S
-        if stop.wait(_POLL_S):
-            return
+        scope.sleep(_POLL_S)
 
 
 def _not_on(node: Node, scope: CancelScope) -> NodeFault | None:
@@ -69,42 +68,41 @@ def _not_on(node: Node, scope: CancelScope) -> NodeFault | None:
     return None
 
 
-def wait_until_off(node: Node, timeout_s: float, stop: threading.Event) -> None:
-    """Wait until nothing answers at a node's address; raise NodeFault if something still does after `timeout_s`."""
-    scope = CancelScope(timeout_s)
-    while not isinstance(fault := _not_on(node, scope), NodeOff):
+def wait_until_off(node: Node, scope: CancelScope) -> None:
+    """Wait until nothing answers at a node's address; raise NodeFault at the deadline, return if cancelled."""
+    while not isinstance(fault := _not_on(node, scope), NodeOff) and not scope.is_cancelled:
         if scope.is_over:
             reason = f": {fault.fact}" if fault else ""
-            raise NodeFault(f"not off after {format_duration(timeout_s)}{reason}", place=node.name)
-        if stop.wait(_POLL_S):
-            return
+            raise NodeFault(f"not off after {format_duration(scope.timeout_s)}{reason}", place=node.name)
+        scope.sleep(_POLL_S)
 
 
 def wait_for_nodes(
     cloud: "Cloud",
     nodes: Sequence[Node],
-    wait: Callable[[Node, threading.Event], None],
+    timeout_s: float,
+    wait: Callable[[Node, CancelScope], None],
     notify: Callable[[Sequence[str]], None],
 ) -> Iterator[Outcome[Node, None]]:
-    """Wait for all nodes in parallel; yield their outcomes as they come.
+    """Wait for all nodes in parallel, for `timeout_s` each; yield their outcomes as they come.
 
     `notify` is called with the names of the nodes that are not ready yet. Prompts are shown after all other outcomes.
     """
     waiting = [node.name for node in nodes]
-    stop = threading.Event()
+    scope = CancelScope()
     need_prompt = []
     try:
         notify(waiting)
-        for outcome in as_completed(nodes, lambda node: wait(node, stop)):
+        for outcome in as_completed(nodes, lambda node: wait(node, scope.limit(timeout_s))):
             waiting.remove(outcome.item.name)
             notify(waiting)
             if isinstance(outcome.error, PromptRequired):
                 need_prompt.append(outcome.item)
             else:
                 yield outcome
-        yield from cloud.query(lambda node: wait(node, stop), need_prompt)
+        yield from cloud.query(lambda node: wait(node, scope.limit(timeout_s)), need_prompt)
     finally:
-        stop.set()
+        scope.cancel()
 
 
 def check_power_off(cloud: "Cloud", nodes: Sequence[Node]) -> list[Outcome[Node, None]]:
@@ -119,16 +117,16 @@ def _check_outcome(outcome: Outcome[Node, tuple[Guest, ...]]) -> Outcome[Node, N
     return Outcome(outcome.item, error=outcome.error or power_off_refusal(outcome.item, outcome.unwrap()))
 
 
-def switch_off(nodes: Sequence[Node], stop: threading.Event) -> Iterator[Outcome[Node, None]]:
+def switch_off(nodes: Sequence[Node], scope: CancelScope) -> Iterator[Outcome[Node, None]]:
     """Switch nodes off, after another check for running guests; yield an outcome for each when it is off."""
-    return change_nodes(nodes, lambda node: _switch_off(node, stop), stop)
+    return change_nodes(nodes, lambda node: _switch_off(node, scope), scope)
 
 
 def change_nodes(
-    nodes: Sequence[Node], change: Callable[[Node], Value], stop: threading.Event | None = None
+    nodes: Sequence[Node], change: Callable[[Node], Value], scope: CancelScope | None = None
 ) -> Generator[Outcome[Node, Value], None, None]:
     """Change nodes in parallel; begin no change after an interrupt, and finish those that have begun."""
-    return carry_out(nodes, change, lambda node: (node.name, ""), stop)
+    return carry_out(nodes, change, lambda node: (node.name, ""), scope)
 
 
 def wake_nodes(nodes: Sequence[Node]) -> Iterator[Outcome[Node, None]]:
@@ -136,28 +134,33 @@ def wake_nodes(nodes: Sequence[Node]) -> Iterator[Outcome[Node, None]]:
     return reordered(nodes, change_nodes(nodes, lambda node: node.wake()))
 
 
-def _switch_off(node: Node, stop: threading.Event) -> None:
+def _switch_off(node: Node, scope: CancelScope) -> None:
     try:
         # A guest may have started since `check_power_off`.
         if (refusal := power_off_refusal(node, node.fetch_guests(active=True))) is not None:
             raise refusal
-        node.power_off(_DOWN_TIMEOUT_S, stop)
+        node.power_off(_DOWN_TIMEOUT_S, scope)
     except NodeOff:
         return
 
 
 def power_off_refusal(node: Node, guests: Sequence[Guest]) -> Refused | None:
     """Return the error for switching off a node with these guests; None if none of them is running."""
-    running = [guest for guest in guests if guest.is_active]
-    return Refused(f"not switched off: {_are_running(running)}", place=node.name) if running else None
+    names = [_format(guest) for guest in guests if guest.is_active]
+    if not names:
+        return None
+    if len(names) == 1:
+        fact, remedy = f"guest {names[0]} is running", "shut it down or destroy it first"
+    else:
+        fact, remedy = f"guests {_format_names(names)} are running", "shut them down or destroy them first"
+    return Refused(f"cannot switch off: {fact}", place=node.name, remedy=remedy)
 
 
-def _name(guest: Guest) -> str:
+def _format(guest: Guest) -> str:
     return guest.name if guest.state in RUNS else f"{guest.name} ({guest.state})"
 
 
-def _are_running(guests: Sequence[Guest]) -> str:
-    names = ", ".join(_name(guest) for guest in guests[:5])
-    if len(guests) > 5:
-        names += f" and {len(guests) - 5} more"
-    return f"{'guests' if len(guests) > 1 else 'guest'} running: {names}"
+def _format_names(names: Sequence[str]) -> str:
+    if len(names) > _MOST_NAMES:
+        names = [*names[:_MOST_NAMES], f"{len(names) - _MOST_NAMES} more"]
+    return f"{', '.join(names[:-1])} and {names[-1]}"

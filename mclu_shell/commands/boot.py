@@ -18,6 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mclu_shell.argtypes import types
+from mclu_shell.cloud.boot.request import BootRequest
 from mclu_shell.cloud.dryrun.planned import Planned
 from mclu_shell.command import Context, Group, Parser
 from mclu_shell.output.results import Entry, Result, would
@@ -25,7 +26,6 @@ from mclu_shell.output.schema.guest_changes import Booted
 from mclu_shell.signals import deferred
 
 if TYPE_CHECKING:
-    from mclu_shell.cloud.boot.request import BootRequest
     from mclu_shell.cloud.templates.template import Template
 
 GROUP = Group.MAKE
@@ -49,7 +49,6 @@ def add_arguments(parser: Parser) -> None:
 def _request(context: Context, args: argparse.Namespace) -> tuple["Template", "BootRequest"]:
     # Completion needs only the arguments; these imports would double its time.
     from mclu_shell.attach import require_viewer
-    from mclu_shell.cloud.boot.request import BootRequest
     from mclu_shell.cloud.templates.template import find_template, read_template
 
     host, name = args.guest
@@ -76,7 +75,7 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
             interrupts.enter_context(deferred(lambda: None))
 
         booted = boot(context.cloud, template, request, context.notify, on_start)
-        yield from booted.unasked
+        yield from booted.warnings
         name = request.name
         acceleration = booted.acceleration
         accel = (acceleration.kind or None, acceleration.reason or None)
@@ -97,7 +96,7 @@ def dry_run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     template, request = _request(context, args)
     yield from unreadable_directories()
     dry_run = dry_run_boot(context.dry_run_cloud, template, request)
-    yield from dry_run.unasked
+    yield from dry_run.warnings
     yield would(dry_run.planned)
     for view in ("viewer", "console"):
         if view in request.opens:

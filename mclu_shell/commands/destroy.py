@@ -72,9 +72,9 @@ def dry_run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     _require_yes(context, args)
     faults: list[MCluError] = []
     guests = find_guests(context.dry_run_cloud, args.guests, faults=faults)
-    is_asked = context.confirm is not None and not args.yes
+    needs_confirmation = context.confirm is not None and not args.yes
     reported = {fault.place for fault in faults}
-    planned = dry_run_destroy(context.dry_run_cloud, guests, is_asked=is_asked)
+    planned = dry_run_destroy(context.dry_run_cloud, guests, needs_confirmation=needs_confirmation)
     yield from (would(plan) for plan in planned if not (isinstance(plan, NodeFault) and plan.place in reported))
     yield from faults
 
@@ -140,8 +140,8 @@ def _question(plans: "Mapping[Target, DestroyPlan]", survey: "Survey") -> str:
     lines = []
     for (node, guest), plan in plans.items():
         lines.append(f"{guest.name} on {node.name} ({guest.condition}), {format_size(plan.size_bytes)} on disk")
-        lines += [f"  to delete: {name}" for name in (*dict(plan.delete), *plan.state)]
-        lines += [f"  to keep: {file} ({why})" for file, why in plan.keep]
+        lines += [f"  delete: {name}" for name in (*dict(plan.delete), *plan.state)]
+        lines += [f"  keep: {file} ({why})" for file, why in plan.keep]
     unchecked = {node for plan in plans.values() for node in plan.unchecked}
     lines += [f"{fault.place}: {fault.fact}" for fault in survey.faults(unchecked)]
     question = "Destroy it?" if len(plans) == 1 else f"Destroy these {len(plans)} guests?"

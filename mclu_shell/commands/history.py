@@ -19,7 +19,7 @@ import argparse
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from mclu_shell.command import Context, Group, Parser, Ran
+from mclu_shell.command import Context, Group, LoggedCommand, Parser
 from mclu_shell.language.unparse import unparse
 from mclu_shell.output.results import Result, Text
 from mclu_shell.output.schema.shell_state import Entered
@@ -49,7 +49,7 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     yield from (Text(line, data=partial(Entered, line)) for line in lines)
 
 
-def _script(ran: Sequence[Ran]) -> list[str]:
+def _script(ran: Sequence[LoggedCommand]) -> list[str]:
     """Return one text per command; a text may have several lines."""
     return [_in_script(unparse(command.line), command.why_not) for command in ran]
 

@@ -104,11 +104,11 @@ def _template(outcome: Outcome[Path, Template]) -> Row:
     if template is None:
         name = template_name(path)
         return Row((name, "broken template"), tone="bad", data=partial(broken_template_record, name, path))
-    cells = (template.name, "template", template.base_image, " ".join(_needs(template)))
+    cells = (template.name, "template", template.base_image, " ".join(_requirements(template)))
     return Row(cells, data=partial(template_record, template))
 
 
-def _needs(template: Template) -> Iterable[str]:
+def _requirements(template: Template) -> Iterable[str]:
     if template.minimum_memory_bytes:
         yield f"memory>={format_size(template.minimum_memory_bytes)}"
     if template.recommended_memory_bytes:

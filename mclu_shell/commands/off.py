@@ -10,12 +10,12 @@ Examples:
 """
 
 import argparse
-import threading
 from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
 from mclu_shell.argtypes import types
+from mclu_shell.cloud.concurrency.cancel_scope import CancelScope
 from mclu_shell.cloud.power import check_power_off, switch_off
 from mclu_shell.command import Context, Group, Parser
 from mclu_shell.errors import NodeOff
@@ -43,9 +43,8 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
         yield from map(_left, checks)
         return
     pending = [node.name for node in nodes]
-    stop = threading.Event()
     context.notify(f"waiting for {', '.join(pending)} to go down")
-    for outcome in switch_off(nodes, stop):
+    for outcome in switch_off(nodes, CancelScope()):
         pending.remove(outcome.item.name)
         yield outcome.error or _entry(outcome.item, "off", "off")
         context.notify(f"waiting for {', '.join(pending)} to go down" if pending else "")

@@ -9,7 +9,6 @@ Examples:
 """
 
 import argparse
-import threading
 from collections.abc import Iterator, Sequence
 from functools import partial
 
@@ -60,10 +59,9 @@ def dry_run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
 
 
 def _wait(context: Context, nodes: list[Node], timeout_s: float) -> Iterator[Result]:
-    def wait(node: Node, stop: threading.Event) -> None:
-        wait_until_on(node, timeout_s, stop)
-
-    for outcome in wait_for_nodes(context.cloud, nodes, wait, lambda names: context.notify(_waiting_for(names))):
+    for outcome in wait_for_nodes(
+        context.cloud, nodes, timeout_s, wait_until_on, lambda names: context.notify(_waiting_for(names))
+    ):
         name = outcome.item.name
         yield outcome.error or Entry(name, "on", tone="good", data=partial(Power, name, "on"))
 

@@ -11,12 +11,12 @@ Examples:
 """
 
 import argparse
-import threading
 from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
 from mclu_shell.argtypes import types
+from mclu_shell.cloud.concurrency.cancel_scope import CancelScope
 from mclu_shell.cloud.concurrency.fanout import gather
 from mclu_shell.cloud.dryrun.planned import Planned
 from mclu_shell.cloud.guests.changes import change_guests
@@ -54,9 +54,8 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     # Before the changes: after an interrupt, nothing follows them.
     yield from faults
     context.notify("waiting for the guest to shut down" if len(guests) == 1 else "waiting for guests to shut down")
-    stop = threading.Event()
-    change = partial(shutdown, timeout_s=args.timeout, force=args.force, stop=stop)
-    for outcome in change_guests(guests, change, stop):
+    scope = CancelScope(args.timeout)
+    for outcome in change_guests(guests, partial(shutdown, scope=scope, force=args.force), scope):
         yield changed(outcome, "quiet")
 
 

@@ -25,13 +25,13 @@ Examples:
 """
 
 import argparse
-import threading
 from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
 from mclu_shell.argtypes import types
 from mclu_shell.argtypes.wait_conditions import GOAL, Goal, ParseGoal
+from mclu_shell.cloud.concurrency.cancel_scope import CancelScope
 from mclu_shell.cloud.concurrency.fanout import as_completed, gather
 from mclu_shell.cloud.dryrun.planned import Planned
 from mclu_shell.cloud.nodes.node import Node
@@ -81,21 +81,21 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
 
 def dry_run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """Yield a line for each node or guest that would be waited for."""
-    from mclu_shell.cloud.dryrun.lifecycle import dry_run_waiting
-    from mclu_shell.cloud.dryrun.power import dry_run_wait
+    from mclu_shell.cloud.dryrun.lifecycle import dry_run_wait_for_guest
+    from mclu_shell.cloud.dryrun.power import dry_run_wait_for_nodes
     from mclu_shell.cloud.guests.wait_targets import WaitTarget, resolve_wait_targets
 
     cloud, goal = context.dry_run_cloud, args.goal
     if args.what == "node":
         on = goal.state == "on"
-        yield from map(would, dry_run_wait(cloud, cloud.match(goal.names), args.timeout, on=on))
+        yield from map(would, dry_run_wait_for_nodes(cloud, cloud.match(goal.names), args.timeout, on=on))
         return
     cloud.assume_woken()
     faults: list[MCluError] = []
     targets = resolve_wait_targets(cloud, goal.names, faults)
 
     def state_reached(target: WaitTarget) -> str:
-        return dry_run_waiting(cloud, *target.match, goal.state) if target.match else ""
+        return dry_run_wait_for_guest(cloud, *target.match, goal.state) if target.match else ""
 
     for outcome in gather(targets, state_reached):
         node, _, guest = outcome.item.name.rpartition(":")
@@ -105,25 +105,26 @@ def dry_run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
 
 def _waiting(node: str, guest: str, goal: Goal, timeout_s: float, state: str) -> Planned:
     if state:
-        return Planned("not wait for", node, guest, f"{state} already")
+        return Planned("not wait for", node, guest, f"already {state}")
     return Planned("wait for", node, guest, f"{goal}, at most {format_duration(timeout_s)}")
 
 
 def _wait_for_nodes(context: Context, goal: Goal, timeout_s: float) -> Iterator[Result]:
-    def wait(node: Node, stop: threading.Event) -> None:
+    def wait(node: Node, scope: CancelScope) -> None:
         if goal.state == "off":
-            wait_until_off(node, timeout_s, stop)
+            wait_until_off(node, scope)
         else:
-            wait_until_on(node, timeout_s, stop, wakes=False)
+            wait_until_on(node, scope, wakes=False)
 
     nodes = context.cloud.match(goal.names)
-    for outcome in wait_for_nodes(context.cloud, nodes, wait, lambda names: context.notify(goal.progress(names))):
+    for outcome in wait_for_nodes(
+        context.cloud, nodes, timeout_s, wait, lambda names: context.notify(goal.progress(names))
+    ):
         name = outcome.item.name
         yield outcome.error or Entry(name, goal.state, tone=_tone(goal), data=partial(Power, name, goal.state))
 
 
 def _wait_for_guests(context: Context, goal: Goal, timeout_s: float) -> Iterator[Result]:
-    from mclu_shell.cloud.concurrency.cancel_scope import CancelScope
     from mclu_shell.cloud.guests.wait import WaitCondition, wait_for_guest
     from mclu_shell.cloud.guests.wait_targets import resolve_wait_targets
 

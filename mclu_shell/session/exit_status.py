@@ -26,7 +26,7 @@ class ReaderGone(Exception):
         self.status = status
 
 
-class Outcome:
+class ExitStatus:
     """The exit status of a block of code."""
 
     # Not a dataclass: dataclasses would take 5 ms of every start to import.
@@ -37,12 +37,12 @@ class Outcome:
 @contextlib.contextmanager
 def catch_errors(
     renderer: Renderer, place: str = "", *, verbose: bool = False, is_within: bool = False
-) -> Iterator[Outcome]:
+) -> Iterator[ExitStatus]:
     """Print any error of the block, and set the outcome's status to match.
 
     A block within another (`is_within`) leaves it to the outer one to handle output that cannot be written.
     """
-    outcome = Outcome()
+    outcome = ExitStatus()
     try:
         yield outcome
     except MCluError as error:

@@ -7,7 +7,7 @@ from io import TextIOWrapper
 from typing import TYPE_CHECKING, TextIO
 
 from mclu_shell import command_loader
-from mclu_shell.command import Command, Context, HelpAsked
+from mclu_shell.command import Command, Context, HelpRequested
 from mclu_shell.errors import MCluError, OutputError, UsageError
 from mclu_shell.language.line import Line
 from mclu_shell.language.script import Script
@@ -54,7 +54,7 @@ class LineRunner:
         command = command_loader.load_command(line.words[0], prompt.aliases if prompt else ())
         try:
             args = command.parser().parse(list(line.words[1:]))
-        except HelpAsked:
+        except HelpRequested:
             help_command = command_loader.load_command("help")
             return help_command, help_command.parser().parse([command.name])
         if command.needs_prompt and prompt is None:

@@ -32,13 +32,13 @@ class ScriptCheck:
         for part in parts:
             if isinstance(part, UsageError):
                 # The cause may be the arguments from the outer script.
-                yield _at(used_by, part) if used_by else part
+                yield _with_outer_place(used_by, part) if used_by else part
                 continue
             place = f"{script.name}:{part.number}"
             try:
                 yield from self._find_in(part, place)
             except MCluError as error:
-                yield _at(place, error)
+                yield _with_outer_place(place, error)
 
     def _find_in(self, line: Line, place: str) -> Iterator[MCluError]:
         if line.shell:
@@ -62,6 +62,6 @@ class ScriptCheck:
             self._running.pop()
 
 
-def _at(place: str, error: MCluError) -> MCluError:
+def _with_outer_place(place: str, error: MCluError) -> MCluError:
     """Return an error of another place with both places."""
     return error.with_context(place=place, fact=f"{error.place}: {error.fact}" if error.place else error.fact)

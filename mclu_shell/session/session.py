@@ -12,7 +12,7 @@ from mclu_shell.session.exit_status import (
     DONE,
     FAILED,
     READER_GONE,
-    Outcome,
+    ExitStatus,
     ReaderGone,
     catch_errors,
     ends_lines,
@@ -127,7 +127,7 @@ class Session:
             outcome.status = self._print_all(self._find_problems(script, script.parts()))
         return outcome.status
 
-    def _catch_errors(self, place: str = "") -> "AbstractContextManager[Outcome]":
+    def _catch_errors(self, place: str = "") -> "AbstractContextManager[ExitStatus]":
         return catch_errors(self.renderer, place, verbose=self.verbose)
 
     def _find_problems(self, script: Script, parts: Sequence[Line | UsageError]) -> list[MCluError]:
@@ -146,7 +146,7 @@ class Session:
         self._running.append(script.place)
         begun: list[Line] = []
         try:
-            status = self._run_lines(_noting(lines, begun), script.name, keep_going=self.keep_going)
+            status = self._run_lines(_record_begun(lines, begun), script.name, keep_going=self.keep_going)
         finally:
             self._running.pop()
         if is_interrupted(status) and len(lines) > 1:
@@ -195,7 +195,7 @@ class Session:
         return outcome.status
 
 
-def _noting(lines: Iterable[Line], begun: list[Line]) -> Iterator[Line]:
+def _record_begun(lines: Iterable[Line], begun: list[Line]) -> Iterator[Line]:
     for line in lines:
         begun.append(line)
         yield line

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _LAST_READ_S = 1.0
 
 
-def _sh(text: str, variables: Variables) -> tuple[list[str], dict[str, str]]:
+def _sh_command(text: str, variables: Variables) -> tuple[list[str], dict[str, str]]:
     """Return the command and environment that run a text in sh, with a script's arguments as its own."""
     return ["/bin/sh", "-c", text, "sh", *variables.arguments], {**os.environ, **variables.named}
 
@@ -27,7 +27,7 @@ def run_in_user_shell(text: str, variables: Variables, out: TextIO | None = None
     import subprocess
 
     with _ignoring_interrupts():
-        command, environment = _sh(text, variables)
+        command, environment = _sh_command(text, variables)
         return subprocess.run(command, env=environment, stdout=out, check=False).returncode
 
 
@@ -39,7 +39,7 @@ def pipe_to_user_shell(text: str, variables: Variables, out: TextIO | None = Non
     """
     import subprocess
 
-    command, environment = _sh(text, variables)
+    command, environment = _sh_command(text, variables)
     process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=out, text=True)
     with process as reader, _killed_on_exit(reader):
         assert reader.stdin is not None

@@ -23,7 +23,7 @@ from mclu_shell.output.text_renderer import printable
 from mclu_shell.session.exit_status import INTERRUPTED
 from mclu_shell.session.interaction import Interaction
 from mclu_shell.session.session import Session
-from mclu_shell.shell.background import DEFAULT_SETTINGS, NodeMonitor
+from mclu_shell.shell.background import DEFAULT_SETTINGS, NodeMonitor, redraw
 from mclu_shell.shell.completer import CommandCompleter
 from mclu_shell.shell.history import ShellHistory, history_path
 from mclu_shell.shell.session_log import SessionLog
@@ -37,7 +37,7 @@ _HUNG_UP = 128 + signal.SIGHUP
 
 def run_shell(session: Session, count: int) -> int:
     """Read and run lines until the user leaves; return the status of the last line. `count` is the number of nodes."""
-    # The first command or the background opens the cloud, so that the prompt appears at once.
+    # The first command or NodeMonitor opens the cloud, so that the prompt appears at once.
     shell = Shell(session)
     nodes = f"{count} {'node' if count == 1 else 'nodes'}"
     shell.poutput(f"mclu {__version__}, {nodes}; 'help' lists the commands, Ctrl-D leaves.")
@@ -73,9 +73,12 @@ class Shell(cmd2.Cmd):
         self._aliases: dict[str, str] = {}
         session.interaction = self._interaction()
         self._monitor = NodeMonitor(
-            session, self._redraw, self._settings, lambda alert: self.add_alert(msg=printable(alert))
+            session,
+            lambda: redraw(self.main_session.app),
+            self._settings,
+            lambda alert: self.add_alert(msg=printable(alert)),
         )
-        # Connecting starts after the first prompt, which would otherwise wait for the interpreter's lock.
+        # Connecting starts after the first prompt, which would otherwise wait for the interpreter lock.
         self.main_session.app.after_render += lambda _app: self._on_rendered()
         self.main_session.completer = CommandCompleter(lambda: session.open_cloud().snapshot, self._aliases)
         self.main_session.history = self.main_session.default_buffer.history = self._history
@@ -115,9 +118,6 @@ class Shell(cmd2.Cmd):
     def get_bottom_toolbar(self) -> str:
         """Return the text of the line below the prompt."""
         return self._monitor.toolbar(self.main_session.app.output.get_size().columns)
-
-    def _redraw(self) -> None:
-        self.main_session.app.invalidate()
 
     def preloop(self) -> None:
         """Run the start-up file after cmd2 has set the signal handlers."""

@@ -3,7 +3,7 @@
 import contextlib
 
 from mclu_shell import command_loader
-from mclu_shell.command import Group, Ran
+from mclu_shell.command import Group, LoggedCommand
 from mclu_shell.errors import UsageError
 from mclu_shell.language.line import Line
 from mclu_shell.session.exit_status import DONE, INTERRUPTED
@@ -13,7 +13,7 @@ class SessionLog:
     """The commands of the entered lines as they ran, without aliases."""
 
     def __init__(self) -> None:
-        self.commands: list[Ran] = []
+        self.commands: list[LoggedCommand] = []
         self._is_recording = True
         self._is_declined = False
 
@@ -29,7 +29,7 @@ class SessionLog:
     def record_command(self, line: Line, status: int) -> None:
         """Record a command after it has run."""
         if self._is_recording and not _is_shell_command(line):
-            self.commands.append(Ran(line, self._why_not(line, status)))
+            self.commands.append(LoggedCommand(line, self._why_not(line, status)))
         self._is_declined = False
 
     def _why_not(self, line: Line, status: int) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from mclu_shell import command_loader
 from mclu_shell.argtypes.completers import files, truncate
 from mclu_shell.argtypes.types import Candidate, CompletionContext
+from mclu_shell.cloud.state.disk_cache import cache_file, load
 from mclu_shell.cloud.state.snapshot import NodeState, NodeView, Phase, Snapshot
 from mclu_shell.completion import complete, complete_words
 from mclu_shell.config import Config, demo_config, find_config, load_config
@@ -16,7 +17,7 @@ from mclu_shell.user_paths import expand_home
 _EMPTY = Snapshot(())
 
 
-class _ParsedWords:
+class _GlobalWords:
     """The global options of a command line by their `dest`, and the words after them."""
 
     def __init__(self) -> None:
@@ -37,9 +38,9 @@ def complete_command_line(words: Sequence[str], word: str, options: Sequence[arg
     return truncate(matches, lambda candidate: candidate.text)
 
 
-def _parse(words: Sequence[str], options: Sequence[argparse.Action]) -> _ParsedWords:
+def _parse(words: Sequence[str], options: Sequence[argparse.Action]) -> _GlobalWords:
     actions = {name: action for action in options for name in action.option_strings}
-    parsed = _ParsedWords()
+    parsed = _GlobalWords()
     for at, word in enumerate(words):
         if parsed.pending is not None:
             parsed.values[parsed.pending.dest] = word
@@ -57,18 +58,18 @@ def _parse(words: Sequence[str], options: Sequence[argparse.Action]) -> _ParsedW
     return parsed
 
 
-def _is_script(parsed: _ParsedWords) -> bool:
+def _is_script(parsed: _GlobalWords) -> bool:
     """Return True if the first word is a script, by the same rule as in `cli`."""
     first = parsed.rest[0]
     return "check" in parsed.values or first == "-" or first.endswith(".mclu") or "/" in first
 
 
-def _matches(parsed: _ParsedWords, context: CompletionContext, options: Sequence[argparse.Action]) -> list[Candidate]:
+def _matches(parsed: _GlobalWords, context: CompletionContext, options: Sequence[argparse.Action]) -> list[Candidate]:
     return [one for one in _candidates(parsed, context, options) if context.fits(one.text)]
 
 
 def _candidates(
-    parsed: _ParsedWords, context: CompletionContext, options: Sequence[argparse.Action]
+    parsed: _GlobalWords, context: CompletionContext, options: Sequence[argparse.Action]
 ) -> Iterable[Candidate]:
     if parsed.pending is not None:
         return _values(parsed.pending, parsed, context)
@@ -94,7 +95,7 @@ def _scripts(context: CompletionContext) -> list[Candidate]:
 
 
 def _options(
-    parsed: _ParsedWords, context: CompletionContext, options: Sequence[argparse.Action]
+    parsed: _GlobalWords, context: CompletionContext, options: Sequence[argparse.Action]
 ) -> Iterable[Candidate]:
     name, equals, value = context.word.partition("=")
     for action in options:
@@ -106,10 +107,10 @@ def _options(
             yield Candidate(action.option_strings[-1], action.help or "")
 
 
-def _values(action: argparse.Action, parsed: _ParsedWords, context: CompletionContext) -> Iterable[Candidate]:
+def _values(action: argparse.Action, parsed: _GlobalWords, context: CompletionContext) -> Iterable[Candidate]:
     """Return the candidates for an option's value: its choices, files, or for `-c` a line of commands."""
     if action.choices is not None:
-        return [Candidate(choice) for choice in action.choices if choice]
+        return [Candidate(choice) for choice in action.choices]
     if action.dest == "lines":
         completions = complete(context.word, _snapshot(parsed))
         start = context.word[: completions.start]
@@ -117,10 +118,8 @@ def _values(action: argparse.Action, parsed: _ParsedWords, context: CompletionCo
     return files(context) if action.metavar == "FILE" else ()
 
 
-def _snapshot(parsed: _ParsedWords) -> Snapshot:
+def _snapshot(parsed: _GlobalWords) -> Snapshot:
     """Return the nodes of the configuration with their cached state; empty if the configuration is wrong."""
-    from mclu_shell.cloud.state.disk_cache import cache_file, load
-
     try:
         config = _config(parsed)
     except MCluError:
@@ -131,7 +130,7 @@ def _snapshot(parsed: _ParsedWords) -> Snapshot:
     return Snapshot(tuple(cached.get(node.name, NodeView(node.name, unseen)) for node in config.nodes))
 
 
-def _config(parsed: _ParsedWords) -> Config:
+def _config(parsed: _GlobalWords) -> Config:
     if "demo" in parsed.values:
         return demo_config()
     path = parsed.values.get("config_file")

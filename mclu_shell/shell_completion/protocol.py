@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mclu_shell.language.tail import tail
+from mclu_shell.shell_completion.bash import format_for_bash
 from mclu_shell.shell_completion.command_line import complete_command_line
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ def complete_for_shell(arguments: Sequence[str], options: Sequence["argparse.Act
     """
     match arguments:
         case "bash", comp_type, breaks, line if (end := tail(line)) is not None and end.words:
-            from mclu_shell.shell_completion.bash import format_for_bash
-
             candidates = complete_command_line(end.words[1:], end.word, options)
             return format_for_bash(candidates, line[end.start :], breaks, is_list=comp_type == _LISTING)
         case "zsh", *words, word:

@@ -25,6 +25,17 @@ def test_other_node_names_are_rejected(text: str) -> None:
         types.NODE(text)
 
 
+@pytest.mark.parametrize(
+    ("host", "rule"),
+    [("ham*", "must not contain wildcards"), (".x", "use at most 63 letters, digits, '.', '_' and '-'")],
+)
+def test_the_node_of_a_new_guest_is_a_name(host: str, rule: str) -> None:
+    assert types.NEW_GUEST("ham0:web") == ("ham0", "web")
+    with pytest.raises(argparse.ArgumentTypeError) as caught:
+        types.NEW_GUEST(f"{host}:web")
+    assert str(caught.value) == f"bad node name {host!r}: {rule}"
+
+
 def test_all_nodes_are_completed_with_their_states() -> None:
     assert completed(types.NODE) == ["unseen", "connecting", "on", "off", "faulty", "lost"]
     assert {

@@ -1,12 +1,13 @@
-import threading
 from collections.abc import Iterator, Sequence
 
 import pytest
 
 from mclu_shell.cloud.cloud import Cloud
+from mclu_shell.cloud.concurrency.cancel_scope import CancelScope
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.open import demo_nodes, open_cloud
-from mclu_shell.cloud.power import check_power_off, switch_off
+from mclu_shell.cloud.power import check_power_off, power_off_refusal, switch_off
+from mclu_shell.cloud.state.guest import Guest
 from mclu_shell.config import demo_config
 from mclu_shell.errors import Interrupted, NodeOff, Refused
 
@@ -27,25 +28,38 @@ def test_running_guests_are_refused_and_an_off_node_is_not(cloud: Cloud, nodes: 
     nodes[1].wake()
     refusal, fine, *off = [outcome.error for outcome in check_power_off(cloud, nodes)]
     assert isinstance(refusal, Refused)
-    assert str(refusal) == "ham0: not switched off: guests running: db, web"
+    assert refusal.place == "ham0"
+    assert refusal.fact == "cannot switch off: guests db and web are running"
+    assert refusal.remedy == "shut them down or destroy them first"
     assert fine is None
     assert [type(error) for error in off] == [NodeOff, NodeOff]
 
 
 def test_a_cancelled_power_off_is_not_sent(nodes: Sequence[Node]) -> None:
     nodes[1].wake()
-    stop = threading.Event()
-    stop.set()
+    scope = CancelScope()
+    scope.cancel()
     with pytest.raises(Interrupted, match="not switched off: interrupted"):
-        nodes[1].power_off(1.0, stop)
+        nodes[1].power_off(1.0, scope)
     nodes[1].fetch_guests()
 
 
 def test_a_guest_that_has_just_started_is_refused(cloud: Cloud, nodes: Sequence[Node]) -> None:
     """`switch_off` checks again, here without an earlier `check_power_off`."""
     nodes[1].wake()
-    outcomes = {outcome.item.name: outcome.error for outcome in switch_off(nodes[:2], threading.Event())}
+    outcomes = {outcome.item.name: outcome.error for outcome in switch_off(nodes[:2], CancelScope())}
     assert isinstance(outcomes["ham0"], Refused)
     assert outcomes["ham1"] is None
     assert len(nodes[0].fetch_guests(active=True)) == 2
     assert isinstance(check_power_off(cloud, nodes[1:])[0].error, NodeOff)
+
+
+def test_the_error_of_power_off_lists_five_guests(nodes: Sequence[Node]) -> None:
+    guests = [Guest("ham0", f"g{i}", str(i), "running", 1 << 30, 1) for i in range(7)]
+    assert power_off_refusal(nodes[0], [guests[0]._replace(state="shut off")]) is None
+    facts = [getattr(power_off_refusal(nodes[0], guests[:count]), "fact", None) for count in (1, 3, 7)]
+    assert facts == [
+        "cannot switch off: guest g0 is running",
+        "cannot switch off: guests g0, g1 and g2 are running",
+        "cannot switch off: guests g0, g1, g2, g3, g4 and 2 more are running",
+    ]

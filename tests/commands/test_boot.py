@@ -7,21 +7,12 @@ from pathlib import Path
 
 import pexpect
 import pytest
-from mclu_shell.render_json import JSONRenderer
 
-from tests.answers import read_one
-from tests.conftest import MCLU, InProcess
+from mclu_shell.output.json_renderer import JSONRenderer
+from tests.output.schema_check import read_one
+from tests.support.mclu import MCLU, InProcess
+from tests.support.templates import write_template
 
-TEMPLATE = """\
-#!/bin/sh
-case $1 in
-probe) echo hello ;;
-base-image) echo nothing ;;
-build) : >"$output"
-{build} ;;
-*) exit 2 ;;
-esac
-"""
 Write = Callable[[str], None]
 
 
@@ -31,9 +22,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
     monkeypatch.setenv("MCLU_PATH", str(tmp_path))
 
     def make(build: str) -> None:
-        path = tmp_path / "mine.template"
-        path.write_text(TEMPLATE.format(build=build))
-        path.chmod(0o755)
+        write_template(tmp_path, "mine", base_image="echo nothing", build=f': >"$output"\n{build}')
 
     return make
 
@@ -95,15 +84,15 @@ def test_a_failed_build_shows_its_last_output(write: Write, demo: InProcess) -> 
     answer = demo("boot mine new")
     assert (answer.status, answer.out) == (1, "")
     first, *rest = answer.err.splitlines()
-    assert first == ("mclu: ham0: the build failed with exit status 7, and what it made was removed. It said last:")
+    assert first == ("mclu: ham0: build failed with exit status 7 (build output was removed). Its last lines:")
     assert rest == [f"  step {i}" for i in range(2, 10)]
     assert disks(demo) == []
 
 
-def test_ctrl_c_ends_the_build_and_removes_what_it_made(write: Write, demo: InProcess) -> None:
+def test_ctrl_c_ends_the_build_and_removes_its_files(write: Write, demo: InProcess) -> None:
     write(f"kill -{signal.SIGINT:d} {os.getpid()}; exec sleep 1000")
     answer = demo("boot mine new")
-    message = "mclu: ham0: interrupted, and what was made there is removed\n"
+    message = "mclu: ham0: interrupted (build output was removed)\n"
     assert (answer.status, answer.out, answer.err) == (130, "", message)
     assert disks(demo) == []
     assert "new" not in demo("list").out
@@ -119,7 +108,7 @@ def test_a_build_gets_the_variables_of_the_contract(write: Write, demo: InProces
 def test_a_second_boot_of_a_name_fails(write: Write, demo: InProcess) -> None:
     write("true")
     assert demo("boot mine new").status == 0
-    assert demo("boot mine new").err == "mclu: ham0: there is a guest 'new' already\n"
+    assert demo("boot mine new").err == "mclu: ham0: guest 'new' already exists\n"
     assert disks(demo) == ["new.qcow2"]
 
 

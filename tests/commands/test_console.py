@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from mclu_shell.completion import complete
-from tests.conftest import InProcess
+from tests.support.mclu import InProcess
+from tests.support.nodes import write_node
 
 
 def test_a_simulated_node_has_no_consoles(demo: InProcess) -> None:
@@ -30,7 +31,7 @@ def test_a_node_of_libvirts_test_driver_has_no_consoles(clouds: Callable[..., In
         ("console web db", 2, "unrecognized arguments: db"),
     ],
 )
-def test_errors_are_one_line(demo: InProcess, line: str, status: int, words: str) -> None:
+def test_each_error_is_one_line(demo: InProcess, line: str, status: int, words: str) -> None:
     answer = demo(line.replace("*", "'*'"))
     assert (answer.status, answer.out) == (status, "")
     assert words in answer.err
@@ -41,8 +42,7 @@ def test_a_stopped_guest_is_refused_with_a_remedy(tmp_path: Path, clouds: Callab
     # test:runstate is an attribute of libvirt's test driver (drvtest.html).
     domain = """<domain type="test" xmlns:test="http://libvirt.org/schemas/domain/test/1.0"><name>spare</name>
         <memory unit="GiB">1</memory><os><type>hvm</type></os><test:runstate>5</test:runstate></domain>"""
-    (tmp_path / "node.xml").write_text(f"<node>{domain}</node>")
-    cloud = clouds(f"[nodes]\nhere via=local uri=test://{tmp_path}/node.xml")
+    cloud = clouds(f"[nodes]\n{write_node(tmp_path, 'here', domain)}")
     for command, line in (("console", "console spare"), ("viewer", "viewer spare")):
         assert cloud(line).err == "mclu: here: spare is not running; run 'start here:spare'\n", command
 

@@ -8,7 +8,8 @@ import pytest
 
 from mclu_shell.cloud.guests.files.file_id import FileId
 from mclu_shell.session.interaction import Interaction
-from tests.conftest import InProcess
+from tests.support.mclu import InProcess
+from tests.support.nodes import write_node
 
 pytestmark = pytest.mark.skipif(shutil.which("qemu-img") is None, reason="qemu-img is not installed")
 
@@ -35,12 +36,11 @@ def make(
     """Return a function that opens a cloud: ham0 with web, ham1 with the guests given by UUID, and more nodes."""
 
     def made(more: list[str], devices: str = "", **others: str) -> InProcess:
-        guests = {"ham0": {"web": UUID}, "ham1": others}
-        for node, uuids in guests.items():
+        lines = []
+        for node, uuids in {"ham0": {"web": UUID}, "ham1": others}.items():
             own = disk if node == "ham0" else "/no/such/disk"
             xmls = (GUEST.format(name=name, uuid=uuid, disk=own, devices=devices) for name, uuid in uuids.items())
-            (tmp_path / f"{node}.xml").write_text(f"<node>{''.join(xmls)}</node>")
-        lines = [f"{node} via=local uri=test://{tmp_path}/{node}.xml" for node in guests]
+            lines.append(write_node(tmp_path, node, *xmls))
         text = "\n".join(["[nodes]", *lines, *more])
         return clouds(text.format(off=silent_port, faulty=closed_port))
 
@@ -101,14 +101,19 @@ def test_the_question_lists_files_without_control_characters(
     odd.write_bytes(bytes(512))
     devices = f"<disk type='file'><source file='{odd}'/><target dev='sda'/></disk>"
     mclu = make(FAULTY, devices)
-    asked: list[str] = []
-    mclu.session.interaction = Interaction(confirm=lambda question: bool(asked.append(question)))
+    questions: list[str] = []
+
+    def decline(question: str) -> bool:
+        questions.append(question)
+        return False
+
+    mclu.session.interaction = Interaction(confirm=decline)
     answer = mclu("destroy ham0:web")
     assert (answer.status, answer.out, answer.err) == (0, "Nothing was destroyed.\n", "")
-    assert asked[0].splitlines() == [
+    assert questions[0].splitlines() == [
         "web on ham0 (running), 64K on disk",
-        f"  to delete: {disk}",
-        f"  to keep: {tmp_path}/odd 2J.img (not made by mclu)",
+        f"  delete: {disk}",
+        f"  keep: {tmp_path}/odd 2J.img (not made by mclu)",
         "Destroy it?",
     ]
     assert disk.exists()

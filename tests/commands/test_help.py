@@ -6,7 +6,7 @@ from mclu_shell.argtypes.wait_conditions import CONSOLE, GUEST_STATES, NODE_STAT
 from mclu_shell.command import Group
 from mclu_shell.command_loader import Outline, command_names, load_command, outline
 from mclu_shell.language import parser
-from tests.conftest import InProcess
+from tests.support.mclu import InProcess
 
 
 def test_every_command_is_listed_in_its_group(demo: InProcess) -> None:
@@ -84,7 +84,7 @@ def test_the_help_of_wait_lists_its_conditions(demo: InProcess) -> None:
     assert conditions == [*NODE_STATES, *GUEST_STATES, CONSOLE]
 
 
-def test_several_can_be_explained_at_once(demo: InProcess) -> None:
+def test_help_explains_several_commands(demo: InProcess) -> None:
     assert demo("help on off").out.count("usage: ") == 2
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mclu_shell.session.interaction import Interaction
-from tests.conftest import InProcess
+from tests.support.mclu import InProcess
 
 needs_qemu_img = pytest.mark.skipif(shutil.which("qemu-img") is None, reason="the template 'empty' needs qemu-img")
 
@@ -35,10 +35,10 @@ def test_a_guest_is_booted_and_destroyed_without_leftovers(demo: InProcess) -> N
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("boot empty web", "ham0: there is a guest 'web' already"),
+        ("boot empty web", "ham0: guest 'web' already exists"),
         ("boot empty ham1:new", "ham1: is off; run 'on ham1'"),
         ("boot empty new --memory 999G", "no room"),
-        ("boot empty new --size 1", "a disk of 1 byte is too small: empty needs 1M"),
+        ("boot empty new --size 1", "a disk of 1 byte is too small: empty needs at least 1M"),
         ("boot nosuch new", "no such template 'nosuch'"),
         ("boot empty 'a b'", "bad guest name 'a b'"),
         ("boot empty '../x'", "bad guest name '../x'"),
@@ -85,8 +85,13 @@ def test_destroying_by_wildcard_requires_yes(demo: InProcess) -> None:
 
 
 def test_destroy_asks_at_the_prompt_and_no_cancels_it(demo: InProcess) -> None:
-    asked: list[str] = []
-    demo.session.interaction = Interaction(confirm=lambda question: bool(asked.append(question)))
+    questions: list[str] = []
+
+    def decline(question: str) -> bool:
+        questions.append(question)
+        return False
+
+    demo.session.interaction = Interaction(confirm=decline)
     assert demo("destroy web").out == "Nothing was destroyed.\n"
-    assert asked[0].splitlines()[0].startswith("web on ham0 (running)")
+    assert questions[0].splitlines()[0].startswith("web on ham0 (running)")
     assert "ham0:web" in demo("list --active").out

@@ -3,16 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import InProcess
+from tests.support.mclu import InProcess
+from tests.support.templates import write_template
 
 GUESTS = "ham0:db   running  4G  2vcpus\nham0:web  running  2G  2vcpus\n"
-TEMPLATE = """\
-#!/bin/sh
-case $1 in
-  probe) echo hello;; base-image) echo fedora-40;; minimum-memory) echo 1G;; recommended-memory) echo 2G;;
-  minimum-size) echo 10G;; *) exit 2;;
-esac
-"""
 
 
 @pytest.fixture
@@ -21,8 +15,9 @@ def templates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     directory = tmp_path / "templates"
     directory.mkdir()
     for name, mode in (("old", 0o644), ("fedora", 0o755)):
-        path = directory / f"{name}.template"
-        path.write_text(TEMPLATE)
+        path = write_template(
+            directory, name, minimum_memory="echo 1G", recommended_memory="echo 2G", minimum_size="echo 10G"
+        )
         path.chmod(mode)
     monkeypatch.setenv("MCLU_PATH", str(directory))
     return directory
@@ -50,7 +45,7 @@ def test_all_lists_guests_templates_and_their_faults(demo: InProcess, templates:
 
 
 @pytest.mark.usefixtures("templates")
-def test_templates_alone_and_guests_alone(demo: InProcess) -> None:
+def test_guests_and_templates_can_be_listed_separately(demo: InProcess) -> None:
     assert demo("list --active").out == GUESTS
     assert [line.split()[0] for line in demo("list --templates").out.splitlines()] == ["fedora", "old"]
 

@@ -1,6 +1,8 @@
 from collections.abc import Callable
 
-from tests.conftest import InProcess
+from tests.support.mclu import InProcess
+
+RUNS_GUESTS = "mclu: ham0: cannot switch off: guests db and web are running; shut them down or destroy them first\n"
 
 
 def test_a_node_is_reported_off_when_it_is_down(demo: InProcess) -> None:
@@ -13,7 +15,7 @@ def test_a_node_is_reported_off_when_it_is_down(demo: InProcess) -> None:
 def test_a_node_with_running_guests_is_not_switched_off(demo: InProcess) -> None:
     answer = demo("off ham0")
     assert (answer.status, answer.out) == (1, "")
-    assert answer.err == "mclu: ham0: not switched off: guests running: db, web\n"
+    assert answer.err == RUNS_GUESTS
     assert demo.on == ["ham0"]
 
 
@@ -21,7 +23,7 @@ def test_no_node_is_switched_off_while_one_runs_guests(demo: InProcess) -> None:
     demo("on ham1 ham2 --wait")
     answer = demo("off 'ham*'")
     assert (answer.status, answer.out) == (1, "ham1 left on\nham2 left on\nham3 off\n")
-    assert answer.err == "mclu: ham0: not switched off: guests running: db, web\n"
+    assert answer.err == RUNS_GUESTS
     assert demo.on == ["ham0", "ham1", "ham2"]
 
 
@@ -57,4 +59,5 @@ def test_an_unknown_name_switches_no_node_off(demo: InProcess) -> None:
 
 def test_this_machine_is_not_switched_off(clouds: Callable[..., InProcess]) -> None:
     cloud = clouds("[nodes]\nhere via=local uri=test:///default")
-    assert cloud("off here").err == "mclu: here: not switched off: guest running: test\n"
+    error = cloud("off here").err
+    assert error == "mclu: here: cannot switch off: guest test is running; shut it down or destroy it first\n"

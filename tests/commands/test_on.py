@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.conftest import InProcess
+from tests.support.mclu import InProcess
 
 
 def test_waking_a_node_prints_its_mac_address(demo: InProcess) -> None:
@@ -25,9 +25,8 @@ def test_waiting_reports_when_a_node_is_up(demo: InProcess, line: str) -> None:
     assert (answer.status, answer.out, answer.err) == (0, "Waking up 74:d4:35:51:ab:87...\nham1 on\n", "")
 
 
-def test_waiting_for_a_node_that_does_not_come_up_fails(clouds: Callable[..., InProcess], silent_port: int) -> None:
-    settings = f"address=127.0.0.1 port={silent_port} mac=74:d4:35:51:ab:86 broadcast=127.0.0.1 connect_timeout=0.1"
-    answer = clouds(f"[nodes]\nham0 {settings}")("on ham0 --wait 0.2")
+def test_waiting_for_a_node_that_does_not_come_up_fails(clouds: Callable[..., InProcess], off_settings: str) -> None:
+    answer = clouds(f"[nodes]\nham0 {off_settings} connect_timeout=0.1")("on ham0 --wait 0.2")
     assert (answer.status, answer.err) == (1, "mclu: ham0: not up after 0.2 s: is off\n")
 
 

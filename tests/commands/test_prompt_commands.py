@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.conftest import Answer, InProcess
+from tests.support.mclu import Answer, InProcess
 
 
 @pytest.mark.parametrize("line", ["alias st=status", "alias", "unalias st", "history", "history 5"])

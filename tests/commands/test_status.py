@@ -1,6 +1,6 @@
 from collections.abc import Callable
 
-from tests.conftest import InProcess
+from tests.support.mclu import InProcess
 
 HAM0_ON = "ham0 on\n  total: 8pcpus 30.9G\n  used:  2guests 4vcpus 6G\n  free: 24.9G\n"
 
@@ -10,7 +10,7 @@ def test_the_output_is_that_of_the_manual(demo: InProcess) -> None:
     assert (answer.status, answer.out, answer.err) == (0, HAM0_ON + "ham1 off\nham2 off\nham3 off\n", "")
 
 
-def test_a_node_without_guests_has_no_line_for_what_is_used(demo: InProcess) -> None:
+def test_a_node_without_guests_has_no_line_of_used_resources(demo: InProcess) -> None:
     assert demo("on ham1 --wait; status ham1").out.endswith("ham1 on\n  total: 8pcpus 30.9G\n  free: 30.9G\n")
 
 
@@ -24,7 +24,7 @@ def test_a_wildcard_that_matches_nothing_is_an_error(demo: InProcess) -> None:
     assert answer.err == "mclu: no node matches 'web*'; there are ham0, ham1, ham2, ham3\n"
 
 
-def test_an_unknown_node_has_near_misses_and_then_nothing_is_shown(demo: InProcess) -> None:
+def test_an_unknown_node_has_near_misses_and_no_node_is_shown(demo: InProcess) -> None:
     answer = demo("status ham0 hma1")
     assert (answer.status, answer.out) == (1, "")
     assert answer.err == "mclu: no such node 'hma1'; did you mean 'ham1'?\n"

@@ -5,26 +5,21 @@ import pytest
 
 from mclu_shell.cloud.state.snapshot import Snapshot
 from mclu_shell.completion import complete
-from tests.conftest import InProcess
+from tests.support.mclu import InProcess
+from tests.support.templates import template_text, write_template
 
 REPOSITORY = Path(__file__).parents[2]
 SHIPPED = ("debian", "debian-cloud", "empty", "fedora", "rawhide", "tiny", "ubuntu", "ubuntu-cloud")
-GOOD = """\
-#!/bin/sh
-set -eu
-case $1 in
-probe) echo hello ;;
-base-image) echo fedora-42 ;;
-minimum-memory) echo 1G ;;
-recommended-memory) echo 2G ;;
-minimum-size) echo 6G ;;
-disk-bus) echo ide ;;
-network-model) echo e1000 ;;
-kernel-arguments) echo console=ttyS0 quiet ;;
-xml) echo "<domain type='qemu'><name>$name</name><memory>9</memory><os><type>hvm</type></os></domain>" ;;
-*) exit 2 ;;
-esac
-"""
+GOOD = template_text(
+    base_image="echo fedora-42",
+    minimum_memory="echo 1G",
+    recommended_memory="echo 2G",
+    minimum_size="echo 6G",
+    disk_bus="echo ide",
+    network_model="echo e1000",
+    kernel_arguments="echo console=ttyS0 quiet",
+    xml="echo \"<domain type='qemu'><name>$name</name><memory>9</memory><os><type>hvm</type></os></domain>\"",
+)
 
 Write = Callable[..., Path]
 
@@ -83,10 +78,7 @@ def test_a_valid_template_passes_every_rule(demo: InProcess, write: Write) -> No
 
 
 def test_optional_values_are_not_given_and_no_failure(demo: InProcess, tmp_path: Path) -> None:
-    path = tmp_path / "least.template"
-    path.write_text("#!/bin/sh\ncase $1 in probe) echo hello;; base-image) echo x;; *) exit 2;; esac\n")
-    path.chmod(0o755)
-    answer = demo(f"template check {path}")
+    answer = demo(f"template check {write_template(tmp_path, 'least')}")
     assert answer.status == 0
     assert len(verdicts(answer.out)["not given"]) == 9
 

@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.conftest import InProcess
+from tests.support.mclu import InProcess
 
 
 @pytest.mark.parametrize("line", ["viewer web", "viewer --print web", "viewer ham0:web"])
@@ -20,12 +20,12 @@ def test_a_simulated_node_has_no_screens(demo: InProcess, line: str) -> None:
         ("viewer", 2, "viewer: the following arguments are required: [HOST:]GUEST"),
     ],
 )
-def test_errors_are_one_line(demo: InProcess, line: str, status: int, words: str) -> None:
+def test_each_error_is_one_line(demo: InProcess, line: str, status: int, words: str) -> None:
     answer = demo(line)
     assert (answer.status, answer.out) == (status, "")
     assert words in answer.err
 
 
-def test_a_guest_on_two_nodes_has_to_be_named_with_its_node(clouds: Callable[..., InProcess]) -> None:
+def test_a_guest_on_two_nodes_must_be_named_with_its_node(clouds: Callable[..., InProcess]) -> None:
     cloud = clouds("[nodes]\na via=local uri=test:///default\nb via=local uri=test:///default")
     assert cloud("viewer test").err == "mclu: test is on a and b; specify the host: a:test\n"

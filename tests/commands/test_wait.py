@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from mclu_shell.cloud.concurrency.cancel_scope import CancelScope
-from tests.conftest import Answer, InProcess
+from tests.support.mclu import Answer, InProcess
 
 LIMIT_S = 10.0
 
@@ -159,7 +159,7 @@ _WITH_CARD = """
 """
 
 
-def test_an_address_and_an_sshd_there(demo: InProcess) -> None:
+def test_a_wait_for_ip_or_ssh_needs_an_address(demo: InProcess) -> None:
     node = demo.cloud.nodes[0]
     node.change(lambda client: client.define(_WITH_CARD))
     assert demo("start net").status == 0

@@ -1,4 +1,4 @@
-"""Dry runs on the simulated nodes: what is told, that nothing is changed, and that a real run does just that."""
+"""Dry runs on the simulated nodes: they change nothing, and predict what a real run does."""
 
 import re
 import socket
@@ -11,14 +11,11 @@ import pytest
 
 from mclu_shell.command import Context
 from mclu_shell.command_loader import command_names, load_command
-from tests.conftest import Answer, InProcess
-from tests.dry_run.dry_runs import dry, everything, mine, told
+from tests.dry_run.support import fetch_everything, without_paths
 from tests.shell.terminal import Terminal
+from tests.support.mclu import Answer, InProcess
 
-__all__ = ["dry", "mine"]
-
-
-# One line at least of each command. What a script or a program would do is in the tests' own directory.
+# At least one line of each command. Files that they would write are in the directory of the test.
 LINES = (
     "boot mine new",
     "boot mine ham0:new --memory 512M --size 2G --vcpus 2",
@@ -59,28 +56,28 @@ LINES = (
 )
 
 
-def test_the_lines_here_are_of_all_commands() -> None:
+def test_every_command_has_a_line_here() -> None:
     assert set(command_names()) <= {line.split()[0] for line in LINES}
 
 
 @pytest.mark.parametrize("line", LINES)
-def test_nothing_is_changed(dry: InProcess, tmp_path: Path, line: str) -> None:
-    before = everything(dry.cloud, tmp_path)
-    dry(line)
-    dry.script(f"-{line}\n-{line}")
-    assert everything(dry.cloud, tmp_path) == before
+def test_a_dry_run_changes_nothing(dry_run: InProcess, tmp_path: Path, line: str) -> None:
+    before = fetch_everything(dry_run.cloud, tmp_path)
+    dry_run(line)
+    dry_run.script(f"-{line}\n-{line}")
+    assert fetch_everything(dry_run.cloud, tmp_path) == before
 
 
 @pytest.mark.parametrize("line", ["boot mine new", "destroy web", "shutdown web", "reboot web", "on ham1"])
-def test_what_would_change_a_node_without_having_said_so_is_stopped(dry: InProcess, line: str) -> None:
-    """As a command might that is written later, and has no `rehearse`."""
-    before = everything(dry.cloud)
-    dry("status")
+def test_a_command_without_dry_run_cannot_change_a_node(dry_run: InProcess, line: str) -> None:
+    """A command that forgets its `dry_run` meets read-only nodes."""
+    before = fetch_everything(dry_run.cloud)
+    dry_run("status")
     name, *words = line.split()
     command = load_command(name)
     with pytest.raises(AssertionError, match="a dry run was about to change ham"):
-        list(command.run(Context(lambda: dry.cloud, lambda _words: None), command.parser().parse(words)))
-    assert everything(dry.cloud) == before
+        list(command.run(Context(lambda: dry_run.cloud, lambda _words: None), command.parser().parse(words)))
+    assert fetch_everything(dry_run.cloud) == before
 
 
 @pytest.mark.parametrize(
@@ -120,15 +117,17 @@ def test_what_would_change_a_node_without_having_said_so_is_stopped(dry: InProce
         "alias x=y",
     ],
 )
-def test_the_errors_are_those_of_a_real_run(clouds: Callable[..., InProcess], lines: str) -> None:
-    real, dry = clouds(), clouds(is_dry=True)
-    happened, planned = told(real(lines)), told(dry(lines))
-    assert happened[0] in (1, 2)
-    assert (planned[0], planned[2]) == (happened[0], happened[2])
+def test_a_dry_run_reports_the_errors_of_a_real_run(clouds: Callable[..., InProcess], lines: str) -> None:
+    real, dry_run = clouds(), clouds(is_dry=True)
+    real_result, dry_result = without_paths(real(lines)), without_paths(dry_run(lines))
+    assert real_result[0] in (1, 2)
+    assert (dry_result[0], dry_result[2]) == (real_result[0], real_result[2])
 
 
-@pytest.mark.parametrize(("images", "fact"), [("gone", "cannot write to"), ("taken", "is there already")])
-def test_what_a_build_could_not_begin_with_is_found(clouds: Callable[..., InProcess], images: str, fact: str) -> None:
+@pytest.mark.parametrize(("images", "fact"), [("gone", "cannot write to"), ("taken", "already exists")])
+def test_a_dry_run_reports_that_a_build_could_not_begin(
+    clouds: Callable[..., InProcess], images: str, fact: str
+) -> None:
     answers = []
     for is_dry in (False, True):
         cloud = clouds(is_dry=is_dry)
@@ -137,21 +136,21 @@ def test_what_a_build_could_not_begin_with_is_found(clouds: Callable[..., InProc
             directory.rmdir()
         else:
             (directory / "new.qcow2").touch()
-        answers.append(told(cloud("boot mine new")))
+        answers.append(without_paths(cloud("boot mine new")))
     assert answers[0] == answers[1]
     assert fact in answers[0][2]
 
 
-def test_a_real_run_does_what_was_said(clouds: Callable[..., InProcess]) -> None:
-    real, dry = clouds(), clouds(is_dry=True)
+def test_a_real_run_does_what_the_dry_run_printed(clouds: Callable[..., InProcess]) -> None:
+    real, dry_run = clouds(), clouds(is_dry=True)
     lines = "boot mine new --memory 512M --vcpus 3; shutdown web db; start web; reboot new; destroy db; on ham1 --wait"
-    said = told(dry(lines))[1].splitlines()
-    assert said[:3] == [
+    output = without_paths(dry_run(lines))[1].splitlines()
+    assert output[:3] == [
         "would boot ham0:new: mine, 512M, 3vcpus, disk …/ham0/new.qcow2",
         "would shut down ham0:db: ask it to, wait at most 2 min",
         "would shut down ham0:web: ask it to, wait at most 2 min",
     ]
-    assert said[3:] == [
+    assert output[3:] == [
         "would start ham0:web",
         "would reboot ham0:new",
         "would destroy ham0:db: shut off, 0 bytes on disk",
@@ -164,11 +163,11 @@ def test_a_real_run_does_what_was_said(clouds: Callable[..., InProcess]) -> None
     assert real.on == ["ham0", "ham1"]
 
 
-# What leaves mclu
+# Files, programs and packets
 
 
-def test_no_file_is_written_and_no_program_run(dry: InProcess, tmp_path: Path) -> None:
-    answer = dry.script("!touch made\nstatus ham1 > kept\nstatus ham1 >> new\nstatus ham1 | tee made")
+def test_a_dry_run_writes_no_file_and_runs_no_program(dry_run: InProcess, tmp_path: Path) -> None:
+    answer = dry_run.script("!touch made\nstatus ham1 > kept\nstatus ham1 >> new\nstatus ham1 | tee made")
     assert answer.out.splitlines() == [
         "x.mclu:1: would run in your shell: touch made",
         "ham1 off",
@@ -182,7 +181,7 @@ def test_no_file_is_written_and_no_program_run(dry: InProcess, tmp_path: Path) -
     assert sorted(file.name for file in tmp_path.iterdir() if file.is_file()) == ["kept", "mine.template"]
 
 
-def test_no_packet_is_sent(clouds: Callable[..., InProcess]) -> None:
+def test_a_dry_run_sends_no_magic_packet(clouds: Callable[..., InProcess]) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
         try:
             listener.bind(("127.0.0.1", 9))
@@ -198,31 +197,33 @@ def test_no_packet_is_sent(clouds: Callable[..., InProcess]) -> None:
     assert answer.err == "mclu: ham0: cannot wake it: no mac= in mclu.conf\n"
 
 
-def test_a_node_is_on_also_if_it_does_not_let_us_in(clouds: Callable[..., InProcess], closed_port: int) -> None:
+def test_a_node_that_refuses_connections_is_on(clouds: Callable[..., InProcess], closed_port: int) -> None:
     way = f"broadcast=127.0.0.1 address=127.0.0.1 port={closed_port}"
     answer = clouds(f"[nodes]\nham0 mac=74:d4:35:51:ab:86 {way}", is_dry=True)("on ham0")
-    assert answer.out == "would wake ham0: a magic packet for 74:d4:35:51:ab:86 to 127.0.0.1 port 9, though it is on\n"
+    assert (
+        answer.out == "would wake ham0: a magic packet for 74:d4:35:51:ab:86 to 127.0.0.1 port 9, although it is on\n"
+    )
 
 
 @pytest.mark.parametrize("where", ["127.0.0.1:x", "240.0.0.1"])
-def test_a_packet_that_could_not_be_sent_is_told(clouds: Callable[..., InProcess], where: str) -> None:
+def test_a_dry_run_reports_a_packet_that_could_not_be_sent(clouds: Callable[..., InProcess], where: str) -> None:
     config = f"[nodes]\nham0 mac=74:d4:35:51:ab:86 broadcast={where} address=127.0.0.1 port=1"
-    happened, planned = clouds(config)("on ham0"), clouds(config, is_dry=True)("on ham0")
-    # Whether there is a route to the last of them depends on the machine.
-    assert (planned.status, planned.err) == (happened.status, happened.err)
+    real_result, dry_result = clouds(config)("on ham0"), clouds(config, is_dry=True)("on ham0")
+    # The route to 240.0.0.1 depends on the machine.
+    assert (dry_result.status, dry_result.err) == (real_result.status, real_result.err)
 
 
-def test_this_machine_is_neither_woken_nor_switched_off(clouds: Callable[..., InProcess]) -> None:
+def test_a_dry_run_refuses_to_wake_or_switch_off_this_machine(clouds: Callable[..., InProcess]) -> None:
     config = "[nodes]\nhere via=local uri=test:///default mac=74:d4:35:51:ab:86"
     assert clouds(config, is_dry=True)("on here").err == "mclu: here: cannot wake this machine: it is on\n"
     answer = clouds(config, is_dry=True)("shutdown test; off here")
     assert answer.err == "mclu: here: cannot switch off this machine: mclu runs on it\n"
 
 
-# The doors
+# Command line and interactive shell
 
 
-def test_a_real_run_loads_nothing_of_it() -> None:
+def test_a_real_run_imports_no_module_of_the_dry_run() -> None:
     code = (
         "import sys; from mclu_shell.cli import main\n"
         "from mclu_shell.command_loader import command_names, load_command\n"
@@ -232,12 +233,14 @@ def test_a_real_run_loads_nothing_of_it() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     *answers, modules = done.stdout.splitlines()
     assert answers == ["ham0:web shut down", "ham0:web destroyed"]
-    others = r"cloud\.dryrun\.(?!planned)|shell\.dryrun|schema\.planned"
-    assert [name for name in modules.split() if re.search(others, name)] == []
+    modules_of_dry_runs = r"cloud\.dryrun\.(?!planned)|dry_run_text|schema\.planned"
+    assert [name for name in modules.split() if re.search(modules_of_dry_runs, name)] == []
 
 
 @pytest.mark.parametrize("option", ["-n", "--dry-run"])
-def test_a_one_shot_lines_and_scripts(mclu: Callable[..., Answer], tmp_path: Path, option: str) -> None:
+def test_the_option_applies_to_one_shots_lines_and_scripts(
+    mclu: Callable[..., Answer], tmp_path: Path, option: str
+) -> None:
     script = tmp_path / "a.mclu"
     script.write_text("shutdown web\nstart $1\n")
     assert mclu("--demo", option, "reboot", "web").out == "would reboot ham0:web\n"
@@ -248,18 +251,16 @@ def test_a_one_shot_lines_and_scripts(mclu: Callable[..., Answer], tmp_path: Pat
     assert mclu("--demo", option, "--check", script, "web").out == ""
 
 
-def test_an_interactive_shell_says_that_it_is_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_interactive_shell_shows_that_it_is_a_dry_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     shell = Terminal("--demo", "-n")
     try:
         shell.read_until(lambda screen: screen.rstrip().endswith("mclu (dry run)>"))
         assert "A dry run:" in shell.screen
         shell.type("boot mine new; destroy new\r")
-        shell.read_until(
-            lambda screen: "would destroy ham0:new: with what its boot would have made, if you say yes" in screen
-        )
+        shell.read_until(lambda screen: "would destroy ham0:new: with all files of its boot, if you confirm" in screen)
         shell.type("destroy web\r")
-        shell.read_until(lambda screen: "would destroy ham0:web: running, 0 bytes on disk, if you say yes" in screen)
+        shell.read_until(lambda screen: "would destroy ham0:web: running, 0 bytes on disk, if you confirm" in screen)
         shell.type("list --active\r")
         shell.read_until(lambda screen: "ham0:web  running" in screen)
     finally:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import MCLU
 from tests.lab.support.guests import SHIPPED, clean, template
 from tests.lab.support.lab import RealLab, require_lab
 from tests.shell.terminal import CTRL_C, CTRL_D, Terminal
+from tests.support.mclu import MCLU
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

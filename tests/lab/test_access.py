@@ -316,6 +316,6 @@ def test_via_local_uses_the_libvirt_of_this_machine(lab: RealLab) -> None:
     )
     assert completed.returncode == 1
     assert completed.stderr.splitlines() == [
-        "mclu: here: not switched off: guest running: web",
+        "mclu: here: cannot switch off: guest web is running; shut it down or destroy it first",
         "mclu: here: cannot wake this machine: it is on",
     ]

@@ -21,6 +21,7 @@ from tests.lab.support.cli import (
     wait_until,
 )
 from tests.lab.support.lab import RealLab
+from tests.support.templates import write_template
 
 pytestmark = pytest.mark.lab(on=["ham0", "ham1"])
 
@@ -109,9 +110,7 @@ def test_list_shows_the_same_guests_as_virsh(lab: RealLab, stopped_guest: str) -
 
 def test_list_shows_guests_and_templates(lab: RealLab) -> None:
     run_guest(lab, "ham0", "web")
-    template = lab.path / "home/odd.template"
-    template.write_text("#!/bin/sh\ncase $1 in probe) echo hello;; base-image) echo odd-1;; *) exit 2;; esac\n")
-    template.chmod(0o755)
+    template = write_template(lab.path / "home", "odd", base_image="echo odd-1")
     completed = lab.run("env", f"MCLU_PATH={template.parent}", "mclu", "list")
     template.unlink()
     assert [line.split()[:2] for line in completed.stdout.splitlines()] == [
@@ -181,7 +180,7 @@ def test_off_switches_no_node_off_while_a_guest_runs_on_one(lab: RealLab, state:
     if state == "paused":
         virsh(lab, "ham1", "suspend", "web")
     result = mclu(lab, "off", "ham0", "ham1")
-    result.assert_error("ham1", "not switched off", "web")
+    result.assert_error("ham1", "cannot switch off", "web")
     assert result.out == "ham0 left on\n"
     assert is_on(lab, "ham0", "ham1")
     assert virsh(lab, "ham1", "domstate", "web").split() == [state]
@@ -194,8 +193,9 @@ def test_off_ignores_guests_that_are_shut_off(lab: RealLab, stopped_guest: str) 
 
 
 OFF_WITH_A_LATE_GUEST = """
-import os, subprocess, sys, threading
+import os, subprocess, sys
 from pathlib import Path
+from mclu_shell.cloud.concurrency.cancel_scope import CancelScope
 from mclu_shell.cloud.open import open_cloud
 from mclu_shell.cloud.power import check_power_off, switch_off
 from mclu_shell.config import load_config
@@ -203,7 +203,7 @@ cloud = open_cloud(load_config(Path(os.environ["MCLU_CONFIG"])))
 nodes = cloud.match(["ham0", "ham1"])
 assert not any(outcome.error for outcome in check_power_off(cloud, nodes))
 subprocess.run(["ssh", "ham1", "virsh", "-q", "create", sys.argv[1]], check=True, stdout=subprocess.DEVNULL)
-for outcome in switch_off(lab, threading.Event()):
+for outcome in switch_off(nodes, CancelScope()):
     print(outcome.item.name, outcome.error)
 """
 
@@ -211,7 +211,8 @@ for outcome in switch_off(lab, threading.Event()):
 def test_off_leaves_a_node_on_whose_guest_started_after_the_check(lab: RealLab) -> None:
     description = describe_guest(lab, "ham1", "late")
     output = python(lab, OFF_WITH_A_LATE_GUEST, description)
-    assert sorted(output.splitlines()) == ["ham0 None", "ham1 ham1: not switched off: guest running: late"]
+    error = "ham1: cannot switch off: guest late is running; shut it down or destroy it first"
+    assert sorted(output.splitlines()) == ["ham0 None", f"ham1 {error}"]
     assert lab.states()["ham0"] == "off"
     assert virsh(lab, "ham1", "domstate", "late").split() == ["running"]
 
@@ -287,7 +288,8 @@ def test_a_script_stops_at_its_first_failure_with_the_line_number(lab: RealLab, 
     script = tmp_path / "night.mclu"
     script.write_text("on ham1 --wait\n\noff ham0 ham1\non ham2\n")
     stopped, kept_going = mclu_parallel(lab, str(script), f"-k {script}")
-    assert stopped.err == f"mclu: {script}:3: ham0: not switched off: guest running: web\n"
+    error = "cannot switch off: guest web is running; shut it down or destroy it first"
+    assert stopped.err == f"mclu: {script}:3: ham0: {error}\n"
     assert (stopped.status, stopped.lines[1:]) == (1, ["ham1 on", "ham1 left on"])
     assert (kept_going.status, len(kept_going.lines)) == (1, 4)
     end_guests(lab, "ham0")

@@ -69,7 +69,7 @@ def test_evening_leaves_a_node_on_while_its_guest_does_not_shut_down(lab: RealLa
     result = mclu(lab, str(script))
     assert result.status == 1
     assert "ham0: web is still running after 1 s" in result.err
-    assert f"{script}:6: ham0: not switched off: guest running: web" in result.err
+    assert f"{script}:6: ham0: cannot switch off: guest web is running; shut it down or destroy it first" in result.err
 
 
 def test_lab_example_boots_three_guests(lab: RealLab) -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import MCLU
 from tests.lab.support.cli import Result, background, mclu, run_guest
 from tests.lab.support.lab import RealLab
 from tests.output.schema_check import Object, read, read_one
 from tests.shell.terminal import ENTER, Terminal
+from tests.support.mclu import MCLU
 
 pytestmark = pytest.mark.lab(on=["ham0", "ham1"])
 

@@ -213,18 +213,19 @@ def count_sessions(lab: RealLab) -> int:
 
 
 STOPS = """
-import os, threading
+import os
 from pathlib import Path
+from mclu_shell.cloud.concurrency.cancel_scope import CancelScope
 from mclu_shell.cloud.open import open_cloud
 from mclu_shell.cloud.guests.find import find_guest
 from mclu_shell.cloud.guests.shutdown import shutdown
 from mclu_shell.config import load_config
 from mclu_shell.errors import MCluError
 node, guest = find_guest(open_cloud(load_config(Path(os.environ["MCLU_CONFIG"]))), "db")
-stop = threading.Event()
-stop.set()
+scope = CancelScope(60)
+scope.cancel()
 try:
-    print(shutdown(node, guest, 60, force=True, stop=stop))
+    print(shutdown(node, guest, scope, force=True))
 except MCluError as error:
     print(error)
 """

@@ -71,11 +71,11 @@ def is_unfinished(text: str) -> bool:
 @given(st.lists(LINE, max_size=4))
 def test_lines_are_parsed_independently(lines: list[str]) -> None:
     try:
-        wanted = [one._replace(number=number) for number, line in enumerate(lines, 1) for one in parse(line)]
+        expected = [one._replace(number=number) for number, line in enumerate(lines, 1) for one in parse(line)]
     except UsageError:
         fault("\n".join(lines))
     else:
-        assert parse("\n".join(lines)) == wanted
+        assert parse("\n".join(lines)) == expected
 
 
 @given(TEXTS)

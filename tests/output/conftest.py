@@ -7,8 +7,8 @@ import pytest
 
 from mclu_shell.command import Prompt
 from mclu_shell.session.interaction import Interaction
-from tests.conftest import InProcess
 from tests.output.schema_check import Strict
+from tests.support.mclu import InProcess
 from tests.support.templates import write_template
 
 

@@ -13,7 +13,6 @@ from mclu_shell.errors import ConfigError, MCluError, NodeOff, SSHRefused, Usage
 from mclu_shell.output.json_renderer import JSONRenderer
 from mclu_shell.output.schema.error import error_record
 from mclu_shell.session.interaction import Interaction
-from tests.conftest import InProcess
 from tests.output.schema_check import (
     Strict,
     commands_with_dry_run,
@@ -24,6 +23,7 @@ from tests.output.schema_check import (
     read_one,
     words_of,
 )
+from tests.support.mclu import InProcess
 
 # Lines for each command, some of them wrong; the nodes and guests are those of the demo.
 LINES = {
@@ -244,12 +244,12 @@ class TestForm:
         assert read_one(out)["aliases"] == [{"name": "x", "text": name}]
         assert out.rstrip("\n").isprintable()
 
-    def test_cached_data_has_its_time(self, json_demo: InProcess) -> None:
+    def test_cached_data_has_its_time(self, json_demo: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
         node = json_demo.cloud.nodes[0]
         json_demo("status ham0; list")
         # A node that is on, but refuses the login.
         refused = SSHRefused("ssh: permission denied for root", place="ham0")
-        node.query = raiser(refused)  # type: ignore[method-assign]
+        monkeypatch.setattr(node, "query", raiser(refused))
         status, listed = read(json_demo("status ham0").out + json_demo("list --active").out)
         assert (status["nodes"][0]["used_guests"], status["nodes"][0]["fault"]) == (2, refused.fact)
         assert {one["as_of"] is None for one in (*status["nodes"], *listed["guests"])} == {False}

@@ -12,9 +12,9 @@ import pytest
 
 from mclu_shell.output.json_renderer import JSONRenderer
 from mclu_shell.session.exit_status import READER_GONE
-from tests.conftest import Answer, InProcess
 from tests.output.schema_check import read, read_one, words_of
 from tests.support.faults import interrupt_when, unwritable
+from tests.support.mclu import Answer, InProcess
 
 Program = Callable[..., Answer]
 
@@ -33,10 +33,9 @@ class TestInterrupts:
         assert (document["kind"], words_of(document["errors"])) == ("list", ["interrupted"])
         assert [guest["name"] for guest in document["guests"]] == ["db", "web"]
 
-    def test_lines_end_with_the_error(self, clouds: Callable[..., InProcess], silent_port: int) -> None:
-        off = f"silent address=127.0.0.1 port={silent_port} mac=74:d4:35:51:ab:86 broadcast=127.0.0.1"
-        cloud = clouds(f"[nodes]\n{off}", renderer=JSONRenderer)
-        interrupt_when(lambda: "waking" in cloud._out.getvalue())  # noqa: SLF001
+    def test_lines_end_with_the_error(self, clouds: Callable[..., InProcess], off_settings: str) -> None:
+        cloud = clouds(f"[nodes]\nsilent {off_settings}", renderer=JSONRenderer)
+        interrupt_when(lambda: "waking" in cloud.output)
         answer = cloud("on silent --wait; list")
         waking, error = read(answer.out)
         assert (answer.status, waking["kind"], error["error"]) == (130, "waking", "interrupted")

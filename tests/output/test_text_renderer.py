@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mclu_shell.errors import MCluError
 from mclu_shell.output.results import Entry, Row, Table, Text
 from mclu_shell.output.text_renderer import Renderer, as_text
 
@@ -58,7 +59,7 @@ def test_colour_is_for_terminals_unless_forced(color: str, stream: type[io.Strin
     renderer = Renderer(out, err, color)
     renderer.show(Entry("ham1", "off", tone="quiet"))
     renderer.show(Table((Row(("a",), tone="good"),)))
-    renderer.error("bad")
+    renderer.error(MCluError("bad"))
     expected = "ham1 \x1b[2moff\x1b[0m\n\x1b[32ma\x1b[0m\n" if painted else "ham1 off\na\n"
     assert out.getvalue() == expected
     assert err.getvalue() == ("\x1b[31mmclu: bad\x1b[0m\n" if painted else "mclu: bad\n")
@@ -74,7 +75,7 @@ def test_each_stream_is_coloured_for_itself() -> None:
     out, err = io.StringIO(), Terminal()
     renderer = Renderer(Terminal(), err).to(out)
     renderer.show(Entry("ham1", "off", tone="quiet"))
-    renderer.error("x")
+    renderer.error(MCluError("x"))
     assert out.getvalue() == "ham1 off\n"
     assert "\x1b[31m" in err.getvalue()
 
@@ -85,7 +86,7 @@ def test_each_stream_is_coloured_for_itself() -> None:
 def test_control_characters_are_never_written(bad: str) -> None:
     out, err = Terminal(), Terminal()
     renderer = Renderer(out, err, "never")
-    renderer.error(f"its output:\n  a{bad}b")
+    renderer.error(MCluError(f"its output:\n  a{bad}b"))
     for result in (Text(f"a\tb\nc{bad}d"), Entry(bad, f"on{bad}", (bad, "a\nb")), Table((Row((bad, f"{bad}\n")),))):
         renderer.show(result)
     shown = out.getvalue() + err.getvalue()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import MCLU, Answer
+from tests.support.mclu import MCLU, Answer
 
 Program = Callable[..., Answer]
 
@@ -24,8 +24,8 @@ def write(tmp_path: Path) -> Callable[..., str]:
     return write
 
 
-class TestNone:
-    def test_a_directory(self, mclu: Program, tmp_path: Path) -> None:
+class TestInvalidFiles:
+    def test_a_directory_is_not_a_script(self, mclu: Program, tmp_path: Path) -> None:
         (tmp_path / "x.mclu").mkdir()
         message = Answer(2, "", "mclu: x.mclu: cannot read: Is a directory\n")
         assert mclu("--demo", "x.mclu") == mclu("--check", "x.mclu") == message
@@ -51,13 +51,13 @@ class TestNone:
             assert mclu("--demo", write("status ham1", "run pipe")) == Answer(2, "", message)
 
 
-class TestOdd:
+class TestUnusualFiles:
     def test_crlf_and_a_missing_last_newline_do_not_matter(self, mclu: Program, write: Callable[..., str]) -> None:
         lines = ("# x", "status 'ham1' # y", "status \\", "  ham2", "", "-on ham9", "status ham3 | sed s/off/away/")
-        wanted = mclu("--demo", write(*lines))
-        assert (wanted.status, wanted.out) == (0, "ham1 off\nham2 off\nham3 away\n")
-        assert mclu("--demo", write(*lines, end="\r\n")) == wanted
-        assert mclu("--demo", write("\r\n".join(lines), end="")) == wanted
+        expected = mclu("--demo", write(*lines))
+        assert (expected.status, expected.out) == (0, "ham1 off\nham2 off\nham3 away\n")
+        assert mclu("--demo", write(*lines, end="\r\n")) == expected
+        assert mclu("--demo", write("\r\n".join(lines), end="")) == expected
 
     def test_a_script_of_100000_lines_is_checked_and_run(self, mclu: Program, write: Callable[..., str]) -> None:
         big = write(*["status ham1 > /dev/null"] * 50_000, *["# nothing"] * 49_999, "lst")
@@ -67,14 +67,13 @@ class TestOdd:
 
 
 @pytest.fixture
-def silent_node(tmp_path: Path, silent_port: int) -> None:
+def silent_node(tmp_path: Path, off_settings: str) -> None:
     """Configure a node that never answers."""
-    settings = f"address=127.0.0.1 port={silent_port} mac=74:d4:35:51:ab:86 broadcast=127.0.0.1"
-    (tmp_path / "x.conf").write_text(f"[nodes]\nsilent {settings}\n")
+    (tmp_path / "x.conf").write_text(f"[nodes]\nsilent {off_settings}\n")
 
 
 @pytest.mark.usefixtures("silent_node")
-class TestInterrupted:
+class TestInterrupts:
     def interrupted(self, directory: Path, *words: str, by: signal.Signals = signal.SIGINT) -> Answer:
         """Return the answer of mclu after a signal while it waits for the node."""
         with subprocess.Popen(
@@ -122,7 +121,7 @@ class TestInterrupted:
         ]
 
 
-class TestNobodyTakesIt:
+class TestUnwritableOutput:
     @pytest.mark.parametrize("options", [[], ["-k"]])
     def test_no_command_runs_after_the_reader_is_gone(
         self, mclu: Program, write: Callable[..., str], tmp_path: Path, options: list[str]

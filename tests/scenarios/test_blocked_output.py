@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import MCLU
+from tests.support.mclu import MCLU
 
 _TIMEOUT_S = 20.0
 

@@ -21,10 +21,10 @@ from pathlib import Path
 
 import pytest
 
-from mclu_shell import cli
-from tests.conftest import Answer
+from mclu_shell import cli, signals
 from tests.shell import observed
 from tests.shell.terminal import COLUMNS, ENTER, Terminal
+from tests.support.mclu import Answer
 
 OFF = {number: f"ham{number} off\n" for number in (1, 2, 3)}
 ALL_OFF = "".join(OFF.values())
@@ -203,7 +203,7 @@ def _surroundings(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     # As the prompt has them.
     monkeypatch.setenv("COLUMNS", str(COLUMNS))
     monkeypatch.setenv("MCLU_PATH", str(directory))
-    before = {number: signal.getsignal(number) for number in cli.ENDING}
+    before = {number: signal.getsignal(number) for number in signals.ENDING}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -310,7 +310,7 @@ def called(case: Case) -> str:
 
 
 @pytest.mark.parametrize("case", ONE_COMMAND, ids=called)
-def test_one_command_is_the_same_through_every_entry_point(case: Case, entry_points: dict[str, EntryPoint]) -> None:
+def test_a_command_has_the_same_result_from_every_entry_point(case: Case, entry_points: dict[str, EntryPoint]) -> None:
     check(case, entry_points)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import MCLU, Answer
+from tests.support.mclu import MCLU, Answer
 
 Run = Callable[..., Answer]
 # A user without a passwd entry, with the permissions of the user who runs the tests.

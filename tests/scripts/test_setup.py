@@ -1,4 +1,4 @@
-"""The two commands of the README: what they say, what they install, and what they leave alone."""
+"""scripts/setup and scripts/demo: output, installed packages, and no other changes of the machine."""
 
 import contextlib
 import os
@@ -14,11 +14,13 @@ from typing import Any
 import pexpect
 import pytest
 
+from tests.support.waiting import eventually
+
 REPOSITORY = Path(__file__).parents[2]
 SETUP, LAB, DEMO = (REPOSITORY / "scripts" / name for name in ("setup", "lab", "demo"))
 NOT_SOURCES = shutil.ignore_patterns(".git", ".venv", ".lab", ".*_cache", "__pycache__", "*.egg-info")
 
-# What is started from here can be told by it from the other programs of a machine in use.
+# An environment variable that distinguishes processes of these tests from other programs of the machine.
 MARK = b"MCLU_TEST_SETUP=%d" % os.getpid()
 os.environ["MCLU_TEST_SETUP"] = str(os.getpid())
 
@@ -33,31 +35,22 @@ def run(*command: str | Path, timeout: float = 600, **options: Any) -> subproces
     )  # fmt: skip
 
 
-def wait_for(condition: Callable[[], object], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
-
-
 def listening() -> dict[str, str]:
     """Return the sockets of this machine that anyone can connect or send to, each with its inode."""
-    found = {}
+    sockets = {}
     for protocol, listens in (("tcp", "0A"), ("tcp6", "0A"), ("udp", "07"), ("udp6", "07")):
         table = Path("/proc/net") / protocol
         # proc(5): local address in the second column, state in the fourth, inode in the tenth.
         for line in table.read_text().splitlines()[1:] if table.exists() else []:
             columns = line.split()
             if columns[3] == listens:
-                found[f"{protocol} {columns[1]}"] = columns[9]
+                sockets[f"{protocol} {columns[1]}"] = columns[9]
     for line in Path("/proc/net/unix").read_text().splitlines()[1:]:
         columns = line.split()
         # __SO_ACCEPTCON, and a name to connect to.
         if int(columns[3], 16) & 0x10000 and len(columns) > 7:
-            found[f"unix {columns[7]}"] = columns[6]
-    return found
+            sockets[f"unix {columns[7]}"] = columns[6]
+    return sockets
 
 
 def is_stranger(process: Path) -> bool:
@@ -74,7 +67,7 @@ def strangers_sockets() -> set[str]:
     """Return the inodes of the sockets that other programs of this machine hold."""
     inodes: set[str] = set()
     for process in Path("/proc").glob("[0-9]*"):
-        # It may have ended by now, and what another user's holds is not ours to see.
+        # A process may have ended, or belong to another user.
         with contextlib.suppress(OSError):
             if is_stranger(process):
                 links = [str(descriptor.readlink()) for descriptor in (process / "fd").iterdir()]
@@ -88,7 +81,7 @@ def assert_nothing_new_listens(before: Iterable[str]) -> None:
         return {name for name, inode in listening().items() if name not in before and inode not in strangers}
 
     # A socket whose holder is just changing may go; a service keeps its own.
-    wait_for(lambda: not new(), 3)
+    eventually(lambda: not new(), 3)
     assert new() == set()
 
 
@@ -117,12 +110,12 @@ def test_a_second_setup_does_nothing_silently() -> None:
 
 def interrupt(checkout: Path, stage: Callable[[], bool]) -> None:
     """Start a setup, and kill all of it when it has come to `stage`."""
-    # What pip leaves in its temporary directory when it is killed goes with the checkout.
+    # A killed pip leaves temporary files, which are removed with the checkout.
     environment = {**os.environ, "TMPDIR": str(checkout.parent)}
     with subprocess.Popen(
         [checkout / "scripts/setup"], start_new_session=True, stderr=subprocess.DEVNULL, env=environment
     ) as process:
-        assert wait_for(lambda: stage() or process.poll() is not None, 300)
+        assert eventually(lambda: stage() or process.poll() is not None, 300)
         os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
 
@@ -139,7 +132,7 @@ def test_an_interrupted_setup_can_be_repeated_and_opens_no_port(checkout: Path) 
     third = run(checkout / "scripts/setup")
     assert third.returncode == 0, third.stderr
     assert "make .venv" in third.stderr
-    assert ".lab/root" not in third.stderr, "what was whole before the interruption is not made again"
+    assert ".lab/root" not in third.stderr, "files that were complete before the interruption are kept"
     modules = "import cmd2, libvirt, paramiko, mclu_shell; print(mclu_shell.__file__)"
     imported = run(python, "-c", modules, cwd="/")
     assert imported.stdout == f"{checkout}/mclu_shell/__init__.py\n", imported.stderr
@@ -168,7 +161,7 @@ def programs_but(missing: tuple[str, ...], directory: Path) -> Path:
 
 
 def refuse(checkout: Path) -> str:
-    """Return what setup says to an ordinary user without sudo on a system where no package is installed."""
+    """Return the errors of setup for an ordinary user without sudo on a system without packages."""
     commands = programs_but(("sudo", "dpkg-query"), checkout / "commands")
     (commands / "dpkg-query").write_text("#!/bin/sh\n")
     (commands / "dpkg-query").chmod(0o755)
@@ -204,7 +197,7 @@ mount --rbind /dev system/dev
 # The machine's may be a link into /run.
 rm -f system/etc/resolv.conf
 cat /etc/resolv.conf >system/etc/resolv.conf
-# Debian starts no service where a container's rule forbids it, or where nobody knows the runlevel.
+# Debian starts no service if policy-rc.d forbids it, or if the runlevel is unknown.
 rm -f system/usr/sbin/policy-rc.d system/usr/sbin/runlevel
 printf '#!/bin/sh\necho N 2\n' >system/usr/sbin/runlevel
 chmod +x system/usr/sbin/runlevel
@@ -231,7 +224,7 @@ read -r line
 @pytest.mark.usefixtures("needs_lab")
 def test_missing_packages_are_installed_without_starting_a_service(checkout: Path, tmp_path: Path) -> None:
     words = refuse(checkout).partition(" --no-install-recommends ")[2].split()
-    # dpkg itself needs Python, to take it away; and what every Debian has cannot be missing.
+    # dpkg needs Python to remove it, and essential packages cannot be removed.
     shown = run("dpkg-query", "-W", "-f", "${Package} ${Essential}${Important}\n", *words).stdout.splitlines()
     always = {line.split()[0] for line in shown if "yes" in line}
     packages = [word for word in words if word not in always and not word.startswith("python3")]
@@ -249,9 +242,9 @@ def test_missing_packages_are_installed_without_starting_a_service(checkout: Pat
         assert process.stderr
         if process.stdout.readline() == "look\n":
             assert_nothing_new_listens(before)
-        _, said = process.communicate("go on\n", timeout=30)
-    assert process.returncode == 0, said
-    announced = said.partition("--- setup ---")[2].splitlines()
+        _, errors = process.communicate("continue\n", timeout=30)
+    assert process.returncode == 0, errors
+    announced = errors.partition("--- setup ---")[2].splitlines()
     assert announced[1:] == [
         "setup will:",
         f"  install packages: {' '.join(packages)}",
@@ -261,7 +254,7 @@ def test_missing_packages_are_installed_without_starting_a_service(checkout: Pat
 
 
 def left_of(name: str) -> list[str]:
-    """Return what is left of a lab: itself, or processes that have its name on their command line."""
+    """Return the remains of a lab: itself, or processes with its name on their command line."""
     left = ["lab"] if run(LAB, "list", "--name", name).returncode == 0 else []
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -280,9 +273,9 @@ def test_the_demo_has_one_real_node_on_and_three_off_and_leaves_nothing() -> Non
         [DEMO, "-c", "status"],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd="/",
     ) as demo:  # fmt: skip
-        status, said = demo.communicate(timeout=120)
-    assert demo.returncode == 0, said
-    assert "real nodes" in said
+        status, errors = demo.communicate(timeout=120)
+    assert demo.returncode == 0, errors
+    assert "real nodes" in errors
     states = [line for line in status.splitlines() if line.startswith("ham")]
     assert states == ["ham0 on", "ham1 off", "ham2 off", "ham3 off"]
     assert left_of(f"demo-{demo.pid}") == []
@@ -317,4 +310,4 @@ def test_the_demo_survives_ctrl_c_and_leaves_nothing_after_its_end(end: str | si
     demo.expect(pexpect.EOF)
     demo.close()
     assert (demo.exitstatus == 0) == (end == "quit")
-    assert wait_for(lambda: left_of(name) == [], 5), left_of(name)
+    assert eventually(lambda: left_of(name) == [], 5), left_of(name)

@@ -12,13 +12,13 @@ from mclu_shell.errors import ConfigError
 from mclu_shell.output.text_renderer import Renderer
 from mclu_shell.session.exit_status import READER_GONE
 from mclu_shell.session.session import Session
-from tests.conftest import InProcess
 from tests.support.faults import interrupt_when, unwritable
+from tests.support.mclu import InProcess
 
 MESSAGE = re.compile(r"mclu: (.+: )?[^:;]+.*\n")
 
 
-class TestStatus:
+class TestExitStatus:
     @pytest.mark.parametrize(
         ("line", "status"),
         [
@@ -68,12 +68,11 @@ class TestStatus:
         assert "Switch nodes off cleanly" in capsys.readouterr().out
 
     def test_an_interrupt_has_status_130_and_skips_the_remaining_lines(
-        self, clouds: Callable[..., InProcess], silent_port: int
+        self, clouds: Callable[..., InProcess], off_settings: str
     ) -> None:
-        off = f"silent address=127.0.0.1 port={silent_port} mac=74:d4:35:51:ab:86 broadcast=127.0.0.1"
-        cloud = clouds(f"[nodes]\n{off}", keep_going=True)
+        cloud = clouds(f"[nodes]\nsilent {off_settings}", keep_going=True)
         # The signal arrives after the command's first output, before it waits.
-        interrupt_when(lambda: "Waking up" in cloud._out.getvalue())  # noqa: SLF001
+        interrupt_when(lambda: "Waking up" in cloud.output)
         started = time.monotonic()
         answer = cloud("on silent --wait; list")
         assert answer.status == 130
@@ -112,9 +111,13 @@ class TestMessages:
         [
             ("lst", "mclu: unknown command 'lst'; did you mean 'list'?\n"),
             ("zzz", "mclu: unknown command 'zzz'; see 'help'\n"),
-            ("on ham9", "mclu: no such node 'ham9'; did you mean 'ham3' or 'ham2' or 'ham1'?\n"),
+            ("on ham9", "mclu: no such node 'ham9'; did you mean 'ham0', 'ham1' or 'ham2'?\n"),
             ("on 'web*'", "mclu: no node matches 'web*'; there are ham0, ham1, ham2, ham3\n"),
-            ("off ham0", "mclu: ham0: not switched off: guests running: db, web\n"),
+            (
+                "off ham0",
+                "mclu: ham0: cannot switch off: guests db and web are running; "
+                "shut them down or destroy them first\n",
+            ),
             ("list --templates x", "mclu: list: unrecognized arguments: x; see 'help list'\n"),
             ("list --activ", "mclu: list: unrecognized arguments: --activ; did you mean '--active' or '--inactive'?\n"),
             ("on ham1 --wait=soon", "mclu: on: argument --wait: bad duration 'soon': write a number of seconds, or "
@@ -161,7 +164,7 @@ class TestRedirection:
         assert file.read_text() == "Waking up 74:d4:35:51:ab:87...\n"
         answer = demo(f"off ham0 > '{file}'")
         assert (answer.status, file.read_text()) == (1, "")
-        assert "not switched off" in answer.err
+        assert "cannot switch off" in answer.err
 
     def test_two_angle_brackets_append(self, demo: InProcess, tmp_path: Path) -> None:
         file = tmp_path / "x"
@@ -214,7 +217,7 @@ class TestPipe:
 
 
 class TestUsersShell:
-    def test_its_status_decides_whether_the_next_line_runs(self, demo: InProcess, tmp_path: Path) -> None:
+    def test_a_failing_shell_command_skips_the_next_line(self, demo: InProcess, tmp_path: Path) -> None:
         assert demo(f"!echo 'a; b' > {tmp_path}/x\nstatus ham1").out == "ham1 off\n"
         assert (tmp_path / "x").read_text() == "a; b\n"
         answer = demo("!exit 3\nstatus ham1")

@@ -1,4 +1,4 @@
-"""Shells in terminals, for tests of the prompt."""
+"""Fixtures for tests of the prompt: interactive shells in terminals."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -15,7 +15,7 @@ def _own_history(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def terminal() -> Iterator[Callable[..., Terminal]]:
-    """Starts programs in terminals, mclu's demo if nothing else is said; they end with the test."""
+    """Start mclu in terminals, by default with `--demo`; each ends with the test."""
     with ExitStack() as stack:
 
         def start(*words: str) -> Terminal:
@@ -29,5 +29,5 @@ def terminal() -> Iterator[Callable[..., Terminal]]:
 
 @pytest.fixture
 def shell(terminal: Callable[..., Terminal]) -> Terminal:
-    """The demo's prompt."""
+    """Start mclu's demo in a terminal."""
     return terminal()

@@ -1,4 +1,4 @@
-"""mclu, whose prompt tells besides into a file what came of each line: `observed.py FILE [ARG…]`."""
+"""mclu with a prompt that logs the result of each line to a file: `observed.py FILE [ARG…]`."""
 
 import json
 import sys
@@ -12,26 +12,26 @@ from mclu_shell.session.session import Session
 
 
 def observe(file: Path) -> None:
-    """Add to the file, for each line of the prompt, its status, its answers and its errors."""
-    # Others take its place while the prompt stands, or a progress is shown.
-    out = sys.stdout
-    said = {"out": "", "err": ""}
-    run_text, show, error = Session.run_text, Renderer.show, Renderer.error
+    """Append the status, the output and the errors of each line of the prompt to a file, as JSON."""
+    # cmd2 and rich replace sys.stdout for a time.
+    stdout = sys.stdout
+    output = {"out": "", "err": ""}
+    run_text, show, show_error = Session.run_text, Renderer.show, Renderer.error
 
     def observed_show(self: Renderer, result: Any) -> None:
-        if self.out is out:
-            said["out"] += as_text(result)
+        if self.out is stdout:
+            output["out"] += as_text(result)
         show(self, result)
 
-    def observed_error(self: Renderer, fault: MCluError, place: str = "") -> None:
-        said["err"] += printable(f"mclu: {place}: {fault}" if place else f"mclu: {fault}", "\n") + "\n"
-        error(self, fault, place)
+    def observed_error(self: Renderer, error: MCluError, place: str = "") -> None:
+        output["err"] += printable(f"mclu: {place}: {error}" if place else f"mclu: {error}", "\n") + "\n"
+        show_error(self, error, place)
 
     def observed_run(self: Session, *texts: str) -> int:
-        said.update(out="", err="")
+        output.update(out="", err="")
         status = run_text(self, *texts)
-        with file.open("a") as told:
-            told.write(json.dumps({"status": status, **said}) + "\n")
+        with file.open("a") as log:
+            log.write(json.dumps({"status": status, **output}) + "\n")
         return status
 
     Session.run_text, Renderer.show, Renderer.error = observed_run, observed_show, observed_error  # type: ignore[method-assign]

@@ -1,4 +1,4 @@
-"""A program in a real pseudo-terminal, as a person sees it."""
+"""A program in a real pseudo-terminal, with its screen."""
 
 import contextlib
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 import pexpect
 import pyte
 
-from tests.conftest import MCLU
+from tests.support.mclu import MCLU
 
 LINES, COLUMNS = 30, 100
 CTRL_C, CTRL_D, CTRL_L, CTRL_BACKSLASH, ENTER, TAB = "\x03", "\x04", "\x0c", "\x1c", "\r", "\t"
@@ -18,14 +18,24 @@ LIMIT_S = 10.0
 TOOLBAR = re.compile(r"\d+ on\b.*\d+ guests? running\b.*")
 
 
+class _Screen(pyte.Screen):
+    """A screen that answers queries, as a real terminal does."""
+
+    def __init__(self, reply: Callable[[str], None]) -> None:
+        super().__init__(COLUMNS, LINES)
+        self._reply = reply
+
+    def write_process_input(self, data: str) -> None:
+        self._reply(data)
+
+
 class Terminal:
     """A program in a terminal of a fixed size, and its screen."""
 
     def __init__(self, *words: str, program: str = str(MCLU)) -> None:
         environment = {**os.environ, "TERM": "xterm-256color"}
-        self._screen = pyte.Screen(COLUMNS, LINES)
-        # As a real one it says where the cursor is, without which there is no line below the prompt.
-        self._screen.write_process_input = self._answer
+        # prompt_toolkit queries the position of the cursor, and shows no toolbar without a reply.
+        self._screen = _Screen(self._reply)
         self._stream = pyte.Stream(self._screen)
         self._log = ""
         self._program = pexpect.spawn(
@@ -44,12 +54,12 @@ class Terminal:
 
     @property
     def toolbar(self) -> str:
-        """The last line, as long as there is a prompt."""
+        """The last line of the screen if it is the toolbar."""
         return self._lines[-1] if TOOLBAR.fullmatch(self._lines[-1]) else ""
 
     @property
     def screen(self) -> str:
-        """What stands above it, without the blanks at the ends of lines."""
+        """The screen without the toolbar and without blanks at the ends of lines."""
         return "\n".join(self._lines[:-1] if self.toolbar else self._lines).rstrip()
 
     @property
@@ -58,64 +68,66 @@ class Terminal:
 
     @property
     def pid(self) -> int:
-        return int(self._program.pid)
+        assert self._program.pid is not None
+        return self._program.pid
 
     @property
     def children(self) -> list[int]:
-        """The processes that the program has started, and that still run."""
+        """The running child processes of the program."""
         return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
 
     def hang_up(self) -> int:
-        """Take the terminal away, as closing its window does; the program's exit status."""
-        self._program.ptyproc.fileobj.close()
+        """Close the terminal, as closing its window does; return the program's exit status."""
+        process = self._program.ptyproc  # type: ignore[attr-defined]
+        process.fileobj.close()
         self._program.closed = True
-        self._program.ptyproc.closed = self._program.ptyproc.terminated = True
+        process.closed = process.terminated = True
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
-    def _answer(self, report: str) -> None:
-        # The program may have ended by now.
+    def _reply(self, data: str) -> None:
+        # The program may have ended.
         with contextlib.suppress(OSError):
-            self._program.send(report)
+            self._program.send(data)
 
     def type(self, keys: str) -> None:
         self._program.send(keys)
 
-    def read_until(self, is_there: Callable[[str], object], seconds: float = LIMIT_S) -> None:
-        """Read what the program writes until the screen is as it should be."""
+    def read_until(self, matches: Callable[[str], object], seconds: float = LIMIT_S) -> None:
+        """Read the program's output until the screen matches."""
         deadline = time.monotonic() + seconds
-        while not is_there(self.screen):
+        while not matches(self.screen):
             assert time.monotonic() < deadline, (
-                f"not on the screen in time:\n{self.screen}\n--- all of it: {self._log!r}"
+                f"not on the screen in time:\n{self.screen}\n--- all output: {self._log!r}"
             )
             try:
-                written = self._program.read_nonblocking(65536, timeout=0.2)
+                output = self._program.read_nonblocking(65536, timeout=0.2)
             except pexpect.TIMEOUT:
                 continue
             except pexpect.EOF:
-                assert is_there(self.screen), f"the program has ended:\n{self.screen}"
+                assert matches(self.screen), f"the program has ended:\n{self.screen}"
                 return
-            self._feed(written)
+            self._feed(output)
 
     def read_a_little(self) -> None:
-        """Read what the program writes at once, if it does."""
+        """Read the output of the next 10 ms, if there is any."""
         with contextlib.suppress(pexpect.TIMEOUT):
             self._feed(self._program.read_nonblocking(65536, timeout=0.01))
 
-    def _feed(self, written: str) -> None:
-        self._log += written
-        self._stream.feed(written)
+    def _feed(self, output: str) -> None:
+        self._log += output
+        self._stream.feed(output)
 
     def expect(self, pattern: str, seconds: float = LIMIT_S) -> None:
         """Read until a regular expression matches somewhere on the screen."""
         self.read_until(lambda screen: re.search(pattern, screen, re.MULTILINE), seconds)
 
-    def expect_toolbar(self, words: str, seconds: float = LIMIT_S) -> None:
-        """Read until these words are in the line below the prompt."""
-        self.read_until(lambda _screen: words in self.toolbar, seconds)
+    def expect_toolbar(self, text: str, seconds: float = LIMIT_S) -> None:
+        """Read until the toolbar contains a text."""
+        self.read_until(lambda _screen: text in self.toolbar, seconds)
 
     def expect_echo(self, word: str) -> None:
-        """Type a line for a program that repeats it, so that it runs for certain."""
-        # Before the program is there, the line would be the prompt's.
+        """Type a line for a program that repeats it, to be sure that the program runs."""
+        # Before the program runs, the prompt would read the line.
         self.read_until(lambda _screen: self.children)
         self.type(word + ENTER)
         self.expect(rf"^{word}\n(?s:.*)^{word}$")
@@ -125,7 +137,7 @@ class Terminal:
         self.expect(r"^mclu>\Z")
 
     def answer(self, line: str) -> str:
-        """Type a line on a clear screen; what stands between it and the next prompt."""
+        """Type a line on a clear screen; return the output before the next prompt."""
         self.type(CTRL_L)
         self.read_until(lambda screen: screen == "mclu>")
         self.run(line)
@@ -133,14 +145,14 @@ class Terminal:
 
     def run(self, line: str) -> None:
         """Type a line, and read until the next prompt."""
-        # The same line may have been typed before.
+        # The screen may already show the same line.
         before = self.screen
         done = re.compile(rf"^mclu> {re.escape(line)}$(?s:.*)^mclu>\Z", re.MULTILINE)
         self.type(line + ENTER)
         self.read_until(lambda screen: screen != before and done.search(screen))
 
     def status(self) -> int:
-        """Read to the end of the program; its exit status."""
+        """Read until the program ends; return its exit status."""
         self._program.expect(pexpect.EOF, timeout=LIMIT_S)
         self._stream.feed(self._program.before or "")
         self._program.close()

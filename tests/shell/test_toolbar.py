@@ -1,3 +1,5 @@
+"""The text of the line below the prompt."""
+
 import pytest
 
 from mclu_shell.cloud.state.guest import Guest
@@ -19,7 +21,7 @@ BAD = [view(f"bad{i}", Phase.FAULTY, f"reason {i}") for i in range(3)]
     [
         ((), "0 on  0 guests running"),
         ((ON, view("ham1", Phase.ON, "", "running")), "2 on  3 guests running"),
-        # Of a node that is off nothing runs, whatever was known of it.
+        # Guests of a node that is off do not run, regardless of their last known state.
         ((ON, view("ham1", Phase.OFF, "is off", "running")), "1 on  1 off  2 guests running"),
         ((view("ham0", Phase.UNSEEN), view("ham1", Phase.CONNECTING)), "0 on  2 connecting  0 guests running"),
         ((view("ham0", Phase.LOST, "it was lost"),), "0 on  0 guests running  ham0: it was lost"),
@@ -28,7 +30,7 @@ BAD = [view(f"bad{i}", Phase.FAULTY, f"reason {i}") for i in range(3)]
         ((view("ham0", Phase.ON, "", "running"),), "1 on  1 guest running"),
     ],
 )
-def test_it_counts_and_names_what_is_wrong(nodes: tuple[NodeView, ...], text: str) -> None:
+def test_nodes_guests_and_errors_are_counted(nodes: tuple[NodeView, ...], text: str) -> None:
     assert toolbar_text(Snapshot(nodes), 100) == text
 
 
@@ -42,11 +44,11 @@ def test_it_counts_and_names_what_is_wrong(nodes: tuple[NodeView, ...], text: st
         (3, 30, "1 on  2 guests running"),
     ],
 )
-def test_what_is_wrong_is_told_as_far_as_it_fits(count: int, width: int, text: str) -> None:
+def test_errors_are_shortened_to_the_width(count: int, width: int, text: str) -> None:
     assert toolbar_text(Snapshot((ON, *BAD[:count])), width) == text
 
 
-def test_a_node_that_was_woken_is_not_said_to_be_off() -> None:
+def test_a_woken_node_counts_as_waking_not_as_off() -> None:
     nodes = (view("ham0", Phase.OFF), view("ham1", Phase.OFF), ON)
     assert toolbar_text(Snapshot(nodes), 100, {"ham1"}) == "1 on  1 off  1 waking  2 guests running"
     assert toolbar_text(Snapshot(nodes[1:]), 100, {"ham1", "ham0"}) == "1 on  1 waking  2 guests running"

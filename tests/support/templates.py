@@ -8,7 +8,7 @@ _REQUIRED = {"probe": "echo hello", "base_image": "echo fedora-40"}
 def template_text(**commands: str) -> str:
     """Return a template with a shell command for each parameter; an empty command leaves its parameter out."""
     cases = (
-        f"{parameter.replace('_', '-')}) {command};;\n"
+        f"{parameter.replace('_', '-')}) {command}\n;;\n"
         for parameter, command in (_REQUIRED | commands).items()
         if command
     )

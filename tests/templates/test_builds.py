@@ -123,7 +123,7 @@ def test_the_disk_is_an_overlay_on_the_cached_image(mirror: Mirror, build: Build
     assert sorted(path.name for path in output.parent.glob("[!.]*")) == ["web.qcow2", "web.qcow2.seed"]
 
 
-def test_the_default_size(mirror: Mirror, build: Builder, output: Path) -> None:
+def test_a_disk_has_10_gib_by_default(mirror: Mirror, build: Builder, output: Path) -> None:
     assert build(mirror.template)[0] == 0
     assert disk(output)["virtual-size"] == 10 << 30
 
@@ -263,7 +263,7 @@ def value(words: list[str], option: str) -> str:
 
 
 @pytest.mark.parametrize("template", BUILT)
-def test_the_arguments_of_virt_builder(
+def test_virt_builder_gets_the_variables_as_arguments(
     template: str, arguments: Callable[[], list[str]], build: Builder, output: Path
 ) -> None:
     variables = {"base_image": BUILT[template], "size": 8 << 30, "timezone": "Europe/London", "authorized_keys": KEYS}

@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from mclu_shell.cloud.boot.acceleration import Acceleration
-from mclu_shell.cloud.boot.build import building
+from mclu_shell.cloud.boot.build import run_build
 from mclu_shell.cloud.boot.definition import Definition
 from mclu_shell.cloud.boot.environment import build_environment
 from mclu_shell.cloud.boot.kvm_probe import KVMResult, probe_kvm
-from mclu_shell.cloud.boot.plan import BootPlan, NameNotChecked, plan_boot, survey
+from mclu_shell.cloud.boot.plan import BootPlan, NameNotChecked, plan_boot, survey_nodes
 from mclu_shell.cloud.boot.request import BootRequest
 from mclu_shell.cloud.boot.rivals import settle_rivals
 from mclu_shell.cloud.boot.rollback import rollback_on_error
@@ -23,12 +23,12 @@ from mclu_shell.errors import NodeFault
 
 
 class BootResult(NamedTuple):
-    """A guest that runs: where, how, what its build noted for the user, and which nodes were not asked for its name."""
+    """A running new guest: its node, its acceleration, the notes of its build, and warnings about its name."""
 
     node: Node
     acceleration: Acceleration
     notes: tuple[str, ...]
-    unasked: tuple[NameNotChecked, ...]
+    warnings: tuple[NameNotChecked, ...]
 
 
 def _ignore() -> None:
@@ -42,73 +42,75 @@ def boot(
     progress: Callable[[str], None],
     on_start: Callable[[], object] = _ignore,
 ) -> BootResult:
-    """Build, define and start a guest. If anything fails, nothing of it is left.
+    """Build, define and start a guest; remove everything again if a step fails.
 
-    `on_start` is called when the guest runs; from then on it stays, and an interrupt must not prevent the report.
-    Refused, UsageError, NotFound, TemplateError or NodeFault say why not, and at which step.
+    `on_start` is called when the guest runs. From then on the guest stays, and an interrupt must not prevent the
+    report. Raises Refused, UsageError, NotFound, TemplateError or NodeFault with the reason and the step.
     """
 
-    def test(node: Node, emulator: str, arch: str) -> KVMResult:
+    def test_kvm(node: Node, emulator: str, arch: str) -> KVMResult:
         progress(f"testing KVM on {node.name}")
         return probe_kvm(node, emulator, arch)
 
     progress("looking for a node")
-    found = survey(cloud, template, request)
+    survey = survey_nodes(cloud, template, request)
     while True:
-        plan = plan_boot(cloud, template, request, found, test)
+        plan = plan_boot(cloud, template, request, survey, test_kvm)
         try:
-            notes = _make(plan, found.there, progress, on_start)
+            notes = _create(plan, survey.reachable, progress, on_start)
         except NodeFull as full:
-            if found.needed:
+            if survey.required:
                 raise
-            # Another boot was first, before anything was built.
-            found = found.without(full.room)
+            # Another boot reserved the memory first. Nothing has been built yet.
+            survey = survey.without(full.room)
             continue
-        return BootResult(plan.node, plan.acceleration, notes, plan.unasked)
+        return BootResult(plan.node, plan.acceleration, notes, plan.warnings)
 
 
-def _make(
-    plan: BootPlan, there: Sequence[Node], progress: Callable[[str], None], on_start: Callable[[], object]
+def _create(
+    plan: BootPlan, nodes: Sequence[Node], progress: Callable[[str], None], on_start: Callable[[], object]
 ) -> tuple[str, ...]:
-    """Make what is planned, if no other node of those that are there gets a guest of its name; what its build noted."""
+    """Create and start the planned guest unless one of `nodes` gets a guest of its name; return the build's notes."""
     node, guest = plan.node, plan.guest
     progress(f"building on {node.name}")
     environment = build_environment(plan.template, plan.request, guest)
     # Only the template itself knows the formats in its own XML.
     expected_format = guest.disk_format if plan.own_xml is None else ""
     claim = MemoryClaim(node, guest.memory_bytes)
-    with building(node, plan.template.path, guest, environment, claim.admit, progress, expected_format) as build:
+    with run_build(node, plan.template.path, guest, environment, claim.admit, progress, expected_format) as build:
+        files = build.output.files
         if plan.own_xml is None:
-            _require_disk(node, guest, build.made.files)
-        # What a template describes itself may have a log of its own.
-        serial_log = guest.serial_log if plan.own_xml is None and build.made.is_logged else ""
-        complete = replace(guest, files=build.made.files, serial_log=serial_log)
+            _require_disk(node, guest, files)
+        # The template's own XML may define another log, or none.
+        serial_log = guest.serial_log if plan.own_xml is None and build.output.has_log_directory else ""
+        complete = replace(guest, files=files, serial_log=serial_log)
         progress(f"starting on {node.name}")
         definition = Definition(node, guest.uuid)
         with rollback_on_error(node, complete, definition, build):
-            with _step("defined"):
+            with _step("define"):
                 build.announce_definition()
                 definition.make(plan.definition(complete))
-            # Before the word to keep it: if we are killed while we wait, the node takes all of it back.
-            settle_rivals(guest.name, guest.uuid, there)
-            claim.check_again(build.made.reservations)
+            # This waits, so `keep` comes after it: the node removes everything if mclu is killed during the wait.
+            settle_rivals(guest.name, guest.uuid, nodes)
+            claim.check_again(build.output.reservations)
             build.keep()
-            with _step("started"):
+            with _step("start"):
                 node.change_guest(guest.name, "start", guest.uuid)
             on_start()
-    return build.made.notes
+    return build.output.notes
 
 
 def _require_disk(node: Node, guest: DomainSpec, files: Sequence[str]) -> None:
-    """Raise if a build made none; only a guest that its template describes may do without."""
+    """Raise NodeFault if a build created no disk; only a template with its own XML may do without."""
     if guest.output not in files:
-        raise NodeFault("the build made no disk", place=node.name, remedy=f"it has to make $output: {guest.output}")
+        remedy = f"write the disk to $output: {guest.output}"
+        raise NodeFault("the build created no disk", place=node.name, remedy=remedy)
 
 
 @contextmanager
-def _step(done: str) -> Iterator[None]:
-    """Say what it was that libvirt did not do; what it says itself may have several lines."""
+def _step(verb: str) -> Iterator[None]:
+    """Add the failed step to libvirt's error, and join the lines of its message."""
     try:
         yield
     except NodeFault as fault:
-        raise fault.with_context(fact=f"the guest could not be {done}: {' '.join(fault.fact.split())}") from fault
+        raise fault.with_context(fact=f"cannot {verb} the guest: {' '.join(fault.fact.split())}") from fault

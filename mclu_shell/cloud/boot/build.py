@@ -1,8 +1,8 @@
-"""Building a guest's disk on its node, in such a way that the node itself cleans up if we are gone.
+"""The build of a guest's disk on its node; the node itself cleans up if mclu is gone.
 
-One shell script runs on the node for the whole of a boot. It copies the template out of its standard input, holds
-the claim to the name, builds, and waits for the word to keep what was made. If its input ends before that word
-(the user interrupts, the link is lost, this program is killed), it ends the build and removes all of it.
+One shell script runs on the node for the whole boot. It reads the template from standard input, claims the name, runs
+the build, and waits for the line `keep`. If its input ends before that line (the user interrupts, the connection is
+lost, mclu is killed), it ends the build and removes all of its output.
 """
 
 import secrets
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mclu_shell.cloud.boot.build_fault import template_fault
-from mclu_shell.cloud.boot.build_script import BUILD, LOOK
+from mclu_shell.cloud.boot.build_script import BUILD, CHECK
 from mclu_shell.cloud.boot.environment import env_command
 from mclu_shell.cloud.hypervisor.domain_xml import DomainSpec
 from mclu_shell.cloud.nodes.memory import Reservation, parse_reservation
@@ -22,34 +22,34 @@ from mclu_shell.cloud.transport.process import Process
 from mclu_shell.errors import ConnectionLost, Interrupted, MCluError, NodeFault, Refused
 
 _TAIL_LINES = 8
-# What a build has to tell its user for good, such as a password that it has made up.
+# A line of a build that its user needs later, such as a generated password, begins with this.
 _NOTE = "note: "
 _MOST_NOTES = 20
 _LONGEST_SHOWN = 500
 _CLEAN_UP_S = 15.0
 
 
-class Built(NamedTuple):
-    """What a build made on a node: the disk and the files beside it; and what it noted for the user.
+class BuildOutput(NamedTuple):
+    """The output of a build: the disk and the files beside it, and notes for the user.
 
-    `is_logged` says whether the guest's log can be where it should.
+    `has_log_directory` is true if libvirt can write the guest's console log where mclu expects it.
     """
 
     files: tuple[str, ...]
     notes: tuple[str, ...] = ()
-    is_logged: bool = False
-    # Of other boots there, at the end of the build.
+    has_log_directory: bool = False
+    # Of other boots on the node, at the end of the build.
     reservations: tuple[Reservation, ...] = ()
 
 
 class Build:
-    """A build that has ended well and waits for the word to keep it."""
+    """A successful build, whose output the node removes unless it is kept."""
 
-    def __init__(self, node: Node, process: Process, word: str, made: Built) -> None:
+    def __init__(self, node: Node, process: Process, marker: str, output: BuildOutput) -> None:
         self._node = node
         self._process = process
-        self._word = word
-        self.made = made
+        self._marker = marker
+        self.output = output
 
     def announce_definition(self) -> None:
         """Tell the node that libvirt may define the guest from now on, so that its disk must not be deleted first."""
@@ -61,14 +61,14 @@ class Build:
             self._process.send(b"undefined\n")
 
     def keep(self) -> None:
-        """Let what was made stay; NodeFault if the node has given it up meanwhile."""
+        """Keep the build's output; raise ConnectionLost if the node has removed it already."""
         self._process.send(b"keep\n")
-        if f"{self._word} kept" not in self._process.lines():
-            raise ConnectionLost("the connection was lost before the disk could be kept", place=self._node.name)
+        if f"{self._marker} kept" not in self._process.lines():
+            raise ConnectionLost("the connection was lost before the node confirmed the build", place=self._node.name)
 
 
 @contextmanager
-def building(
+def run_build(
     node: Node,
     template: Path,
     guest: DomainSpec,
@@ -77,40 +77,40 @@ def building(
     progress: Callable[[str], None],
     expected_format: str = "",
 ) -> Iterator[Build]:
-    """Build on a node the disk of a new guest, and reserve its memory until the end of the block.
+    """Build the disk of a new guest on a node, and reserve its memory until the end of the block.
 
-    `admit` is called with the reservations that were there before this one. It raises if there is no room beside them;
-    then nothing is built. On leaving without `keep`, all that was made there is removed; also if we are killed, and
-    then with the guest. NodeFault or Refused says at which step it failed, with the last lines of the build;
-    Interrupted, whether the node has said that it removed everything.
+    `admit` is called with the earlier reservations on the node. It raises if they leave too little memory; then nothing
+    is built. Without `keep`, the end of the block removes the build's output. If mclu is killed, the node removes the
+    guest's definition, too. Raises NodeFault, Refused or TemplateError with the failed step and the last lines of the
+    build; Interrupted reports whether the node has confirmed the cleanup.
     """
     script = template.read_bytes()
-    word = f"@{secrets.token_hex(8)}"
-    argv = [*env_command(environment), "sh", "-c", BUILD, "mclu-build", word, guest.output, _interpreter(script)]
+    marker = f"@{secrets.token_hex(8)}"
+    argv = [*env_command(environment), "sh", "-c", BUILD, "mclu-build", marker, guest.output, _interpreter(script)]
     argv += [str(len(script)), guest.uuid, node.config.uri, guest.serial_log, expected_format, str(guest.memory_bytes)]
     process = node.start(argv)
-    with _cleaned_up(node, process, guest, progress):
+    with _cleanup(node, process, guest, progress):
         process.send(script)
-        _claim(node, process, word, guest, admit)
-        yield Build(node, process, word, _follow(node, process, word, guest, progress))
+        _claim(node, process, marker, guest, admit)
+        yield Build(node, process, marker, _follow(node, process, marker, guest, progress))
 
 
-def look_at_build(node: Node, template: Path, guest: DomainSpec, gone: Iterable[str]) -> None:
-    """Raise what would speak against a build on a node, as far as that is known before it; nothing is touched.
+def check_build(node: Node, template: Path, guest: DomainSpec, removed: Iterable[str]) -> None:
+    """Raise Refused if a build on a node could not begin; change nothing.
 
-    Files that would be `gone` by then do not.
+    `removed` are files that will not exist by then.
     """
-    word = f"@{secrets.token_hex(8)}"
+    marker = f"@{secrets.token_hex(8)}"
     script = template.read_bytes()
-    argv = ["sh", "-c", LOOK, "mclu-build", word, guest.output, _interpreter(script), *gone]
+    argv = ["sh", "-c", CHECK, "mclu-build", marker, guest.output, _interpreter(script), *removed]
     for line in node.run_read_only(argv).out.splitlines():
-        said, _, rest = line.removeprefix(f"{word} ").partition(" ")
-        if line.startswith(f"{word} ") and said != "ready":
-            raise _fault(node, said, rest, ())
+        event, _, detail = line.removeprefix(f"{marker} ").partition(" ")
+        if line.startswith(f"{marker} ") and event != "ready":
+            raise _fault(node, event, detail, ())
 
 
 def _interpreter(script: bytes) -> str:
-    """The program that a script is written for (execve(2)), or that env(1) looks for; empty where there is no word."""
+    """Return the script's interpreter (execve(2)), or the program that env(1) runs; empty for neither."""
     first = script.split(b"\n", 1)[0].decode(errors="replace")
     words = first.removeprefix("#!").split() if first.startswith("#!") else []
     is_env = len(words) > 1 and words[0].endswith("/env") and words[1][0].isalnum() and "=" not in words[1]
@@ -118,8 +118,8 @@ def _interpreter(script: bytes) -> str:
 
 
 @contextmanager
-def _cleaned_up(node: Node, process: Process, guest: DomainSpec, progress: Callable[[str], None]) -> Iterator[None]:
-    """Have the node clean up at the end of the block; Interrupted tells who has interrupted it what came of that."""
+def _cleanup(node: Node, process: Process, guest: DomainSpec, progress: Callable[[str], None]) -> Iterator[None]:
+    """Let the node clean up at the end of the block; turn Ctrl-C into Interrupted with the result."""
     status = -1
     try:
         try:
@@ -128,8 +128,7 @@ def _cleaned_up(node: Node, process: Process, guest: DomainSpec, progress: Calla
             progress(f"waiting for {node.name} to clean up")
             raise
         finally:
-            # The end of its input is the order to clean up, or, after `keep`, nothing. It is given time to obey, if it
-            # is there to hear.
+            # The end of its input makes the script clean up, or, after `keep`, end. A node that is gone gets no time.
             process.end_input()
             status = process.wait(_CLEAN_UP_S) if node.check_alive() else -1
     except KeyboardInterrupt as error:
@@ -140,68 +139,71 @@ def _cleaned_up(node: Node, process: Process, guest: DomainSpec, progress: Calla
 
 def _interrupted(node: Node, guest: DomainSpec, *, is_clean: bool) -> Interrupted:
     if is_clean:
-        return Interrupted("interrupted, and what was made there is removed", place=node.name)
-    told = "interrupted, and it has not said that it cleaned up"
-    return Interrupted(told, place=node.name, remedy=_what_may_be_left(guest))
+        return Interrupted("interrupted (build output was removed)", place=node.name)
+    return Interrupted(
+        "interrupted, but the cleanup is not confirmed", place=node.name, remedy=_leftovers_remedy(guest)
+    )
 
 
-def _what_may_be_left(guest: DomainSpec) -> str:
-    """Of a node that says nothing any more nobody knows whether it lost the connection, or its power."""
-    return f"if it still runs, it removes what was made; if its power went, {guest.output} may be left there"
+def _leftovers_remedy(guest: DomainSpec) -> str:
+    """Return the remedy for a node that is gone: mclu cannot know whether it lost its connection or its power."""
+    return f"if the node lost power, remove {guest.output} there; otherwise it removes the build output itself"
 
 
 def _claim(
-    node: Node, process: Process, word: str, guest: DomainSpec, admit: Callable[[Sequence[Reservation]], None]
+    node: Node, process: Process, marker: str, guest: DomainSpec, admit: Callable[[Sequence[Reservation]], None]
 ) -> None:
-    """Wait until the node holds the claim to the name and the memory; begin the build if it is admitted."""
-    before: list[Reservation] = []
+    """Wait until the node has claimed the name and the memory; begin the build if `admit` does not raise."""
+    earlier: list[Reservation] = []
     for line in process.lines():
-        said, _, rest = line.removeprefix(f"{word} ").partition(" ")
-        if not line.startswith(f"{word} "):
+        event, _, detail = line.removeprefix(f"{marker} ").partition(" ")
+        if not line.startswith(f"{marker} "):
             continue
-        if said == "claimed":
-            admit(before)
+        if event == "claimed":
+            admit(earlier)
             process.send(b"build\n")
             return
-        if said != "reserved":
-            raise _fault(node, said, rest, ())
-        before += filter(None, [parse_reservation(rest)])
-    raise ConnectionLost("the connection was lost before the build", place=node.name, remedy=_what_may_be_left(guest))
+        if event != "reserved":
+            raise _fault(node, event, detail, ())
+        earlier += filter(None, [parse_reservation(detail)])
+    raise ConnectionLost("the connection was lost before the build", place=node.name, remedy=_leftovers_remedy(guest))
 
 
-def _follow(node: Node, process: Process, word: str, guest: DomainSpec, progress: Callable[[str], None]) -> Built:
-    """Read a build's output until it is ready; what it made and noted."""
+def _follow(
+    node: Node, process: Process, marker: str, guest: DomainSpec, progress: Callable[[str], None]
+) -> BuildOutput:
+    """Read the script's output until the build is ready."""
     files: list[str] = []
     notes: list[str] = []
     reservations: list[Reservation] = []
     tail: deque[str] = deque(maxlen=_TAIL_LINES)
-    is_logged = False
+    has_log_directory = False
     for line in process.lines():
-        said, _, rest = line.removeprefix(f"{word} ").partition(" ")
-        if not line.startswith(f"{word} "):
-            _hear(line, tail, notes)
+        event, _, detail = line.removeprefix(f"{marker} ").partition(" ")
+        if not line.startswith(f"{marker} "):
+            _add_line(line, tail, notes)
             progress(line)
-        elif said == "file":
-            files.append(rest)
-        elif said == "logged":
-            is_logged = True
-        elif said == "still":
-            reservations += filter(None, [parse_reservation(rest)])
-        elif said == "ready":
-            return Built(tuple(files), _some(notes), is_logged, tuple(reservations))
-        elif said != "started":
-            raise template_fault(guest, said, rest, tail) or _fault(node, said, rest, tail)
-    raise ConnectionLost("the connection was lost during the build", place=node.name, remedy=_what_may_be_left(guest))
+        elif event == "file":
+            files.append(detail)
+        elif event == "logged":
+            has_log_directory = True
+        elif event == "still":
+            reservations += filter(None, [parse_reservation(detail)])
+        elif event == "ready":
+            return BuildOutput(tuple(files), _first_notes(notes), has_log_directory, tuple(reservations))
+        elif event != "started":
+            raise template_fault(guest, event, detail, tail) or _fault(node, event, detail, tail)
+    raise ConnectionLost("the connection was lost during the build", place=node.name, remedy=_leftovers_remedy(guest))
 
 
-def _some(notes: list[str]) -> tuple[str, ...]:
+def _first_notes(notes: list[str]) -> tuple[str, ...]:
     dropped = len(notes) - _MOST_NOTES
     more = (f"({dropped} more notes)",) if dropped > 0 else ()
     return (*notes[:_MOST_NOTES], *more)
 
 
-def _hear(line: str, tail: deque[str], notes: list[str]) -> None:
-    """Remember a line of the build's own, so that it can do no harm to a terminal, nor fill it."""
+def _add_line(line: str, tail: deque[str], notes: list[str]) -> None:
+    """Add a line of the build to its last lines and notes, without control characters and of limited length."""
     shown = "".join(char if char.isprintable() else " " for char in line[:_LONGEST_SHOWN]).rstrip()
     if shown:
         tail.append(shown)
@@ -209,16 +211,16 @@ def _hear(line: str, tail: deque[str], notes: list[str]) -> None:
         notes.append(shown.removeprefix(_NOTE))
 
 
-def _fault(node: Node, said: str, rest: str, tail: Iterable[str]) -> NodeFault | Refused:
-    """The error for the word with which the script has ended."""
-    match said:
+def _fault(node: Node, event: str, detail: str, tail: Iterable[str]) -> NodeFault | Refused:
+    """Return the error for the event with which the script has ended."""
+    match event:
         case "fault":
-            return Refused(f"nothing was built: {rest}", place=node.name)
+            return Refused(f"nothing was built: {detail}", place=node.name)
         case "unfit":
-            told = f"the build made {rest}, which is no file, and all that it made was removed"
-            remedy = "what a guest does not need goes into the directory that the build is started in"
-            return NodeFault(told, place=node.name, remedy=remedy)
+            fact = f"build failed: {detail} is not a regular file (build output was removed)"
+            remedy = "write temporary files to the working directory"
+            return NodeFault(fact, place=node.name, remedy=remedy)
         case _:
-            shown = tuple(tail)
-            told = f"the build failed with exit status {rest}, and what it made was removed"
-            return NodeFault("\n  ".join([told + (". It said last:" if shown else ""), *shown]), place=node.name)
+            lines = tuple(tail)
+            fact = f"build failed with exit status {detail} (build output was removed)"
+            return NodeFault("\n  ".join([fact + (". Its last lines:" if lines else ""), *lines]), place=node.name)

@@ -1,52 +1,53 @@
-"""What runs on a node while a guest is built there, in shell: the build itself, and a look whether it could begin."""
+"""Shell scripts that run on a node: the build of a guest, and a check whether it could begin."""
 
 from mclu_shell.cloud.nodes.memory import RESERVATIONS
 
-# Defines is_held: whether a process holds the lock of a file, which it has open as descriptor 8. It does not try the
-# lock, which could refuse it to a boot. /proc/locks would not do: in a container it does not list a lock whose
-# flock(1) has ended.
+# Defines is_held: true if a process holds the lock of a file, which it has open as descriptor 8. Trying the lock could
+# make another boot fail. /proc/locks lists no lock in a container after its flock(1) has ended.
 _IS_HELD = r"""
 is_held() {
     for fd in /proc/[0-9]*/fd/8; do [ ! "$fd" -ef "$1" ] || return 0; done
     return 1
 }
 """
-# The variables of its own must have none of the names that a build is told in its environment, such as `size`.
-# What the script says besides the build's output begins with a word that no build can know, and on a new line, as the
-# build need not have ended its last one.
-# flock needs a file; `-ef` tells whether the file that is locked is still the one of that name, because the
-# one who held it before removes it on leaving. Background jobs of sh get no input unless it is handed to them.
-# A plain `exec` that cannot open its file would end sh at once, without a word. All goes into one stream, because the
-# words of two would be mixed within a line.
+# * The script's variables must not have the names of the build's environment variables, such as `size`.
+# * The script's own lines begin with a random marker, so that a build cannot forge them. Each begins on a new line,
+#   because the build may not have ended its last one.
+# * flock needs a file. `-ef` checks that the locked file still has its name: its previous owner removes it at its end.
+# * Background jobs of sh get no input unless it is passed to them explicitly.
+# * A plain `exec` that cannot open its file would end sh at once, without a message.
+# * Everything is written to one stream: two streams would be mixed within a line.
 _HEAD = (
     r"""
 exec 2>&1
 set -u
 umask 077
-word=$1 output=$2 interpreter=$3
+marker=$1 output=$2 interpreter=$3
 shift 3
 images=${output%/*} file=${output##*/}
 claim=$images/.mclu-${file%.*}.building
-# When the connection goes, sshd sends a hang-up, and nobody reads what is said: neither may end the cleaning up.
+# When the connection is lost, sshd sends SIGHUP and writes fail with SIGPIPE: neither may end the cleanup.
 trap : HUP PIPE
-say() { printf '\n%s %s\n' "$word" "$*"; }
-refuse() { say fault "$*"; exit 1; }
-refuse_directory() { refuse "cannot write to $images"; }
+report() { printf '\n%s %s\n' "$marker" "$*"; }
+# `reservations` prints its lines with this.
+say() { report "$@"; }
+refuse() { report fault "$*"; exit 1; }
+refuse_directory() { refuse "cannot write to $images; create it there, or set images= in mclu.conf"; }
 refuse_rival() { refuse "another boot of this name is in progress"; }
 require_programs() {
     for program in flock setsid; do
-        command -v $program >/dev/null || refuse "there is no $program on this node: install util-linux"
+        command -v $program >/dev/null || refuse "the node has no $program; install util-linux there"
     done
     [ -z "$interpreter" ] || command -v "$interpreter" >/dev/null ||
-        refuse "there is no $interpreter on this node, which the template is written for"
+        refuse "the node has no $interpreter, which the template needs"
 }
-# None but those named, which are as good as gone.
+# The arguments are files that will be removed before the build.
 require_no_files() {
     for file in "$output" "$output".*; do
         [ -e "$file" ] || [ -L "$file" ] || continue
-        for gone; do [ "$gone" != "$file" ] || continue 2; done
-        remedy="if no guest needs it (a boot that was cut off may have left it), remove it there"
-        refuse "$file is there already; $remedy"
+        for removed; do [ "$removed" != "$file" ] || continue 2; done
+        remedy="if no guest needs it (an interrupted boot may have left it), remove it there"
+        refuse "$file already exists; $remedy"
     done
 }
 """
@@ -54,7 +55,7 @@ require_no_files() {
     + RESERVATIONS
 )
 
-# Makes a guest's disk.
+# Builds a guest's disk.
 BUILD = (
     _HEAD
     + r"""
@@ -62,19 +63,18 @@ length=$1 uuid=$2 uri=$3 log=$4 expected=$5 needed_bytes=$6
 build= work=
 leave() { [ -z "$work" ] || rm -rf -- "$work"; }
 trap leave EXIT
-# The template is read first, and all of it, even where there is no room for it: of one that ends with its input
-# unread, sshd may lose the last words. tee reads on when it cannot write.
+# All of the template is read first, even if it cannot be stored: sshd may lose the last output of a process that ends
+# before its input is read. tee reads on after a failed write.
 work=$(mktemp -d) || work=
 head -c "$length" | tee "${work:-/dev/null}/template" >/dev/null 2>&1
-[ -n "$work" ] || refuse "no temporary directory can be made"
-# Half a template must not be run: its sender may be gone, or the disk full.
-[ "$(stat -c %s "$work/template")" = "$length" ] || refuse "the template did not arrive whole in $work"
+[ -n "$work" ] || refuse "cannot create a temporary directory"
+# An incomplete template must not run: its sender may be gone, or the disk full.
+[ "$(stat -c %s "$work/template")" = "$length" ] || refuse "the template did not arrive completely in $work"
 require_programs
 command exec 8>>"$claim" || refuse_directory
 flock -n 8 && [ "$claim" -ef /proc/self/fd/8 ] || refuse_rival
 trap 'leave; rm -f -- "$claim"' EXIT
-# Of boots during which the node lost its power something is left. Only what is called `.mclu-` and locked by nobody
-# is removed: that a boot was cut off does not tell who has made the disk that is there by now, so a disk never is.
+# Remove unlocked claims: the node lost power during these boots. Their disks stay, as they may be the user's by now.
 sweep() {
     find "$images" -maxdepth 1 -type f -mmin +1 -name '.mclu-*.building' |
         while read -r file; do
@@ -92,11 +92,11 @@ reserve() {
     command exec 7<&-
 } 2>/dev/null
 reserve
-say claimed
+report claimed
 read -r answer || answer=
 [ "$answer" = build ] || exit 1
-# End what the build has started and not waited for: it must not go on writing to what is kept, or removed. Processes
-# that have left the build's process group still have its UUID in their environment.
+# End the background processes of the build: they must not continue to write to kept or removed files. Processes that
+# have left the build's process group still have its UUID in their environment.
 end_build() {
     [ -n "$build" ] || return 0
     kill -KILL -$build 2>/dev/null
@@ -107,13 +107,13 @@ end_build() {
         for marked in $marked; do marked=${marked#/proc/}; kill -KILL "${marked%/environ}"; done
     done 2>/dev/null
 }
-# None of what is removed was there before.
+# None of these files existed before the build.
 discard() {
     end_build
     rm -rf -- "$output" "$output".* 2>/dev/null
 }
 # Undefine the guest for a client that was killed, or has lost its connection, while libvirt defined it. libvirt may
-# have it only later. Fail if that cannot be known: the disk of a guest that is defined is not deleted.
+# define it only later. Fail if the result is unknown: the disk of a defined guest is not deleted.
 withdraw() {
     [ -n "$uri" ] || return 0
     command -v virsh >/dev/null || return 1
@@ -126,10 +126,10 @@ withdraw() {
     timeout 10 virsh -q -c "$uri" list || return 1
     ! timeout 10 virsh -q -c "$uri" domuuid "$uuid"
 } >/dev/null 2>&1
-# A signal ends `wait` before its time.
+# A signal ends `wait` early.
 await() { while :; do wait "$1"; status=$?; kill -0 "$1" 2>/dev/null || return 0; done; }
 chmod 700 "$work/template"
-say started
+report started
 exec 3<&0
 cd "$work"
 # The build writes to a pipe that has a reader until its end, even if the connection is lost: SIGPIPE would end the
@@ -163,21 +163,21 @@ children() {
   if kill -TERM $(children) 2>/dev/null; then
       for pass in 1 2 3 4 5 6 7 8 9 10; do kill -0 $build 2>/dev/null && sleep 0.1; done
   fi
-  # If it has ended already, there is nothing to wait for.
+  # A build that has ended already needs no wait.
   kill -TERM -$build 2>/dev/null || exit 0
   sleep 5 &
   trap 'kill $!; exit 0' TERM
   wait $!
   kill -KILL -$build 2>/dev/null ) &
 reader=$!
-give_up() { kill $reader 2>/dev/null; discard; say "$@"; exit 1; }
+give_up() { kill $reader 2>/dev/null; discard; report "$@"; exit 1; }
 await $build
 end_build
 end_output
 [ $status -eq 0 ] || give_up failed $status
 for file in "$output" "$output".*; do
-    # Only a file, or a link to wherever the disk is, can be deleted with the guest.
-    if [ -f "$file" ] || [ -L "$file" ]; then say file "$file"; elif [ -e "$file" ]; then give_up unfit "$file"; fi
+    # Only a file, or a link to the disk, can be deleted with the guest.
+    if [ -f "$file" ] || [ -L "$file" ]; then report file "$file"; elif [ -e "$file" ]; then give_up unfit "$file"; fi
 done
 # A disk of another format than the guest's definition names is unreadable for the guest. A qcow2 file begins with
 # "QFI\373" and its version.
@@ -185,10 +185,10 @@ if [ "$expected" = qcow2 ] && [ -e "$output" ] && command -v od >/dev/null; then
     header=$(od -A n -v -t x1 -N 8 "$output" | tr -d ' \n')
     case $header in 514649fb0000000[23]) ;; *) give_up format "$header" ;; esac
 fi
-# libvirt makes the directory for its own logs, but only after it has needed it for this one.
-if [ -n "$log" ]; then mkdir -p "${log%/*}" 2>/dev/null; [ ! -d "${log%/*}" ] || say logged; fi
+# libvirt creates the directory of its logs, but only after it has needed it for this one.
+if [ -n "$log" ]; then mkdir -p "${log%/*}" 2>/dev/null; [ ! -d "${log%/*}" ] || report logged; fi
 reservations still
-say ready
+report ready
 await $reader
 answer=$(cat "$work/answer" 2>/dev/null)
 if [ "$answer" != keep ]; then
@@ -196,22 +196,22 @@ if [ "$answer" != keep ]; then
     discard
     exit 1
 fi
-say kept
+report kept
 # The reservation ends with the input: when the guest runs, and libvirt counts it.
 read -r answer <&3
 exit 0
 """
 )
 
-# Only looks whether that could begin; what is named besides would be gone by then.
-LOOK = (
+# Checks whether a build could begin; the arguments after the interpreter are files that will be removed before it.
+CHECK = (
     _HEAD
     + r"""
-[ -w "${TMPDIR:-/tmp}" ] || refuse "no temporary directory can be made"
+[ -w "${TMPDIR:-/tmp}" ] || refuse "cannot create a temporary directory"
 require_programs
 [ -w "$images" ] || refuse_directory
 ! is_held "$claim" || refuse_rival
 require_no_files "$@"
-say ready
+report ready
 """
 )

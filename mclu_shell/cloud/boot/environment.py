@@ -1,23 +1,21 @@
-"""What a template is told in its environment: the other half of its contract."""
+"""The environment variables of templates, as the template contract defines them."""
 
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
+from mclu_shell.cloud.boot.request import BootRequest
 from mclu_shell.cloud.hypervisor.domain_xml import DomainSpec
 from mclu_shell.cloud.templates.template import Template
 from mclu_shell.user_paths import find_ssh_home
 
-if TYPE_CHECKING:
-    from mclu_shell.cloud.boot.request import BootRequest
 # The variables of the template contract that a build gets only if `boot` has the option.
 _OPTIONAL = ("size", "timezone")
 
 
-def build_environment(template: Template, request: "BootRequest", guest: DomainSpec) -> dict[str, str]:
-    """What a build is told (the template contract)."""
-    told = {
+def build_environment(template: Template, request: BootRequest, guest: DomainSpec) -> dict[str, str]:
+    """Return the environment of a template's `build`."""
+    variables = {
         "base_image": template.base_image,
         "format": guest.disk_format,
         "name": guest.name,
@@ -25,12 +23,12 @@ def build_environment(template: Template, request: "BootRequest", guest: DomainS
         "authorized_keys": _public_keys(),
     }
     if request.size_bytes is not None:
-        told["size"] = str(request.size_bytes)
+        variables["size"] = str(request.size_bytes)
     if request.timezone is not None:
-        told["timezone"] = request.timezone
+        variables["timezone"] = request.timezone
     if os.environ.get("MCLU_MIRROR"):
-        told["MCLU_MIRROR"] = os.environ["MCLU_MIRROR"]
-    return told
+        variables["MCLU_MIRROR"] = os.environ["MCLU_MIRROR"]
+    return variables
 
 
 def env_command(environment: Mapping[str, str]) -> list[str]:
@@ -43,7 +41,7 @@ def env_command(environment: Mapping[str, str]) -> list[str]:
 
 
 def xml_environment(template: Template, guest: DomainSpec) -> dict[str, str]:
-    """What a template's own XML is made from (the template contract)."""
+    """Return the environment of a template's `xml`."""
     return {
         "name": guest.name,
         "format": guest.disk_format,
@@ -58,7 +56,7 @@ def xml_environment(template: Template, guest: DomainSpec) -> dict[str, str]:
 
 
 def _public_keys() -> str:
-    """The user's public SSH keys, a line each."""
+    """Return the user's public SSH keys, one per line."""
     keys = []
     for file in sorted((find_ssh_home() / ".ssh").glob("id_*.pub")):
         with suppress(OSError, UnicodeDecodeError):

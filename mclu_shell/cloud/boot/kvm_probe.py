@@ -1,4 +1,4 @@
-"""A test of KVM on a node: the emulator's firmware has to finish in reasonable time. Cached per node and boot."""
+"""A test of KVM on a node: its emulator's firmware must finish in reasonable time. Cached per node and boot."""
 
 import json
 import re
@@ -13,20 +13,20 @@ from mclu_shell.cloud.concurrency.deadline import Deadline
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.state.disk_cache import cache_directory, replace_file
 
-# Runs an emulator for some seconds at most, and reports its exit status and times. It writes no file. The end of its
-# input (mclu has ended, or the connection) ends the emulator. The mark changes when the machine or the kvm module is
-# started again, and with the emulator's file; where it is the known one, nothing runs.
-# timeout(1) is the leader of its own process group, except in BusyBox, where it becomes the emulator.
+# Runs an emulator with a time limit, and reports its exit status and times. It writes no file. The end of its input
+# (mclu or the connection has ended) ends the emulator. The key changes when the node boots, the kvm module is loaded
+# again, or the emulator's file changes. If it equals the cached key, nothing runs.
+# timeout(1) leads its own process group, except in BusyBox, where it replaces itself with the emulator.
 _SCRIPT = r"""
 exec 2>&1
-word=$1 emulator=$2 known=$3 seconds=$4
+marker=$1 emulator=$2 cached=$3 seconds=$4
 shift 4
-say() { printf '\n%s %s\n' "$word" "$*"; }
+report() { printf '\n%s %s\n' "$marker" "$*"; }
 read -r boot_id </proc/sys/kernel/random/boot_id
-mark="$boot_id $emulator $(stat -Lc '%i %Y' -- "$emulator" /dev/kvm 2>/dev/null | tr '\n' ' ')"
-say mark "$mark"
-[ "$mark" != "$known" ] || exit 0
-command -v timeout >/dev/null || { say lacking timeout; exit 0; }
+key="$boot_id $emulator $(stat -Lc '%i %Y' -- "$emulator" /dev/kvm 2>/dev/null | tr '\n' ' ')"
+report key "$key"
+[ "$key" != "$cached" ] || exit 0
+command -v timeout >/dev/null || { report missing timeout; exit 0; }
 exec 3<&0
 job=
 stop() {
@@ -38,21 +38,21 @@ trap stop TERM HUP PIPE
 ( read -r _ <&3; kill -TERM $$ ) >/dev/null 2>&1 &
 watcher=$!
 trap 'kill $watcher 2>/dev/null' EXIT
-read -r began _ </proc/uptime
+read -r start _ </proc/uptime
 timeout -s KILL "$seconds" "$emulator" "$@" </dev/null 3<&- &
 job=$!
 wait $job
 status=$?
 job=
-read -r ended _ </proc/uptime
-say ended $status $began $ended
+read -r end _ </proc/uptime
+report ended $status $start $end
 """
 # SeaBIOS writes to port 0x402. With a reboot timeout it resets the machine when it finds no disk, which ends QEMU.
 _FIRMWARE = (
     *("-m", "128", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-boot", "reboot-timeout=0"),
     *("-chardev", "stdio,id=debug,signal=off", "-device", "isa-debugcon,iobase=0x402,chardev=debug"),
 )
-# The CPUs are those that guests get (domainxml.py).
+# Guests get the same CPUs (hypervisor/domain_xml.py).
 _KVM = ("-accel", "kvm", "-cpu", "host", *_FIRMWARE)
 _TCG = ("-accel", "tcg", "-cpu", "max", *_FIRMWARE)
 _FINISHED = "No bootable device"
@@ -61,12 +61,12 @@ _QUICK_S = 1.0
 _SLOW_S = 3.0
 _LONGEST_S = 20.0
 _GIVE_UP_S = 45.0
-# How much longer than the emulator a run may take before its connection is closed.
+# A run that takes this much longer than its time limit is closed.
 _SPARE_S = 10.0
 _SIGKILL, _SIGTERM, _TIMED_OUT = 128 + 9, 128 + 15, 124
-# QEMU's errors that another user, or a later moment, may not meet. libvirt starts QEMU as a user of its own.
-_NOT_KVMS_FAULT = ("Permission denied", "Device or resource busy", "Cannot allocate memory")
-_OWN_WORDS = re.compile(r"\S*(?:qemu|kvm)\S*: (?!warning:)(?:error: |-accel kvm: )?(.+)")
+# Errors of QEMU that may depend on the user or pass soon. libvirt starts QEMU as another user.
+_OTHER_CAUSES = ("Permission denied", "Device or resource busy", "Cannot allocate memory")
+_QEMU_ERROR = re.compile(r"\S*(?:qemu|kvm)\S*: (?!warning:)(?:error: |-accel kvm: )?(.+)")
 _LONGEST_REASON = 200
 
 
@@ -87,9 +87,9 @@ class KVMResult(NamedTuple):
 
 
 class _Run(NamedTuple):
-    """One run of the emulator; `status` is None if it did not end, or was not started."""
+    """One run of the emulator; `status` is None if it was not started or did not end."""
 
-    mark: str
+    key: str
     status: int | None
     seconds: float
     limit_s: float
@@ -97,7 +97,7 @@ class _Run(NamedTuple):
 
     @property
     def is_finished(self) -> bool:
-        """True if the firmware has run to its end."""
+        """The firmware has run to its end."""
         return self.status == 0 and any(_FINISHED in line for line in self.output)
 
     @property
@@ -110,76 +110,90 @@ class _Run(NamedTuple):
 
     @property
     def reason(self) -> str:
-        """QEMU's own words; the first are about the cause."""
+        """QEMU's first error, which names the cause; else the last line of output, or the exit status."""
         if self.status == 0:
             return "the guest was reset before its firmware had finished"
-        own = [found[1] for line in self.output if (found := _OWN_WORDS.match(line))]
-        others = [line.strip() for line in self.output if line.strip()]
-        return (own or others[-1:] or [f"exit status {self.status}"])[0][:_LONGEST_REASON]
+        errors = [match[1] for line in self.output if (match := _QEMU_ERROR.match(line))]
+        lines = [line.strip() for line in self.output if line.strip()]
+        return (errors or lines[-1:] or [f"exit status {self.status}"])[0][:_LONGEST_REASON]
 
 
 def probe_kvm(node: Node, emulator: str, arch: str) -> KVMResult:
-    """Test KVM on a node, unless it was tested since the node has booted. Only x86 has a test."""
+    """Test KVM on a node, or return the cached result of a test since the node booted. Only x86 has a test."""
     if arch != "x86_64":
         return KVMResult(KVMStatus.WORKS, f"libvirt offers it; there is no test for {arch}")
-    mark, cached = _load(_cache_file(node))
-    run = _run(node, emulator, _KVM, _QUICK_S, mark)
-    if cached and run.mark == mark:
+    key, cached = _load(_cache_file(node))
+    run = _run(node, emulator, _KVM, _QUICK_S, key)
+    if cached and run.key == key:
         return cached
     result = _judge(node, emulator, run)
-    if result.status != KVMStatus.UNTESTED and run.mark:
-        _save(_cache_file(node), run.mark, result)
+    if result.status != KVMStatus.UNTESTED and run.key:
+        _save(_cache_file(node), run.key, result)
     return result
 
 
 def _judge(node: Node, emulator: str, kvm: _Run) -> KVMResult:
-    """Compare a run with KVM with runs of TCG before and after, to distinguish a busy node from a slow KVM."""
-    until = time.monotonic() + _GIVE_UP_S
-    while not kvm.is_finished:
-        if kvm.status is None:
-            return KVMResult(KVMStatus.UNTESTED, kvm.reason)
-        if kvm.is_killed:
-            return KVMResult(KVMStatus.UNTESTED, "the emulator was killed")
-        if any(words in kvm.reason for words in _NOT_KVMS_FAULT):
-            return KVMResult(KVMStatus.UNTESTED, kvm.reason)
+    """Alternate runs with TCG and with KVM, to distinguish a slow KVM from a busy node."""
+    deadline = time.monotonic() + _GIVE_UP_S
+    while not (kvm.is_finished and kvm.seconds <= _QUICK_S):
+        if reason := _other_cause(kvm):
+            return KVMResult(KVMStatus.UNTESTED, reason)
         tcg = _run(node, emulator, _TCG, _LONGEST_S)
-        if tcg.is_timeout:
-            return KVMResult(KVMStatus.UNTESTED, f"the firmware takes over {_LONGEST_S:.0f} s without KVM, too")
         if not tcg.is_finished:
-            return KVMResult(KVMStatus.UNTESTED, f"the firmware fails without KVM, too: {tcg.reason}")
-        if not kvm.is_timeout:
+            return KVMResult(KVMStatus.UNTESTED, _tcg_reason(tcg))
+        if not kvm.is_finished and not kvm.is_timeout:
             return KVMResult(KVMStatus.FAILS, kvm.reason)
-        if kvm.limit_s >= _SLOW_S + 2 * tcg.seconds:
+        reasonable_s = _SLOW_S + 2 * tcg.seconds
+        if kvm.is_finished and kvm.seconds < reasonable_s:
+            break
+        if kvm.is_timeout and kvm.limit_s >= reasonable_s:
             times = f"over {kvm.limit_s:.1f} s with KVM, {tcg.seconds:.1f} s without"
             return KVMResult(KVMStatus.TOO_SLOW, f"the firmware takes {times}")
-        if time.monotonic() > until:
+        if time.monotonic() > deadline:
             return KVMResult(KVMStatus.UNTESTED, "the node is too busy")
+        # The TCG run that set the limit of a slow run may have met a busy node: only a run with a newer limit counts.
         kvm = _run(node, emulator, _KVM, min(_SLOW_S + 4 * tcg.seconds, _LONGEST_S))
     return KVMResult(KVMStatus.WORKS, f"the firmware takes {kvm.seconds:.1f} s")
 
 
-def _run(node: Node, emulator: str, options: tuple[str, ...], limit_s: float, known: str = "") -> _Run:
-    """Run the emulator on a node, for a limited time; nothing where the mark is the known one."""
-    word = f"@{secrets.token_hex(8)}"
-    argv = ["sh", "-c", _SCRIPT, "mclu-kvm", word, emulator, known, f"{limit_s:.2f}", *options]
+def _other_cause(kvm: _Run) -> str:
+    """Return why a run with KVM says nothing about KVM; an empty string if it does."""
+    if kvm.is_finished or kvm.is_timeout:
+        return ""
+    if kvm.is_killed:
+        return "the emulator was killed"
+    is_other = kvm.status is None or any(message in kvm.reason for message in _OTHER_CAUSES)
+    return kvm.reason if is_other else ""
+
+
+def _tcg_reason(tcg: _Run) -> str:
+    if tcg.is_timeout:
+        return f"the firmware takes over {_LONGEST_S:.0f} s without KVM, too"
+    return f"the firmware fails without KVM, too: {tcg.reason}"
+
+
+def _run(node: Node, emulator: str, options: tuple[str, ...], limit_s: float, cached_key: str = "") -> _Run:
+    """Run the emulator on a node with a time limit; run nothing if the cached key is still valid."""
+    marker = f"@{secrets.token_hex(8)}"
+    argv = ["sh", "-c", _SCRIPT, "mclu-kvm", marker, emulator, cached_key, f"{limit_s:.2f}", *options]
     process = node.start_read_only(argv)
-    mark, output = "", []
+    key, output = "", []
     try:
         with Deadline(time.monotonic() + limit_s + _SPARE_S, process.close):
             for line in process.lines():
-                said, _, rest = line.removeprefix(f"{word} ").partition(" ")
-                if not line.startswith(f"{word} "):
+                event, _, detail = line.removeprefix(f"{marker} ").partition(" ")
+                if not line.startswith(f"{marker} "):
                     output.append(line)
-                elif said == "mark":
-                    mark = rest
-                elif said == "lacking":
-                    return _Run(mark, None, 0.0, limit_s, (f"there is no {rest} on the node",))
+                elif event == "key":
+                    key = detail
+                elif event == "missing":
+                    return _Run(key, None, 0.0, limit_s, (f"the node has no {detail}",))
                 else:
-                    status, began, ended = rest.split()
-                    return _Run(mark, int(status), float(ended) - float(began), limit_s, tuple(output))
+                    status, start, end = detail.split()
+                    return _Run(key, int(status), float(end) - float(start), limit_s, tuple(output))
     finally:
         process.close()
-    return _Run(mark, None, 0.0, limit_s, (*output, "the test did not end"))
+    return _Run(key, None, 0.0, limit_s, (*output, "the test did not end"))
 
 
 def _cache_file(node: Node) -> Path:
@@ -187,17 +201,17 @@ def _cache_file(node: Node) -> Path:
 
 
 def _load(file: Path) -> tuple[str, KVMResult | None]:
-    """Read the mark and the result of the last test; none if there is no such file."""
+    """Return the key and the result of the last test; an empty key and None if there is no valid file."""
     try:
-        kept = json.loads(file.read_text(encoding="utf-8"))
-        return str(kept["mark"]), KVMResult(KVMStatus(kept["status"]), str(kept["reason"]))
+        record = json.loads(file.read_text(encoding="utf-8"))
+        return str(record["key"]), KVMResult(KVMStatus(record["status"]), str(record["reason"]))
     except (OSError, ValueError, KeyError, TypeError):
         return "", None
 
 
-def _save(file: Path, mark: str, result: KVMResult) -> None:
-    """Keep a result; where that fails, the next boot tests again."""
-    text = json.dumps({"mark": mark, "status": result.status.value, "reason": result.reason})
+def _save(file: Path, key: str, result: KVMResult) -> None:
+    """Save a result; if that fails, the next boot tests again."""
+    text = json.dumps({"key": key, "status": result.status.value, "reason": result.reason})
     with suppress(OSError):
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         replace_file(file, text)

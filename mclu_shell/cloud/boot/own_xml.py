@@ -1,4 +1,4 @@
-"""A template's own XML, validated by libvirt before anything is made."""
+"""A template's own XML, validated by libvirt before the build."""
 
 from typing import NamedTuple
 

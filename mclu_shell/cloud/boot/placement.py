@@ -1,4 +1,4 @@
-"""Where a new guest goes: the first node, in configuration order, that has room for it. Pure."""
+"""The choice of a new guest's node: the first in configuration order with enough free memory. Does no I/O."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from mclu_shell.units import format_size
 
 
 class FreeMemory(NamedTuple):
-    """The memory for a new guest on a node, without what boots in progress have reserved."""
+    """The memory that a node has for new guests, without reservations of boots in progress."""
 
     node: str
     free_bytes: int
@@ -16,26 +16,32 @@ class FreeMemory(NamedTuple):
 
 
 class NoRoom(Refused):
-    """No node has as much memory to give."""
+    """No node has enough free memory."""
 
     code = "no-room"
 
 
-def choose(rooms: Sequence[FreeMemory], memory_bytes: int) -> FreeMemory:
-    """Return the first with enough free memory; raise MCluError with the most that there is."""
-    for room in rooms:
-        if room.free_bytes >= memory_bytes:
-            return room
-    if not rooms:
-        raise MCluError("no node is on", remedy="'on NODE --wait' wakes one")
-    wanted = format_size(memory_bytes)
-    reserved = _reserved(sum(room.reserved_bytes for room in rooms))
-    most = max(rooms, key=lambda room: room.free_bytes)
-    if len(rooms) == 1:
-        raise NoRoom(f"{wanted} of memory wanted, {format_size(most.free_bytes)} free{reserved}", place=most.node)
-    remedy = f"{most.node} has most: {format_size(most.free_bytes)}"
-    raise NoRoom(f"no node has {wanted} of memory free{reserved}", remedy=remedy)
+def choose_node(offers: Sequence[FreeMemory], memory_bytes: int) -> FreeMemory:
+    """Return the first node with enough free memory; raise NoRoom or MCluError if there is none."""
+    for offer in offers:
+        if offer.free_bytes >= memory_bytes:
+            return offer
+    if not offers:
+        raise no_node_on()
+    requested = format_size(memory_bytes)
+    reserved = _format_reserved(sum(offer.reserved_bytes for offer in offers))
+    best = max(offers, key=lambda offer: offer.free_bytes)
+    free = format_size(best.free_bytes)
+    if len(offers) == 1:
+        raise NoRoom(f"not enough free memory: {requested} requested, {free} free{reserved}", place=best.node)
+    remedy = f"request at most {free} (free on {best.node})"
+    raise NoRoom(f"no node has {requested} of memory free{reserved}", remedy=remedy)
 
 
-def _reserved(reserved_bytes: int) -> str:
+def _format_reserved(reserved_bytes: int) -> str:
     return f", and boots in progress have reserved {format_size(reserved_bytes)}" if reserved_bytes else ""
+
+
+def no_node_on() -> MCluError:
+    """Return the error of a boot while all nodes are off."""
+    return MCluError("no node is on", remedy="run 'on NODE --wait' first")

@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 
 class BootRequest(NamedTuple):
-    """What the user asked for; None where a default is to be found. `host` is empty where any node will do.
+    """The options of `boot`: None for a default; `host` is empty if any node may get the guest.
 
-    `opens` is what has to be there to be opened once the guest runs: console, viewer, or both.
+    `opens` contains "console" and "viewer" if the guest needs one to be opened after its start.
     """
 
     name: str

@@ -1,8 +1,8 @@
 """The decision between two boots of one name on different nodes: exactly one guest stays."""
 
-import time
 from collections.abc import Sequence
 
+from mclu_shell.cloud.concurrency.cancel_scope import CancelScope
 from mclu_shell.cloud.concurrency.fanout import gather
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.state.guest import Guest
@@ -20,14 +20,14 @@ def settle_rivals(name: str, uuid: str, nodes: Sequence[Node]) -> None:
     others. The guest with the smaller UUID stays. The other boot may not have seen it and start its own: so the boot
     whose guest stays waits until the other guest is removed, and gives way if that one runs.
     """
-    deadline = time.monotonic() + _GIVE_WAY_S
+    scope = CancelScope(_GIVE_WAY_S)
     while rivals := _rivals(name, uuid, nodes):
         winner = stronger(uuid, rivals)
-        if winner is None and time.monotonic() >= deadline:
+        if winner is None and scope.is_over:
             winner = rivals[0]
         if winner is not None:
-            raise Refused(f"another boot has made a guest {name!r} at the same time", place=winner.node)
-        time.sleep(_POLL_S)
+            raise Refused(f"another boot created a guest {name!r} at the same time", place=winner.node)
+        scope.sleep(_POLL_S)
 
 
 def _rivals(name: str, uuid: str, nodes: Sequence[Node]) -> list[Guest]:

@@ -1,4 +1,4 @@
-"""Taking a new guest back: nothing of it is left, however its boot has ended."""
+"""The rollback of a failed boot: it removes the guest and all its files."""
 
 import signal
 from collections.abc import Iterator
@@ -27,31 +27,31 @@ done
 
 @contextmanager
 def rollback_on_error(node: Node, guest: DomainSpec, definition: Definition, build: Build) -> Iterator[None]:
-    """Remove the guest and its files if the block fails or is interrupted; raise NodeFault if that is not possible."""
+    """Remove a new guest if the block fails or is interrupted; raise NodeFault if that fails, too."""
     try:
         yield
     except BaseException as error:
-        # An impatient second Ctrl-C must not leave half a guest.
+        # A second Ctrl-C must not leave half a guest.
         with handled(ENDING, signal.SIG_IGN):
             if not definition.may_exist:
                 # The node deletes the files itself, even if libvirt does not answer.
                 build.confirm_undefined()
-            if _undo(node, guest, definition):
+            if _remove(node, guest, definition):
                 build.confirm_undefined()
                 raise
-        why = error.fact if isinstance(error, MCluError) else "interrupted"
-        remedy = f"if anything is left of it, {guest_command('destroy', node.name, guest.name)} removes that"
-        raise NodeFault(why, place=node.name, remedy=remedy) from error
+        fact = error.fact if isinstance(error, MCluError) else "interrupted"
+        remedy = f"run {guest_command('destroy', node.name, guest.name)} to remove anything left of it"
+        raise NodeFault(fact, place=node.name, remedy=remedy) from error
 
 
-def _undo(node: Node, guest: DomainSpec, definition: Definition) -> bool:
-    """Remove the guest, then its files; return False if something may be left.
+def _remove(node: Node, guest: DomainSpec, definition: Definition) -> bool:
+    """Remove the guest, then its files; return whether nothing is left.
 
-    The guest is selected by its UUID: another user may have defined one of its name. Its disk stays as long as libvirt
-    may have it, or define it later.
+    The UUID identifies the guest, because another program may have defined one of the same name. The disk stays while
+    libvirt has the guest or may still define it.
     """
     try:
-        # First a query, whose timeout is shorter than that of a change.
+        # This query fails early if libvirtd does not answer: its timeout is shorter than that of a change.
         exists = definition.exists() or definition.settle()
         if not exists and definition.is_unknown:
             return False
@@ -62,7 +62,7 @@ def _undo(node: Node, guest: DomainSpec, definition: Definition) -> bool:
                 node.undefine_guest(guest.name, guest.uuid, nvram)
         is_removed = node.run(["rm", "-f", "--", *guest.files]).status == 0
         if guest.serial_log:
-            # libvirt may have begun it. If it cannot be removed, the next guest of this name has it.
+            # libvirt may have created the log. If it cannot be removed, the next guest of this name overwrites it.
             remove_logs(node, [guest.serial_log])
     except MCluError:
         return False
@@ -70,6 +70,6 @@ def _undo(node: Node, guest: DomainSpec, definition: Definition) -> bool:
 
 
 def _find_new_nvram(node: Node, guest: DomainSpec) -> str:
-    """Return the NVRAM file that libvirt made for the guest; empty if there is none, or an earlier guest has left it."""
+    """Return the NVRAM file that libvirt made for the guest; empty if it has none, or it is an earlier guest's."""
     names = [f"{_NVRAM}/{guest.name}_VARS.{suffix}" for suffix in ("fd", "qcow2")]
     return node.run_read_only(["sh", "-c", _FIND_NEW, "sh", guest.output, *names]).out.strip()

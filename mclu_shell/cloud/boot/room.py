@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from mclu_shell.cloud.boot.placement import FreeMemory, NoRoom, choose
+from mclu_shell.cloud.boot.placement import FreeMemory, NoRoom, choose_node
 from mclu_shell.cloud.nodes.memory import Reservation, reserved_bytes
 from mclu_shell.cloud.nodes.node import Node
 
@@ -24,7 +24,7 @@ class MemoryClaim:
         self._earlier: frozenset[str] = frozenset()
 
     def admit(self, reservations: Sequence[Reservation]) -> None:
-        """Raise NodeFull if there is no room beside the reservations that were there before this claim."""
+        """Raise NodeFull if the reservations before this claim leave too little memory."""
         self._earlier = frozenset(each.uuid for each in reservations)
         self._require_room(reservations)
 
@@ -34,7 +34,7 @@ class MemoryClaim:
         try:
             self._require_room(earlier)
         except NodeFull as full:
-            fact = f"the guest was not started: {full.fact}"
+            fact = f"cannot start the guest: {full.fact}"
             raise NoRoom(fact, place=self._node.name, remedy="stop a guest there, or boot on another node") from full
 
     def _require_room(self, reservations: Sequence[Reservation]) -> None:
@@ -42,6 +42,6 @@ class MemoryClaim:
         reserved = reserved_bytes(reservations, report)
         room = FreeMemory(self._node.name, max(0, report.room_bytes - reserved), reserved)
         try:
-            choose([room], self._memory_bytes)
+            choose_node([room], self._memory_bytes)
         except NoRoom as none:
             raise NodeFull(room, none) from none

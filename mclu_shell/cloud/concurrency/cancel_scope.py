@@ -6,28 +6,43 @@ To interrupt one call that has a function to end it, use `Deadline`.
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TypeVar
 
 Value = TypeVar("Value")
 
 # A call that began before the deadline gets this much longer: its result says more than "no answer".
 _LAST_ANSWER_S = 1.0
+# Event.wait accepts no infinite timeout.
+_NO_TIMEOUT_S = threading.TIMEOUT_MAX / 2
 
 
 class CancelScope:
-    """The deadline of several threads; `cancel` ends their waits at once."""
+    """The deadline of several threads, by default none; `cancel` ends their waits at once."""
 
-    def __init__(self, timeout_s: float) -> None:
+    def __init__(self, timeout_s: float = _NO_TIMEOUT_S) -> None:
         self.timeout_s = timeout_s
         self._deadline = time.monotonic() + timeout_s
         self._waiters: set[threading.Event] = set()
         self._is_cancelled = False
+        self._parent: CancelScope | None = None
+
+    def limit(self, timeout_s: float) -> "CancelScope":
+        """Return a scope within this one: it is over with this one, and after `timeout_s` at the latest."""
+        scope = CancelScope(timeout_s)
+        scope._deadline = min(scope._deadline, self._deadline)
+        scope._parent = self
+        return scope
+
+    @property
+    def is_cancelled(self) -> bool:
+        """True if `cancel` was called for the scope or for one that contains it."""
+        return self._is_cancelled or (self._parent is not None and self._parent.is_cancelled)
 
     @property
     def is_over(self) -> bool:
         """True if the deadline has passed or the scope is cancelled."""
-        return self._is_cancelled or time.monotonic() >= self._deadline
+        return self.is_cancelled or time.monotonic() >= self._deadline
 
     def cancel(self) -> None:
         """End all waits in the scope."""
@@ -38,17 +53,22 @@ class CancelScope:
     @contextmanager
     def waiter(self) -> Iterator[threading.Event]:
         """Yield an event for `wait`, which `cancel` sets."""
-        waiter = threading.Event()
-        self._waiters.add(waiter)
-        try:
-            yield waiter
-        finally:
-            self._waiters.discard(waiter)
+        with nullcontext(threading.Event()) if self._parent is None else self._parent.waiter() as waiter:
+            self._waiters.add(waiter)
+            try:
+                yield waiter
+            finally:
+                self._waiters.discard(waiter)
 
     def wait(self, waiter: threading.Event, timeout_s: float) -> None:
         """Wait until the event is set, for `timeout_s` at most, and not beyond the deadline."""
         if not self.is_over:
             waiter.wait(min(timeout_s, max(0.0, self._deadline - time.monotonic())))
+
+    def sleep(self, timeout_s: float) -> None:
+        """Wait for `timeout_s`, but not beyond the deadline; `cancel` ends it at once."""
+        with self.waiter() as waiter:
+            self.wait(waiter, timeout_s)
 
     def run(self, fn: Callable[[], Value]) -> Value:
         """Return the result of `fn`; raise TimeoutError one second after the deadline, or when cancelled.
@@ -65,7 +85,7 @@ class CancelScope:
             done.set()
 
         with self.waiter() as done:
-            if not self._is_cancelled:
+            if not self.is_cancelled:
                 threading.Thread(target=call, daemon=True).start()
                 done.wait(max(0.0, self._deadline + _LAST_ANSWER_S - time.monotonic()))
         if not outcomes:

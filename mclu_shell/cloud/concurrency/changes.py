@@ -1,10 +1,10 @@
 """Changes to many items in parallel: each one that has begun is finished; an interrupt begins no further one."""
 
-import threading
 from collections.abc import Callable, Generator, Iterable
 from contextvars import ContextVar
 from typing import TypeVar
 
+from mclu_shell.cloud.concurrency.cancel_scope import CancelScope
 from mclu_shell.cloud.concurrency.fanout import Outcome, start_all, take
 from mclu_shell.errors import Interrupted
 from mclu_shell.signals import deferred
@@ -16,15 +16,15 @@ Value = TypeVar("Value")
 class _Change:
     """The change of one item. It begins with its first step that changes anything."""
 
-    def __init__(self, stop: threading.Event, place: str, subject: str) -> None:
-        self._stop = stop
+    def __init__(self, scope: CancelScope, place: str, subject: str) -> None:
+        self._scope = scope
         self._place = place
         self._subject = subject
         self._has_begun = False
 
     def require_may_begin(self) -> None:
         """Raise Interrupted if it has not begun before the interrupt."""
-        if not self._has_begun and self._stop.is_set():
+        if not self._has_begun and self._scope.is_cancelled:
             raise Interrupted(f"{self._subject} not changed: interrupted".lstrip(), place=self._place)
 
     def begin(self) -> None:
@@ -51,25 +51,25 @@ def carry_out(
     items: Iterable[Item],
     change: Callable[[Item], Value],
     name: Callable[[Item], tuple[str, str]],
-    stop: threading.Event | None = None,
+    scope: CancelScope | None = None,
 ) -> Generator[Outcome[Item, Value], None, None]:
     """Call `change` for all items in parallel, and yield an outcome for each, in the order of their completion.
 
     `name` returns the place and the subject of an item for errors; the subject is empty for a node. After an interrupt,
-    which also sets `stop`, changes that have begun are finished and the others fail with Interrupted. All outcomes are
-    yielded before the interrupt takes effect. If the consumer ends early, it waits for the changes that have begun.
+    which also cancels `scope`, changes that have begun are finished and the others fail with Interrupted. All outcomes
+    are yielded before the interrupt takes effect. If the consumer ends early, it waits for the changes that have begun.
     """
     order = list(items)
-    stop = stop or threading.Event()
+    scope = scope or CancelScope()
 
     def make(item: Item) -> Value:
-        current = _Change(stop, *name(item))
+        current = _Change(scope, *name(item))
         _current.set(current)
         current.require_may_begin()
         return change(item)
 
     left, defect = len(order), None
-    with deferred(stop.set):
+    with deferred(scope.cancel):
         results = start_all(order, make)
         try:
             while left:
@@ -80,7 +80,7 @@ def carry_out(
                 else:
                     yield result
         finally:
-            stop.set()
+            scope.cancel()
             for _ in range(left):
                 take(results)
     if defect is not None:

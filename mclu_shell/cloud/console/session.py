@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from mclu_shell.cloud.concurrency.cancel_scope import CancelScope
 from mclu_shell.cloud.concurrency.deadline import Deadline
 from mclu_shell.cloud.console.devices import fetch_devices
 from mclu_shell.cloud.nodes.node import Node
@@ -147,15 +148,15 @@ def _answer_timeout(node: Node, forward: Forward | None) -> Iterator[None]:
 
 def explain_end(node: Node, name: str, fault: MCluError | None) -> str:
     """Return a message if a console ended because its guest stopped; otherwise raise the error."""
-    deadline = time.monotonic() + _STATE_DELAY_S
+    scope = CancelScope(_STATE_DELAY_S)
     while (state := node.query(lambda client: client.fetch_state(name))) and is_active_state(state):
         if isinstance(fault, ConnectionLost):
             raise fault
-        if time.monotonic() >= deadline:
+        if scope.is_over:
             raise MCluError(
                 f"the console of {name} was closed on the node, although {name} is {state}",
                 place=node.name,
                 remedy="open it again, unless another user has taken it over with --force",
             )
-        time.sleep(_POLL_S)
+        scope.sleep(_POLL_S)
     return f"{node.name}:{name} is {state or 'gone'}."

@@ -1,4 +1,4 @@
-"""The cloud as a dry run has it: as the nodes really are, but for what its lines so far would have changed."""
+"""The cloud of a dry run: the real nodes, with the changes of its earlier lines applied to their answers."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -17,30 +17,32 @@ Value = TypeVar("Value")
 
 @dataclass(slots=True)
 class _Changes:
-    """What would have become of one node: `is_on` is None where that is as it really is."""
+    """The planned changes of one node; `is_on` is None if its power state is the real one."""
 
     is_on: bool | None = None
+    # Woken, but no line has waited for it yet.
     is_waking: bool = False
-    # By UUID: guests that would have been made, the states that those there would be in, and those that would be gone.
-    made: dict[str, Guest] = field(default_factory=dict)
+    # By UUID: new guests, and the new states of existing ones.
+    new_guests: dict[str, Guest] = field(default_factory=dict)
     states: dict[str, str] = field(default_factory=dict)
-    gone: set[str] = field(default_factory=set)
-    gone_files: set[str] = field(default_factory=set)
+    # UUIDs and paths.
+    removed_guests: set[str] = field(default_factory=set)
+    removed_files: set[str] = field(default_factory=set)
 
-    def applied(self, there: Iterable[Guest]) -> tuple[Guest, ...]:
-        """The guests that would be there, by name."""
-        kept = [guest for guest in there if guest.uuid not in self.gone]
+    def apply(self, guests: Iterable[Guest]) -> tuple[Guest, ...]:
+        """Return the guests after the changes, by name."""
+        kept = [guest for guest in guests if guest.uuid not in self.removed_guests]
         changed = [
             guest._replace(state=self.states[guest.uuid], reason="") if guest.uuid in self.states else guest
             for guest in kept
         ]
-        return tuple(sorted((*changed, *self.made.values()), key=lambda guest: guest.name))
+        return tuple(sorted((*changed, *self.new_guests.values()), key=lambda guest: guest.name))
 
 
 class DryRunCloud(Cloud):
-    """A cloud that nothing is changed in. Its answers are those of the real nodes, with what was rehearsed.
+    """A cloud that answers with the state of the real nodes after the planned changes, and changes nothing.
 
-    It has the nodes of the cloud that it is made from, which closes them.
+    It shares the nodes of the real cloud, which closes them.
     """
 
     def __init__(self, cloud: Cloud) -> None:
@@ -49,18 +51,18 @@ class DryRunCloud(Cloud):
         self._changes = {node.name: _Changes() for node in cloud.nodes}
 
     def query(self, fn: Callable[[Node], Value], nodes: Sequence[Node] | None = None) -> list[Outcome[Node, Value]]:
-        """Ask the nodes that would be on; UnknownUntilUp of those that really are not."""
-        asked = self.nodes if nodes is None else nodes
-        on = [node for node in asked if self._changes[node.name].is_on is not False]
+        """Query the nodes that would be on; the error is UnknownUntilUp for those that are really off."""
+        nodes = self.nodes if nodes is None else nodes
+        on = [node for node in nodes if self._changes[node.name].is_on is not False]
         real = {outcome.item.name: outcome for outcome in super().query(fn, on)}
-        return [self._adjusted(node, real.get(node.name)) for node in asked]
+        return [self._with_power(node, real.get(node.name)) for node in nodes]
 
-    def _adjusted(self, node: Node, real: Outcome[Node, Value] | None) -> Outcome[Node, Value]:
+    def _with_power(self, node: Node, real: Outcome[Node, Value] | None) -> Outcome[Node, Value]:
         changes = self._changes[node.name]
         if real is None:
             return Outcome(node, error=_still_waking(node) if changes.is_waking else NodeOff(node.name))
         if changes.is_on and isinstance(real.error, STARTING):
-            return Outcome(node, error=UnknownUntilUp(node.name, changes.applied(())))
+            return Outcome(node, error=UnknownUntilUp(node.name, changes.apply(())))
         if changes.is_waking and isinstance(real.error, NodeOff):
             return Outcome(node, error=_still_waking(node))
         return real
@@ -68,7 +70,7 @@ class DryRunCloud(Cloud):
     def fetch_guests(
         self, nodes: Sequence[Node] | None = None, *, active: bool | None = None
     ) -> list[Outcome[Node, tuple[Guest, ...]]]:
-        """The guests that nodes would have."""
+        """Return the guests that nodes would have."""
         return [self._with_guests(outcome, active) for outcome in super().fetch_guests(nodes)]
 
     def _with_guests(
@@ -76,74 +78,73 @@ class DryRunCloud(Cloud):
     ) -> Outcome[Node, tuple[Guest, ...]]:
         if outcome.error is not None:
             return outcome
-        guests = self._changes[outcome.item.name].applied(outcome.unwrap())
+        guests = self._changes[outcome.item.name].apply(outcome.unwrap())
         return Outcome(outcome.item, tuple(guest for guest in guests if active is None or guest.is_active == active))
 
     def fetch_reports(self, nodes: Sequence[Node] | None = None) -> list[Outcome[Node, NodeReport]]:
-        """What nodes would have; a guest that would be stopped gives its memory back."""
+        """Return the resources and guests that nodes would have; stopped guests have freed their memory."""
         return [
             outcome if outcome.error else Outcome(outcome.item, self._report(outcome.item, outcome.unwrap()))
             for outcome in super().fetch_reports(nodes)
         ]
 
     def _report(self, node: Node, report: NodeReport) -> NodeReport:
-        guests = self._changes[node.name].applied(report.guests)
+        guests = self._changes[node.name].apply(report.guests)
         running = {guest.uuid for guest in guests if guest.is_active}
-        ran = {guest.uuid for guest in report.running}
-        back = sum(guest.memory_bytes for guest in report.running if guest.uuid not in running)
-        more = sum(guest.memory_bytes for guest in guests if guest.is_active and guest.uuid not in ran)
-        available = min(report.info.memory_bytes, report.info.available_bytes + back)
-        promised = report.info.promised_bytes + more
-        return NodeReport(report.info._replace(available_bytes=available, promised_bytes=promised), guests)
+        was_running = {guest.uuid for guest in report.running}
+        freed_bytes = sum(guest.memory_bytes for guest in report.running if guest.uuid not in running)
+        added_bytes = sum(guest.memory_bytes for guest in guests if guest.is_active and guest.uuid not in was_running)
+        available_bytes = min(report.info.memory_bytes, report.info.available_bytes + freed_bytes)
+        promised_bytes = report.info.promised_bytes + added_bytes
+        info = report.info._replace(available_bytes=available_bytes, promised_bytes=promised_bytes)
+        return NodeReport(info, guests)
 
-    def is_made(self, guest: Guest) -> bool:
-        """Whether a guest is none that is there, but one that would have been made."""
-        return guest.uuid in self._changes[guest.node].made
+    def is_new(self, guest: Guest) -> bool:
+        """Return whether an earlier line would have created the guest."""
+        return guest.uuid in self._changes[guest.node].new_guests
 
     def is_changed(self, guest: Guest) -> bool:
-        """Whether a guest is not what its node would tell of it."""
-        return self.is_made(guest) or guest.uuid in self._changes[guest.node].states
+        """Return whether an earlier line would have created the guest or changed its state."""
+        return self.is_new(guest) or guest.uuid in self._changes[guest.node].states
 
-    def gone(self, node: Node) -> frozenset[str]:
-        """The UUIDs of guests of a node that would be gone."""
-        return frozenset(self._changes[node.name].gone)
+    def removed_guests(self, node: Node) -> frozenset[str]:
+        """Return the UUIDs of the guests that earlier lines would have removed from a node."""
+        return frozenset(self._changes[node.name].removed_guests)
 
-    def gone_files(self, node: Node) -> frozenset[str]:
-        """The files of a node that would be gone."""
-        return frozenset(self._changes[node.name].gone_files)
-
-    # What a line would change.
+    def removed_files(self, node: Node) -> frozenset[str]:
+        """Return the files that earlier lines would have removed from a node."""
+        return frozenset(self._changes[node.name].removed_files)
 
     def add_guest(self, guest: Guest) -> None:
-        """A guest would have been made."""
-        self._changes[guest.node].made[guest.uuid] = guest
+        """Record a new guest."""
+        self._changes[guest.node].new_guests[guest.uuid] = guest
 
     def set_state(self, guest: Guest, state: str) -> None:
-        """A guest would be in another state, in virsh's words."""
+        """Record a guest's new state, in virsh's words."""
         changes = self._changes[guest.node]
-        if self.is_made(guest):
-            changes.made[guest.uuid] = guest._replace(state=state)
+        if self.is_new(guest):
+            changes.new_guests[guest.uuid] = guest._replace(state=state)
         else:
             changes.states[guest.uuid] = state
 
     def remove_guest(self, guest: Guest, files: Iterable[str]) -> None:
-        """A guest would be gone, with files of its own."""
+        """Record the removal of a guest and its files."""
         changes = self._changes[guest.node]
-        if changes.made.pop(guest.uuid, None) is None:
-            changes.gone.add(guest.uuid)
-            changes.gone_files.update(files)
+        if changes.new_guests.pop(guest.uuid, None) is None:
+            changes.removed_guests.add(guest.uuid)
+            changes.removed_files.update(files)
 
     def mark_waking(self, node: Node) -> None:
-        """A node would have been woken, and nobody waited for it."""
+        """Record that a node was woken, but not waited for."""
         self._changes[node.name].is_waking = True
 
     def set_power(self, node: Node, *, on: bool) -> None:
-        """A node would be on, or off."""
+        """Record that a node is on, or off."""
         changes = self._changes[node.name]
         changes.is_on, changes.is_waking = on, False
 
     def assume_woken(self) -> None:
-        """Something is done that takes nobody knows how long: what was woken may be up."""
+        """Treat woken nodes as on, after a step of unknown duration."""
         for changes in self._changes.values():
             if changes.is_waking:
                 changes.is_on, changes.is_waking = True, False
@@ -151,6 +152,6 @@ class DryRunCloud(Cloud):
 
 def _still_waking(node: Node) -> NodeOff:
     fault = NodeOff(node.name)
-    fault.fact = "is off, and nothing waits until it is up"
-    fault.remedy = f"'on {node.name} --wait' does"
+    fault.fact = "is off, and no line waits until it is on"
+    fault.remedy = f"use 'on {node.name} --wait'"
     return fault

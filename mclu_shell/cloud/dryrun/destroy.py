@@ -1,4 +1,4 @@
-"""Dry run of destroy: the files of guests that would be deleted, remembered for the lines after it."""
+"""Dry run of `destroy`: the files that would be deleted and kept."""
 
 from collections.abc import Iterator, Sequence
 
@@ -13,16 +13,18 @@ from mclu_shell.errors import MCluError, UncheckedFiles
 from mclu_shell.units import format_size
 
 
-def dry_run_destroy(cloud: DryRunCloud, targets: Sequence[Target], *, is_asked: bool) -> Iterator[Planned | MCluError]:
-    """Yield for each guest the action that would delete it; `is_asked` if a person would decide."""
-    asked = ", if you say yes" if is_asked else ""
-    # No node has the files of a guest that would have been made.
-    real = [target for target in targets if not cloud.is_made(target[1])]
-    survey = _survey(cloud, real) if real else Survey({}, {}, {})
-    plans, errors = plan_all(survey, real, must_be_checked=not is_asked)
+def dry_run_destroy(
+    cloud: DryRunCloud, targets: Sequence[Target], *, needs_confirmation: bool
+) -> Iterator[Planned | MCluError]:
+    """Yield the plan of each guest and record its removal; a real run may need a confirmation first."""
+    condition = ", if you confirm" if needs_confirmation else ""
+    # A guest that the dry run would have created has no files on any node.
+    existing = [target for target in targets if not cloud.is_new(target[1])]
+    survey = _survey(cloud, existing) if existing else Survey({}, {}, {})
+    plans, errors = plan_all(survey, existing, must_be_checked=not needs_confirmation)
     for target in targets:
-        if target in plans or target not in real:
-            yield _remove(cloud, target[1], plans.get(target), asked)
+        if target in plans or target not in existing:
+            yield _remove(cloud, target[1], plans.get(target), condition)
     yield from errors
     unchecked = {place for error in errors if isinstance(error, UncheckedFiles) for place in error.nodes}
     unknown = {name for name, error in survey.errors.items() if isinstance(error, UnknownUntilUp)}
@@ -30,14 +32,16 @@ def dry_run_destroy(cloud: DryRunCloud, targets: Sequence[Target], *, is_asked: 
 
 
 def _survey(cloud: DryRunCloud, targets: Sequence[Target]) -> Survey:
-    removed = {node.name: PlannedRemovals(cloud.gone(node), cloud.gone_files(node)) for node in cloud.nodes}
+    removed = {
+        node.name: PlannedRemovals(cloud.removed_guests(node), cloud.removed_files(node)) for node in cloud.nodes
+    }
     return survey_nodes(cloud, [guest for _, guest in targets], removed)
 
 
-def _remove(cloud: DryRunCloud, guest: Guest, plan: DestroyPlan | None, asked: str) -> Planned:
-    """Remove a guest from the dry run's cloud; it has no plan if it would have been made."""
+def _remove(cloud: DryRunCloud, guest: Guest, plan: DestroyPlan | None, condition: str) -> Planned:
+    """Record the removal of a guest, and return it; a guest that the dry run would have created has no plan."""
     cloud.remove_guest(guest, [file for file, _ in plan.delete] if plan else ())
     if plan is None:
-        return Planned("destroy", guest.node, guest.name, f"with what its boot would have made{asked}")
-    how = f"{guest.condition}, {format_size(plan.size_bytes)} on disk{asked}"
+        return Planned("destroy", guest.node, guest.name, f"with all files of its boot{condition}")
+    how = f"{guest.condition}, {format_size(plan.size_bytes)} on disk{condition}"
     return Planned("destroy", guest.node, guest.name, how, delete=plan.delete, keep=plan.keep, state=plan.state)

@@ -1,4 +1,4 @@
-"""What a dry run tells: a frozen record of each thing that would be done."""
+"""The record of one action that a dry run plans."""
 
 from typing import NamedTuple
 
@@ -6,12 +6,12 @@ from mclu_shell.units import format_size
 
 
 class Planned(NamedTuple):
-    """What a line would do: `verb` as one says it, to which node or guest, and how, in words.
+    """A planned action: its verb, its node or guest, and details in words (`how`).
 
-    Programs have `path` (the file that would be written), `memory_bytes`, `vcpus`, `size_bytes` (of a new guest and its
-    disk), `accel` and `accel_reason` (of a new guest), and `mac` (which a packet would name); everybody is told what
-    would be deleted, with sizes in bytes, and what would be kept, with the reason. `state` is what libvirt would delete
-    with a guest, such as "snapshot one".
+    Only JSON shows `memory_bytes`, `vcpus` and `size_bytes` (of a new guest and its disk), `accel` and `accel_reason`
+    (of a new guest) and `mac` (of a magic packet). `path` is the file that would be written. `delete` has the sizes in
+    bytes of the files that would be deleted, `keep` the reasons of those that would be kept. `state` names what libvirt
+    would delete with a guest, for example "snapshot one".
     """
 
     verb: str
@@ -30,9 +30,9 @@ class Planned(NamedTuple):
     state: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        what = ":".join(filter(None, (self.node, self.guest))) or self.path
-        head = " ".join(filter(None, ("would", self.verb, what)))
+        target = ":".join(filter(None, (self.node, self.guest))) or self.path
+        head = " ".join(filter(None, ("would", self.verb, target)))
         delete = (f"would delete {file} ({format_size(size_bytes)})" for file, size_bytes in self.delete)
         state = (f"would delete {name}" for name in self.state)
-        keep = (f"would keep {file} ({why})" for file, why in self.keep)
+        keep = (f"would keep {file} ({reason})" for file, reason in self.keep)
         return "\n  ".join((f"{head}: {self.how}" if self.how else head, *delete, *state, *keep))

@@ -1,9 +1,8 @@
 """Shutdown of guests."""
 
-import threading
-import time
 from contextlib import suppress
 
+from mclu_shell.cloud.concurrency.cancel_scope import CancelScope
 from mclu_shell.cloud.guests.lifecycle import cannot_respond, change, require_active, require_responsive
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.state.guest import CRASHED, PAUSED, SHUT_OFF, SUSPENDED, Condition, Guest, is_active_state
@@ -15,42 +14,41 @@ _REPEAT_S = 5.0
 _FORCE = "--force to stop it like pulling its plug"
 
 
-def shutdown(node: Node, guest: Guest, timeout_s: float, *, force: bool, stop: threading.Event) -> str:
+def shutdown(node: Node, guest: Guest, scope: CancelScope, *, force: bool) -> str:
     """Request a shutdown and wait for it; return "shut down" or "stopped by force".
 
-    At the timeout, raise MCluError, or with `force` stop the guest as if its plug were pulled. If `stop` is set, raise
-    Interrupted at once: an interrupted command must not force anything.
+    At the deadline, raise MCluError, or with `force` stop the guest as if its plug were pulled. If `scope` is
+    cancelled, raise Interrupted at once: an interrupted command must not force anything.
     """
     require_can_shut_down(node, guest, force=force)
     # A crashed guest never responds.
     if guest.state != CRASHED:
-        if _request_until_stopped(node, guest, timeout_s, force=force, stop=stop):
+        if _request_until_stopped(node, guest, scope, force=force):
             return "shut down"
-        if stop.is_set():
+        if scope.is_cancelled:
             raise Interrupted(f"{guest.name} was asked to shut down, but still runs: interrupted", place=node.name)
         if not force:
-            fact = f"{guest.name} is still running after {format_duration(timeout_s)}"
+            fact = f"{guest.name} is still running after {format_duration(scope.timeout_s)}"
             raise MCluError(fact, place=node.name, remedy=f"use {_FORCE}")
     with suppress(NotFound):  # A guest without a persistent definition is gone once it stops by itself.
         node.change_guest(guest.name, "stop", guest.uuid)
     return "stopped by force"
 
 
-def _request_until_stopped(node: Node, guest: Guest, timeout_s: float, *, force: bool, stop: threading.Event) -> bool:
-    """Request a shutdown again and again; return False at the timeout, or when `stop` is set.
+def _request_until_stopped(node: Node, guest: Guest, scope: CancelScope, *, force: bool) -> bool:
+    """Request a shutdown again and again; return False at the deadline, or when cancelled.
 
     The request is repeated because a booting guest ignores its power button.
     """
-    deadline = time.monotonic() + timeout_s
     if guest.state == SUSPENDED:
         with suppress(LibvirtFault):
             change(node, guest, "wake")
     while True:
         if _request_shutdown(node, guest, force=force):
             return True
-        if wait_until_stopped(node, guest.name, min(_REPEAT_S, deadline - time.monotonic()), stop):
+        if wait_until_stopped(node, guest.name, scope.limit(_REPEAT_S)):
             return True
-        if stop.is_set() or time.monotonic() >= deadline:
+        if scope.is_over:
             return False
 
 
@@ -80,12 +78,12 @@ def _request_shutdown(node: Node, guest: Guest, *, force: bool) -> bool:
     return False
 
 
-def wait_until_stopped(node: Node, name: str, timeout_s: float, stop: threading.Event) -> bool:
-    """Wait until a guest stops; return False at the timeout, or when `stop` is set."""
-    deadline = time.monotonic() + timeout_s
+def wait_until_stopped(node: Node, name: str, scope: CancelScope) -> bool:
+    """Wait until a guest stops; return False at the deadline, or when cancelled."""
     while is_active_state(_fetch_condition(node, name).state):
-        if time.monotonic() >= deadline or stop.wait(_POLL_S):
+        if scope.is_over:
             return False
+        scope.sleep(_POLL_S)
     return True
 
 

@@ -16,11 +16,11 @@ _MAX_ATTEMPTS = 3
 
 def retry_after_prompts(
     outcomes: Sequence[Outcome[Node, Value]],
-    question: Callable[[Node], Value],
+    query: Callable[[Node], Value],
     asker: Callable[[Question], str | None],
     others: Iterable[Node] = (),
 ) -> list[Outcome[Node, Value]]:
-    """Return the outcomes, after prompting for nodes that need a reply and repeating the question to them.
+    """Return the outcomes, after prompting for nodes that need a reply and repeating the query to them.
 
     Prompts are shown one at a time, as one passphrase may give access to several nodes. `asker` returns None for no
     reply. A reply that cannot be stored is the error of the nodes that it was for. The supervisor polls faulty nodes
@@ -42,7 +42,7 @@ def retry_after_prompts(
             by_node.update((node, Outcome(node, error=error)) for node in _waiting(by_node, prompt.text))
             continue
         if is_right:
-            by_node.update((outcome.item, outcome) for outcome in gather(_waiting(by_node), question))
+            by_node.update((outcome.item, outcome) for outcome in gather(_waiting(by_node), query))
             _poll_faulty(node for node in others if node not in by_node)
         elif reply is None or not prompt.is_secret:
             attempts[prompt.text] = _MAX_ATTEMPTS

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from mclu_shell.cloud.concurrency.cancel_scope import CancelScope
 from mclu_shell.cloud.concurrency.changes import begin_change
 from mclu_shell.cloud.concurrency.fanout import Outcome, gather
 from mclu_shell.cloud.nodes.connection import Connection
@@ -294,15 +295,15 @@ class Node:
         self.query(lambda _client: None)
         self._transport.power.require_power_off()
 
-    def power_off(self, timeout_s: float, stop: threading.Event) -> None:
+    def power_off(self, timeout_s: float, scope: CancelScope) -> None:
         """Switch the node off cleanly and wait until it is off; raise NodeFault if it is not off in time.
 
-        Setting `stop` ends the wait with Interrupted; if it is set before the start, the node stays on.
+        Cancelling `scope` ends the wait with Interrupted; if it is cancelled before the start, the node stays on.
         """
         self._require_writable()
         with self._connection.locked():
             begin_change()
-            power_off_and_wait(self.config, self._transport.power, self.expected, timeout_s, stop)
+            power_off_and_wait(self.config, self._transport.power, self.expected, timeout_s, scope)
             self._transport.close()
             self._connection.drop()
         self.store.set_state(Phase.OFF, NodeOff(self.name).fact)

@@ -1,8 +1,6 @@
 """Power-off of one node: send the order, and wait until nothing answers at its address."""
 
-import threading
-import time
-
+from mclu_shell.cloud.concurrency.cancel_scope import CancelScope
 from mclu_shell.cloud.state.expected import ExpectedChanges
 from mclu_shell.cloud.transport.base import PowerControl
 from mclu_shell.config import NodeConfig
@@ -14,15 +12,15 @@ _POLL_S = 0.25
 
 
 def power_off_and_wait(
-    node: NodeConfig, power: PowerControl, expected: ExpectedChanges, timeout_s: float, stop: threading.Event
+    node: NodeConfig, power: PowerControl, expected: ExpectedChanges, timeout_s: float, scope: CancelScope
 ) -> None:
-    """Power the node off and wait until it is off; raise Interrupted if `stop` is set first.
+    """Power the node off and wait until it is off; raise Interrupted if `scope` is cancelled first.
 
     Raise NodeFault if the node still answers after `timeout_s`, Unreachable if its state cannot be checked.
     """
-    if stop.is_set():
+    if scope.is_cancelled:
         raise Interrupted("not switched off: interrupted", place=node.name)
-    deadline = time.monotonic() + timeout_s
+    scope = scope.limit(timeout_s)
     expected.add_power_off()
     try:
         power.power_off()
@@ -30,11 +28,12 @@ def power_off_and_wait(
         expected.remove_power_off()
         raise
     while not _is_off(node, power):
-        if time.monotonic() >= deadline:
+        if scope.is_cancelled:
+            raise Interrupted("poweroff was sent, but the node still answers: interrupted", place=node.name)
+        if scope.is_over:
             fact = f"poweroff was sent, but the node still answers after {format_duration(timeout_s)}"
             raise NodeFault(fact, place=node.name)
-        if stop.wait(_POLL_S):
-            raise Interrupted("poweroff was sent, but the node still answers: interrupted", place=node.name)
+        scope.sleep(_POLL_S)
 
 
 def _is_off(node: NodeConfig, power: PowerControl) -> bool:

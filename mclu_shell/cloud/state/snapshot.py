@@ -12,7 +12,7 @@ from mclu_shell.errors import ConnectionLost, NodeFault, NodeOff
 class Phase(StrEnum):
     """The state of a node after its last query."""
 
-    UNSEEN = "not asked yet"
+    UNSEEN = "not queried yet"
     CONNECTING = "connecting"
     ON = "on"
     OFF = "off"

@@ -55,7 +55,7 @@ def planned_record(planned: "Planned") -> PlannedRecord:
     )
 
 
-def placed_record(make: Callable[[], Record], place: str) -> Record:
+def with_position(make: Callable[[], Record], place: str) -> Record:
     """Return the record with the position (FILE:LINE) of the command in its script."""
     record, (file, line) = make(), position(place)
     return replace(record, file=file, line=line) if isinstance(record, PlannedRecord) else record

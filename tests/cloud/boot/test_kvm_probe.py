@@ -1,13 +1,11 @@
-"""The test of KVM, with stand-ins for the emulator that run QEMU without KVM."""
+"""The test of KVM, with stand-ins for the emulator that run QEMU with TCG."""
 
 import json
 import os
-import select
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,11 +13,13 @@ import pytest
 
 from mclu_shell.cloud.boot.kvm_probe import KVMResult, KVMStatus, probe_kvm
 from mclu_shell.cloud.nodes.node import Node
-from tests.conftest import InProcess
+from tests.support.mclu import InProcess
+from tests.support.processes import has_ended
+from tests.support.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[3]
 CONFIG = "[nodes]\nham0 via=local uri=test:///default"
-# Logs each run, and runs without KVM if KVM is asked for.
+# Logs each run, and replaces KVM by TCG.
 EMULATOR = """#!/bin/sh
 echo "$*" >>"{runs}"
 case "$*" in
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.skipif(not shutil.which("qemu-system-x86_64"), reason="
 
 
 class StandIn:
-    """An emulator that behaves in a given manner with KVM (`kvm`) and without (`tcg`), both in shell."""
+    """An emulator that runs a shell command first: `kvm` when it is started with KVM, else `tcg`."""
 
     def __init__(self, directory: Path) -> None:
         self.path = directory / "emulator"
@@ -67,20 +67,27 @@ def error(text: str) -> str:
     return f"echo 'qemu-system-x86_64: {text}' >&2"
 
 
-def test_it_works_where_the_firmware_finishes(node: Node, emulator: StandIn) -> None:
+def test_kvm_works_if_the_firmware_finishes(node: Node, emulator: StandIn) -> None:
     emulator.write()
     assert probe(node, emulator).status == KVMStatus.WORKS
     assert emulator.runs == 1
 
 
-def test_it_is_too_slow_where_the_firmware_finishes_sooner_without_it(node: Node, emulator: StandIn) -> None:
+def test_kvm_is_too_slow_if_the_firmware_finishes_sooner_with_tcg(node: Node, emulator: StandIn) -> None:
     emulator.write(kvm="sleep 9")
     result = probe(node, emulator)
     assert result.status == KVMStatus.TOO_SLOW
     assert result.reason.startswith("the firmware takes over ")
 
 
-def test_a_busy_node_is_not_taken_for_slow_kvm(node: Node, emulator: StandIn) -> None:
+def test_kvm_is_too_slow_if_the_node_was_busy_only_during_the_first_run_with_tcg(
+    node: Node, emulator: StandIn, tmp_path: Path
+) -> None:
+    emulator.write(kvm="sleep 5", tcg=f"[ -e {tmp_path}/ran ] || sleep 1.5; touch {tmp_path}/ran")
+    assert probe(node, emulator).status == KVMStatus.TOO_SLOW
+
+
+def test_kvm_of_a_busy_node_is_not_too_slow(node: Node, emulator: StandIn) -> None:
     emulator.write(kvm="sleep 4", tcg="sleep 3")
     assert probe(node, emulator).status == KVMStatus.WORKS
 
@@ -100,7 +107,7 @@ def test_a_busy_node_is_not_taken_for_slow_kvm(node: Node, emulator: StandIn) ->
         ("exit 3", "exit status 3"),
     ],
 )
-def test_it_does_not_work_where_qemu_fails_with_kvm_alone(node: Node, emulator: StandIn, kvm: str, reason: str) -> None:
+def test_kvm_does_not_work_if_qemu_fails_only_with_it(node: Node, emulator: StandIn, kvm: str, reason: str) -> None:
     emulator.write(kvm)
     assert probe(node, emulator) == KVMResult(KVMStatus.FAILS, reason)
 
@@ -114,7 +121,7 @@ def test_it_does_not_work_where_qemu_fails_with_kvm_alone(node: Node, emulator: 
         ("exit 1", f"{error('could not load PC BIOS')}; exit 1", "fails without KVM, too: could not load PC BIOS"),
     ],
 )
-def test_it_is_not_tested_where_kvm_may_not_be_at_fault(
+def test_kvm_is_untested_if_the_failure_may_have_another_cause(
     node: Node, emulator: StandIn, kvm: str, tcg: str, reason: str
 ) -> None:
     emulator.write(kvm, tcg)
@@ -123,17 +130,17 @@ def test_it_is_not_tested_where_kvm_may_not_be_at_fault(
         result = probe(node, emulator)
         assert result.status == KVMStatus.UNTESTED
         assert reason in result.reason
-        # This may be so at the moment only.
+        # The cause may pass, so the result is not cached.
         assert emulator.runs > before
 
 
-def test_without_the_emulator_it_is_not_tested(node: Node, emulator: StandIn) -> None:
+def test_kvm_is_untested_without_the_emulator(node: Node, emulator: StandIn) -> None:
     result = probe(node, emulator)
     assert result.status == KVMStatus.UNTESTED
     assert str(emulator.path) in result.reason
 
 
-def test_without_timeout_nothing_is_started(
+def test_kvm_is_untested_without_the_program_timeout(
     node: Node, emulator: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     emulator.write()
@@ -142,18 +149,18 @@ def test_without_timeout_nothing_is_started(
     for name in ("sh", "stat", "tr", "sed", "qemu-system-x86_64"):
         (programs / name).symlink_to(str(shutil.which(name)))
     monkeypatch.setenv("PATH", str(programs))
-    assert probe(node, emulator) == KVMResult(KVMStatus.UNTESTED, "there is no timeout on the node")
+    assert probe(node, emulator) == KVMResult(KVMStatus.UNTESTED, "the node has no timeout")
     assert emulator.runs == 0
 
 
-def test_other_machines_have_no_test(node: Node, emulator: StandIn) -> None:
+def test_kvm_of_other_architectures_is_not_tested(node: Node, emulator: StandIn) -> None:
     emulator.write("exit 1")
     assert probe_kvm(node, str(emulator.path), "aarch64").status == KVMStatus.WORKS
     assert emulator.runs == 0
 
 
 @pytest.mark.parametrize("kvm", [":", "exit 1"])
-def test_a_result_is_kept_until_the_node_boots_or_its_emulator_changes(
+def test_a_result_is_cached_until_the_node_boots_or_its_emulator_changes(
     node: Node, emulator: StandIn, tmp_path: Path, kvm: str
 ) -> None:
     emulator.write(kvm)
@@ -163,10 +170,10 @@ def test_a_result_is_kept_until_the_node_boots_or_its_emulator_changes(
     assert emulator.runs == runs
     file = tmp_path / ".cache/mclu/kvm-ham0.json"
     assert file.stat().st_mode & 0o777 == 0o600
-    kept = json.loads(file.read_text())
+    record = json.loads(file.read_text())
     boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    assert kept["mark"].startswith(boot_id)
-    file.write_text(json.dumps({**kept, "mark": kept["mark"].replace(boot_id, "another")}))
+    assert record["key"].startswith(boot_id)
+    file.write_text(json.dumps({**record, "key": record["key"].replace(boot_id, "another")}))
     assert probe(node, emulator).status == first.status
     assert emulator.runs == 2 * runs
     os.utime(emulator.path, (1, 1))
@@ -174,7 +181,7 @@ def test_a_result_is_kept_until_the_node_boots_or_its_emulator_changes(
     assert emulator.runs == 3 * runs
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"mark": "x"}', '{"mark": "x", "status": "fine", "reason": ""}'])
+@pytest.mark.parametrize("text", ["", "[]", '{"key": "x"}', '{"key": "x", "status": "fine", "reason": ""}'])
 def test_a_damaged_cache_is_ignored(node: Node, emulator: StandIn, tmp_path: Path, text: str) -> None:
     emulator.write()
     file = tmp_path / ".cache/mclu/kvm-ham0.json"
@@ -194,21 +201,6 @@ def test_the_emulator_ends_with_mclu(emulator: StandIn, tmp_path: Path) -> None:
         "probe_kvm(cloud.nodes[0], sys.argv[1], 'x86_64')"
     )
     with subprocess.Popen([sys.executable, "-c", code, emulator.path], cwd=ROOT) as mclu:
-        _until(pid_file.exists)
-        emulator_fd = os.pidfd_open(int(pid_file.read_text()))
+        assert eventually(pid_file.exists, 10)
         mclu.send_signal(signal.SIGKILL)
-    try:
-        _until(lambda: _has_ended(emulator_fd))
-    finally:
-        os.close(emulator_fd)
-
-
-def _has_ended(process_fd: int) -> bool:
-    return bool(select.select([process_fd], [], [], 0)[0])
-
-
-def _until(is_done: Callable[[], bool], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not is_done():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    assert eventually(lambda: has_ended(int(pid_file.read_text())), 10)

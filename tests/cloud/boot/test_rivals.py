@@ -20,5 +20,5 @@ def web(uuid: str, state: str = "shut off") -> Guest:
         ([web("d"), web("c", "paused")], web("c", "paused")),
     ],
 )
-def test_a_guest_gives_way_to_one_that_runs_or_has_a_smaller_uuid(rivals: list[Guest], winner: Guest | None) -> None:
+def test_a_rival_wins_if_it_runs_or_has_a_smaller_uuid(rivals: list[Guest], winner: Guest | None) -> None:
     assert stronger("b", rivals) == winner

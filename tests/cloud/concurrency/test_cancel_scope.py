@@ -111,3 +111,36 @@ def test_a_wait_ends_with_its_event_its_own_timeout_or_the_deadline() -> None:
     with short.waiter() as waiter:
         short.wait(waiter, 60)
     assert time.monotonic() - started < LIMIT_S
+
+
+def test_a_limit_ends_with_its_own_deadline_and_leaves_the_outer_scope() -> None:
+    outer = CancelScope()
+    inner = outer.limit(0.0)
+    assert (inner.is_over, inner.is_cancelled) == (True, False)
+    inner.cancel()
+    assert (inner.is_cancelled, outer.is_over) == (True, False)
+
+
+def test_a_limit_is_over_at_the_deadline_of_the_outer_scope() -> None:
+    inner = CancelScope(0.0).limit(60)
+    assert (inner.is_over, inner.is_cancelled, inner.timeout_s) == (True, False, 60)
+
+
+def test_cancelling_the_outer_scope_ends_sleeps_and_calls_in_its_limits() -> None:
+    outer = CancelScope()
+    thread, errors, release = run_in_thread(outer.limit(60))
+    sleeper = threading.Thread(target=outer.limit(60).limit(60).sleep, args=(60,), daemon=True)
+    sleeper.start()
+    outer.cancel()
+    for each in (thread, sleeper):
+        each.join(LIMIT_S)
+        assert not each.is_alive()
+    release.set()
+    assert [type(error) for error in errors] == [TimeoutError]
+
+
+def test_a_sleep_ends_with_its_own_timeout_or_the_deadline() -> None:
+    started = time.monotonic()
+    CancelScope().sleep(0.1)
+    CancelScope(0.1).sleep(60)
+    assert 0.2 <= time.monotonic() - started < LIMIT_S

@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from mclu_shell.cloud.concurrency.cancel_scope import CancelScope
 from mclu_shell.cloud.concurrency.changes import begin_change, carry_out
 from mclu_shell.cloud.concurrency.fanout import gather
 from mclu_shell.errors import Interrupted
@@ -25,12 +26,13 @@ class Started:
     def __init__(self, begun: int) -> None:
         self.all_begun = threading.Barrier(begun + 1, timeout=LIMIT_S)
         self.release = threading.Event()
-        self.stop = threading.Event()
+        self.scope = CancelScope()
         self.done: list[str] = []
 
     def change(self, item: str) -> str:
         if item.startswith("late"):
-            assert self.stop.wait(LIMIT_S)
+            self.scope.sleep(LIMIT_S)
+            assert self.scope.is_cancelled
         begin_change()
         if item.startswith("slow"):
             self.all_begun.wait()
@@ -43,7 +45,7 @@ class Started:
 
 def test_an_interrupt_begins_no_change_and_finishes_those_that_have_begun() -> None:
     started = Started(2)
-    outcomes = carry_out(["quick", "slow1", "slow2", "late"], started.change, name, started.stop)
+    outcomes = carry_out(["quick", "slow1", "slow2", "late"], started.change, name, started.scope)
     assert next(outcomes).value == "quick"
     started.all_begun.wait()
     interrupt()
@@ -59,7 +61,7 @@ def test_an_interrupt_begins_no_change_and_finishes_those_that_have_begun() -> N
 
 def test_a_consumer_that_ends_early_waits_for_the_changes_that_have_begun() -> None:
     started = Started(1)
-    outcomes = carry_out(["quick", "slow", "late"], started.change, name, started.stop)
+    outcomes = carry_out(["quick", "slow", "late"], started.change, name, started.scope)
     assert next(outcomes).value == "quick"
     started.all_begun.wait()
     threading.Timer(0.1, started.release.set).start()
@@ -84,16 +86,22 @@ def test_a_defect_in_one_change_does_not_end_the_others() -> None:
 
 
 def test_a_call_within_a_change_is_part_of_it() -> None:
-    stop, stopped = threading.Event(), threading.Event()
+    scope, begun = CancelScope(), threading.Event()
 
     def change(_item: str) -> list[object]:
         begin_change()
-        stopped.set()
-        assert stop.wait(LIMIT_S)
+        begun.set()
+        scope.sleep(LIMIT_S)
+        assert scope.is_cancelled
         return [outcome.error for outcome in gather(["a", "b"], lambda _: begin_change())]
 
-    outcomes = carry_out(["one"], change, name, stop)
-    threading.Thread(target=lambda: (stopped.wait(LIMIT_S), stop.set()), daemon=True).start()
+    outcomes = carry_out(["one"], change, name, scope)
+
+    def cancel() -> None:
+        begun.wait(LIMIT_S)
+        scope.cancel()
+
+    threading.Thread(target=cancel, daemon=True).start()
     assert next(outcomes).value == [None, None]
 
 

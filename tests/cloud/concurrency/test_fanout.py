@@ -24,12 +24,12 @@ def test_outcomes_come_in_the_order_of_completion() -> None:
 
 
 def test_gathered_outcomes_are_in_the_order_of_the_items() -> None:
-    first_is_asked = threading.Event()
+    first_has_run = threading.Event()
 
     def ask(name: str) -> str:
         if name == "a":
-            assert first_is_asked.wait(10)
-        first_is_asked.set()
+            assert first_has_run.wait(10)
+        first_has_run.set()
         return name
 
     assert [outcome.item for outcome in gather(["a", "b", "a"[:1]], ask)] == ["a", "b", "a"]
@@ -99,7 +99,7 @@ def test_the_first_success_is_returned() -> None:
     assert first_success((fails, lambda: "there")) == first_success((lambda: "there", fails)) == "there"
 
 
-def test_without_a_success_the_error_of_the_last_call_is_raised() -> None:
+def test_the_last_error_is_raised_without_a_success() -> None:
     def fails(error: NodeFault, *, after: threading.Event | None = None) -> None:
         if after:
             after.wait(10)

@@ -40,5 +40,5 @@ from mclu_shell.cloud.transport.forward import Address
         ("<graphics type='vnc' port='-1' autoport='yes'/>", None),
     ],
 )
-def test_the_address_of_a_screen_on_its_node(graphics: str, address: Address | None) -> None:
+def test_the_address_of_a_screen_is_read_from_its_xml(graphics: str, address: Address | None) -> None:
     assert graphics_address(ET.fromstring(graphics)) == address

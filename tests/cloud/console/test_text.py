@@ -51,7 +51,7 @@ print([ConsoleText(Regex(text)).feed(b"a" * 16000 + b"b") for text in ("(a+)+$",
 """
 
 
-def test_no_expression_takes_long() -> None:
+def test_no_regular_expression_takes_long() -> None:
     # In a subprocess with a timeout: a search with Python's re would not end.
     done = subprocess.run([sys.executable, "-c", _SEARCH], capture_output=True, text=True, timeout=20, check=True)
     assert done.stdout == "[None, None, None]\n"

@@ -12,7 +12,8 @@ from mclu_shell.cloud.guests.destroy_plan import DestroyPlan, plan_destroy
 from mclu_shell.cloud.guests.find import find_guest
 from mclu_shell.cloud.guests.survey import PlannedRemovals, survey_nodes
 from mclu_shell.errors import NotFound
-from tests.conftest import InProcess
+from tests.support.mclu import InProcess
+from tests.support.nodes import write_node
 
 pytestmark = pytest.mark.skipif(shutil.which("qemu-img") is None, reason="qemu-img is not installed")
 
@@ -40,9 +41,7 @@ def node_with(tmp_path: Path, clouds: Callable[..., InProcess]) -> Make:
     """Return a function that makes a cloud of one node with these definitions."""
 
     def make(*definitions: str) -> Cloud:
-        file = tmp_path / "ham0.xml"
-        file.write_text(f"<node>{''.join(definitions)}</node>")
-        return clouds(f"[nodes]\nham0 via=local uri=test://{file}\n").cloud
+        return clouds(f"[nodes]\n{write_node(tmp_path, 'ham0', *definitions)}").cloud
 
     return make
 
@@ -170,7 +169,7 @@ def made_by_libvirt(directory: Path, name: str = "web_VARS.fd") -> Path:
     return nvram
 
 
-def test_a_guest_that_is_gone(node_with: Make, disk: Path) -> None:
+def test_a_guest_that_is_gone_is_an_error(node_with: Make, disk: Path) -> None:
     cloud = node_with(define("web", WEB, [disk], [disk]))
     with pytest.raises(NotFound, match="ham0: web no longer exists"):
         plan(cloud, removed=PlannedRemovals(guests=frozenset([WEB])))

@@ -9,7 +9,8 @@ from mclu_shell.cloud.cloud import Cloud
 from mclu_shell.cloud.guests.find import find_guest, find_guests
 from mclu_shell.cloud.state.guest_name import check_new_name, guest_command, parse_guest
 from mclu_shell.errors import Ambiguous, MCluError, NodeOff, NotFound, SSHDown, UsageError
-from tests.conftest import InProcess
+from tests.support.mclu import InProcess
+from tests.support.nodes import write_node
 
 GUEST = """<domain type="test"><name>{}</name><memory unit="GiB">1</memory><os><type>hvm</type></os></domain>"""
 
@@ -19,12 +20,8 @@ def nodes(tmp_path: Path, clouds: Callable[..., InProcess], silent_port: int) ->
     """Return a function that makes a cloud of running nodes with these guests, a node `off`, and further lines."""
 
     def make(*more: str, **guests: list[str]) -> Cloud:
-        lines = ["[nodes]"]
-        for node, names in guests.items():
-            file = tmp_path / f"{node}.xml"
-            file.write_text(f"<node>{''.join(GUEST.format(name) for name in names)}</node>")
-            lines.append(f"{node} via=local uri=test://{file}")
-        return clouds("\n".join([*lines, f"off address=127.0.0.1 port={silent_port}", *more])).cloud
+        lines = [write_node(tmp_path, node, *map(GUEST.format, names)) for node, names in guests.items()]
+        return clouds("\n".join(["[nodes]", *lines, f"off address=127.0.0.1 port={silent_port}", *more])).cloud
 
     return make
 
@@ -110,7 +107,7 @@ def test_a_bad_new_name_is_an_error_with_the_rule_that_it_breaks(name: str, rule
 
 
 @pytest.mark.parametrize("name", ["web", "1", "n" * 63, "A.b_c-d"])
-def test_a_good_new_name(name: str) -> None:
+def test_a_good_new_name_is_accepted(name: str) -> None:
     assert check_new_name(name) == name
 
 
@@ -157,7 +154,7 @@ def test_the_state_restricts_wildcards_but_not_names(nodes: Callable[..., Cloud]
         find_guests(cloud, ["w*"], active=False)
 
 
-def test_a_guest_that_is_called_like_a_wildcard_can_be_named(nodes: Callable[..., Cloud]) -> None:
+def test_a_guest_whose_name_looks_like_a_wildcard_can_be_named(nodes: Callable[..., Cloud]) -> None:
     cloud = nodes(ham0=["web[1]", "web1", "a:b"])
     assert names(cloud, "web[1]") == ["ham0:web[1]"]
     assert names(cloud, "ham0:a:b") == ["ham0:a:b"]
@@ -171,7 +168,7 @@ def test_a_name_that_libvirt_refuses_is_an_error_before_any_query(text: str, dem
         parse_guest(text)
     with pytest.raises(UsageError):
         find_guests(demo.cloud, [text])
-    assert [node.state.phase for node in demo.cloud.snapshot.nodes] == ["not asked yet"] * 4
+    assert [node.state.phase for node in demo.cloud.snapshot.nodes] == ["not queried yet"] * 4
 
 
 def test_listed_guests_are_cached(demo: InProcess) -> None:

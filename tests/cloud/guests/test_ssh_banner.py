@@ -51,7 +51,7 @@ def banner_of(stack: ExitStack, monkeypatch: pytest.MonkeyPatch, *pieces: bytes,
         ((), ""),
     ],
 )
-def test_the_identification_string(
+def test_the_identification_string_is_returned(
     stack: ExitStack, monkeypatch: pytest.MonkeyPatch, pieces: tuple[bytes, ...], banner: str
 ) -> None:
     assert banner_of(stack, monkeypatch, *pieces) == banner
@@ -62,7 +62,7 @@ def test_a_silent_server_times_out(stack: ExitStack, monkeypatch: pytest.MonkeyP
     assert banner_of(stack, monkeypatch, hangs_up=False) == ""
 
 
-def test_a_closed_port(stack: ExitStack, monkeypatch: pytest.MonkeyPatch, closed_port: int) -> None:
+def test_a_closed_port_has_no_banner(stack: ExitStack, monkeypatch: pytest.MonkeyPatch, closed_port: int) -> None:
     config = NodeConfig("here", via="local")
     monkeypatch.setattr(sshbanner, "_PORT", closed_port)
     assert fetch_banner(Node(config, LocalTransport(config, Path("unused"))), "127.0.0.1") == ""

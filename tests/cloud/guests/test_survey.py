@@ -10,7 +10,7 @@ from mclu_shell.cloud.guests.find import find_guest
 from mclu_shell.cloud.guests.survey import PlannedRemovals, Survey, survey_nodes
 from mclu_shell.cloud.state.unknown import UnknownUntilUp
 from mclu_shell.errors import NodeOff
-from tests.conftest import InProcess
+from tests.support.mclu import InProcess
 
 WEB, DB = "11111111-2222-4333-8444-555555555555", "21111111-2222-4333-8444-555555555555"
 GUEST = """<domain type="test"><name>{}</name><uuid>{}</uuid><memory unit="MiB">64</memory><os><type>hvm</type></os>

@@ -40,23 +40,23 @@ def test_a_copy_of_a_guest_owns_no_files() -> None:
     assert own_files(WEB.replace(' uuid="{noted}"', "")) == ()
 
 
-def test_disks() -> None:
+def test_disks_and_volumes_are_listed() -> None:
     assert disk_files(WEB) == ("/i/web.qcow2", "/dev/vg/web", "/i/dir")
     assert volumes(WEB) == (("disks", "two.img"),)
 
 
-def test_disks_without_a_path() -> None:
+def test_disks_without_a_path_are_listed() -> None:
     assert disks_without_path(DomainDefinition("web", (WEB,), (), ("/d/two.img",))) == ("nbd:export",)
     assert disks_without_path(DomainDefinition("web", (WEB, WEB), (), ())) == ("nbd:export", "disks/two.img")
 
 
-def test_backing_files() -> None:
+def test_backing_files_are_listed() -> None:
     deeper = '<backingStore><source file="/i/base"/><backingStore><source dev="/dev/x"/></backingStore></backingStore>'
     xml = WEB.replace('<backingStore><source file="/i/base"/></backingStore>', deeper)
     assert backing_files(xml) == {"/i/web.qcow2": ("/i/base", "/dev/x"), "/i/base": ("/dev/x",)}
 
 
-def test_nvram_files() -> None:
+def test_nvram_files_are_listed() -> None:
     assert nvram_files(WEB) == ("/n/web",)
     assert nvram_files('<domain><os><nvram type="file"><source file="/n/x"/></nvram></os></domain>') == ("/n/x",)
     assert nvram_files('<domain><os><nvram template="/fw/vars"/></os></domain>') == ()
@@ -68,7 +68,7 @@ def test_named_paths_exclude_the_metadata() -> None:
     }  # fmt: skip
 
 
-def test_an_external_snapshot() -> None:
+def test_files_of_an_external_snapshot_are_listed() -> None:
     xml = f"""<domainsnapshot><name>one</name><memory snapshot="external" file="/s/memory"/>
     <disks><disk name="vda" snapshot="external"><source file="/s/vda"/></disk>
     <disk name="vdb" snapshot="internal"/><disk name="vdc" snapshot="no"/></disks>{WEB.format(noted="1")}

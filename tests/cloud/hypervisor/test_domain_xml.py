@@ -149,7 +149,11 @@ def test_capabilities_are_parsed_from_libvirts_xml() -> None:
         "pc": Machine("pc-i440fx-9", frozenset({"ide"}), 8),
         "q35": Machine("pc-q35-9", frozenset({"sata"}), 8),
     }
-    assert (parsed.cpu_modes, parsed.video_models, parsed.graphics) == ({"maximum"}, {"vga"}, {"vnc"})
+    assert (parsed.cpu_modes, parsed.video_models, parsed.graphics) == (
+        frozenset({"maximum"}),
+        frozenset({"vga"}),
+        frozenset({"vnc"}),
+    )
 
 
 @pytest.mark.parametrize(

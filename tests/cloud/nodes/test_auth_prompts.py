@@ -28,7 +28,7 @@ class House:
         self.doors = doors
         self.open = {""}
         self.is_secret = is_secret
-        self.asked: list[str] = []
+        self.questions: list[str] = []
 
     def enter(self, door: Node) -> str:
         lock = cast("Door", door).lock
@@ -52,7 +52,7 @@ class House:
 
     def visit(self, person: Callable[[str], str | None], others: Sequence[Node] = ()) -> list[str]:
         def asker(question: Question) -> str | None:
-            self.asked.append(question.text)
+            self.questions.append(question.text)
             return person(question.text)
 
         nodes = [cast("Node", door) for door in self.doors]
@@ -64,13 +64,13 @@ def test_one_reply_may_open_several_nodes_and_does_not_affect_the_others() -> No
     house = House(Door("a", "red"), Door("b"), Door("c", "red"), Door("d", "off"), Door("e", "blue"))
     words = {"word for red: ": "red", "word for blue: ": "blue"}
     assert house.visit(words.get) == ["in a", "in b", "in c", "d: is off; run 'on d'", "in e"]
-    assert house.asked == ["word for red: ", "word for blue: "]
+    assert house.questions == ["word for red: ", "word for blue: "]
 
 
 def test_no_reply_ends_the_prompts_for_that_password() -> None:
     house = House(Door("a", "red"), Door("b", "red"), Door("c", "blue"))
     assert house.visit(lambda text: None if "red" in text else "blue") == ["a: locked", "b: locked", "in c"]
-    assert house.asked == ["word for red: ", "word for blue: "]
+    assert house.questions == ["word for red: ", "word for blue: "]
 
 
 def test_a_password_has_three_attempts() -> None:
@@ -78,21 +78,21 @@ def test_a_password_has_three_attempts() -> None:
     assert House(Door("a", "red")).visit(lambda _text: next(replies)) == ["in a"]
     wrong = House(Door("a", "red"))
     assert wrong.visit(lambda _text: "wrong") == ["a: locked"]
-    assert len(wrong.asked) == 3
+    assert len(wrong.questions) == 3
 
 
 def test_a_repeated_prompt_shows_the_reason() -> None:
     replies = iter(["rde", "red"])
     house = House(Door("a", "red"))
     assert house.visit(lambda _text: next(replies)) == ["in a"]
-    assert house.asked == ["word for red: ", "That was wrong.\nword for red: "]
+    assert house.questions == ["word for red: ", "That was wrong.\nword for red: "]
     house = House(Door("a", "red"), is_secret=False)
     replies = iter(["?", "red"])
     assert house.visit(lambda _text: next(replies)) == ["in a"]
-    assert house.asked == ["word for red: ", "that is no word\nword for red: "]
+    assert house.questions == ["word for red: ", "that is no word\nword for red: "]
     house = House(Door("a", "red"), is_secret=False)
     assert house.visit(lambda _text: "?") == ["a: locked"]
-    assert len(house.asked) == 3
+    assert len(house.questions) == 3
 
 
 def test_faulty_nodes_are_polled_again_after_a_right_reply() -> None:
@@ -109,10 +109,10 @@ def test_faulty_nodes_are_polled_again_after_a_right_reply() -> None:
 def test_a_question_that_is_not_secret_is_asked_once() -> None:
     house = House(Door("a", "red"), is_secret=False)
     assert house.visit(lambda _text: "no") == ["a: locked"]
-    assert len(house.asked) == 1
+    assert len(house.questions) == 1
 
 
 def test_a_reply_that_cannot_be_stored_fails_only_the_nodes_that_it_was_for() -> None:
     house = House(Door("a", "lost"), Door("b"), Door("c", "red"), Door("d", "lost"))
     assert house.visit(lambda _text: "red") == ["no place for it", "in b", "in c", "no place for it"]
-    assert house.asked == ["word for lost: ", "word for red: "]
+    assert house.questions == ["word for lost: ", "word for red: "]

@@ -2,12 +2,13 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from mclu_shell.cloud.concurrency.cancel_scope import CancelScope
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.power import wait_until_on
 from mclu_shell.cloud.state.snapshot import Phase
@@ -17,6 +18,8 @@ from mclu_shell.cloud.transport.openssh.config import SSHConfig
 from mclu_shell.cloud.transport.remote import SSHTransport
 from mclu_shell.config import NodeConfig
 from mclu_shell.errors import LibvirtDown, LibvirtFault, NodeFault, NodeOff, SSHDown
+from tests.support.processes import count_descriptors
+from tests.support.waiting import eventually
 
 LOCAL = NodeConfig("ham0", via="local", answer_timeout=0.3)
 
@@ -93,23 +96,12 @@ def test_a_query_ends_if_the_transport_opens_after_the_deadline(directory: Path)
 def test_failed_queries_leave_no_threads_and_no_descriptors(directory: Path) -> None:
     node = local_node(directory)
     ask_within(5, node)
-    threads, descriptors = threading.active_count(), open_files()
+    threads, descriptors = threading.active_count(), count_descriptors()
     for _ in range(3):
         ask_within(5, node)
     node.close()
-    assert eventually(lambda: (threading.active_count(), open_files()) <= (threads, descriptors))
+    assert eventually(lambda: (threading.active_count(), count_descriptors()) <= (threads, descriptors))
     assert not (directory / "near").exists()
-
-
-def open_files() -> int:
-    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
-
-
-def eventually(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 5
-    while not condition() and time.monotonic() < deadline:
-        threading.Event().wait(0.005)
-    return condition()
 
 
 def test_closing_ends_a_query_in_progress(frozen_daemon: socket.socket, directory: Path) -> None:
@@ -172,17 +164,17 @@ def test_a_machine_whose_sshd_sends_no_banner_is_on(directory: Path) -> None:
     assert time.monotonic() - started < 4
 
 
-def test_the_end_of_a_wait_shows_the_last_fault(directory: Path, silent_port: int) -> None:
+def test_a_wait_that_times_out_reports_the_last_fault(directory: Path, silent_port: int) -> None:
     node = ssh_node(directory, silent_port)
     with pytest.raises(NodeFault) as caught:
-        wait_until_on(node, 0.1, threading.Event())
+        wait_until_on(node, CancelScope(0.1))
     assert str(caught.value) == "ham0: not up after 0.1 s: is off"
 
 
 def test_a_wait_can_be_cancelled(directory: Path, silent_port: int) -> None:
-    stop = threading.Event()
-    stop.set()
+    scope = CancelScope(60)
+    scope.cancel()
     node = ssh_node(directory, silent_port)
     started = time.monotonic()
-    wait_until_on(node, 60, stop)
+    wait_until_on(node, scope)
     assert time.monotonic() - started < 5

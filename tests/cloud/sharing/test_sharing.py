@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from mclu_shell.cloud.concurrency.fanout import gather
+from mclu_shell.cloud.hypervisor.client import LibvirtClient
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.open import demo_nodes
 from mclu_shell.cloud.sharing.client import GREETING, SharedEndpoint, ShareRequest, find_shared
@@ -180,8 +181,13 @@ def test_parallel_requests_are_all_answered(request_socket: Path, node: Node) ->
 
 def test_a_shell_does_not_wait_for_a_busy_node(request_socket: Path, node: Node) -> None:
     done, begun = threading.Event(), threading.Event()
+
+    def hold(_client: LibvirtClient) -> None:
+        begun.set()
+        done.wait(20)
+
     node.fetch_report()
-    work = threading.Thread(target=node.change, args=(lambda _: (begun.set(), done.wait(20)),))
+    work = threading.Thread(target=node.change, args=(hold,))
     work.start()
     assert begun.wait(5)
     with pytest.raises(ValueError, match="Expecting value"):
@@ -209,6 +215,10 @@ def test_a_slow_answer_is_better_than_a_fault(short_directory: Path, node: Node)
         answered.wait(20)
         raise ConnectionLost("a transport of its own", place="ham0")
 
+    def answer() -> None:
+        _answer_one(listener, report)
+        answered.set()
+
     answered = threading.Event()
     report = json.dumps(report_as_json(node.fetch_report())).encode()
     listen(short_directory / "0.sock")
@@ -216,7 +226,7 @@ def test_a_slow_answer_is_better_than_a_fault(short_directory: Path, node: Node)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(short_directory / "ask.sock"))
         listener.listen()
-        timer = threading.Timer(1.5, lambda: (_answer_one(listener, report), answered.set()))
+        timer = threading.Timer(1.5, answer)
         timer.start()
         assert SharedNode(node.config, transport, short_directory / "ask.sock").fetch_report().guests
         timer.join()

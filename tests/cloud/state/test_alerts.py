@@ -15,7 +15,7 @@ class History:
         self._alerts = Alerts({"ham0": self.expected}, self.alerts.append)
         self.view = NodeView("ham0", NodeState(Phase.UNSEEN, 0.0))
 
-    def set_state(self, phase: Phase | None = None, why: str = "", **guests: str) -> list[str]:
+    def set_state(self, phase: Phase | None = None, why: str = "", /, **guests: str) -> list[str]:
         """Change the node's state and guests; return the alerts."""
         state = NodeState(phase, 0.0, why) if phase else self.view.state
         records = tuple(Guest("ham0", name, name, state.replace("_", " "), 1, 1) for name, state in guests.items())

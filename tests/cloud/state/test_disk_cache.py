@@ -3,8 +3,6 @@ import os
 import stat
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +12,8 @@ from mclu_shell.cloud.state.disk_cache import CacheWriter, cache_file, cache_key
 from mclu_shell.cloud.state.guest import Guest, NodeInfo
 from mclu_shell.cloud.state.snapshot import NodeState, NodeView, Phase, Snapshot
 from mclu_shell.config import Config, parse_config
-from tests.conftest import InProcess
+from tests.support.mclu import InProcess
+from tests.support.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -153,10 +152,7 @@ def test_changes_are_saved_soon_and_when_closed(tmp_path: Path) -> None:
     file = tmp_path / "x.json"
     writer = CacheWriter(lambda: Snapshot((SEEN,)), file)
     writer.notify()
-    deadline = time.monotonic() + 10
-    while not file.exists():
-        assert time.monotonic() < deadline
-        threading.Event().wait(0.05)
+    assert eventually(file.exists, 10)
     file.unlink()
     writer.close()
     assert not file.exists()

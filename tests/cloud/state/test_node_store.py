@@ -13,6 +13,10 @@ def guest(name: str, state: str = "running", *addresses: str) -> Guest:
     return Guest("ham0", name, f"uuid-of-{name}", state, 1 << 30, 1, addresses)
 
 
+def addresses(store: NodeStore) -> tuple[str, ...]:
+    return store.view.guests[0].addresses
+
+
 def states(store: NodeStore) -> dict[str, str]:
     return {guest.name: guest.state for guest in store.view.guests}
 
@@ -47,11 +51,11 @@ def test_an_address_is_kept_while_its_guest_runs() -> None:
     store = NodeStore("ham0")
     store.apply_guests((guest("web", "running", "10.0.0.9"),), None, store.event_count)
     store.apply_guests((guest("web"),), None, store.event_count)
-    assert store.view.guests[0].addresses == ("10.0.0.9",)
+    assert addresses(store) == ("10.0.0.9",)
     store.apply_report(NodeReport(INFO, (guest("web"),)), store.event_count)
-    assert store.view.guests[0].addresses == ("10.0.0.9",)
+    assert addresses(store) == ("10.0.0.9",)
     store.apply_event(GuestEvent("uuid-of-web", "web", "shut off"))
-    assert store.view.guests[0].addresses == ()
+    assert addresses(store) == ()
 
 
 def test_an_event_changes_its_guest() -> None:
@@ -74,8 +78,8 @@ def test_an_event_is_newer_than_a_query_that_started_before_it(active: bool | No
     store.apply_event(GuestEvent("uuid-of-web", "web", after))
     # An event without a state has no effect on that.
     store.apply_event(GuestEvent("uuid-of-web", "web", None))
-    asked = active is None or active == (before == "running")
-    store.apply_guests((guest("web", before),) if asked else (), active, since)
+    has_guest = active is None or active == (before == "running")
+    store.apply_guests((guest("web", before),) if has_guest else (), active, since)
     assert states(store) == {"web": after}
     store.apply_report(NodeReport(INFO, (guest("web", before),)), since)
     assert states(store) == {"web": after}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Answer, InProcess
+from tests.support.mclu import Answer, InProcess
 
 REPOSITORY = Path(__file__).parents[3]
 SHIPPED = REPOSITORY / "templates"

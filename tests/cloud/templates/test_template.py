@@ -18,16 +18,11 @@ from mclu_shell.cloud.templates.template import (
     template_name,
 )
 from mclu_shell.errors import NotFound, TemplateError
+from tests.support.templates import write_template
 
 Write = Callable[..., Path]
 
-GOOD = {
-    "probe": "echo hello",
-    "base-image": "echo fedora-40",
-    "minimum-memory": "echo 1G",
-    "recommended-memory": "echo 2G",
-    "minimum-size": "echo 10G",
-}
+SIZES = {"minimum_memory": "echo 1G", "recommended_memory": "echo 2G", "minimum_size": "echo 10G"}
 
 
 @pytest.fixture
@@ -35,13 +30,8 @@ def write(tmp_path: Path) -> Write:
     """Return a function that writes a template with a shell command per parameter."""
 
     def make(name: str = "x", directory: Path = tmp_path, **answers: str) -> Path:
-        commands = GOOD | {parameter.replace("_", "-"): command for parameter, command in answers.items()}
-        cases = "".join(f"{parameter}) {command};;\n" for parameter, command in commands.items() if command)
         directory.mkdir(exist_ok=True)
-        path = directory / f"{name}.template"
-        path.write_text(f'#!/bin/sh\ncase "$1" in\n{cases}*) exit 2;;\nesac\n')
-        path.chmod(0o755)
-        return path
+        return write_template(directory, name, **(SIZES | answers))
 
     return make
 
@@ -100,7 +90,7 @@ def test_the_error_of_a_file_that_is_not_executable_has_the_remedy(write: Write)
     assert str(caught.value) == f"x: not executable; run 'chmod +x {path}'"
 
 
-def test_a_file_that_cannot_be_executed(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_executed_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "x.template"
     path.write_text("#!/nosuch/interpreter\n")
     path.chmod(0o755)
@@ -190,7 +180,7 @@ def test_error_output_of_a_template_is_escaped_for_the_terminal(write: Write) ->
     assert message == "base-image: exit status 1 ('t\\x1b[31mwo')"
 
 
-def test_a_path_that_is_not_a_file(tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "x.template").mkdir()
     assert fault(tmp_path / "x.template") == "not a file"
     (tmp_path / "y.template").symlink_to("nowhere")
@@ -266,7 +256,7 @@ def test_a_template_has_no_input(write: Write) -> None:
 
 
 class TestSearch:
-    def test_by_name(self, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_template_is_found_by_name(self, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("MCLU_PATH", str(tmp_path))
         path = write("x")
         assert find_template("x") == path

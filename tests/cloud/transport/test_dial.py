@@ -1,4 +1,3 @@
-import os
 import socket
 import threading
 import time
@@ -9,6 +8,8 @@ import pytest
 from mclu_shell.cloud.transport.dial import NO_SSHD, dial
 from mclu_shell.cloud.transport.openssh.config import Target
 from mclu_shell.errors import NodeOff, SSHDown, Unreachable
+from tests.support.processes import count_descriptors, has_ended
+from tests.support.waiting import eventually
 
 # ssh's messages after a login at the jump host.
 AT_GATE = "Authenticated to gate ([10.0.0.1]:22)."
@@ -19,10 +20,6 @@ def target(host: str = "127.0.0.1", port: int = 22, *, proxy: str = "") -> Targe
         node="ham0", host=host, port=port, user="root", identities=(), identities_only=False, agent="",
         known_hosts=(), host_key_name="", proxy_command=proxy, jump="",
     )  # fmt: skip
-
-
-def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
 
 
 class TestDirect:
@@ -100,13 +97,13 @@ class TestDirect:
         assert "set address= in mclu.conf" in caught.value.remedy
 
     def test_failed_attempts_leave_no_descriptor_open(self, closed_port: int, silent_port: int) -> None:
-        before = descriptors()
+        before = count_descriptors()
         for port, fault in ((closed_port, SSHDown), (silent_port, NodeOff)):
             with pytest.raises(fault):
                 dial(target(port=port), 0.1)
         with socket.create_server(("127.0.0.1", 0)) as listener:
             dial(target(port=listener.getsockname()[1]), 5).close()
-        assert descriptors() == before
+        assert count_descriptors() == before
 
 
 class TestThroughACommand:
@@ -149,10 +146,10 @@ class TestThroughACommand:
         assert str(caught.value).startswith(f"ham0: {message}")
 
     def test_a_failed_command_leaves_no_descriptor_open(self) -> None:
-        before = descriptors()
+        before = count_descriptors()
         with pytest.raises(Unreachable):
             dial(target(proxy="false"), 5)
-        assert descriptors() == before
+        assert count_descriptors() == before
 
     def test_a_command_without_output_is_ended_with_its_children(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -161,16 +158,5 @@ class TestThroughACommand:
         note = tmp_path / "pid"
         with pytest.raises(Unreachable):
             dial(target(proxy=f"/bin/sh -c 'sleep 60 & echo $! > {note}; wait'"), 5)
-        assert wait_until_gone(int(note.read_text()))
-
-
-def wait_until_gone(pid: int) -> bool:
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline:
-        try:
-            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-                return True
-        except OSError:
-            return True
-        threading.Event().wait(0.01)
-    return False
+        child = int(note.read_text())
+        assert eventually(lambda: has_ended(child))

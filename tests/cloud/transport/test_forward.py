@@ -3,14 +3,15 @@ import socket
 import stat
 import subprocess
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from mclu_shell.cloud.transport.forward import Forward, PortForward
 from mclu_shell.errors import ConnectionLost
+from tests.support.processes import count_descriptors
+from tests.support.waiting import eventually
 
 
 @pytest.fixture
@@ -48,17 +49,6 @@ def ends(forward: Forward, server: socket.socket) -> tuple[socket.socket, socket
     for end in (near, far):
         end.settimeout(5)
     return near, far
-
-
-def eventually(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 5
-    while not condition() and time.monotonic() < deadline:
-        threading.Event().wait(0.005)
-    return condition()
-
-
-def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
 
 
 def test_data_is_forwarded_in_both_directions(forward: Forward, server: socket.socket) -> None:
@@ -139,7 +129,7 @@ def test_the_near_end_is_closed_if_the_far_end_cannot_be_reached(directory: Path
 
 def test_close_leaves_no_thread_descriptor_or_file(directory: Path, server: socket.socket) -> None:
     # Threads of earlier tests may still close descriptors.
-    threads, before = set(threading.enumerate()), descriptors()
+    threads, before = set(threading.enumerate()), count_descriptors()
     forward = Forward(directory / "near", lambda: connect(directory / "far"))
     open_pairs = [ends(forward, server) for _ in range(3)]
     gone, far = ends(forward, server)
@@ -152,7 +142,7 @@ def test_close_leaves_no_thread_descriptor_or_file(directory: Path, server: sock
         near.close()
         far.close()
     assert eventually(lambda: set(threading.enumerate()) <= threads), threading.enumerate()
-    assert eventually(lambda: descriptors() <= before)
+    assert eventually(lambda: count_descriptors() <= before)
     with pytest.raises(FileNotFoundError):
         connect(forward.path)
 

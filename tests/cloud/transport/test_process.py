@@ -25,7 +25,7 @@ def lines(chunks: Iterable[bytes]) -> list[str]:
         ([], []),
     ],
 )
-def test_lines(chunks: list[bytes], expected: list[str]) -> None:
+def test_chunks_are_split_into_lines(chunks: list[bytes], expected: list[str]) -> None:
     assert lines(chunks) == expected
 
 
@@ -64,7 +64,7 @@ def test_writing_to_a_command_that_has_ended_is_harmless() -> None:
     assert list(process.lines()) == []
 
 
-def test_run_here() -> None:
+def test_run_here_returns_status_and_output() -> None:
     done = run_here(["sh", "-c", 'echo "$1"; echo no >&2; exit 4', "sh", "$(id); 'x'"], 10)
     assert (done.status, done.out, done.err) == (4, "$(id); 'x'\n", "no\n")
     done = run_here([sys.executable, "-c", "import signal; signal.pause()"], 0.5)

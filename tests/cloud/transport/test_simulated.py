@@ -1,9 +1,9 @@
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from mclu_shell.cloud.concurrency.cancel_scope import CancelScope
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.open import demo_nodes
 from mclu_shell.cloud.power import wait_until_on
@@ -37,7 +37,7 @@ def test_one_node_is_on_and_three_are_off_as_in_the_manual(nodes: list[Node]) ->
 
 def test_a_woken_node_has_no_guests(nodes: list[Node]) -> None:
     nodes[1].wake()
-    wait_until_on(nodes[1], 10, threading.Event())
+    wait_until_on(nodes[1], CancelScope(10))
     assert nodes[1].fetch_guests() == ()
     assert nodes[1].fetch_report().info == nodes[0].fetch_report().info
 
@@ -45,7 +45,7 @@ def test_a_woken_node_has_no_guests(nodes: list[Node]) -> None:
 def test_a_node_loses_its_guests_when_switched_off(nodes: list[Node]) -> None:
     node = nodes[0]
     assert node.fetch_guests()
-    node.power_off(10, threading.Event())
+    node.power_off(10, CancelScope())
     assert node.view.state.phase == Phase.OFF
     with pytest.raises(NodeOff):
         node.fetch_report()

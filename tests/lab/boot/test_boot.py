@@ -61,7 +61,8 @@ def test_boot_chooses_the_first_node_with_enough_memory(lab: RealLab) -> None:
     # The guest may use all but one gigabyte; QEMU does not allocate it.
     run_guest(lab, "ham0", "big", memory_mib=(int(total[1]) >> 10) - 1024)
     assert mclu(lab, "boot", "quick", "web", "--memory", "1.5G").out == "ham1:web running\n"
-    assert_error(mclu(lab, "boot", "quick", "ham0:db", "--memory", "1.5G"), "ham0: 1.5G of memory wanted, ")
+    result = mclu(lab, "boot", "quick", "ham0:db", "--memory", "1.5G")
+    assert_error(result, "ham0: not enough free memory: 1.5G requested, ")
     assert mclu(lab, "boot", "quick", "db").out == "ham0:db running\n"
 
 
@@ -135,7 +136,8 @@ def test_template_check_validates_xml_on_all_nodes_that_are_on(lab: RealLab, tem
         ("ls /nowhere", 'bad: xml: exit status 2 ("ls: cannot access'),
         (
             OWN_XML.format(more="<memroy/>", device=""),
-            "bad: libvirt on ham0 refuses its xml: does not match libvirt's schema: Element domain has extra content: memr",
+            "bad: libvirt on ham0 refuses its xml: does not match libvirt's schema: "
+            "Element domain has extra content: memr",
         ),
         (
             OWN_XML.format(more="", device="<video><model type='nosuch'/></video>"),

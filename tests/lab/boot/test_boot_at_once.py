@@ -48,7 +48,7 @@ def test_a_boot_whose_name_another_node_gets_during_its_build_fails_and_leaves_n
         assert mclu(lab, "boot", "quick", "ham0:web").out == "ham0:web running\n"
         open_gate(lab, "ham1")
         out, err = command.communicate(timeout=30)
-    message = "mclu: ham0: another boot has made a guest 'web' at the same time\n"
+    message = "mclu: ham0: another boot created a guest 'web' at the same time\n"
     assert (command.returncode, out, err) == (1, "", message)
     assert (states(lab, "ham0"), states(lab, "ham1")) == ({"web": "running"}, {})
     assert traces(lab, "ham1") == before

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import MCLU
 from tests.lab.support.cli import runtime_directories
 from tests.lab.support.guests import SHIPPED, states, traces
 from tests.lab.support.lab import RealLab
 from tests.lab.support.terminal import LEAVE, terminal_command
 from tests.lab.support.viewer import install_viewer, mclu_with, viewed
 from tests.shell.terminal import CTRL_D, ENTER, Terminal
+from tests.support.mclu import MCLU
 
 pytestmark = pytest.mark.lab(on=["ham0", "ham1"])
 

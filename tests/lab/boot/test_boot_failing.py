@@ -18,7 +18,7 @@ def test_a_build_that_makes_a_directory_fails_and_the_directory_is_removed(lab: 
     before = traces(lab, "ham0")
     result = mclu(lab, "boot", "bad", "web")
     assert_error(
-        result, f"ham0: the build made {IMAGES}/web.qcow2.d, which is no file", "removed", "the directory that"
+        result, f"ham0: build failed: {IMAGES}/web.qcow2.d is not a regular file", "removed", "working directory"
     )
     assert traces(lab, "ham0") == before
 
@@ -29,7 +29,7 @@ def test_the_last_line_of_a_build_may_lack_a_newline(lab: RealLab, templates: Pa
     result = mclu(lab, "boot", "hasty", "web")
     if status:
         assert result.err.endswith(
-            "failed with exit status 3, and what it made was removed. It said last:\n  done 100%\n"
+            "failed with exit status 3 (build output was removed). Its last lines:\n  done 100%\n"
         )
         return
     assert result.out == "ham0:web running\n"
@@ -46,7 +46,7 @@ def test_boot_fails_while_the_directory_of_images_is_full(lab: RealLab) -> None:
         assert "No space left on device" in result.err, result.err
         assert images(lab, "ham0") == ["full"]
     sh(lab, "ham0", f"rm {IMAGES}/full; echo precious >{IMAGES}/web.qcow2")
-    assert_error(mclu(lab, "boot", "quick", "web"), f"ham0: nothing was built: {IMAGES}/web.qcow2 is there already")
+    assert_error(mclu(lab, "boot", "quick", "web"), f"ham0: nothing was built: {IMAGES}/web.qcow2 already exists")
     assert sh(lab, "ham0", f"cat {IMAGES}/web.qcow2") == "precious\n"
 
 
@@ -55,7 +55,7 @@ def test_boot_fails_while_the_temporary_directory_is_full(lab: RealLab) -> None:
     try:
         for _ in range(4):
             assert_error(
-                mclu(lab, "boot", "quick", "web"), "ham0: nothing was built: the template did not arrive whole"
+                mclu(lab, "boot", "quick", "web"), "ham0: nothing was built: the template did not arrive completely"
             )
     finally:
         sh(lab, "ham0", "umount /tmp")
@@ -70,7 +70,7 @@ def test_a_failed_build_is_reported_with_its_last_lines_and_removed(lab: RealLab
     result = mclu(lab, "boot", "bad", "web")
     assert (result.status, result.out) == (1, "")
     assert result.err == (
-        "mclu: ham0: the build failed with exit status 3, and what it made was removed. It said last:\n"
+        "mclu: ham0: build failed with exit status 3 (build output was removed). Its last lines:\n"
         "  step one\n  no such luck\n"
     )
     wait_until(lambda: traces(lab, "ham0") == before)
@@ -80,7 +80,7 @@ def test_a_build_without_a_disk_fails_unless_the_xml_needs_none(lab: RealLab, te
     template(templates, "bad", build='echo >"$output.more"')
     before = traces(lab, "ham0")
     assert_error(
-        mclu(lab, "boot", "bad", "web"), f"ham0: the build made no disk; it has to make $output: {IMAGES}/web."
+        mclu(lab, "boot", "bad", "web"), f"ham0: the build created no disk; write the disk to $output: {IMAGES}/web."
     )
     assert traces(lab, "ham0") == before
     # A template with its own XML may need no disk.
@@ -93,7 +93,7 @@ def test_a_build_fails_when_the_disk_of_the_node_gets_full(lab: RealLab) -> None
     sh(lab, "ham0", f"mount -t tmpfs -o size=4M none {IMAGES}")
     result = mclu(lab, "boot", "tiny", "web")
     assert (result.status, result.out) == (1, "")
-    assert result.err.startswith("mclu: ham0: the build failed with exit status 1, and what it made was removed.")
+    assert result.err.startswith("mclu: ham0: build failed with exit status 1 (build output was removed).")
     assert "No space left on device" in result.err
     assert images(lab, "ham0") == []
     assert states(lab, "ham0") == {}
@@ -103,7 +103,7 @@ def test_a_guest_that_libvirt_cannot_start_is_removed(lab: RealLab, templates: P
     device = "<disk type='file'><source file='/tmp/nowhere'/><target dev='vdb'/></disk>"
     template(templates, "bad", xml=OWN_XML.format(more="", device=device))
     before = traces(lab, "ham0")
-    assert_error(mclu(lab, "boot", "bad", "web"), "ham0: the guest could not be started: libvirt: ")
+    assert_error(mclu(lab, "boot", "bad", "web"), "ham0: cannot start the guest: libvirt: ")
     assert traces(lab, "ham0") == before
 
 
@@ -125,7 +125,7 @@ def test_boot_removes_nvram_that_libvirt_made_and_keeps_that_of_an_earlier_guest
     template(templates, "bad", xml=xml.replace("</os>", "</os><features><acpi/></features>"))
     before = traces(lab, "ham0")
     try:
-        assert_error(mclu(lab, "boot", "bad", "web"), "ham0: the guest could not be started: libvirt: ")
+        assert_error(mclu(lab, "boot", "bad", "web"), "ham0: cannot start the guest: libvirt: ")
         assert traces(lab, "ham0") == before
     finally:
         sh(lab, "ham0", f"rm -f {NVRAM}")
@@ -157,7 +157,7 @@ def test_a_template_without_build_is_a_template_error(lab: RealLab, templates: P
     assert_error(mclu(lab, "boot", "bad", "web"), "bad: 'build' is not supported")
     template(templates, "bad", build="ls /nowhere")
     result = mclu(lab, "boot", "bad", "web")
-    assert result.err.startswith("mclu: ham0: the build failed with exit status 2")
+    assert result.err.startswith("mclu: ham0: build failed with exit status 2")
 
 
 def test_a_guest_defined_by_others_during_the_build_is_not_changed(lab: RealLab, templates: Path) -> None:
@@ -170,7 +170,7 @@ def test_a_guest_defined_by_others_during_the_build_is_not_changed(lab: RealLab,
         open_gate(lab, "ham0")
         _, err = command.communicate(timeout=30)
     assert command.returncode == 1
-    assert "the guest could not be defined: libvirt: " in err
+    assert "cannot define the guest: libvirt: " in err
     assert states(lab, "ham0") == {"web": "running"}
     assert images(lab, "ham0") == []
 
@@ -179,7 +179,7 @@ def test_boot_cleans_up_when_libvirtd_dies_during_the_build(lab: RealLab, templa
     template(templates, "deadly", build=f"{BUILD}\nkill -KILL {LIBVIRTD}; tail --pid={LIBVIRTD} -f /dev/null")
     try:
         result = mclu(lab, "boot", "deadly", "web")
-        assert_error(result, "ham0: the guest could not be defined: ", "libvirtd", "'destroy ham0:web'")
+        assert_error(result, "ham0: cannot define the guest: ", "libvirtd", "'destroy ham0:web'")
         wait_until(lambda: images(lab, "ham0") == [])
         assert sh(lab, "ham0", "ls -A /tmp") == ""
     finally:
@@ -201,7 +201,7 @@ def test_boot_reports_possible_leftovers_when_the_node_loses_power_during_the_bu
     leftovers = ["web.qcow2", "web.qcow2.more"]
     result = mclu(lab, "boot", "quick", "web")
     assert_error(
-        result, f"ham0: nothing was built: {IMAGES}/web.qcow2 is there already; if no guest needs it", "remove it"
+        result, f"ham0: nothing was built: {IMAGES}/web.qcow2 already exists; if no guest needs it", "remove it"
     )
     assert [name for name in images(lab, "ham0") if not name.startswith(".")] == leftovers
     sh(lab, "ham0", f"cd {IMAGES}; rm {' '.join(leftovers)}")

@@ -15,7 +15,7 @@ from tests.lab.support.terminal import CTRL_C, terminal_command
 
 pytestmark = [pytest.mark.lab(on=["ham0", "ham1"]), pytest.mark.usefixtures("templates")]
 
-INTERRUPTED = "mclu: ham0: interrupted, and what was made there is removed\n"
+INTERRUPTED = "mclu: ham0: interrupted (build output was removed)\n"
 
 
 @pytest.mark.parametrize("name", ["INT", "TERM", "HUP", "KILL"])
@@ -44,7 +44,7 @@ def test_a_second_ctrl_c_ends_mclu_when_the_build_ignores_signals(lab: RealLab, 
         send_signal(command, "INT")
         _, err = command.communicate(timeout=3)
     assert command.returncode == 130
-    assert err == f"mclu: ham0: interrupted, and it has not said that it cleaned up; {MAY_BE_LEFT}\n"
+    assert err == f"mclu: ham0: interrupted, but the cleanup is not confirmed; {MAY_BE_LEFT}\n"
     wait_until(lambda: traces(lab, "ham0") == before)
 
 
@@ -58,7 +58,7 @@ def test_ctrl_c_on_a_frozen_node_reports_that_no_cleanup_was_confirmed(lab: Real
         command.type(CTRL_C)
         command.expect("waiting for ham0 to clean up")
         assert command.end() == 130
-    assert f"mclu: ham0: interrupted, and it has not said that it cleaned up; {MAY_BE_LEFT}\r\n" in command.output
+    assert f"mclu: ham0: interrupted, but the cleanup is not confirmed; {MAY_BE_LEFT}\r\n" in command.output
     lab.thaw("ham0")
     wait_until(lambda: traces(lab, "ham0") == before)
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import MCLU
 from tests.lab.support.cli import CUT_CONNECTIONS, background, mclu, wait_until
 from tests.lab.support.guests import BUILD, IMAGES, WAIT, send_signal, sh, template, traces, wait_for_gate
 from tests.lab.support.lab import RealLab
+from tests.support.mclu import MCLU
 
 pytestmark = [pytest.mark.lab(on=["ham0", "ham1"]), pytest.mark.usefixtures("templates")]
 

@@ -122,7 +122,7 @@ for result in command.run(Context(lambda: cloud, print, confirm), command.parser
 
 def test_a_guest_migrated_during_the_prompt_keeps_its_disk(web: RealLab) -> None:
     output = python(web, DESTROY_WITH_A_CHANGE_AT_THE_PROMPT, "ham1", start_twin(uuid(web, "ham0", "web")))
-    assert f"to delete: {DISK}" in output
+    assert f"delete: {DISK}" in output
     assert f"kept: {DISK} (ham1:web has the same UUID)" in output
     assert (states(web, "ham0"), len(images(web, "ham0"))) == ({}, 3)
 
@@ -136,7 +136,7 @@ def test_a_snapshot_made_during_the_prompt_stays(web: RealLab) -> None:
         "ham0",
         f"virsh -q snapshot-create-as web one --disk-only --diskspec vda,file={overlay}",
     )
-    assert f"to delete: {DISK}" in output
+    assert f"delete: {DISK}" in output
     assert f"kept: {overlay} (made after the confirmation)" in output
     assert f"kept: {DISK} (a backing file of {overlay})" in output
     assert images(web, "ham0") == ["web.one", "web.qcow2"]
@@ -146,7 +146,7 @@ def test_destroy_respects_changes_made_during_the_prompt(web: RealLab) -> None:
     """destroy neither deletes a file that another guest uses by now, nor a new guest of the same name."""
     use = DEFINE.format(devices=A_DISK.format(kind="raw", file=SEED), os="")
     output = python(web, DESTROY_WITH_A_CHANGE_AT_THE_PROMPT, "ham0", use)
-    assert re.match(r"web on ham0 \(running\), [\d.]+K on disk\n(  to delete: \S+\n){3}Destroy it\?\n", output), output
+    assert re.match(r"web on ham0 \(running\), [\d.]+K on disk\n(  delete: \S+\n){3}Destroy it\?\n", output), output
     assert f"kept: {SEED} (db uses it)" in output
     assert images(web, "ham0") == ["web.qcow2.seed"]
     sh(web, "ham0", f"rm {SEED}")

@@ -11,7 +11,7 @@ OWN_XML = """cat <<END
 </domain>
 END"""
 LIBVIRTD = "$(cat /run/libvirtd.pid)"
-MAY_BE_LEFT = f"if it still runs, it removes what was made; if its power went, {IMAGES}/web.qcow2 may be left there"
+MAY_BE_LEFT = f"if the node lost power, remove {IMAGES}/web.qcow2 there; otherwise it removes the build output itself"
 
 
 def assert_error(result: Result, start: str, *words: str, status: int = 1) -> None:

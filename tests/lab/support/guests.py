@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tests.lab.support.cli import virsh, wait_until
 from tests.lab.support.lab import REPOSITORY, RealLab
+from tests.support.templates import write_template
 
 if TYPE_CHECKING:
     import subprocess
@@ -17,20 +18,6 @@ SHIPPED = REPOSITORY / "templates"
 BUILD = 'qemu-img create -q -f "$format" "$output" "${size:-1M}"'
 # Makes the build wait until a test writes to the pipe `gate`.
 WAIT = "mkfifo gate; echo waiting; read -r line <gate"
-_TEMPLATE = """#!/bin/sh
-set -eu
-case $1 in
-    probe) echo hello ;;
-    base-image) echo nothing ;;
-    minimum-memory) echo 16M ;;
-    recommended-memory) echo 32M ;;
-    build)
-{build}
-    ;;
-{answers}
-    *) exit 2 ;;
-esac
-"""
 # Everything that boots and guests leave behind, except the directories that libvirt creates for a guest and keeps.
 _TRACES = f"""
 virsh -q list --all
@@ -51,10 +38,9 @@ find {IMAGES} /tmp -mindepth 1 -delete
 
 def template(directory: Path, name: str, build: str = BUILD, **answers: str) -> None:
     """Write a template; the build and the further answers (`disk_bus` for `disk-bus`) are shell scripts."""
-    cases = "".join(f"    {parameter.replace('_', '-')})\n{shell}\n    ;;\n" for parameter, shell in answers.items())
-    path = directory / f"{name}.template"
-    path.write_text(_TEMPLATE.format(build=build, answers=cases))
-    path.chmod(0o755)
+    sizes = {"minimum_memory": "echo 16M", "recommended_memory": "echo 32M"}
+    commands = {"base_image": "echo nothing", **sizes, "build": build, **answers}
+    write_template(directory, name, **{parameter: f"set -eu\n{shell}" for parameter, shell in commands.items()})
 
 
 def traces(lab: RealLab, node: str) -> str:

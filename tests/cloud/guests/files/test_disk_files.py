@@ -8,7 +8,7 @@ import pytest
 from mclu_shell.cloud.guests.files.disk_files import DiskFiles, find_overlays, inspect_files
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.errors import MCluError
-from tests.conftest import InProcess
+from tests.support.mclu import InProcess
 
 pytestmark = pytest.mark.skipif(shutil.which("qemu-img") is None, reason="qemu-img is not installed")
 
@@ -35,7 +35,7 @@ def create(file: Path, base: str = "", base_kind: str = "qcow2", kind: str = "qc
     subprocess.run(["qemu-img", "create", "-q", "-f", kind, *behind, file, *([] if base else ["64K"])], check=True)
 
 
-def test_the_backing_chain_of_a_disk(node: Node, disks: Path) -> None:
+def test_the_backing_chain_of_a_disk_is_found(node: Node, disks: Path) -> None:
     name = f"{disks}/dir/link"
     files = inspect_files(node, [name], [])
     assert files.real_path(name) == f"{disks}/top.qcow2"
@@ -44,7 +44,7 @@ def test_the_backing_chain_of_a_disk(node: Node, disks: Path) -> None:
     assert files.sizes[f"{disks}/top.qcow2"] == (disks / "top.qcow2").stat().st_blocks * 512
 
 
-def test_the_size_that_deletion_of_a_name_would_free(node: Node, disks: Path) -> None:
+def test_the_size_of_a_name_is_the_space_that_its_deletion_frees(node: Node, disks: Path) -> None:
     (disks / "again").hardlink_to(disks / "root.img")
     files = inspect_files(node, [f"{disks}/link"], [f"{disks}/again"])
     # The target of a link is inspected, too: it is another file.
@@ -83,14 +83,14 @@ def test_a_missing_file_has_no_backing_chain_and_a_missing_base_is_named(node: N
     assert files.backing_chain(f"{disks}/nowhere") == ()
 
 
-def test_a_loop_in_a_backing_chain(node: Node, disks: Path) -> None:
+def test_a_loop_in_a_backing_chain_ends(node: Node, disks: Path) -> None:
     loop = ["qemu-img", "rebase", "-u", "-F", "qcow2", "-b", "top.qcow2", str(disks / "base.qcow2")]
     subprocess.run(loop, check=True)
     top, base = f"{disks}/top.qcow2", f"{disks}/base.qcow2"
     assert set(inspect_files(node, [top], []).backing_chain(top)) == {top, base}
 
 
-def test_a_backing_file_with_options(node: Node, disks: Path) -> None:
+def test_a_backing_file_with_options_is_found(node: Node, disks: Path) -> None:
     base = f'json:{{"driver":"raw","file":{{"driver":"file","filename":"{disks}/root.img"}}}}'
     create(disks / "odd.qcow2", base, "raw")
     files = inspect_files(node, [f"{disks}/odd.qcow2"], [])

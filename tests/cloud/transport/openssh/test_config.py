@@ -145,7 +145,7 @@ def program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], 
     return make
 
 
-class TestWhatSSHSays:
+class TestOutputOfSSH:
     def test_known_hosts_are_the_users_then_the_systems(self) -> None:
         names = [str(path) for path in read().known_hosts]
         assert names[0] == "/home/op/.ssh/known_hosts"
@@ -172,14 +172,14 @@ class TestWhatSSHSays:
             ("%x", "%x"),
         ],
     )
-    def test_percent_tokens(self, token: str, value: str) -> None:
+    def test_percent_tokens_are_expanded(self, token: str, value: str) -> None:
         target = read("hostname 10.0.0.7", "port 2222", "hostkeyalias the-alias", f"identityfile /k/{token}")
         assert target.identities == (Path(f"/k/{value}"),)
 
     def test_values_are_not_expanded_again(self) -> None:
         assert read("user %h", "identityfile /k/%r").identities == (Path("/k/%h"),)
 
-    def test_a_host_key_alias(self) -> None:
+    def test_a_host_key_alias_is_read(self) -> None:
         assert read().host_key_name == ""
         assert read("hostkeyalias ham").host_key_name == "ham"
 

@@ -51,12 +51,14 @@ def test_a_port_other_than_22_needs_brackets(tmp_path: Path) -> None:
         ("ham[01]", [], ["ham0", "ham1"]),
     ],
 )
-def test_wildcards_and_negations(tmp_path: Path, pattern: str, names: list[str], others: list[str]) -> None:
+def test_wildcards_and_negations_match_as_in_ssh(
+    tmp_path: Path, pattern: str, names: list[str], others: list[str]
+) -> None:
     file = write(tmp_path, f"{pattern} {KEY}")
     assert [name for name in [*names, *others] if numbers(file, name)] == names
 
 
-def test_wildcards_and_negations_with_a_port(tmp_path: Path) -> None:
+def test_wildcards_and_negations_match_with_a_port(tmp_path: Path) -> None:
     file = write(tmp_path, f"[ham*]:2222,![ham1]:2222 {KEY}")
     assert numbers(file, "ham0", 2222) == [1]
     assert numbers(file, "ham1", 2222) == []

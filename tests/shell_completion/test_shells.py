@@ -1,4 +1,4 @@
-"""Tab in the user's own shell, behind `mclu`: real bash, zsh and fish in pseudo-terminals, from a kept snapshot."""
+"""Completion of `mclu` in real bash, zsh and fish in pseudo-terminals, from a cached snapshot."""
 
 import os
 import re
@@ -14,15 +14,15 @@ from mclu_shell.cloud.state.disk_cache import cache_file, save
 from mclu_shell.cloud.state.guest import Guest, NodeInfo
 from mclu_shell.cloud.state.snapshot import NodeState, NodeView, Phase, Snapshot
 from mclu_shell.config import load_config
-from tests.conftest import MCLU, Answer
 from tests.shell.terminal import ENTER, TAB, Terminal
+from tests.support.mclu import MCLU, Answer
 
 NUMBERS = count()
 SHELLS = ("bash", "zsh", "fish")
 COMPLETION = Path("/usr/share/bash-completion/bash_completion")
 CTRL_U = "\x15"
 GIB = 1 << 30
-# What a user has in his start-up file, as far as it matters here.
+# Start-up files: completion on, and output that tests can match.
 STARTUP = {
     "bash": (".bashrc", f"PS1='$ '; . {COMPLETION}\nbind 'set enable-bracketed-paste off'\n"),
     "zsh": (
@@ -39,13 +39,13 @@ STARTUP = {
 
 
 def view(name: str, **guests: str) -> NodeView:
-    there = tuple(Guest(name, guest, guest, state, 2 * GIB, 1) for guest, state in guests.items())
-    return NodeView(name, NodeState(Phase.ON, 0.0), there, NodeInfo(8, 32 * GIB, 16 * GIB), 1.0)
+    records = tuple(Guest(name, guest, guest, state, 2 * GIB, 1) for guest, state in guests.items())
+    return NodeView(name, NodeState(Phase.ON, 0.0), records, NodeInfo(8, 32 * GIB, 16 * GIB), 1.0)
 
 
 @pytest.fixture(autouse=True)
 def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A user with two configurations, of whose nodes something is kept, and with some files."""
+    """Make a home directory with two configurations, cached snapshots of their nodes, and some files."""
     for name in ("XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "ZDOTDIR", "BASH_COMPLETION_USER_DIR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PATH", f"{MCLU.parent}:{os.environ['PATH']}")
@@ -59,18 +59,18 @@ def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save(Snapshot((view("spam", eggs="running"),)), cache_file(load_config(Path("other.conf"))))
     for file in ("lab.mclu", "other.txt", "my file.mclu"):
         Path(file).touch()
-    # A directory that is called like a node is none where a node is meant.
+    # A directory with the name of a node must not be completed as a directory.
     Path("ham1").mkdir()
 
 
 @pytest.fixture
 def started(mclu: Callable[..., Answer]) -> Iterator[Callable[[str], Terminal]]:
-    """Starts a shell of the user, who has installed the completion for it."""
+    """Return a function that starts a shell with the completion installed."""
     with ExitStack() as stack:
 
         def start(name: str) -> Terminal:
             if shutil.which(name) is None or (name == "bash" and not COMPLETION.exists()):
-                pytest.skip(f"no {name}, or no bash-completion, is installed")
+                pytest.skip(f"{name} or bash-completion is not installed")
             file, text = STARTUP[name]
             Path(file).parent.mkdir(parents=True, exist_ok=True)
             Path(file).write_text(text)
@@ -89,17 +89,17 @@ def shell(request: pytest.FixtureRequest, started: Callable[[str], Terminal]) ->
 
 
 def completed(shell: Terminal, typed: str, line: str) -> None:
-    """Fail unless Tab makes a line of what is typed; a sign behind it shows whether a blank was set."""
+    """Assert that Tab completes a line; a sign typed after it shows whether Tab has inserted a blank."""
     shell.type(typed + TAB)
     shell.expect(rf"^\$ {re.escape(line.rstrip())}$")
     shell.type("_")
     shell.expect(rf"^\$ {re.escape(line)}_")
     shell.type(CTRL_U)
     shell.expect(r"^\$\Z")
-    # It has a name of its own, so that an older one is not taken for it.
-    name = next(NUMBERS)
-    shell.type(f"clear; echo {name}" + ENTER)
-    shell.expect(rf"\A{name}\n\$\Z")
+    # A unique word distinguishes this prompt from the one before.
+    number = next(NUMBERS)
+    shell.type(f"clear; echo {number}" + ENTER)
+    shell.expect(rf"\A{number}\n\$\Z")
 
 
 TYPED = (
@@ -131,7 +131,7 @@ TYPED = (
 )
 
 
-def test_what_can_only_be_meant_is_typed(shell: Terminal) -> None:
+def test_tab_inserts_the_only_candidate(shell: Terminal) -> None:
     Path("other.text").touch()
     for typed, line in TYPED:
         completed(shell, typed, line)
@@ -175,23 +175,23 @@ QUOTED = {
 
 
 @pytest.mark.parametrize("name", SHELLS)
-def test_names_come_out_quoted_as_the_shell_quotes(name: str, started: Callable[[str], Terminal]) -> None:
+def test_special_characters_are_quoted(name: str, started: Callable[[str], Terminal]) -> None:
     shell = started(name)
     for typed, line in QUOTED[name]:
         completed(shell, typed, line)
 
 
 @pytest.mark.parametrize(
-    ("name", "about"),
+    ("name", "entry"),
     [
         ("bash", r"^ham0:web +\(running on ham0, 2G\) +ham0:it's "),
         ("zsh", r"^ham0:web +-- running on ham0, 2G"),
         ("fish", r"ham0:web +\(running on ham0, 2G\)"),
     ],
 )
-def test_what_is_known_stands_beside_the_names(name: str, about: str, started: Callable[[str], Terminal]) -> None:
+def test_candidates_are_listed_with_descriptions(name: str, entry: str, started: Callable[[str], Terminal]) -> None:
     shell = started(name)
     shell.type("mclu console ham0:" + TAB + TAB)
-    shell.expect(about)
+    shell.expect(entry)
     shell.expect("ham0:my")
     assert "a$b" not in shell.screen

@@ -1,4 +1,4 @@
-"""Tab in a real pseudo-terminal: what is typed by it, and the menu that it draws."""
+"""Tab at the prompt in a real pseudo-terminal: the inserted text and the menu."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -13,7 +13,7 @@ CTRL_U = "\x15"
 
 @pytest.fixture
 def shell() -> Iterator[Terminal]:
-    """The demo, whose nodes have been asked: ham0 is on and runs db and web, the others are off."""
+    """Start the demo and query its nodes: ham0 is on and runs db and web, the others are off."""
     with closing(Terminal("--demo")) as shell:
         shell.expect_prompt()
         shell.run("status '*'")
@@ -36,22 +36,22 @@ def shell() -> Iterator[Terminal]:
         ("!ech", "!ech"),
     ],
 )
-def test_tab_types_what_can_only_be_meant(shell: Terminal, typed: str, line: str) -> None:
+def test_tab_inserts_the_only_candidate(shell: Terminal, typed: str, line: str) -> None:
     shell.type(typed + TAB)
     shell.expect(rf"^mclu> {line.replace('|', '[|]')}$")
-    # A blank or none, the line is ready for more.
+    # A blank may follow the candidate.
     shell.type("#")
     shell.expect(rf"^mclu> {line.replace('|', '[|]')} ?#")
 
 
-def test_a_guest_is_reached_through_its_node(shell: Terminal) -> None:
+def test_tab_inserts_the_node_then_offers_its_guests(shell: Terminal) -> None:
     shell.type("console h" + TAB)
     shell.expect(r"^mclu> console ham0:$")
     shell.type(TAB)
     shell.expect(r"^mclu> console ham0:\n +ham0:db +running on ham0, 4G\n +ham0:web +running on ham0, 2G$")
 
 
-def test_only_guests_in_the_right_state_are_offered(shell: Terminal) -> None:
+def test_only_guests_in_a_suitable_state_are_offered(shell: Terminal) -> None:
     shell.run("shutdown db; list --inactive")
     shell.type("start " + TAB)
     shell.expect(r"^mclu> start\n +db +shut off on ham0, 4G\n +ham0: +on, 1 guest$")
@@ -61,7 +61,7 @@ def test_only_guests_in_the_right_state_are_offered(shell: Terminal) -> None:
     assert "ham0, 4G" not in shell.screen.rpartition("mclu> shutdown")[2]
 
 
-def test_a_guest_is_booted_only_where_there_is_room(shell: Terminal) -> None:
+def test_boot_offers_only_nodes_with_enough_memory(shell: Terminal) -> None:
     shell.type("boot tiny " + TAB)
     shell.expect(r"^mclu> boot tiny ham0:$")
     shell.type(f"{CTRL_U}boot tiny --memory 1T {TAB}#")
@@ -73,7 +73,7 @@ def test_after_a_semicolon_the_next_command_is_completed(shell: Terminal) -> Non
     shell.expect(r"^mclu> status ham1; on ham\n +ham1 +off\n +ham2 +off\n +ham3 +off$")
 
 
-def test_aliases_are_completed_from_when_they_are_made_until_they_are_forgotten(shell: Terminal) -> None:
+def test_aliases_are_completed_until_they_are_removed(shell: Terminal) -> None:
     shell.run("alias lsa='list --active'")
     shell.type("ls" + TAB)
     shell.expect(r"^mclu> lsa$")
@@ -87,7 +87,7 @@ def test_aliases_are_completed_from_when_they_are_made_until_they_are_forgotten(
     shell.expect(r"^mclu> list$")
 
 
-def test_a_file_whose_name_has_a_blank_comes_out_quoted(shell: Terminal, tmp_path: Path) -> None:
+def test_a_file_name_with_a_blank_is_quoted(shell: Terminal, tmp_path: Path) -> None:
     (tmp_path / "my file").touch()
     shell.type("status ham1 > ~/my" + TAB)
     shell.expect(r"^mclu> status ham1 > '~/my file'")
