@@ -23,7 +23,7 @@ from mclu_shell.output.text_renderer import printable
 from mclu_shell.session.exit_status import INTERRUPTED
 from mclu_shell.session.interaction import Interaction
 from mclu_shell.session.session import Session
-from mclu_shell.shell.background import DEFAULT_SETTINGS, NodeMonitor
+from mclu_shell.shell.background import DEFAULT_SETTINGS, NodeMonitor, redraw
 from mclu_shell.shell.completer import CommandCompleter
 from mclu_shell.shell.history import ShellHistory, history_path
 from mclu_shell.shell.session_log import SessionLog
@@ -73,7 +73,10 @@ class Shell(cmd2.Cmd):
         self._aliases: dict[str, str] = {}
         session.interaction = self._interaction()
         self._monitor = NodeMonitor(
-            session, self._redraw, self._settings, lambda alert: self.add_alert(msg=printable(alert))
+            session,
+            lambda: redraw(self.main_session.app),
+            self._settings,
+            lambda alert: self.add_alert(msg=printable(alert)),
         )
         # Connecting starts after the first prompt, which would otherwise wait for the interpreter's lock.
         self.main_session.app.after_render += lambda _app: self._on_rendered()
@@ -115,9 +118,6 @@ class Shell(cmd2.Cmd):
     def get_bottom_toolbar(self) -> str:
         """Return the text of the line below the prompt."""
         return self._monitor.toolbar(self.main_session.app.output.get_size().columns)
-
-    def _redraw(self) -> None:
-        self.main_session.app.invalidate()
 
     def preloop(self) -> None:
         """Run the start-up file after cmd2 has set the signal handlers."""

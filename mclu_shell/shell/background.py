@@ -3,6 +3,9 @@
 import contextlib
 import threading
 from collections.abc import Callable
+from typing import Any
+
+from prompt_toolkit.application import Application
 
 from mclu_shell.errors import MCluError
 from mclu_shell.session.session import Session
@@ -67,6 +70,13 @@ class NodeMonitor:
             self._toolbar_key = key
             self._toolbar = toolbar_text(cloud.snapshot, *key)
         return self._toolbar
+
+
+def redraw(app: Application[Any]) -> None:
+    """Draw the prompt again, from any thread; do nothing while no prompt is shown."""
+    # prompt_toolkit checks the event loop and then uses it. If the prompt ends in between, the loop is None or closed.
+    with contextlib.suppress(RuntimeError, AttributeError):
+        app.invalidate()
 
 
 def _load_completion() -> None:
