@@ -119,7 +119,7 @@ def _destroy(
     reported = {error.place for error in (*faults, *errors)}
     unchecked = {place for error in errors if isinstance(error, UncheckedFiles) for place in error.nodes}
     yield from survey.faults(unchecked - reported)
-    for outcome in destroy_guests(plans):
+    for outcome in destroy_guests(survey, plans):
         yield outcome.error or _destroyed(*outcome.item, outcome.unwrap())
 
 

@@ -74,8 +74,9 @@ def _create(
     node, guest = plan.node, plan.guest
     progress(f"building on {node.name}")
     environment = build_environment(plan.template, plan.request, guest)
-    # Only the template itself knows the formats in its own XML.
-    expected_format = guest.disk_format if plan.own_xml is None else ""
+    # Only the template itself knows the formats in its own XML, and a simulated guest reads no disk.
+    is_read = plan.capabilities is not None and plan.capabilities.virt_type != "test"
+    expected_format = guest.disk_format if is_read else ""
     claim = MemoryClaim(node, guest.memory_bytes)
     with run_build(node, plan.template.path, guest, environment, claim.admit, progress, expected_format) as build:
         files = build.output.files

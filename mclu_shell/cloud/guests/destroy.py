@@ -11,7 +11,7 @@ from mclu_shell.cloud.console.log import remove_logs
 from mclu_shell.cloud.guests.destroy_plan import DestroyPlan, plan_destroy
 from mclu_shell.cloud.guests.files.selection import UNCHECKED
 from mclu_shell.cloud.guests.remove_files import Removal, remove_files
-from mclu_shell.cloud.guests.survey import Survey
+from mclu_shell.cloud.guests.survey import Survey, renew_survey
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.state.guest import Guest
 from mclu_shell.errors import Interrupted, MCluError, NotFound, UncheckedFiles
@@ -56,14 +56,14 @@ def _require_checked(guest: Guest, plan: DestroyPlan) -> None:
         raise UncheckedFiles(f"{guest.name} not destroyed: {file} is {reason}", place=guest.node, nodes=plan.unchecked)
 
 
-def destroy_guests(plans: Mapping[Target, DestroyPlan]) -> Iterator[Destroyed]:
+def destroy_guests(survey: Survey, plans: Mapping[Target, DestroyPlan]) -> Iterator[Destroyed]:
     """Stop guests, delete their files and undefine them, in this order; yield the files deleted and kept.
 
     After an MCluError the guest is still defined and can be destroyed again. The nodes work at the same time, but each
     on one batch of guests after another: requests that wait for a node's connection would run into their deadlines.
     """
     locks = {node.name: threading.Lock() for node, _ in plans}
-    with closing(carry_out(_batches(plans), lambda batch: _destroy_next(batch, locks), _name)) as outcomes:
+    with closing(carry_out(_batches(plans), lambda batch: _destroy_next(batch, survey, locks), _name)) as outcomes:
         for outcome in outcomes:
             yield from outcome.value or (Outcome(target, error=_reason(target, outcome)) for target in outcome.item)
 
@@ -89,13 +89,20 @@ def _batches(plans: Mapping[Target, DestroyPlan]) -> Iterator[_Batch]:
         yield from (dict(group[start : start + _BATCH]) for start in range(0, len(group), _BATCH))
 
 
-def _destroy_next(batch: _Batch, locks: Mapping[str, threading.Lock]) -> list[Destroyed]:
+def _destroy_next(batch: _Batch, survey: Survey, locks: Mapping[str, threading.Lock]) -> list[Destroyed]:
     node, _ = next(iter(batch))
     outcomes: list[Destroyed] = []
     with locks[node.name]:
         try:
+            # A guest may have been defined while other batches were destroyed.
+            renewed = renew_survey(survey, node, [guest for _, guest in batch])
+            plans = (
+                batch
+                if renewed is survey
+                else {target: plan_destroy(renewed, target[1], plan) for target, plan in batch.items()}
+            )
             # Outcomes before an error stay in the list.
-            outcomes.extend(_destroy_batch(node, batch))
+            outcomes.extend(_destroy_batch(node, plans))
         except MCluError as error:
             finished = {outcome.item for outcome in outcomes}
             failed = [target for target in batch if target not in finished]

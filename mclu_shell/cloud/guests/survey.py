@@ -108,6 +108,15 @@ def survey_nodes(
     )
 
 
+def renew_survey(survey: Survey, node: Node, guests: Sequence[Guest]) -> Survey:
+    """Survey a node again if it has a guest that is not in the survey: that may need the files of others."""
+    found = node.query(lambda client: client.fetch_guests())
+    if all(guest.uuid in survey.nodes[node.name].definitions for guest in found):
+        return survey
+    renewed = _survey(node, {guest.uuid for guest in guests})
+    return survey._replace(nodes={**survey.nodes, node.name: renewed})
+
+
 def _survey(node: Node, targets: Collection[str]) -> NodeSurvey:
     # Fails early if the node does not answer: fetch_definitions has a long timeout.
     node.fetch_guests()
