@@ -41,7 +41,7 @@ def _console(node: Node, name: str, force: bool, log: Path | None, terminal: Ter
     with _log(log) as tee, open_console(node, name, force=force) as console:
         if terminal.is_typed:
             terminal.print(f"Connected to {node.name}:{name}; ^] leaves.")
-        has_left = terminal.carry(console.socket, tee)
+        has_left = terminal.relay(console.socket, tee)
         fault = console.fault
     if terminal.is_typed:
         # The guest's last line may be incomplete.

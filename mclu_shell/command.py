@@ -49,7 +49,7 @@ class Prompt(NamedTuple):
     # The settings of `set`.
     settings: dict[str, str]
     # The commands that were run at this prompt, in order, without those about the shell itself.
-    ran: Callable[[], Sequence[LoggedCommand]]
+    commands: Callable[[], Sequence[LoggedCommand]]
 
 
 class Context(NamedTuple):

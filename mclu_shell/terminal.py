@@ -46,7 +46,7 @@ class Terminal:
             self._err.write(text + "\n")
             self._err.flush()
 
-    def carry(self, far: socket.socket, tee: Tee | None = None) -> bool:
+    def relay(self, far: socket.socket, tee: Tee | None = None) -> bool:
         """Copy input to `far`, and its data to the output and to `tee`, until either side ends.
 
         Return True if the user has detached with ^]. If the input is not a terminal, ^] is an ordinary byte, and the

@@ -19,7 +19,7 @@ LIMIT_S = 10.0
 
 @dataclass
 class Far:
-    """A pseudo-terminal's other end, the guest's end of the socket, and the result of `carry`."""
+    """A pseudo-terminal's other end, the guest's end of the socket, and the result of `relay`."""
 
     keyboard: int
     guest: socket.socket
@@ -34,11 +34,11 @@ class Far:
     def settings(self) -> list[object]:
         return termios.tcgetattr(self.slave)
 
-    def carry(self, ahead: Callable[[], bytes] | None = None, tee: Callable[[bytes], object] | None = None) -> None:
+    def relay(self, ahead: Callable[[], bytes] | None = None, tee: Callable[[bytes], object] | None = None) -> None:
         """Attach the terminal, and add the return value or the error to `result`."""
         terminal = Terminal(self.given or self.slave, self.out or self.slave, io.StringIO(), ahead)
         try:
-            self.result.append(terminal.carry(self.carried, tee))
+            self.result.append(terminal.relay(self.carried, tee))
         except BaseException as error:  # noqa: BLE001 – the test checks its type.
             self.result.append(error)
 
@@ -68,7 +68,7 @@ def far() -> Iterator[Far]:
 
 
 def in_thread(far: Far, *args: object) -> threading.Thread:
-    thread = threading.Thread(target=far.carry, args=args, daemon=True)
+    thread = threading.Thread(target=far.relay, args=args, daemon=True)
     thread.start()
     return thread
 
@@ -112,7 +112,7 @@ def test_typeahead_is_sent_first_with_carriage_returns(far: Far) -> None:
 
 def test_an_escape_in_the_typeahead_detaches_at_once(far: Far) -> None:
     before = far.settings
-    far.carry(lambda: b"ab\x1d")
+    far.relay(lambda: b"ab\x1d")
     assert far.result == [True]
     assert far.hear(2) == b"ab"
     assert far.settings == before
@@ -122,7 +122,7 @@ def test_the_last_output_is_shown_when_the_guest_ends(far: Far) -> None:
     before = far.settings
     far.guest.send(b"halted")
     far.guest.close()
-    far.carry()
+    far.relay()
     assert far.result == [False]
     assert far.read(6) == b"halted"
     assert far.settings == before
@@ -137,7 +137,7 @@ def test_the_terminal_is_restored_after_any_error(far: Far) -> None:
         raise message
 
     far.guest.send(b"x")
-    far.carry(None, fail)
+    far.relay(None, fail)
     assert far.result == [message]
     assert far.settings == before
 

@@ -23,7 +23,7 @@ _PHRASES = {
 }
 
 
-class Goal(NamedTuple):
+class WaitRequest(NamedTuple):
     """Names as typed, and the state to reach; `expression` is set if the state is `console`."""
 
     names: tuple[str, ...]
@@ -39,35 +39,35 @@ class Goal(NamedTuple):
         return f"waiting for {', '.join(names[:_MOST_NAMES])}{more} {self}" if names else ""
 
 
-class ParseGoal(argparse.Action):
-    """Parse all words into one Goal; the preceding argument `what` is the kind of names."""
+class ParseWaitRequest(argparse.Action):
+    """Parse all words into one WaitRequest; the preceding argument `kind` is the kind of names."""
 
     def __call__(self, parser: argparse.ArgumentParser, args: argparse.Namespace, words: Any, *_more: Any) -> None:
-        """Store the goal; report invalid words as an error of the parser."""
+        """Store the request; report invalid words as an error of the parser."""
         try:
-            goal = _parse_nodes(words) if args.what == "node" else _parse_guests(words)
+            request = _parse_nodes(words) if args.kind == "node" else _parse_guests(words)
         except (ValueError, argparse.ArgumentTypeError) as error:
             parser.error(str(error))
-        setattr(args, self.dest, goal)
+        setattr(args, self.dest, request)
 
 
-def _parse_nodes(words: Sequence[str]) -> Goal:
+def _parse_nodes(words: Sequence[str]) -> WaitRequest:
     # A single word is a name: a node may be called `on`.
     *names, last = words
     if names and last in NODE_STATES:
-        return Goal(tuple(map(NODE, names)), last)
-    return Goal(tuple(map(NODE, words)), "on")
+        return WaitRequest(tuple(map(NODE, names)), last)
+    return WaitRequest(tuple(map(NODE, words)), "on")
 
 
-def _parse_guests(words: Sequence[str]) -> Goal:
+def _parse_guests(words: Sequence[str]) -> WaitRequest:
     *names, last = words
     if len(names) > 1 and names[-1] == CONSOLE:
-        return Goal(tuple(map(GUEST, names[:-1])), CONSOLE, _parse_regex(last))
+        return WaitRequest(tuple(map(GUEST, names[:-1])), CONSOLE, _parse_regex(last))
     if names and last == CONSOLE:
         raise ValueError("'console' requires a regular expression; if it begins with '-', put '--' before it")
     if not names or last not in GUEST_STATES:
         raise ValueError("the last word must be a condition: running, off, ip, ssh, or console REGEX")
-    return Goal(tuple(map(GUEST, names)), last)
+    return WaitRequest(tuple(map(GUEST, names)), last)
 
 
 def _parse_regex(text: str) -> "Regex":
@@ -82,7 +82,7 @@ def _parse_regex(text: str) -> "Regex":
 
 def _complete(context: CompletionContext) -> Iterable[Candidate]:
     """Complete names, and conditions after the first name; nothing follows a condition."""
-    is_node = context.options.get("what") == "node"
+    is_node = context.options.get("kind") == "node"
     states = NODE_STATES if is_node else (*GUEST_STATES, CONSOLE)
     if any(word in states for word in context.previous[1:]):
         return
@@ -91,4 +91,4 @@ def _complete(context: CompletionContext) -> Iterable[Candidate]:
         yield from map(Candidate, states)
 
 
-GOAL = ArgType(str, _complete)
+WAIT_REQUEST = ArgType(str, _complete)

@@ -41,7 +41,7 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """Yield the selected lines as entered, or as a script."""
     assert context.prompt is not None
     if args.script:
-        lines = ["#!/usr/bin/env mclu", *_selected(_script(context.prompt.ran()), args.words)]
+        lines = ["#!/usr/bin/env mclu", *_selected(_script(context.prompt.commands()), args.words)]
     else:
         # A search would always match its own line.
         entered = [line for line in context.prompt.history() if line.split()[:1] != ["history"]]
@@ -49,9 +49,9 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     yield from (Text(line, data=partial(Entered, line)) for line in lines)
 
 
-def _script(ran: Sequence[LoggedCommand]) -> list[str]:
+def _script(commands: Sequence[LoggedCommand]) -> list[str]:
     """Return one text per command; a text may have several lines."""
-    return [_in_script(unparse(command.line), command.why_not) for command in ran]
+    return [_in_script(unparse(command.line), command.why_not) for command in commands]
 
 
 def _in_script(text: str, why_not: str) -> str:

@@ -30,7 +30,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mclu_shell.argtypes import types
-from mclu_shell.argtypes.wait_conditions import GOAL, Goal, ParseGoal
+from mclu_shell.argtypes.wait_conditions import WAIT_REQUEST, ParseWaitRequest, WaitRequest
 from mclu_shell.cloud.concurrency.cancel_scope import CancelScope
 from mclu_shell.cloud.concurrency.fanout import as_completed, gather
 from mclu_shell.cloud.dryrun.planned import Planned
@@ -54,13 +54,13 @@ _TIMEOUT_S = 300
 
 def add_arguments(parser: Parser) -> None:
     """Add the kind of names, the names with their condition, and --timeout."""
-    parser.add_argument("what", metavar="node|guest", type=types.choice("node", "guest"), help="kind of the names")
+    parser.add_argument("kind", metavar="node|guest", type=types.choice("node", "guest"), help="kind of the names")
     parser.add_argument(
-        "goal",
+        "request",
         nargs="+",
         metavar="NAME",
-        type=GOAL,
-        action=ParseGoal,
+        type=WAIT_REQUEST,
+        action=ParseWaitRequest,
         help="names or wildcards, followed by a condition",
     )
     parser.add_argument(
@@ -74,9 +74,9 @@ def add_arguments(parser: Parser) -> None:
 
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """Yield a line for each node or guest as it reaches the state."""
-    if args.what == "node":
-        return _wait_for_nodes(context, args.goal, args.timeout)
-    return _wait_for_guests(context, args.goal, args.timeout)
+    if args.kind == "node":
+        return _wait_for_nodes(context, args.request, args.timeout)
+    return _wait_for_guests(context, args.request, args.timeout)
 
 
 def dry_run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
@@ -85,70 +85,72 @@ def dry_run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     from mclu_shell.cloud.dryrun.power import dry_run_wait_for_nodes
     from mclu_shell.cloud.guests.wait_targets import WaitTarget, resolve_wait_targets
 
-    cloud, goal = context.dry_run_cloud, args.goal
-    if args.what == "node":
-        on = goal.state == "on"
-        yield from map(would, dry_run_wait_for_nodes(cloud, cloud.match(goal.names), args.timeout, on=on))
+    cloud, request = context.dry_run_cloud, args.request
+    if args.kind == "node":
+        on = request.state == "on"
+        yield from map(would, dry_run_wait_for_nodes(cloud, cloud.match(request.names), args.timeout, on=on))
         return
     cloud.assume_woken()
     faults: list[MCluError] = []
-    targets = resolve_wait_targets(cloud, goal.names, faults)
+    targets = resolve_wait_targets(cloud, request.names, faults)
 
     def state_reached(target: WaitTarget) -> str:
-        return dry_run_wait_for_guest(cloud, *target.match, goal.state) if target.match else ""
+        return dry_run_wait_for_guest(cloud, *target.match, request.state) if target.match else ""
 
     for outcome in gather(targets, state_reached):
         node, _, guest = outcome.item.name.rpartition(":")
-        yield would(outcome.error or _waiting(node, guest, goal, args.timeout, outcome.unwrap()))
+        yield would(outcome.error or _planned_wait(node, guest, request, args.timeout, outcome.unwrap()))
     yield from faults
 
 
-def _waiting(node: str, guest: str, goal: Goal, timeout_s: float, state: str) -> Planned:
+def _planned_wait(node: str, guest: str, request: WaitRequest, timeout_s: float, state: str) -> Planned:
     if state:
         return Planned("not wait for", node, guest, f"already {state}")
-    return Planned("wait for", node, guest, f"{goal}, at most {format_duration(timeout_s)}")
+    return Planned("wait for", node, guest, f"{request}, at most {format_duration(timeout_s)}")
 
 
-def _wait_for_nodes(context: Context, goal: Goal, timeout_s: float) -> Iterator[Result]:
+def _wait_for_nodes(context: Context, request: WaitRequest, timeout_s: float) -> Iterator[Result]:
     def wait(node: Node, scope: CancelScope) -> None:
-        if goal.state == "off":
+        if request.state == "off":
             wait_until_off(node, scope)
         else:
             wait_until_on(node, scope, wakes=False)
 
-    nodes = context.cloud.match(goal.names)
+    nodes = context.cloud.match(request.names)
     for outcome in wait_for_nodes(
-        context.cloud, nodes, timeout_s, wait, lambda names: context.notify(goal.progress(names))
+        context.cloud, nodes, timeout_s, wait, lambda names: context.notify(request.progress(names))
     ):
         name = outcome.item.name
-        yield outcome.error or Entry(name, goal.state, tone=_tone(goal), data=partial(Power, name, goal.state))
+        yield outcome.error or Entry(
+            name, request.state, tone=_state_tone(request), data=partial(Power, name, request.state)
+        )
 
 
-def _wait_for_guests(context: Context, goal: Goal, timeout_s: float) -> Iterator[Result]:
+def _wait_for_guests(context: Context, request: WaitRequest, timeout_s: float) -> Iterator[Result]:
     from mclu_shell.cloud.guests.wait import WaitCondition, wait_for_guest
     from mclu_shell.cloud.guests.wait_targets import resolve_wait_targets
 
     faults: list[MCluError] = []
     scope = CancelScope(timeout_s)
-    targets = resolve_wait_targets(context.cloud, goal.names, faults)
+    targets = resolve_wait_targets(context.cloud, request.names, faults)
     # Errors are shown before the wait, which may be long.
     yield from faults
-    condition = WaitCondition(goal.state, goal.expression)
+    condition = WaitCondition(request.state, request.expression)
     pending = [target.name for target in targets]
     try:
-        context.notify(goal.progress(pending))
+        context.notify(request.progress(pending))
         for outcome in as_completed(targets, lambda target: wait_for_guest(context.cloud, target, condition, scope)):
             pending.remove(outcome.item.name)
-            yield outcome.error or _reached(goal, *outcome.unwrap())
-            context.notify(goal.progress(pending))
+            yield outcome.error or _guest_entry(request, *outcome.unwrap())
+            context.notify(request.progress(pending))
     finally:
         scope.cancel()
 
 
-def _reached(goal: Goal, guest: "Guest", seen: "Observation") -> Entry:
-    data = partial(Reached, guest.node, guest.name, goal.state, seen.addresses, seen.output)
-    return Entry(f"{guest.node}:{guest.name}", seen.description, tone=_tone(goal), data=data)
+def _guest_entry(request: WaitRequest, guest: "Guest", seen: "Observation") -> Entry:
+    data = partial(Reached, guest.node, guest.name, request.state, seen.addresses, seen.output)
+    return Entry(f"{guest.node}:{guest.name}", seen.description, tone=_state_tone(request), data=data)
 
 
-def _tone(goal: Goal) -> str:
-    return "quiet" if goal.state == "off" else "good"
+def _state_tone(request: WaitRequest) -> str:
+    return "quiet" if request.state == "off" else "good"

@@ -24,26 +24,26 @@ class JSONRenderer(Renderer):
     def __init__(self, out: TextIO | None = None, err: TextIO | None = None, color: str = "auto") -> None:
         super().__init__(out, err, color)
         # Collects or writes the records of the current command.
-        self._take: Callable[[Record], None] = self._take_alone
+        self._take: Callable[[Record], None] = self._write_error_document
 
     def to(self, out: TextIO) -> "JSONRenderer":
         """Return the same renderer with another output."""
         return JSONRenderer(out, self.err, self.color)
 
     @contextlib.contextmanager
-    def answering(self, name: str, together: Sequence[str] | None) -> Iterator[None]:
-        """Write one document at the end, with the record kinds in `together`; or, if None, a line per record.
+    def frame(self, name: str, kinds: Sequence[str] | None) -> Iterator[None]:
+        """Write one document at the end, with the record kinds in `kinds`; or, if None, a line per record.
 
         If a signal ends mclu, no document is written: half of one would look complete.
         """
-        document: _Document = {plural: [] for plural in (*(together or ()), Error.PLURAL)}
+        document: _Document = {plural: [] for plural in (*(kinds or ()), Error.PLURAL)}
         previous = self._take
-        self._take = self._take_line if together is None else partial(_put, document)
+        self._take = self._write_line if kinds is None else partial(_put, document)
         try:
             yield
         finally:
             self._take = previous
-        if together is not None:
+        if kinds is not None:
             self._write({"kind": name, **document})
 
     def show(self, result: Result) -> None:
@@ -67,11 +67,11 @@ class JSONRenderer(Renderer):
         with contextlib.suppress(OSError):
             self._take(error_record(error, place))
 
-    def _take_alone(self, record: Record) -> None:
+    def _write_error_document(self, record: Record) -> None:
         """Write an error that occurred before a command began."""
         self._write({"kind": "errors", "errors": [record]})
 
-    def _take_line(self, record: Record) -> None:
+    def _write_line(self, record: Record) -> None:
         self._write({"kind": record.KIND, **_fields(record)})
 
     def _write(self, value: dict[str, object]) -> None:

@@ -49,8 +49,8 @@ class Renderer:
         """Return the same renderer with another output: a pipe or a file."""
         return Renderer(out, self.err, self.color)
 
-    def answering(self, name: str, together: Sequence[str] | None) -> contextlib.AbstractContextManager[None]:  # noqa: ARG002
-        """Frame the results of the command `name`; `together` has the record kinds of its document, if it has one."""
+    def frame(self, name: str, kinds: Sequence[str] | None) -> contextlib.AbstractContextManager[None]:  # noqa: ARG002
+        """Frame the results of the command `name`; `kinds` has the record kinds of its document, if it has one."""
         # Text has no frame.
         return contextlib.nullcontext()
 

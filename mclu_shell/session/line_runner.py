@@ -95,7 +95,7 @@ class LineRunner:
                 self._cloud.dry_run.assume_woken()
         else:
             status = self._run_command(line, renderer, place)
-        with writing(), renderer.answering("", None):
+        with writing(), renderer.frame("", None):
             for result in with_place(planned, place):
                 renderer.show(result)
         return status
@@ -138,7 +138,7 @@ class LineRunner:
         )
         with (
             writing(),
-            renderer.answering(command.name, command.document),
+            renderer.frame(command.name, command.document),
             catch_errors(renderer, place, verbose=self._verbose, is_within=True) as outcome,
         ):
             results = self._results(command, context, args, place)

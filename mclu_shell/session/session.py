@@ -137,7 +137,7 @@ class Session:
 
     def _print_all(self, problems: Sequence[MCluError]) -> int:
         """Print errors as one answer; return the worst of their statuses."""
-        with writing(), self.renderer.answering("errors", ()):
+        with writing(), self.renderer.frame("errors", ()):
             for problem in problems:
                 self.renderer.error(problem)
         return max((problem.status for problem in problems), default=DONE)

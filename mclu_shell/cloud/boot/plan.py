@@ -102,7 +102,7 @@ def plan_boot(
     require_free_name(request.name, guests)
     candidates = [node for node in guests if node in survey.candidates]
     node, report = _find_room(cloud, candidates, survey)
-    guest = _specify(node, report, template, request, survey.memory_bytes)
+    guest = _domain_spec(node, report, template, request, survey.memory_bytes)
     own_xml = custom_xml(template, xml_environment(template, guest))
     if own_xml is None:
         capabilities, acceleration = choose_acceleration(node, probe_kvm)
@@ -188,7 +188,9 @@ def _find_room(cloud: Cloud, candidates: Sequence[Node], survey: BootSurvey) -> 
     return next((node, report) for node, report in reports.items() if node.name == name)
 
 
-def _specify(node: Node, report: NodeReport, template: Template, request: BootRequest, memory_bytes: int) -> DomainSpec:
+def _domain_spec(
+    node: Node, report: NodeReport, template: Template, request: BootRequest, memory_bytes: int
+) -> DomainSpec:
     return DomainSpec(
         name=request.name,
         uuid=str(uuid.uuid4()),

@@ -22,7 +22,7 @@ def settle_rivals(name: str, uuid: str, nodes: Sequence[Node]) -> None:
     """
     scope = CancelScope(_GIVE_WAY_S)
     while rivals := _rivals(name, uuid, nodes):
-        winner = stronger(uuid, rivals)
+        winner = find_winner(uuid, rivals)
         if winner is None and scope.is_over:
             winner = rivals[0]
         if winner is not None:
@@ -37,6 +37,6 @@ def _rivals(name: str, uuid: str, nodes: Sequence[Node]) -> list[Guest]:
     return [guest for guest in guests if guest.name == name and guest.uuid != uuid]
 
 
-def stronger(uuid: str, rivals: Sequence[Guest]) -> Guest | None:
+def find_winner(uuid: str, rivals: Sequence[Guest]) -> Guest | None:
     """Return the rival that wins over a guest without waiting: one that runs, or one with a smaller UUID."""
     return next((rival for rival in rivals if rival.is_active or rival.uuid < uuid), None)

@@ -7,7 +7,7 @@ if TYPE_CHECKING:
 
 
 class Credentials:
-    """Unlocked keys by file, and passwords by account.
+    """Unlocked keys by file, and passwords by user, host and port.
 
     The keys are paramiko's; this module does not import it, because a cloud whose nodes are all off needs no paramiko.
     """

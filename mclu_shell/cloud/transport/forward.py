@@ -65,12 +65,12 @@ class _SocketForwarder:
 
     def _accept(self) -> None:
         for end in connections(self._listener):
-            if not self._admits(end):
+            if not self._is_allowed(end):
                 end.close()
                 continue
             threading.Thread(target=self._forward, args=(end,), daemon=True).start()
 
-    def _admits(self, _end: socket.socket, /) -> bool:
+    def _is_allowed(self, _end: socket.socket, /) -> bool:
         """Return whether the client of a connection may use the forward."""
         return True
 
@@ -121,11 +121,11 @@ class PortForward(_SocketForwarder):
     def __init__(self, connect: Callable[[], ByteStream]) -> None:
         listener = socket.create_server((_LOOPBACK, 0), backlog=16)
         self.address: tuple[str, int] = listener.getsockname()
-        # Set when the first client is admitted.
+        # Set when the first client is accepted.
         self.was_used = threading.Event()
         super().__init__(listener, connect)
 
-    def _admits(self, end: socket.socket, /) -> bool:
+    def _is_allowed(self, end: socket.socket, /) -> bool:
         is_ours = _owner(end.getpeername(), self.address) in (os.getuid(), _ROOT)
         if is_ours:
             self.was_used.set()

@@ -53,7 +53,7 @@ def _create(parent: Path) -> Path:
     # A one-shot beside an open shell does without this import.
     import tempfile
 
-    _sweep(parent)
+    _remove_abandoned(parent)
     try:
         # mkdtemp guarantees mode 0700.
         path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
@@ -94,7 +94,7 @@ def _parent() -> Path:
     return Path(runtime if usable else "/tmp")
 
 
-def _sweep(parent: Path) -> None:
+def _remove_abandoned(parent: Path) -> None:
     """Remove the directories of processes that were killed."""
     for path in _directories(parent):
         with contextlib.suppress(OSError):

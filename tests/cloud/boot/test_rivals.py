@@ -1,6 +1,6 @@
 import pytest
 
-from mclu_shell.cloud.boot.rivals import stronger
+from mclu_shell.cloud.boot.rivals import find_winner
 from mclu_shell.cloud.state.guest import Guest
 
 
@@ -21,4 +21,4 @@ def web(uuid: str, state: str = "shut off") -> Guest:
     ],
 )
 def test_a_rival_wins_if_it_runs_or_has_a_smaller_uuid(rivals: list[Guest], winner: Guest | None) -> None:
-    assert stronger("b", rivals) == winner
+    assert find_winner("b", rivals) == winner

@@ -45,7 +45,7 @@ class Target(NamedTuple):
     options: tuple[str, ...] = ()
 
     @property
-    def account(self) -> tuple[str, str, int]:
+    def password_key(self) -> tuple[str, str, int]:
         """The user, host and port, which identify a password."""
         return (self.user, self.host, self.port)
 

@@ -143,14 +143,14 @@ def _accepts(transport: paramiko.Transport, target: Target, key: paramiko.PKey, 
 
 def _accepts_password(transport: paramiko.Transport, target: Target, credentials: Credentials, deadline: float) -> bool:
     """Return whether sshd accepts the password from the prompt; forget a wrong one."""
-    password = credentials.passwords.get(target.account)
+    password = credentials.passwords.get(target.password_key)
     if password is None or not transport.is_active():
         return False
     transport.auth_timeout = max(0.1, deadline - time.monotonic())
     try:
         transport.auth_password(target.user, password)
     except paramiko.AuthenticationException:
-        credentials.passwords.pop(target.account, None)
+        credentials.passwords.pop(target.password_key, None)
         return False
     return True
 

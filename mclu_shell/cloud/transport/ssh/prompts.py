@@ -30,7 +30,7 @@ def password_question(target: Target, credentials: Credentials) -> Question:
     """Return the question for a password; the next login checks it."""
 
     def answer(password: str) -> bool:
-        credentials.passwords[target.account] = password
+        credentials.passwords[target.password_key] = password
         return True
 
     return Question(f"Password of {target.user} on {target.node}: ", answer, is_secret=True)
