@@ -112,4 +112,5 @@ def _step(done: str) -> Iterator[None]:
     try:
         yield
     except NodeFault as fault:
-        raise fault.with_context(fact=f"the guest could not be {done}: {' '.join(fault.fact.split())}") from fault
+        reason = " ".join(fault.fact.removeprefix(f"{fault.guest}: ").split())
+        raise fault.with_context(fact=f"the guest could not be {done}: {reason}") from fault
