@@ -16,6 +16,7 @@ from mclu_shell.cloud.boot.rivals import settle_rivals
 from mclu_shell.cloud.boot.rollback import rollback_on_error
 from mclu_shell.cloud.boot.room import MemoryClaim, NodeFull
 from mclu_shell.cloud.cloud import Cloud
+from mclu_shell.cloud.console.log import marking_start
 from mclu_shell.cloud.hypervisor.domain_xml import DomainSpec
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.templates.template import Template
@@ -94,7 +95,7 @@ def _make(
             settle_rivals(guest.name, guest.uuid, there)
             claim.check_again(build.made.reservations)
             build.keep()
-            with _step("started"):
+            with _step("started"), marking_start(node, guest.name):
                 node.change_guest(guest.name, "start", guest.uuid)
             on_start()
     return build.made.notes

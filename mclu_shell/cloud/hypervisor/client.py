@@ -185,6 +185,11 @@ class LibvirtClient:
         with self._naming(name), self._call("blockInfo"):
             self._query_domain(name, require_disks)
 
+    def fetch_xml(self, name: str) -> str | None:
+        """Return the XML of a guest; None if there is no such guest."""
+        with self._call("XMLDesc"):
+            return self._query_domain(name, lambda domain: str(domain.XMLDesc(0)))
+
     def fetch_live_xml(self, name: str) -> str | None:
         """Return the XML of a running guest, with the ports and devices assigned to it; None if it is not running."""
         with self._call("XMLDesc"):
