@@ -29,7 +29,7 @@ sh -c "$remove" sh "$@" 2>/dev/null || sudo -n sh -c "$remove" sh "$@"
 """
 # Prints `+` if the log can be read, then its content and further output. A log with another inode, or shorter than
 # `from`, is read from its beginning; with the inode `end`, only further output is read. The script ends at the end of
-# its input, because tail would notice a closed output only at its next write. tail and cat run under one sudo: sudo does
+# its input, because tail would notice a closed output only at its next write. tail and cat run under one sudo: it does
 # not relay signals from its own process group.
 _FOLLOW = r"""
 exec 2>/dev/null
