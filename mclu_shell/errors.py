@@ -22,6 +22,8 @@ class MCluError(Exception):
         self.fact = fact
         self.place = place
         self.remedy = remedy
+        # The guest that the error concerns, if it is one that libvirt reports about a guest.
+        self.guest = ""
 
     def with_context(self, *, fact: str | None = None, place: str | None = None) -> "MCluError":
         """Return a copy of the error with another fact or place."""
@@ -195,10 +197,16 @@ class LibvirtDown(LibvirtFault):
 
     code = "libvirt-down"
 
-    def __init__(self, fact: str, *, place: str = "", remedy: str = "", is_stopped: bool = False) -> None:
-        """Create the error; `is_stopped` if libvirtd is not running, so that all earlier requests have ended."""
+    def __init__(
+        self, fact: str, *, place: str = "", remedy: str = "", is_stopped: bool = False, is_slow: bool = False
+    ) -> None:
+        """Create the error.
+
+        `is_stopped`: libvirtd is not running, so that all earlier requests have ended. `is_slow`: it answered others.
+        """
         super().__init__(fact, place=place, remedy=remedy)
         self.is_stopped = is_stopped
+        self.is_slow = is_slow
 
 
 class ConnectionLost(NodeFault):

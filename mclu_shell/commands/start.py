@@ -1,4 +1,4 @@
-"""Start guests that are shut off, resume paused ones, and wake suspended ones.
+"""Start guests; resume paused ones, and wake suspended ones.
 
 A guest whose memory was saved continues from there. A guest that is paused by an I/O error, such as a full disk, is
 paused again at once if the error persists. 'reboot --hard' restarts a crashed guest.

@@ -15,7 +15,7 @@ from tests.lab.support.boot_sectors import (
     run_suspended,
     wait_for_state,
 )
-from tests.lab.support.cli import mclu, virsh
+from tests.lab.support.cli import background, mclu, virsh
 from tests.lab.support.guests import clean, sh, states
 from tests.lab.support.lab import RealLab
 
@@ -258,6 +258,33 @@ def test_start_names_the_command_for_damaged_saved_memory(lab: RealLab) -> None:
     result = mclu(lab, "start", "db")
     assert (result.status, result.out) == (1, "")
     assert "virsh managedsave-remove" in result.err
+
+
+# A hung QEMU process
+
+
+def test_a_hung_guest_delays_no_other_guest_of_its_node(lab: RealLab) -> None:
+    for name in ("db", "mail", "web"):
+        run_sector(lab, "ham0", name, IDLE, "running (booted)")
+    sh(lab, "ham0", "pkill -STOP -f '[q]emu-system.*guest=db'")
+    with background(lab, "reboot", "--hard", "ham0:*") as command:
+        assert command.stdout is not None
+        lines = {command.stdout.readline(), command.stdout.readline()}
+        assert lines == {"ham0:mail reset\n", "ham0:web reset\n"}
+        assert mclu(lab, "list", "--active").seconds < 10
+        sh(lab, "ham0", "pkill -CONT -f '[q]emu-system.*guest=db'")
+        assert command.communicate(timeout=30) == ("ham0:db reset\n", "")
+
+
+def test_errors_of_libvirt_name_the_guest(lab: RealLab) -> None:
+    run_sector(lab, "ham0", "db", IDLE, "running (booted)")
+    virsh(lab, "ham0", "destroy", "db")
+    sh(lab, "ham0", "rm /tmp/db.img")
+    result = mclu(lab, "-o", "json", "start", "db")
+    (error,) = [json.loads(line) for line in result.lines]
+    assert (error["guest"], error["fact"].split()[:2]) == ("db", ["db:", "libvirt:"])
+    assert result.err.startswith("mclu: ham0: db: libvirt: ")
+    assert len(result.err.splitlines()) == 1
 
 
 # Guests of mclu

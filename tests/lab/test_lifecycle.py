@@ -51,7 +51,7 @@ def test_start_continues_after_a_guest_that_cannot_start(lab: RealLab) -> None:
     sh(lab, "ham0", "echo >/tmp/no.img; virsh -q attach-disk db /tmp/no.img vda --config; rm /tmp/no.img")
     result = mclu(lab, "start", "db", "mail", "ham1:web")
     assert (result.status, sorted(result.lines)) == (1, ["ham1:mail started", "ham1:web started"])
-    assert result.err.startswith("mclu: ham0: libvirt: Cannot access storage file '/tmp/no.img'")
+    assert result.err.startswith("mclu: ham0: db: libvirt: Cannot access storage file '/tmp/no.img'")
     assert len(result.err.splitlines()) == 1
     assert states(lab, "ham0")["db"] == "shut off"
 

@@ -16,6 +16,7 @@ from mclu_shell.cloud.boot.rivals import settle_rivals
 from mclu_shell.cloud.boot.rollback import rollback_on_error
 from mclu_shell.cloud.boot.room import MemoryClaim, NodeFull
 from mclu_shell.cloud.cloud import Cloud
+from mclu_shell.cloud.console.log import marking_start
 from mclu_shell.cloud.hypervisor.domain_xml import DomainSpec
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.templates.template import Template
@@ -95,7 +96,7 @@ def _create(
             settle_rivals(guest.name, guest.uuid, nodes)
             claim.check_again(build.output.reservations)
             build.keep()
-            with _step("start"):
+            with _step("start"), marking_start(node, guest.name):
                 node.change_guest(guest.name, "start", guest.uuid)
             on_start()
     return build.output.notes
@@ -114,4 +115,5 @@ def _step(verb: str) -> Iterator[None]:
     try:
         yield
     except NodeFault as fault:
-        raise fault.with_context(fact=f"cannot {verb} the guest: {' '.join(fault.fact.split())}") from fault
+        reason = " ".join(fault.fact.removeprefix(f"{fault.guest}: ").split())
+        raise fault.with_context(fact=f"cannot {verb} the guest: {reason}") from fault

@@ -29,8 +29,6 @@ claim=$images/.mclu-${file%.*}.building
 # When the connection is lost, sshd sends SIGHUP and writes fail with SIGPIPE: neither may end the cleanup.
 trap : HUP PIPE
 report() { printf '\n%s %s\n' "$marker" "$*"; }
-# `reservations` prints its lines with this.
-say() { report "$@"; }
 refuse() { report fault "$*"; exit 1; }
 refuse_directory() { refuse "cannot write to $images; create it there, or set images= in mclu.conf"; }
 refuse_rival() { refuse "another boot of this name is in progress"; }

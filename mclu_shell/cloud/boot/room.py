@@ -10,6 +10,8 @@ from mclu_shell.cloud.nodes.node import Node
 class NodeFull(NoRoom):
     """Other boots have reserved the memory since the node was chosen, or guests have it."""
 
+    code = "node-full"
+
     def __init__(self, room: FreeMemory, no_room: NoRoom) -> None:
         super().__init__(no_room.fact, place=no_room.place, remedy=no_room.remedy)
         self.room = room

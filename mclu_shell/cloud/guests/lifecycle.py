@@ -4,7 +4,7 @@ import time
 from contextlib import suppress
 from types import MappingProxyType
 
-from mclu_shell.cloud.console.log import mark_reboot
+from mclu_shell.cloud.console.log import mark_reboot, marking_start
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.state.guest import CRASHED, IO_ERROR, PAUSED, RUNS, SAVED, SHUT_OFF, SUSPENDED, Condition, Guest
 from mclu_shell.cloud.state.guest_name import guest_command
@@ -27,7 +27,11 @@ def start(node: Node, guest: Guest) -> str:
     """
     action = choose_start_action(node, guest)
     try:
-        change(node, guest, action)
+        if action == "start":
+            with marking_start(node, guest.name):
+                change(node, guest, action)
+        else:
+            change(node, guest, action)
     except LibvirtFault as error:
         raise _explain_failed_start(error, guest) from error
     if action == "start" and guest.reason == SAVED and _fetch_condition(node, guest).state == PAUSED:

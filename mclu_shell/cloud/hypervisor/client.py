@@ -182,8 +182,13 @@ class LibvirtClient:
 
     def require_disks(self, name: str) -> None:
         """Raise libvirt's error if a disk file is missing without which the guest would not start."""
-        with self._call("blockInfo"):
+        with self._naming(name), self._call("blockInfo"):
             self._query_domain(name, require_disks)
+
+    def fetch_xml(self, name: str) -> str | None:
+        """Return the XML of a guest; None if there is no such guest."""
+        with self._call("XMLDesc"):
+            return self._query_domain(name, lambda domain: str(domain.XMLDesc(0)))
 
     def fetch_live_xml(self, name: str) -> str | None:
         """Return the XML of a running guest, with the ports and devices assigned to it; None if it is not running."""
@@ -251,7 +256,7 @@ class LibvirtClient:
         self._change(name, "undefine", uuid, partial(undefine, nvram=nvram, keep_tpm=keep_tpm))
 
     def _change(self, name: str, verb: str, uuid: str, change: Callable[[Any], object]) -> None:
-        with self._call(verb):
+        with self._naming(name), self._call(verb):
             try:
                 change(self._connection.lookupByUUIDString(uuid))
             except libvirt.libvirtError as error:
@@ -269,6 +274,16 @@ class LibvirtClient:
             raise
 
     # Errors.
+
+    @contextlib.contextmanager
+    def _naming(self, guest: str) -> Iterator[None]:
+        """Name the guest in libvirt's errors, which often do not."""
+        try:
+            yield
+        except LibvirtFault as fault:
+            error = fault.with_context(fact=f"{guest}: {fault.fact}")
+            error.guest = guest
+            raise error from fault
 
     @contextlib.contextmanager
     def _call(self, name: str) -> Iterator[None]:
@@ -289,11 +304,11 @@ class LibvirtClient:
         except libvirt.libvirtError as error:
             # libvirt has one error code for a failed stream and a failed connection.
             if self._is_alive():
-                raise LibvirtFault(f"libvirt: {error.get_error_message()}", place=self.node) from error
+                raise LibvirtFault(f"libvirt: {_one_line(error)}", place=self.node) from error
             raise self._fault(error) from error
 
     def _fault(self, error: libvirt.libvirtError) -> LibvirtFault | ConnectionLost:
-        message = f"libvirt: {error.get_error_message()}"
+        message = f"libvirt: {_one_line(error)}"
         code = error.get_error_code()
         if self._connection is None:
             is_lost = code in (libvirt.VIR_ERR_RPC, libvirt.VIR_ERR_SYSTEM_ERROR)
@@ -308,3 +323,8 @@ class LibvirtClient:
             return bool(self._connection.isAlive())
         except libvirt.libvirtError:
             return False
+
+
+def _one_line(error: libvirt.libvirtError) -> str:
+    """Return libvirt's message; that of QEMU may have several lines."""
+    return " ".join((error.get_error_message() or "").split())

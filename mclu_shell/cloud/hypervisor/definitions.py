@@ -79,8 +79,8 @@ def _fetch(connection: Any, domain: Any, listed: frozenset[str]) -> DomainDefini
     paths = (_volume_path(connection, *name) for name in names)
     kept = (
         *(("saved memory",) if "saved" in listed else ()),
-        *(f"snapshot {snapshot_name(xml)}" for xml in snapshots),
-        *(f"checkpoint {name}" for name in checkpoints),
+        *sorted(f"snapshot {snapshot_name(xml)}" for xml in snapshots),
+        *sorted(f"checkpoint {name}" for name in checkpoints),
         *(("TPM state",) if has_tpm_state(xmls[0]) else ()),
     )
     volume_files = tuple(filter(None, paths))

@@ -151,7 +151,22 @@ class Connection:
             fact, remedy = "libvirtd is too slow", "raise answer_timeout= in mclu.conf"
         else:
             fact, remedy = "libvirtd not answering", "on the node: systemctl restart libvirtd"
-        return LibvirtDown(fact, place=self._node.name, remedy=remedy)
+        return LibvirtDown(fact, place=self._node.name, remedy=remedy, is_slow=is_slow)
+
+    def call_statistics(self, fn: Callable[["LibvirtClient"], T], deadline: float, *, unchecked: bool = False) -> T:
+        """Return the result of `fn`, which queries statistics; repeat it once if libvirtd answers other calls.
+
+        The first such query blocks at a guest whose QEMU process hangs. It keeps the guest's job, and later queries
+        skip guests with a job (VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT).
+        """
+        was_open = self.is_open
+        try:
+            return self.call(fn, deadline, unchecked=unchecked)
+        except LibvirtDown as fault:
+            if fault.is_stopped or not (fault.is_slow or was_open):
+                raise
+            self.drop()
+            return self.call(fn, self.answer_deadline())
 
     def check(self, deadline: float) -> None:
         """Drop a connection that does not work, before a change, which cannot be repeated."""

@@ -21,14 +21,14 @@ RESERVATIONS = r"""
 reservations() {
     for other in "$images"/.mclu-*.building; do
         [ "$other" != "$claim" ] && [ -f "$other" ] && read -r holder reserved owner <"$other" || continue
-        [ ! "/proc/$holder/fd/8" -ef "$other" ] || say "$1" "$reserved" "$owner"
+        [ ! "/proc/$holder/fd/8" -ef "$other" ] || report "$1" "$reserved" "$owner"
     done 2>/dev/null
 }
 """
 _SCRIPT = (
     r"""
 images=$1 claim=
-say() { echo "$*"; }
+report() { echo "$*"; }
 grep -s . /proc/meminfo /proc/spl/kstat/zfs/arcstats /sys/kernel/mm/hugepages/hugepages-*/*_hugepages
 """
     + RESERVATIONS

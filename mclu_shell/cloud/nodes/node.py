@@ -12,6 +12,7 @@ from mclu_shell.cloud.concurrency.cancel_scope import CancelScope
 from mclu_shell.cloud.concurrency.changes import begin_change
 from mclu_shell.cloud.concurrency.fanout import Outcome, gather
 from mclu_shell.cloud.nodes.connection import Connection
+from mclu_shell.cloud.nodes.guest_change import QEMU_VERBS, GuestChanges
 from mclu_shell.cloud.nodes.memory import MemoryQuery
 from mclu_shell.cloud.nodes.power_off import power_off_and_wait
 from mclu_shell.cloud.state.expected import ExpectedChanges
@@ -61,6 +62,7 @@ class Node:
         self.store = NodeStore(config.name)
         self._connection = Connection(config, transport, self.store, self._on_event)
         self.expected = ExpectedChanges()
+        self._guest_changes = GuestChanges(config.name, self.branch)
         # Set to have the supervisor poll the node at once.
         self.poll_request = threading.Event()
         self._listeners: set[Callable[[GuestEvent | None], None]] = set()
@@ -102,13 +104,13 @@ class Node:
 
     def fetch_report(self, *, unchecked: bool = False) -> NodeReport:
         """Return the node's resources and all its guests; `unchecked` as in `query`."""
-        return self.query(self._report, unchecked=unchecked)
+        return self.query(self._report, unchecked=unchecked, statistics=True)
 
     def fetch_guests(
         self, *, active: bool | None = None, addresses: bool = False, unchecked: bool = False
     ) -> tuple[Guest, ...]:
         """Return the running guests, the others, or (None) all; known `addresses` take some more calls."""
-        guests = self.query(partial(self._guests, active=active), unchecked=unchecked)
+        guests = self.query(partial(self._guests, active=active), unchecked=unchecked, statistics=True)
         if not addresses:
             return guests
         by_uuid = self.fetch_addresses([guest for guest in guests if guest.is_active])
@@ -176,28 +178,37 @@ class Node:
                 now = time.monotonic()
                 deadline = self._connection.answer_deadline() if self.is_connected else now + _BACKGROUND_TIMEOUT_S
                 self._reported_at = now
-                self._connection.call(self._report, deadline)
+                self._connection.call_statistics(self._report, deadline)
             else:
                 # This one round trip also checks the transport and libvirtd.
-                self._connection.call(self._guests, self._connection.answer_deadline(), unchecked=True)
+                self._connection.call_statistics(self._guests, self._connection.answer_deadline(), unchecked=True)
 
-    def query(self, fn: Callable[["LibvirtClient"], T], timeout_s: float = 0.0, *, unchecked: bool = False) -> T:
+    def query(
+        self,
+        fn: Callable[["LibvirtClient"], T],
+        timeout_s: float = 0.0,
+        *,
+        unchecked: bool = False,
+        statistics: bool = False,
+    ) -> T:
         """Return the result of a read-only call to libvirt; raise NodeFault at the node's deadline.
 
         `timeout_s` extends the deadline for a query of many calls. `unchecked` neither checks the open connection
         first nor waits long for its lock: a good answer comes sooner, and a fault later.
         If the connection fails, the query is repeated once on a new one, whose result shows the node's state.
+        `statistics`: see `Connection.call_statistics`.
         """
+        call = self._connection.call_statistics if statistics else self._connection.call
         retry_deadline = time.monotonic() + max(self.config.answer_timeout, timeout_s)
         deadline = max(self._connection.answer_deadline(), time.monotonic() + timeout_s)
         with self._connection.locked(time.monotonic() + _LOCK_TIMEOUT_S if unchecked else deadline):
             try:
-                return self._connection.call(fn, deadline, unchecked=unchecked)
+                return call(fn, deadline, unchecked=unchecked)
             except ConnectionLost:
                 if self._connection.is_closed:
                     raise
                 self._connection.drop()
-                return self._connection.call(fn, max(retry_deadline, time.monotonic() + _RETRY_S))
+                return call(fn, max(retry_deadline, time.monotonic() + _RETRY_S))
 
     def change(self, fn: Callable[["LibvirtClient"], T], timeout_s: float = _CHANGE_TIMEOUT_S) -> T:
         """Return the result of a call to libvirt that changes something: like `query`, but never repeated."""
@@ -213,7 +224,13 @@ class Node:
         """Do one of the verbs of `LibvirtClient.change` to a guest; raise NotFound if there is none of this UUID."""
         self._require_writable()
         self.expected.add_guest(uuid, verb)
-        self.change(lambda client: client.change(name, verb, uuid))
+        has_branches = self._transport.has_branches and not self.config.uri.startswith("test:")
+        if verb in QEMU_VERBS and has_branches:
+            begin_change()
+            self.has_changed = True
+            self._guest_changes.make(name, verb, uuid, _CHANGE_TIMEOUT_S)
+        else:
+            self.change(lambda client: client.change(name, verb, uuid))
 
     def change_guests(self, guests: Sequence[Guest], verb: str, timeout_s: float) -> "list[Outcome[Guest, None]]":
         """Do one of the verbs of `LibvirtClient.change` to several guests at the same time; return the outcomes.

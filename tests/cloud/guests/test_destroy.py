@@ -10,7 +10,7 @@ import pytest
 from mclu_shell.cloud.guests.destroy import destroy_guests, plan_all
 from mclu_shell.cloud.guests.find import find_guests
 from mclu_shell.cloud.guests.survey import survey_nodes
-from tests.conftest import InProcess
+from tests.support.mclu import InProcess
 
 pytestmark = pytest.mark.skipif(shutil.which("qemu-img") is None, reason="qemu-img is not installed")
 

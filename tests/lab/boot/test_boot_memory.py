@@ -102,7 +102,7 @@ def test_memory_is_reserved_during_the_build(lab: RealLab, templates: Path, mach
         wait_for_gate(lab, "ham0")
         assert free(lab, "ham0") == 7
         assert mclu(lab, "-n", "boot", "quick", "db", "--memory", "9G").out.startswith("would boot ham1:db")
-        refused = "ham0: 9G of memory wanted, 7G free, and boots in progress have reserved 15G"
+        refused = "ham0: not enough free memory: 9G requested, 7G free, and boots in progress have reserved 15G"
         for dry in ([], ["-n"]):
             assert_error(mclu(lab, *dry, "boot", "quick", "ham0:db", "--memory", "9G"), refused)
         assert mclu(lab, "boot", "quick", "db", "--memory", "9G").out == "ham1:db running\n"
@@ -137,19 +137,19 @@ def test_memory_that_is_gone_after_the_build_refuses_the_start(
         machine("ham0", 5)
         open_gate(lab, "ham0")
         out, err = command.communicate(timeout=30)
-    fact = "the guest was not started: 9G of memory wanted, 5G free"
+    fact = "cannot start the guest: not enough free memory: 9G requested, 5G free"
     assert (command.returncode, out) == (1, "")
     assert err == f"mclu: ham0: {fact}; stop a guest there, or boot on another node\n"
     assert traces(lab, "ham0") == before
 
 
-def test_what_a_guest_has_not_touched_yet_is_not_free(lab: RealLab, machine: SetMemory) -> None:
+def test_memory_that_a_guest_has_not_touched_yet_is_not_free(lab: RealLab, machine: SetMemory) -> None:
     run_guest(lab, "ham0", "big", 8192)
     machine("ham0", 10)
     assert 2 <= free(lab, "ham0") < 2.5
 
 
-def test_what_a_dead_boot_has_left_reserves_nothing(lab: RealLab, machine: SetMemory) -> None:
+def test_the_claim_of_a_dead_boot_reserves_nothing(lab: RealLab, machine: SetMemory) -> None:
     machine("ham0", 22)
     sh(lab, "ham0", f"cd {IMAGES}; echo 1 {15 << 30} x >.mclu-a.building; mkfifo .mclu-b.building; cd /")
     assert free(lab, "ham0") == 22
