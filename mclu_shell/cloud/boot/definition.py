@@ -9,7 +9,7 @@ from mclu_shell.errors import ConnectionLost, LibvirtDown, NodeFault
 if TYPE_CHECKING:
     from mclu_shell.cloud.hypervisor.client import LibvirtClient
 
-# libvirt only writes a file for it, and Ctrl-C has no effect meanwhile.
+# libvirt only writes a file for it, and Ctrl-C has no effect during the call.
 _TIMEOUT_S = 10.0
 # After a timeout. libvirtd may first examine its emulators, which takes long on a slow node.
 _SETTLE_S = 60.0
