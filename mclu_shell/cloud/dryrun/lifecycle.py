@@ -1,4 +1,4 @@
-"""What starting, stopping and waiting for guests would come to, remembered for the lines after it."""
+"""Dry runs of the start, the shutdown and the wait of guests, with effects on later lines."""
 
 from mclu_shell.cloud.dryrun.cloud import DryRunCloud
 from mclu_shell.cloud.dryrun.planned import Planned
@@ -24,13 +24,13 @@ def _describe_start(node: Node, guest: Guest) -> str:
 
 
 def dry_run_shutdown(cloud: DryRunCloud, node: Node, guest: Guest, *, force: bool) -> None:
-    """A guest would shut down when it is told to; Refused if it would not."""
+    """Shut a guest down in the dry run; raise Refused if it would not respond."""
     require_can_shut_down(node, guest, force=force)
     _stops(cloud, node, guest)
 
 
 def dry_run_waiting(cloud: DryRunCloud, node: Node, guest: Guest, state: str) -> str:
-    """A guest would be waited for, until it is as wanted (`Wanted.state`); in what state it is, if it is so already."""
+    """Wait for a guest in the dry run; return its state if it has reached `state` already, otherwise an empty string."""
     is_off = not guest.is_active
     if is_off if state == "off" else state == "running" and guest.state in RUNS:
         return guest.state
@@ -42,7 +42,7 @@ def dry_run_waiting(cloud: DryRunCloud, node: Node, guest: Guest, state: str) ->
 
 
 def _stops(cloud: DryRunCloud, node: Node, guest: Guest) -> None:
-    """A guest would have stopped; one that libvirt keeps no definition of would be gone then."""
+    """Stop a guest in the dry run; without a persistent definition it is gone then."""
     if cloud.is_made(guest) or node.query(lambda client: client.is_persistent(guest.name)):
         cloud.set_state(guest, "shut off")
     else:
