@@ -30,7 +30,7 @@ def dry_run_shutdown(cloud: DryRunCloud, node: Node, guest: Guest, *, force: boo
 
 
 def dry_run_waiting(cloud: DryRunCloud, node: Node, guest: Guest, state: str) -> str:
-    """Wait for a guest in the dry run; return its state if it has reached `state` already, otherwise an empty string."""
+    """Wait for a guest in the dry run; return its state if that is `state` already, otherwise an empty string."""
     is_off = not guest.is_active
     if is_off if state == "off" else state == "running" and guest.state in RUNS:
         return guest.state
