@@ -20,6 +20,7 @@ from mclu_shell.errors import ConnectionLost, MCluError, OutputError
 from mclu_shell.output.results import Handover, Result, Text
 from mclu_shell.output.schema.screen import ScreenRecord
 from mclu_shell.terminal import Terminal
+from mclu_shell.user_paths import expand_home
 
 # virt-viewer would make its own connection to libvirt; remote-viewer, of the same package, takes an address.
 _VIEWER = "remote-viewer"
@@ -63,7 +64,7 @@ def _log(path: Path | None) -> Iterator[Callable[[bytes], object] | None]:
             raise _unwritable(path, error) from error
 
     try:
-        file = path.expanduser().open("ab", buffering=0)
+        file = open(expand_home(str(path)), "ab", buffering=0)  # noqa: PTH123, SIM115
     except OSError as error:
         raise _unwritable(path, error) from error
     with file:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 from mclu_shell.errors import MCluError, UsageError
 from mclu_shell.global_options import global_parser
-from mclu_shell.signals import ENDING, is_put_off, is_within
+from mclu_shell.signals import ENDING, interrupt_status, is_output_broken, is_put_off, is_within, raise_for
+from mclu_shell.system_faults import system_fault
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.cloud import Cloud
@@ -30,8 +31,8 @@ def main(argv: list[str] | None = None) -> int:
     with contextlib.ExitStack() as leaving:
         try:
             return _work(sys.argv[1:] if argv is None else argv, leaving)
-        except KeyboardInterrupt:
-            return 130
+        except KeyboardInterrupt as interrupt:
+            return interrupt_status(interrupt)
 
 
 def _work(words: Sequence[str], leaving: contextlib.ExitStack) -> int:
@@ -55,13 +56,22 @@ def _work(words: Sequence[str], leaving: contextlib.ExitStack) -> int:
     except MCluError as error:
         _renderer(options).error(error)
         return error.status
+    except (OSError, UnicodeError, ImportError) as error:
+        if (fault := system_fault(error)) is None:
+            raise
+        _renderer(options).error(fault)
+        # asyncio prints a traceback for an event loop that is only half open.
+        sys.unraisablehook = lambda _error: None
+        return fault.status
 
 
 def _complete(words: Sequence[str]) -> int:
     """Print the candidates for completion in the user's own shell, which runs `mclu --complete`."""
     from mclu_shell.shell_completion.protocol import complete_for_shell
 
-    sys.stdout.write(complete_for_shell(words, global_parser().arguments))
+    # An error would be printed into the command line that the user edits.
+    with contextlib.suppress(MCluError, OSError, UnicodeError, ImportError):
+        sys.stdout.write(complete_for_shell(words, global_parser().arguments))
     return 0
 
 
@@ -69,9 +79,7 @@ def _end(number: int, frame: FrameType | None) -> None:
     # Outside of _work, mclu is leaving; an exception would prevent it from closing connections.
     if is_put_off(number, frame) or not is_within(frame, _work.__code__):
         return
-    if number == signal.SIGINT:
-        raise KeyboardInterrupt
-    raise SystemExit(128 + number)
+    raise_for(number)
 
 
 def _leave(session: "Session") -> None:
@@ -81,9 +89,11 @@ def _leave(session: "Session") -> None:
     with contextlib.suppress(OSError):
         session.renderer.end_progress()
     try:
+        if is_output_broken():
+            raise BlockingIOError
         sys.stdout.flush()
     except OSError:
-        # Python flushes again at its end, and would print an error.
+        # Python flushes again at its end, and would block or print an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     session.close()
 
@@ -93,13 +103,25 @@ def _session(options: argparse.Namespace) -> "Session":
 
     if options.verbose:
         _log_to_stderr()
-    return Session(
+    session = Session(
         lambda: _cloud(options),
         _renderer(options),
         keep_going=options.keep_going,
         verbose=options.verbose,
         is_dry=options.dry_run,
     )
+    if not options.is_shell and sys.stdin.isatty() and sys.stderr.isatty():
+        # The session asks nothing in scripts. The interactive shell has prompts of its own.
+        session.interaction = session.interaction._replace(confirm=lambda question: _confirm(session, question))
+    return session
+
+
+def _confirm(session: "Session", question: str) -> bool:
+    # Few commands ask.
+    from mclu_shell.session.terminal_prompt import confirm
+
+    session.renderer.end_progress()
+    return confirm(question)
 
 
 def _renderer(options: argparse.Namespace) -> "Renderer":
@@ -206,13 +228,17 @@ def run() -> NoReturn:
     """Run the program, and end the process at once."""
     # Garbage collection takes a tenth of a single command's time, and frees nothing: the imported modules stay.
     gc.disable()
-    _open_streams()
     try:
+        _open_streams()
         status = main()
-    except SystemExit as exit_:  # --help, --version, or a signal.
+    except SystemExit as exit_:  # --help or --version.
         status = int(exit_.code or 0)
-    except KeyboardInterrupt:  # Before or after the work of `main`.
-        status = 130
+    except KeyboardInterrupt as interrupt:  # Before or after the work of `main`.
+        status = interrupt_status(interrupt)
+    except OSError as error:  # The same.
+        status = 1
+        with contextlib.suppress(OSError):
+            sys.stderr.write(f"mclu: {system_fault(error)}\n")
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError):
             stream.flush()

@@ -58,7 +58,7 @@ class Context(NamedTuple):
     open_cloud: Callable[[], "Cloud"]
     # Shows progress in a few words; a terminal shows it until the next output.
     notify: Callable[[str], None]
-    # Asks a yes-or-no question; None outside the interactive shell.
+    # Asks a yes-or-no question; None without a user at a terminal, and in scripts.
     confirm: Callable[[str], bool] | None = None
     # None outside the interactive shell.
     prompt: Prompt | None = None

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mclu_shell.errors import ConfigError, did_you_mean, format_alternatives
+from mclu_shell.system_faults import system_fault
 from mclu_shell.units import parse_duration
+from mclu_shell.user_paths import is_missing, xdg_directory
 
 NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 NODE_NAME_RULE = "use at most 63 letters, digits, '.', '_' and '-'"
@@ -56,8 +58,9 @@ def find_config(named: str | None) -> Path:
         return Path(named)
     if os.environ.get("MCLU_CONFIG"):
         return Path(os.environ["MCLU_CONFIG"])
-    own = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "mclu" / "mclu.conf"
-    return own if own.exists() else Path("/etc/mclu.conf")
+    own = xdg_directory("XDG_CONFIG_HOME", ".config") / "mclu" / "mclu.conf"
+    # A file that cannot be looked up is reported. Otherwise mclu would work on the nodes of another file.
+    return Path("/etc/mclu.conf") if is_missing(own) else own
 
 
 def load_config(path: Path) -> Config:
@@ -72,8 +75,9 @@ def load_config(path: Path) -> Config:
             "or try 'mclu --demo'",
         ) from None
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not a text file"
-        raise ConfigError(f"cannot read: {reason}", place=str(path)) from error
+        fault = system_fault(error) if isinstance(error, OSError) else None
+        reason, remedy = (fault.fact, fault.remedy) if fault else ("not a text file", "")
+        raise ConfigError(f"cannot read: {reason}", place=str(path), remedy=remedy) from error
     return parse_config(text, path)
 
 

@@ -12,11 +12,12 @@ from mclu_shell.errors import OutputError
 from mclu_shell.language.line import Line
 from mclu_shell.output.results import Handover, Result, Text, would
 from mclu_shell.output.schema.planned import with_position
+from mclu_shell.user_paths import expand_home
 
 
 def require_writable(name: str) -> None:
     """Raise OutputError if a file cannot be written; do not create or open it."""
-    path = Path(name).expanduser()
+    path = Path(expand_home(name))
     if number := _obstacle(path):
         raise OutputError(f"cannot write: {os.strerror(number)}", place=name)
 

@@ -22,6 +22,8 @@ class MCluError(Exception):
         self.fact = fact
         self.place = place
         self.remedy = remedy
+        # The guest that the error concerns, if it is one that libvirt reports about a guest.
+        self.guest = ""
 
     def with_context(self, *, fact: str | None = None, place: str | None = None) -> "MCluError":
         """Return a copy of the error with another fact or place."""
@@ -67,6 +69,19 @@ class Refused(MCluError):
     """The command would do damage, so nothing was changed."""
 
     code = "refused"
+
+
+class UncheckedFiles(Refused):
+    """Guests of nodes that cannot be queried may use a file that would be deleted."""
+
+    code = "unchecked"
+
+    def __init__(self, fact: str, *, place: str, nodes: tuple[str, ...]) -> None:
+        remedy = (
+            f"retry when {' and '.join(nodes)} can be reached, or run 'destroy' at the prompt, which keeps the file"
+        )
+        super().__init__(fact, place=place, remedy=remedy)
+        self.nodes = nodes
 
 
 class Interrupted(MCluError):
@@ -181,6 +196,17 @@ class LibvirtDown(LibvirtFault):
     """libvirtd is not running, or does not respond."""
 
     code = "libvirt-down"
+
+    def __init__(
+        self, fact: str, *, place: str = "", remedy: str = "", is_stopped: bool = False, is_slow: bool = False
+    ) -> None:
+        """Create the error.
+
+        `is_stopped`: libvirtd is not running, so that all earlier requests have ended. `is_slow`: it answered others.
+        """
+        super().__init__(fact, place=place, remedy=remedy)
+        self.is_stopped = is_stopped
+        self.is_slow = is_slow
 
 
 class ConnectionLost(NodeFault):

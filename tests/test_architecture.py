@@ -27,6 +27,7 @@ LEVELS = (
     {"config", "terminal"},
     {"global_options"},
     {"argument_parser"},
+    {"user_paths", "system_faults"},
     {"errors", "signals", "units"},
     # The package itself: its version.
     {"mclu_shell"},
@@ -183,3 +184,25 @@ def test_the_cloud_package_never_prints_or_exits(path: Path) -> None:
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Call):
             assert ast.unparse(node.func) not in {"print", "input", "sys.exit", "os._exit", "exit"}
+
+
+# Look-ups of the user's account and directories, which raise KeyError or RuntimeError on unusual machines.
+LOOK_UPS = {"home", "expanduser", "absolute", "resolve", "getcwd", "cwd", "getuser", "getpwuid", "getpwnam", "getlogin"}
+# The paths of the first two exist, so their look-up fails only with OSError; the third resolves the name of a node.
+RESOLVED = {
+    ("language/script.py", "resolve"),
+    ("shell/history.py", "resolve"),
+    ("cloud/transport/remote.py", "resolve"),
+}
+
+
+@each_module
+def test_the_users_account_and_directories_are_looked_up_in_one_place(path: Path) -> None:
+    if called(path) == "user_paths.py":
+        return
+    names = {
+        node.func.attr
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+    }
+    assert {(called(path), name) for name in names & LOOK_UPS} <= RESOLVED, "use mclu_shell.user_paths"

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from mclu_shell.units import format_age, format_size, parse_size
+from mclu_shell.user_paths import expand_home
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.state.guest import Guest
@@ -156,6 +157,11 @@ def any_guest(_guest: "Guest") -> bool:
     return True
 
 
+def startable_guest(guest: "Guest") -> bool:
+    """Accept guests that `start` starts, resumes or wakes."""
+    return not guest.is_active or guest.state in ("paused", "pmsuspended")
+
+
 class _Names(NamedTuple):
     """The guests of a node that pass a filter: their number, and the names that need no `HOST:`."""
 
@@ -204,7 +210,7 @@ def _hosts_with_guests(
 
 
 def _describe_guest(guest: "Guest") -> str:
-    return f"{guest.state} on {guest.node}, {format_size(guest.memory_bytes)}"
+    return f"{guest.condition} on {guest.node}, {format_size(guest.memory_bytes)}"
 
 
 def files(context: CompletionContext, suffix: str = "") -> Iterator[Candidate]:
@@ -213,12 +219,12 @@ def files(context: CompletionContext, suffix: str = "") -> Iterator[Candidate]:
     path = context.word.removesuffix(prefix)
     if context.word == "~":
         yield Candidate("~/", "home directory", is_complete=False)
-    for name in _listed(os.path.expanduser(path) or "."):  # noqa: PTH111
+    for name in _listed(expand_home(path) or "."):
         is_hidden = name.startswith(".") and not prefix.startswith(".")
         # An undecodable name cannot be typed.
         if is_hidden or not context.fits(path + name) or not name.isprintable():
             continue
-        if os.path.isdir(os.path.expanduser(path + name)):  # noqa: PTH111, PTH112
+        if os.path.isdir(expand_home(path + name)):  # noqa: PTH112
             yield Candidate(f"{path}{name}/", display=f"{name}/", is_complete=False)
         elif name.endswith(suffix):
             yield Candidate(f"{path}{name}", display=name)

@@ -57,7 +57,7 @@ def _guest_pattern(text: str) -> str:
 # [HOST:]GUEST, both with wildcards; `cloud.guests` resolves them.
 GUEST = ArgType(_guest_pattern, completers.guests(completers.any_guest))
 RUNNING_GUEST = ArgType(_guest_pattern, completers.guests(lambda guest: guest.is_active))
-STOPPED_GUEST = ArgType(_guest_pattern, completers.guests(lambda guest: not guest.is_active or guest.state == "paused"))
+STOPPED_GUEST = ArgType(_guest_pattern, completers.guests(completers.startable_guest))
 
 
 def size(*suggestions: str) -> ArgType:

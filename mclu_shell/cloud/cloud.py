@@ -18,7 +18,8 @@ from mclu_shell.cloud.state.node_store import Listener
 from mclu_shell.cloud.state.snapshot import NodeView, Snapshot
 from mclu_shell.cloud.transport.runtime_dir import RunDirectory, socket_paths
 from mclu_shell.config import Config
-from mclu_shell.errors import NotFound, PromptRequired, Question, did_you_mean
+from mclu_shell.errors import NotFound, PromptRequired, Question, Unreachable, did_you_mean
+from mclu_shell.system_faults import SystemFault, translated
 
 Value = TypeVar("Value")
 
@@ -64,6 +65,7 @@ class Cloud:
         self, fn: Callable[[Node], Value], nodes: Sequence[Node] | None = None
     ) -> Iterator[Outcome[Node, Value]]:
         """Do the same, but yield each outcome as early as possible."""
+        fn = partial(_query_node, fn)
         modules = {module for node in self.nodes for module in node.modules}
         if modules:
             cache = () if self._cache_config is None else ("mclu_shell.cloud.state.disk_cache",)
@@ -174,13 +176,25 @@ def _notify_of_change(on_change: Callable[[], None], before: NodeView, now: Node
         on_change()
 
 
+def _query_node(fn: Callable[[Node], Value], node: Node) -> Value:
+    """Call `fn` for a node; name the node in errors of this machine, such as too many open files."""
+    try:
+        with translated():
+            return fn(node)
+    except SystemFault as fault:
+        fact = f"{fault.place}: {fault.fact}" if fault.place else fault.fact
+        raise Unreachable(fact, place=node.name, remedy=fault.remedy) from fault
+
+
 def _import(modules: Iterable[str]) -> None:
     """Import the modules that the nodes' threads will need, while those wait for the network.
 
     If 60 threads reach an import at once, they compete for the interpreter, and the import takes three times as long.
     """
-    for module in modules:
-        importlib.import_module(module)
+    # A node's thread imports them as well, and reports the error.
+    with contextlib.suppress(ImportError, OSError):
+        for module in modules:
+            importlib.import_module(module)
 
 
 def _no_node(pattern: str, names: list[str]) -> NotFound:

@@ -1,13 +1,14 @@
 """Power control of nodes: wake them, wait until they are up, switch them off unless they run guests."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from mclu_shell.cloud.concurrency.cancel_scope import CancelScope
-from mclu_shell.cloud.concurrency.fanout import Outcome, as_completed
+from mclu_shell.cloud.concurrency.changes import carry_out
+from mclu_shell.cloud.concurrency.fanout import Outcome, as_completed, reordered
 from mclu_shell.cloud.nodes.node import Node
-from mclu_shell.cloud.state.guest import Guest
+from mclu_shell.cloud.state.guest import RUNS, Guest
 from mclu_shell.errors import (
     ConnectionLost,
     LibvirtDown,
@@ -23,6 +24,8 @@ from mclu_shell.units import format_duration
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.cloud import Cloud
+
+Value = TypeVar("Value")
 
 # A server with many services may take minutes to stop them.
 _DOWN_TIMEOUT_S = 180.0
@@ -116,7 +119,19 @@ def _check_outcome(outcome: Outcome[Node, tuple[Guest, ...]]) -> Outcome[Node, N
 
 def switch_off(nodes: Sequence[Node], scope: CancelScope) -> Iterator[Outcome[Node, None]]:
     """Switch nodes off, after another check for running guests; yield an outcome for each when it is off."""
-    return as_completed(nodes, lambda node: _switch_off(node, scope))
+    return change_nodes(nodes, lambda node: _switch_off(node, scope), scope)
+
+
+def change_nodes(
+    nodes: Sequence[Node], change: Callable[[Node], Value], scope: CancelScope | None = None
+) -> Generator[Outcome[Node, Value], None, None]:
+    """Change nodes in parallel; begin no change after an interrupt, and finish those that have begun."""
+    return carry_out(nodes, change, lambda node: (node.name, ""), scope)
+
+
+def wake_nodes(nodes: Sequence[Node]) -> Iterator[Outcome[Node, None]]:
+    """Wake nodes; yield their outcomes in the order of the nodes."""
+    return reordered(nodes, change_nodes(nodes, lambda node: node.wake()))
 
 
 def _switch_off(node: Node, scope: CancelScope) -> None:
@@ -131,7 +146,7 @@ def _switch_off(node: Node, scope: CancelScope) -> None:
 
 def power_off_refusal(node: Node, guests: Sequence[Guest]) -> Refused | None:
     """Return the error for switching off a node with these guests; None if none of them is running."""
-    names = [guest.name for guest in guests if guest.is_active]
+    names = [_format(guest) for guest in guests if guest.is_active]
     if not names:
         return None
     if len(names) == 1:
@@ -139,6 +154,10 @@ def power_off_refusal(node: Node, guests: Sequence[Guest]) -> Refused | None:
     else:
         fact, remedy = f"guests {_format_names(names)} are running", "shut them down or destroy them first"
     return Refused(f"cannot switch off: {fact}", place=node.name, remedy=remedy)
+
+
+def _format(guest: Guest) -> str:
+    return guest.name if guest.state in RUNS else f"{guest.name} ({guest.state})"
 
 
 def _format_names(names: Sequence[str]) -> str:

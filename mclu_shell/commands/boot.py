@@ -1,8 +1,9 @@
 """Create a guest from a template and start it.
 
-Without HOST, the guest goes to the first node in mclu.conf that has enough free memory. All checks are made before
-anything is created. If a later step fails or is interrupted, everything is removed again. Notes from the build, such
-as a generated password, are printed below the guest's name.
+Without HOST, the guest goes to the first node in mclu.conf that has enough free memory. The memory is reserved before
+the build and checked again before the start. All other checks are made before anything is created. If a later step
+fails or is interrupted, everything is removed again. Notes from the build, such as a generated password, are printed
+below the guest's name.
 
 Examples:
   boot tiny web
@@ -12,6 +13,7 @@ Examples:
 
 import argparse
 from collections.abc import Iterator
+from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,7 @@ from mclu_shell.cloud.dryrun.planned import Planned
 from mclu_shell.command import Context, Group, Parser
 from mclu_shell.output.results import Entry, Result, would
 from mclu_shell.output.schema.guest_changes import Booted
+from mclu_shell.signals import deferred
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.templates.template import Template
@@ -62,16 +65,23 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """Yield the new guest with its build's notes, then its screen and console if requested."""
     from mclu_shell.attach import console_of, viewer_of
     from mclu_shell.cloud.boot.boot import boot
+    from mclu_shell.cloud.templates.directories import unreadable_directories
 
     template, request = _request(context, args)
-    booted = boot(context.cloud, template, request, context.notify)
-    yield from booted.warnings
-    name = request.name
-    acceleration = booted.acceleration
-    accel = (acceleration.kind or None, acceleration.reason or None)
-    data = partial(Booted, booted.node.name, name, template.name, *accel, booted.notes)
-    details = (acceleration.warning, *booted.notes) if acceleration.warning else booted.notes
-    yield Entry(f"{booted.node.name}:{name}", "running", details, tone="good", data=data)
+    yield from unreadable_directories()
+    with ExitStack() as interrupts:
+
+        def on_start() -> None:
+            interrupts.enter_context(deferred(lambda: None))
+
+        booted = boot(context.cloud, template, request, context.notify, on_start)
+        yield from booted.warnings
+        name = request.name
+        acceleration = booted.acceleration
+        accel = (acceleration.kind or None, acceleration.reason or None)
+        data = partial(Booted, booted.node.name, name, template.name, *accel, booted.notes)
+        details = (acceleration.warning, *booted.notes) if acceleration.warning else booted.notes
+        yield Entry(f"{booted.node.name}:{name}", "running", details, tone="good", data=data)
     if args.viewer:
         yield viewer_of(booted.node, name)
     if args.console:
@@ -81,8 +91,10 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
 def dry_run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """Yield the guest that would be created, and the screen or console that would be opened."""
     from mclu_shell.cloud.dryrun.boot import dry_run_boot
+    from mclu_shell.cloud.templates.directories import unreadable_directories
 
     template, request = _request(context, args)
+    yield from unreadable_directories()
     dry_run = dry_run_boot(context.dry_run_cloud, template, request)
     yield from dry_run.warnings
     yield would(dry_run.planned)

@@ -1,15 +1,20 @@
 """Delete guests and their disks permanently.
 
-At the prompt, the command lists the files and asks first. Elsewhere it does not ask, and wildcards require --yes.
+If standard input and standard error are terminals, the command lists the files and asks first. In pipes, scripts and
+cron jobs it does not ask, and wildcards require --yes.
 
 Deleted:
-  definition, snapshots and saved memory of the guest
-  disks that mclu created for it
+  definition, snapshots, checkpoints and saved memory of the guest
+  disks that mclu created for it, NVRAM and TPM state of such a guest
 
 Kept, and listed with the reason:
-  disks that mclu did not create
-  disks that another guest uses, or another image in their directory
+  disks and NVRAM that mclu did not create
+  files that a guest on any node uses, under any path, or another
+    image in their directory
+  files that another process has open
   backing files of disks
+  files on a file system that several nodes may share, while a node
+    cannot be queried
   all files, if a guest on another node has the same UUID (as after
     a migration on shared storage)
 
@@ -19,29 +24,28 @@ Examples:
 """
 
 import argparse
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from mclu_shell.argtypes import types
-from mclu_shell.cloud.concurrency.fanout import Outcome, as_completed, gather
 from mclu_shell.cloud.guests.find import find_guests
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.state.guest import Guest
 from mclu_shell.cloud.state.guest_name import has_wildcard
 from mclu_shell.command import Context, Group, Parser
-from mclu_shell.errors import MCluError, NodeFault, Refused
+from mclu_shell.errors import MCluError, NodeFault, Refused, UncheckedFiles
 from mclu_shell.output.results import Entry, Result, Text, would
 from mclu_shell.output.text_renderer import printable
 from mclu_shell.units import format_size
 
 if TYPE_CHECKING:
+    from mclu_shell.cloud.guests.destroy import Target
     from mclu_shell.cloud.guests.destroy_plan import DestroyPlan
-    from mclu_shell.cloud.guests.other_nodes import OtherNodes
+    from mclu_shell.cloud.guests.survey import Survey
 
 GROUP = Group.MAKE
 LINES = ("destroyed",)
-_Planned: TypeAlias = "Outcome[tuple[Node, Guest], DestroyPlan]"
 
 
 def add_arguments(parser: Parser) -> None:
@@ -56,10 +60,9 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     faults: list[MCluError] = []
     guests = find_guests(context.cloud, args.guests, faults=faults)
     if args.yes or context.confirm is None:
-        yield from _destroy(context, [(node, guest, None) for node, guest in guests], faults)
+        yield from _destroy(context, guests, faults)
     else:
         yield from _ask_and_destroy(context, context.confirm, guests, faults)
-    yield from faults
 
 
 def dry_run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
@@ -82,57 +85,65 @@ def _require_yes(context: Context, args: argparse.Namespace) -> None:
 
 
 def _ask_and_destroy(
-    context: Context,
-    confirm: Callable[[str], bool],
-    guests: Sequence[tuple[Node, Guest]],
-    faults: Sequence[MCluError],
+    context: Context, confirm: Callable[[str], bool], guests: Sequence["Target"], faults: Sequence[MCluError]
 ) -> Iterator[Result]:
     # Here and below: completion needs only the arguments; these imports take 15 ms.
-    from mclu_shell.cloud.guests.destroy_plan import plan_destroy
-    from mclu_shell.cloud.guests.other_nodes import query_other_nodes
+    from mclu_shell.cloud.guests.destroy import plan_all
+    from mclu_shell.cloud.guests.survey import survey_nodes
 
-    others = query_other_nodes(context.cloud, [guest for _, guest in guests])
-    outcomes = gather(guests, lambda item: plan_destroy(*item, others))
-    yield from (outcome.error for outcome in outcomes if outcome.error)
-    plans = [outcome for outcome in outcomes if not outcome.error]
-    if plans and confirm(_question(plans, others)):
-        yield from _destroy(context, [(*outcome.item, outcome.unwrap()) for outcome in plans], faults)
+    survey = survey_nodes(context.cloud, [guest for _, guest in guests])
+    plans, errors = plan_all(survey, guests)
+    yield from errors
+    if plans and confirm(_question(plans, survey)):
+        yield from _destroy(context, list(plans), faults, plans)
     else:
+        yield from faults
         yield Text("Nothing was destroyed.")
 
 
 def _destroy(
-    context: Context, targets: Sequence[tuple[Node, Guest, "DestroyPlan | None"]], faults: Sequence[MCluError]
+    context: Context,
+    guests: Sequence["Target"],
+    faults: Sequence[MCluError],
+    confirmed: "Mapping[Target, DestroyPlan] | None" = None,
 ) -> Iterator[Result]:
-    from mclu_shell.cloud.guests.destroy import destroy
-    from mclu_shell.cloud.guests.other_nodes import query_other_nodes
+    from mclu_shell.cloud.guests.destroy import destroy_guests, plan_all
+    from mclu_shell.cloud.guests.survey import survey_nodes
 
-    # Again after the confirmation: a guest may have been migrated since.
-    others = query_other_nodes(context.cloud, [guest for _, guest, _ in targets])
-    for outcome in as_completed(targets, lambda target: destroy(target[0], target[1], others, target[2])):
-        node, guest, _ = outcome.item
-        yield outcome.error or _destroyed(node, guest, outcome.unwrap())
-    reported = {fault.place for fault in faults}
-    yield from (fault for fault in others.faults if fault.place not in reported)
+    # Again after the confirmation: a guest may have been migrated, or begun to use a file.
+    survey = survey_nodes(context.cloud, [guest for _, guest in guests])
+    plans, errors = plan_all(survey, guests, confirmed, must_be_checked=confirmed is None)
+    yield from errors
+    # Before the changes: after an interrupt, nothing follows them.
+    yield from faults
+    reported = {error.place for error in (*faults, *errors)}
+    unchecked = {place for error in errors if isinstance(error, UncheckedFiles) for place in error.nodes}
+    yield from survey.faults(unchecked - reported)
+    for outcome in destroy_guests(survey, plans):
+        yield outcome.error or _destroyed(*outcome.item, outcome.unwrap())
 
 
 def _destroyed(node: Node, guest: Guest, plan: "DestroyPlan") -> Entry:
     from mclu_shell.output.schema.destroyed import destroyed_record
 
-    kept = tuple(f"kept: {file} ({why})" for file, why in plan.keep)
+    lines = (*(f"deleted: {name}" for name in plan.state_with_nvram), *_kept(plan))
     return Entry(
-        f"{node.name}:{guest.name}", "destroyed", kept, tone="quiet", data=partial(destroyed_record, guest, plan)
+        f"{node.name}:{guest.name}", "destroyed", lines, tone="quiet", data=partial(destroyed_record, guest, plan)
     )
 
 
-def _question(plans: Sequence[_Planned], others: "OtherNodes") -> str:
+def _kept(plan: "DestroyPlan") -> Iterator[str]:
+    return (f"kept: {file} ({why})" for file, why in plan.keep)
+
+
+def _question(plans: "Mapping[Target, DestroyPlan]", survey: "Survey") -> str:
     lines = []
-    for outcome in plans:
-        (node, guest), plan = outcome.item, outcome.unwrap()
-        lines.append(f"{guest.name} on {node.name} ({guest.state}), {format_size(plan.size_bytes)} on disk")
-        lines += [f"  delete: {file}" for file, _ in plan.delete]
+    for (node, guest), plan in plans.items():
+        lines.append(f"{guest.name} on {node.name} ({guest.condition}), {format_size(plan.size_bytes)} on disk")
+        lines += [f"  delete: {name}" for name in (*dict(plan.delete), *plan.state)]
         lines += [f"  keep: {file} ({why})" for file, why in plan.keep]
-    lines += [f"{fault.place}: {fault.fact}" for fault in others.faults]
+    unchecked = {node for plan in plans.values() for node in plan.unchecked}
+    lines += [f"{fault.place}: {fault.fact}" for fault in survey.faults(unchecked)]
     question = "Destroy it?" if len(plans) == 1 else f"Destroy these {len(plans)} guests?"
     # Names of files may contain control characters.
     return "\n".join([*(printable(line) for line in lines), question])

@@ -17,6 +17,7 @@ from mclu_shell.cloud.concurrency.fanout import Outcome, gather
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.state.guest import Guest
 from mclu_shell.cloud.state.snapshot import NodeView
+from mclu_shell.cloud.templates.directories import unreadable_directories
 from mclu_shell.cloud.templates.template import Template, find_templates, read_template_cached, template_name
 from mclu_shell.command import Context, Group, Parser
 from mclu_shell.errors import MCluError, NodeOff
@@ -81,7 +82,7 @@ def _guest(guest: Guest, remembered: NodeView | None = None) -> Row:
     """Return a guest's row; `remembered` is the cached view that the guest comes from, if any."""
     cells = (
         f"{guest.node}:{guest.name}",
-        guest.state,
+        str(guest.condition),
         format_size(guest.memory_bytes),
         f"{guest.vcpus}vcpus",
         " ".join(guest.addresses),
@@ -92,6 +93,7 @@ def _guest(guest: Guest, remembered: NodeView | None = None) -> Row:
 
 
 def _templates(faults: list[MCluError]) -> Table:
+    faults += unreadable_directories()
     outcomes = gather(find_templates(), read_template_cached)
     faults += [outcome.error for outcome in outcomes if outcome.error]
     return Table(tuple(_template(outcome) for outcome in outcomes))

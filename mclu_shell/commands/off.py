@@ -43,15 +43,11 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
         yield from map(_left, checks)
         return
     pending = [node.name for node in nodes]
-    scope = CancelScope()
-    try:
-        context.notify(f"waiting for {', '.join(pending)} to go down")
-        for outcome in switch_off(nodes, scope):
-            pending.remove(outcome.item.name)
-            yield outcome.error or _entry(outcome.item, "off", "off")
-            context.notify(f"waiting for {', '.join(pending)} to go down" if pending else "")
-    finally:
-        scope.cancel()
+    context.notify(f"waiting for {', '.join(pending)} to go down")
+    for outcome in switch_off(nodes, CancelScope()):
+        pending.remove(outcome.item.name)
+        yield outcome.error or _entry(outcome.item, "off", "off")
+        context.notify(f"waiting for {', '.join(pending)} to go down" if pending else "")
 
 
 def dry_run(context: Context, args: argparse.Namespace) -> Iterator[Result]:

@@ -14,9 +14,8 @@ from functools import partial
 
 from mclu_shell.argtypes import types
 from mclu_shell.cloud.nodes.node import Node
-from mclu_shell.cloud.power import wait_for_nodes, wait_until_on
+from mclu_shell.cloud.power import wait_for_nodes, wait_until_on, wake_nodes
 from mclu_shell.command import Context, Group, Parser
-from mclu_shell.errors import NodeFault
 from mclu_shell.output.results import Entry, Result, Text, would
 from mclu_shell.output.schema.power import Power, Waking
 from mclu_shell.units import format_duration
@@ -42,15 +41,11 @@ def add_arguments(parser: Parser) -> None:
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """Yield a line per packet; with --wait, also one per node that is up."""
     woken = []
-    for node in context.cloud.match(args.nodes):
-        try:
-            node.wake()
-        except NodeFault as fault:
-            yield fault
-        else:
+    for outcome in wake_nodes(context.cloud.match(args.nodes)):
+        node, mac = outcome.item, str(outcome.item.config.mac)
+        if outcome.error is None:
             woken.append(node)
-            mac = str(node.config.mac)
-            yield Text(f"Waking up {mac}...", data=partial(Waking, node.name, mac))
+        yield outcome.error or Text(f"Waking up {mac}...", data=partial(Waking, node.name, mac))
     if args.wait is not None:
         yield from _wait(context, woken, args.wait)
 

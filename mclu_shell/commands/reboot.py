@@ -1,7 +1,8 @@
 """Reboot guests.
 
 Each guest is asked to reboot. The command does not wait for it, and a guest may take long or ignore the request. With
---hard, guests are reset at once, as with their reset button.
+--hard, guests are reset at once, as with their reset button. That also restarts guests that are paused, suspended or
+crashed.
 
 Examples:
   reboot web
@@ -10,12 +11,14 @@ Examples:
 
 import argparse
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mclu_shell.argtypes import types
-from mclu_shell.cloud.concurrency.fanout import as_completed, gather
+from mclu_shell.cloud.concurrency.fanout import gather
 from mclu_shell.cloud.dryrun.planned import Planned
 from mclu_shell.cloud.guests import lifecycle
+from mclu_shell.cloud.guests.changes import change_guests
 from mclu_shell.cloud.guests.find import find_guests
 from mclu_shell.command import Context, Group, Parser
 from mclu_shell.output.results import Result, changed, would
@@ -37,9 +40,10 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """Yield a line per guest."""
     faults: list[MCluError] = []
     guests = find_guests(context.cloud, args.guests, active=True, faults=faults)
-    for outcome in as_completed(guests, lambda item: lifecycle.reboot(*item, hard=args.hard)):
-        yield changed(outcome, "good")
+    # Before the changes: after an interrupt, nothing follows them.
     yield from faults
+    for outcome in change_guests(guests, partial(lifecycle.reboot, hard=args.hard)):
+        yield changed(outcome, "good")
 
 
 def dry_run(context: Context, args: argparse.Namespace) -> Iterator[Result]:

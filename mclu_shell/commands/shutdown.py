@@ -1,7 +1,9 @@
 """Shut guests down, and wait until they are off.
 
-Each guest is asked to shut down. A guest may ignore the request: no ACPI, no agent, a question on its screen, paused,
-or hanging. It keeps running after --timeout; with --force it is then powered off, like pulling its plug.
+Each guest is asked to shut down. A guest may ignore the request: no ACPI, no agent, a question on its screen, or
+hanging. It keeps running after --timeout; with --force it is then powered off, like pulling its plug.
+
+Guests that are paused, suspended or crashed cannot respond and require --force, which stops a crashed guest at once.
 
 Examples:
   shutdown web
@@ -10,14 +12,16 @@ Examples:
 
 import argparse
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mclu_shell.argtypes import types
 from mclu_shell.cloud.concurrency.cancel_scope import CancelScope
-from mclu_shell.cloud.concurrency.fanout import as_completed, gather
+from mclu_shell.cloud.concurrency.fanout import gather
 from mclu_shell.cloud.dryrun.planned import Planned
-from mclu_shell.cloud.guests import lifecycle
+from mclu_shell.cloud.guests.changes import change_guests
 from mclu_shell.cloud.guests.find import find_guests
+from mclu_shell.cloud.guests.shutdown import shutdown
 from mclu_shell.command import Context, Group, Parser
 from mclu_shell.output.results import Result, changed, would
 from mclu_shell.units import format_duration
@@ -47,14 +51,12 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """Yield a line per guest as it stops."""
     faults: list[MCluError] = []
     guests = find_guests(context.cloud, args.guests, active=True, faults=faults)
-    scope = CancelScope(args.timeout)
-    try:
-        context.notify("waiting for the guest to shut down" if len(guests) == 1 else "waiting for guests to shut down")
-        for outcome in as_completed(guests, lambda item: lifecycle.shutdown(*item, scope, force=args.force)):
-            yield changed(outcome, "quiet")
-    finally:
-        scope.cancel()
+    # Before the changes: after an interrupt, nothing follows them.
     yield from faults
+    context.notify("waiting for the guest to shut down" if len(guests) == 1 else "waiting for guests to shut down")
+    scope = CancelScope(args.timeout)
+    for outcome in change_guests(guests, partial(shutdown, scope=scope, force=args.force), scope):
+        yield changed(outcome, "quiet")
 
 
 def dry_run(context: Context, args: argparse.Namespace) -> Iterator[Result]:

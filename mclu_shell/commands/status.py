@@ -3,7 +3,8 @@
 All nodes are queried in parallel. Lines of a node that is on:
   total:  physical CPUs and memory
   used:   running guests, with the virtual CPUs and memory they may use
-  free:   memory available to a new guest
+  halted: those of them that do not run: paused, crashed or suspended
+  free:   memory for a new guest; boots in progress have reserved theirs
 
 If a node is on but does not answer, the reason is shown. The interactive shell adds the last known figures and their
 age.
@@ -28,6 +29,9 @@ from mclu_shell.units import format_age, format_size
 
 if TYPE_CHECKING:
     from mclu_shell.output.schema.record import Record
+
+# A line has room for these.
+_MOST_HALTED = 5
 
 GROUP = Group.LOOK
 DOCUMENT = ("nodes",)
@@ -83,6 +87,7 @@ def _record(
         used_guests=len(report.running),
         used_vcpus=report.used_vcpus,
         used_bytes=report.used_bytes,
+        halted_guests=tuple(guest.name for guest in report.halted),
         free_bytes=report.free_bytes,
         as_of=iso_time(seen_at),
     )
@@ -94,4 +99,12 @@ def _details(report: NodeReport) -> tuple[str, ...]:
     if not report.running:
         return total, free
     used = f"used:  {len(report.running)}guests {report.used_vcpus}vcpus {format_size(report.used_bytes)}"
-    return total, used, free
+    halted = f"halted: {', '.join(_halted(report))}" if report.halted else ""
+    return tuple(filter(None, (total, used, halted, free)))
+
+
+def _halted(report: NodeReport) -> list[str]:
+    """Return the names and conditions of guests that use memory, but do not run."""
+    names = [f"{guest.name} {guest.condition}" for guest in report.halted[:_MOST_HALTED]]
+    more = len(report.halted) - len(names)
+    return [*names, f"{more} more"] if more else names

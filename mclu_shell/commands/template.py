@@ -6,7 +6,8 @@ Actions:
          ok, not ok, or not given (optional)
 
 A name that contains a slash or ends with .template is a file, and need not be in a directory of $MCLU_PATH. 'check'
-builds nothing; to try a build, use 'boot'.
+builds nothing; to try a build, use 'boot'. If the template has XML of its own, the libvirt of all nodes that are on
+validates it; without such a node, it is only compared with libvirt's schema.
 
 Examples:
   template show debian
@@ -20,12 +21,14 @@ from pathlib import Path
 
 from mclu_shell.argtypes import types
 from mclu_shell.cloud.templates.check import Finding, check_template
+from mclu_shell.cloud.templates.directories import unreadable_directories
 from mclu_shell.cloud.templates.template import SUFFIX, Template, find_template, read_template, template_name
 from mclu_shell.command import Context, Group, Parser
-from mclu_shell.errors import TemplateError
+from mclu_shell.errors import ConfigError, TemplateError
 from mclu_shell.output.results import Result, Row, Table
 from mclu_shell.output.schema.template import Rule, template_record
 from mclu_shell.units import format_size
+from mclu_shell.user_paths import absolute, expand_home
 
 GROUP = Group.MAKE
 DOCUMENT = ("templates", "rules")
@@ -43,15 +46,20 @@ def add_arguments(parser: Parser) -> None:
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """Yield a table of the template's settings, or of the rules."""
     path = _path(args.template)
+    if not _is_file(args.template):
+        yield from unreadable_directories()
     if args.action == "show":
         yield _settings(read_template(path))
     else:
         yield from _check(context, path)
 
 
+def _is_file(name: str) -> bool:
+    return "/" in name or name.endswith(SUFFIX)
+
+
 def _path(name: str) -> Path:
-    is_file = "/" in name or name.endswith(SUFFIX)
-    return Path(name).expanduser().absolute() if is_file else find_template(name)
+    return absolute(Path(expand_home(name))) if _is_file(name) else find_template(name)
 
 
 def _settings(template: Template) -> Table:
@@ -74,12 +82,27 @@ def _settings(template: Template) -> Table:
 
 def _check(context: Context, path: Path) -> Iterator[Result]:
     context.notify(f"checking {template_name(path)}")
-    findings = list(check_template(path))
+    findings = list(check_template(path, partial(_validate_xml, context)))
     yield Table(tuple(_row(finding) for finding in findings))
     failed = sum(finding.holds is False for finding in findings)
     if failed:
         rules = "1 rule" if failed == 1 else f"{failed} rules"
         yield TemplateError(f"{rules} failed", place=template_name(path))
+
+
+def _validate_xml(context: Context, xml: str) -> str | None:
+    """Return where libvirt accepts a template's own XML: on all nodes that answer, or else in the schema."""
+    # Only a template with XML of its own needs it.
+    from mclu_shell.cloud.boot.own_xml import has_valid_schema, validate_on_all
+
+    try:
+        nodes = validate_on_all(context.cloud, xml)
+        reason = "no node with QEMU is on"
+    except ConfigError as error:
+        nodes, reason = [], f"{error.place}: {error.fact}"
+    if nodes:
+        return f"on {', '.join(nodes)}"
+    return f"only compared with the schema: {reason}" if has_valid_schema(xml) else None
 
 
 def _row(finding: Finding) -> Row:

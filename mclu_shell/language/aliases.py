@@ -1,11 +1,11 @@
 """Aliases: first words that are replaced by the text of one or several commands."""
 
-import os
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
 
 from mclu_shell.language import parser
 from mclu_shell.language.line import Line
+from mclu_shell.user_paths import expand_home
 
 
 def expand(line: Line, aliases: Mapping[str, str], used: frozenset[str] = frozenset()) -> Iterator[Line]:
@@ -39,4 +39,4 @@ def _redirection(line: Line) -> Iterable[str]:
     if line.pipe:
         yield f"| {line.pipe}"
     if line.output:
-        yield f"{'>>' if line.append else '>'} {shlex.quote(os.path.expanduser(line.output))}"  # noqa: PTH111
+        yield f"{'>>' if line.append else '>'} {shlex.quote(expand_home(line.output))}"

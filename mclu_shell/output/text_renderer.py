@@ -75,8 +75,12 @@ class Renderer:
 
     def progress(self, message: str) -> None:
         """Show a message on a terminal until the next output."""
-        if not message or not self.err.isatty():
-            return
+        # A closed terminal ends no command.
+        with contextlib.suppress(OSError):
+            if message and self.err.isatty():
+                self._show_progress(message)
+
+    def _show_progress(self, message: str) -> None:
         if self._status is None:
             # rich takes 60 ms to import.
             from rich.console import Console
@@ -92,9 +96,10 @@ class Renderer:
     def end_progress(self) -> None:
         """Remove the progress message."""
         if self._status is not None:
-            self._status.stop()
-            # An interrupt within stop() would leave the cursor hidden.
-            self._status.console.show_cursor()
+            with contextlib.suppress(OSError):
+                self._status.stop()
+                # An interrupt within stop() would leave the cursor hidden.
+                self._status.console.show_cursor()
             self._status = None
 
     def _painter(self, stream: TextIO) -> Callable[[str, str], str]:

@@ -4,10 +4,14 @@ import contextlib
 import signal
 from collections.abc import Iterator
 
-from mclu_shell.errors import MCluError, OutputError
+from mclu_shell.errors import Interrupted, MCluError, OutputError
 from mclu_shell.output.text_renderer import Renderer
+from mclu_shell.signals import interrupt_status
+from mclu_shell.system_faults import system_fault
 
 DONE, FAILED, INTERRUPTED = 0, 1, 130
+# Shells report a signal as its number plus this.
+_SIGNALLED = 128
 # The status that a shell reports after SIGPIPE: the reader has closed the pipe, so nothing more is run.
 READER_GONE = 141
 # The statuses of a program that Ctrl-C or Ctrl-\ ended: from waitpid (negative), or from a shell (128 added).
@@ -15,7 +19,11 @@ _INTERRUPTED = {status for number in (signal.SIGINT, signal.SIGQUIT) for status 
 
 
 class ReaderGone(Exception):
-    """Raised when the reader of our output has closed the pipe."""
+    """Raised when the reader of our output has closed the pipe; `status` is that of the work, which was completed."""
+
+    def __init__(self, status: int = DONE) -> None:
+        super().__init__(status)
+        self.status = status
 
 
 class ExitStatus:
@@ -41,10 +49,10 @@ def catch_errors(
         if is_within and isinstance(error, OutputError):
             raise
         renderer.error(error, place)
-        outcome.status = error.status
-    except KeyboardInterrupt:
+        outcome.status = _status_of(error)
+    except KeyboardInterrupt as interrupt:
         renderer.interrupted(place)
-        outcome.status = INTERRUPTED
+        outcome.status = interrupt_status(interrupt)
     except ReaderGone:
         if is_within:
             raise
@@ -52,11 +60,28 @@ def catch_errors(
     except Exception as error:  # noqa: BLE001
         outcome.status = FAILED
         defect = MCluError(f"internal error: {error!r}", remedy="run mclu with -v for a traceback, and report it")
-        renderer.error(defect, place)
+        renderer.error(system_fault(error) or defect, place)
         if verbose:
             import traceback
 
             traceback.print_exc(file=renderer.err)
+
+
+def _status_of(error: MCluError) -> int:
+    # An interrupt may become an error on its way, which names its effects.
+    if isinstance(error, Interrupted) and isinstance(error.__cause__, KeyboardInterrupt):
+        return interrupt_status(error.__cause__)
+    return error.status
+
+
+def is_interrupted(status: int) -> bool:
+    """Return whether a status of ours means that a signal ended the command."""
+    return status > _SIGNALLED and status != READER_GONE
+
+
+def ends_lines(status: int) -> bool:
+    """Return whether no further line runs after this status, even with -k."""
+    return status > _SIGNALLED
 
 
 @contextlib.contextmanager

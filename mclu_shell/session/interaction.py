@@ -1,4 +1,4 @@
-"""The interface between a session and the interactive shell."""
+"""The interface between a session and its user at a terminal."""
 
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
@@ -17,7 +17,10 @@ def _ignore(_line: Line, _status: int) -> None:
 
 
 class Interaction(NamedTuple):
-    """Everything that only the interactive shell provides; the defaults are those of scripts and single commands."""
+    """Everything that needs a user at a terminal; the defaults are those of pipes, scripts and cron jobs.
+
+    Single commands and -c lines at a terminal have `confirm`. All else needs the interactive shell.
+    """
 
     # Asks a yes-or-no question.
     confirm: Callable[[str], bool] | None = None

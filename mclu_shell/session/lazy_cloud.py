@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mclu_shell.errors import MCluError
+from mclu_shell.system_faults import translated
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.cloud import Cloud
@@ -24,13 +25,14 @@ class LazyCloud:
         self.dry_run: DryRunCloud | None = None
 
     def open(self) -> "Cloud":
-        """Return the cloud; raise ConfigError without a configuration."""
+        """Return the cloud; raise ConfigError without a configuration, SystemFault if this machine prevents it."""
         with self._opening:
             if self._is_closed:
                 raise MCluError("mclu is ending")
             if self.opened is None:
-                self.opened = self._open_cloud()
-                self._configure(self.opened)
+                with translated():
+                    self.opened = self._open_cloud()
+                    self._configure(self.opened)
             return self.opened
 
     def open_dry_run(self) -> "DryRunCloud":

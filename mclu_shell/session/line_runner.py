@@ -1,9 +1,8 @@
 """Running one line: a command with its pipe or redirection, or a program of the user's shell."""
 
 import contextlib
-import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, TextIO
 
@@ -14,10 +13,21 @@ from mclu_shell.language.line import Line
 from mclu_shell.language.script import Script
 from mclu_shell.output.results import Handover, Quit, Result
 from mclu_shell.output.text_renderer import Renderer
-from mclu_shell.session.exit_status import DONE, FAILED, ReaderGone, catch_errors, status_of_program, writing
+from mclu_shell.session.exit_status import (
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    ReaderGone,
+    catch_errors,
+    is_interrupted,
+    status_of_program,
+    writing,
+)
 from mclu_shell.session.interaction import Interaction
 from mclu_shell.session.lazy_cloud import LazyCloud
-from mclu_shell.session.subshell import pipe_to_user_shell, run_in_user_shell
+from mclu_shell.session.subshell import end_reader, pipe_to_user_shell, run_in_user_shell
+from mclu_shell.signals import breakable_write
+from mclu_shell.user_paths import expand_home
 
 if TYPE_CHECKING:
     import argparse
@@ -95,9 +105,11 @@ class LineRunner:
             assert isinstance(reader.stdin, TextIOWrapper)
             try:
                 status = self._run_command(line, renderer.to(reader.stdin), place)
-            except ReaderGone:
+            except ReaderGone as gone:
                 # The reader's own exit status counts, whether or not it closed the pipe before we had finished.
-                status = DONE
+                status = gone.status
+            if is_interrupted(status) and status != INTERRUPTED:
+                end_reader(reader)
         return status or self._status_of(line.pipe, reader.returncode, renderer, place)
 
     def _status_of(self, program: str, code: int, renderer: Renderer, place: str) -> int:
@@ -119,7 +131,7 @@ class LineRunner:
             self._cloud.open,
             # A reader such as less has the screen to itself.
             _ignore if line.pipe else renderer.progress,
-            self.interaction.confirm,
+            self._confirm_for(place),
             self.interaction.prompt,
             self._cloud.open_dry_run,
             renderer.is_data,
@@ -129,8 +141,16 @@ class LineRunner:
             renderer.frame(command.name, command.document),
             catch_errors(renderer, place, verbose=self._verbose, is_within=True) as outcome,
         ):
-            outcome.status = self._show(self._results(command, context, args, place), renderer, place)
+            results = self._results(command, context, args, place)
+            outcome.status = self._show(results, renderer, place, must_finish=self._changes_something(command))
         return outcome.status
+
+    def _confirm_for(self, place: str) -> Callable[[str], bool] | None:
+        """Return the function that asks the user; None in a script, except one that is run at the prompt."""
+        return None if place and self.interaction.prompt is None else self.interaction.confirm
+
+    def _changes_something(self, command: Command) -> bool:
+        return command.dry_run is not None and not self._is_dry
 
     def _results(self, command: Command, context: Context, args: "argparse.Namespace", place: str) -> Iterable[Result]:
         if not self._is_dry or command.dry_run is None:
@@ -139,26 +159,48 @@ class LineRunner:
 
         return with_place(command.dry_run(context, args), place)
 
-    def _show(self, results: Iterable[Result], renderer: Renderer, place: str) -> int:
-        """Print results; return the worst status of the errors among them."""
-        status = DONE
+    def _show(self, results: Iterable[Result], renderer: Renderer, place: str, *, must_finish: bool) -> int:
+        """Print results; return the worst status of the errors among them.
+
+        If the output fails, a command that changes something (`must_finish`) is completed without it: the consumer of
+        the output does not decide what is done.
+        """
+        status, lost = DONE, None
         try:
             for result in results:
-                if isinstance(result, MCluError):
-                    renderer.error(result, place)
-                    status = max(status, result.status)
-                elif isinstance(result, Quit):
-                    self.has_quit = True
-                elif isinstance(result, Script):
-                    status = max(status, self._run_script(result, renderer))
-                elif isinstance(result, Handover):
-                    self._hand_over(result, renderer)
-                else:
-                    with writing():
-                        renderer.show(result)
+                # Errors also go to standard error.
+                if lost is None or isinstance(result, MCluError):
+                    try:
+                        status = max(status, self._show_one(result, renderer, place))
+                    except (ReaderGone, OutputError) as error:
+                        if not must_finish:
+                            raise
+                        lost = error
         finally:
+            _close(results)
             renderer.end_progress()
+        if isinstance(lost, ReaderGone):
+            raise ReaderGone(status) from lost
+        if lost is not None:
+            raise lost
         return status
+
+    def _show_one(self, result: Result, renderer: Renderer, place: str) -> int:
+        """Print one result; return its status."""
+        if isinstance(result, MCluError):
+            with writing(), breakable_write():
+                renderer.error(result, place)
+            return result.status
+        if isinstance(result, Quit):
+            self.has_quit = True
+        elif isinstance(result, Script):
+            return self._run_script(result, renderer)
+        elif isinstance(result, Handover):
+            self._hand_over(result, renderer)
+        else:
+            with writing(), breakable_write():
+                renderer.show(result)
+        return DONE
 
     def _hand_over(self, handover: Handover, renderer: Renderer) -> None:
         # Most commands need no terminal.
@@ -174,10 +216,16 @@ class LineRunner:
 @contextlib.contextmanager
 def _open_output(line: Line) -> Iterator[TextIO]:
     try:
-        with open(os.path.expanduser(line.output), "a" if line.append else "w", encoding="utf-8") as out:  # noqa: PTH111, PTH123
+        with open(expand_home(line.output), "a" if line.append else "w", encoding="utf-8") as out:  # noqa: PTH123
             yield out
     except OSError as error:
         raise OutputError(f"cannot write: {error.strerror}", place=line.output) from error
+
+
+def _close(results: Iterable[Result]) -> None:
+    """End a command whose results were not all taken, before anything else is done."""
+    if isinstance(results, Generator):
+        results.close()
 
 
 def _ignore(_text: str) -> None:

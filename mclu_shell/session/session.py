@@ -11,11 +11,12 @@ from mclu_shell.output.text_renderer import Renderer
 from mclu_shell.session.exit_status import (
     DONE,
     FAILED,
-    INTERRUPTED,
     READER_GONE,
     ExitStatus,
     ReaderGone,
     catch_errors,
+    ends_lines,
+    is_interrupted,
     writing,
 )
 from mclu_shell.session.interaction import Interaction
@@ -33,7 +34,7 @@ class Session:
     """Runs lines against one cloud, which is opened when a command first needs it.
 
     The `run_` and `check_` methods return an exit status and raise no error: 0 done, 1 failed, 2 usage,
-    130 interrupted, 141 if the reader of the output has closed the pipe.
+    130 interrupted (129 and 143: by SIGHUP and SIGTERM), 141 if the reader of the output has closed the pipe.
     """
 
     def __init__(
@@ -148,7 +149,7 @@ class Session:
             status = self._run_lines(_record_begun(lines, begun), script.name, keep_going=self.keep_going)
         finally:
             self._running.pop()
-        if status == INTERRUPTED and len(lines) > 1:
+        if is_interrupted(status) and len(lines) > 1:
             rest, done = len(lines) - len(begun), "shown" if self.is_dry else "run"
             fact = f"interrupted; commands {done}: {len(begun) - 1}, not started: {rest}"
             self.renderer.error(Interrupted(fact, place=f"{script.name}:{begun[-1].number}"))
@@ -177,7 +178,7 @@ class Session:
             status = self._run_line(line, f"{name}:{line.number}" if name else "")
             if not name:
                 self.interaction.record(line, status)
-            if status in (INTERRUPTED, READER_GONE):
+            if ends_lines(status):
                 return status
             if line.may_fail:
                 status = DONE

@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, TextIO
 
 from mclu_shell.language.line import Variables
-from mclu_shell.signals import handled
+from mclu_shell.signals import Ended, handled
 
 if TYPE_CHECKING:
     import subprocess
+
+# The time for a reader to process the last output after a signal.
+_LAST_READ_S = 1.0
 
 
 def _sh_command(text: str, variables: Variables) -> tuple[list[str], dict[str, str]]:
@@ -51,12 +54,25 @@ def pipe_to_user_shell(text: str, variables: Variables, out: TextIO | None = Non
                 reader.wait()
 
 
+def end_reader(reader: "subprocess.Popen[str]") -> None:
+    """End the reader after the last output of mclu, which a signal has ended; a pager would wait for its user."""
+    import subprocess
+
+    assert reader.stdin is not None
+    with contextlib.suppress(BrokenPipeError):
+        reader.stdin.close()
+    try:
+        reader.wait(_LAST_READ_S)
+    except subprocess.TimeoutExpired:
+        reader.kill()
+
+
 @contextlib.contextmanager
 def _killed_on_exit(reader: "subprocess.Popen[str]") -> Iterator[None]:
     """Kill the reader if a signal ends mclu, which would otherwise wait for it."""
     try:
         yield
-    except SystemExit:
+    except Ended:
         reader.kill()
         raise
 

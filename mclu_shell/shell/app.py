@@ -29,7 +29,7 @@ from mclu_shell.shell.history import ShellHistory, history_path
 from mclu_shell.shell.session_log import SessionLog
 from mclu_shell.shell.startup import run_startup
 from mclu_shell.shell.terminal_modes import PromptTerminal
-from mclu_shell.signals import handled, is_put_off
+from mclu_shell.signals import handled, is_put_off, raise_for
 
 # The exit status of a program that SIGHUP has ended, as shells report it.
 _HUNG_UP = 128 + signal.SIGHUP
@@ -153,7 +153,7 @@ class Shell(cmd2.Cmd):
         if line.strip():
             status = self._run(line)
             self.exit_code = status or (self.exit_code if self._session.has_quit else status)
-        return self._session.has_quit
+        return self._session.has_quit or self._is_at_end
 
     def _run(self, line: str) -> int:
         status = INTERRUPTED
@@ -224,6 +224,9 @@ class Shell(cmd2.Cmd):
         self._is_at_end = True
         self._terminal.detach_if_closed()
         loop = self.main_session.app.loop
+        if self._is_running:
+            # The running line ends as after Ctrl-C, then the shell.
+            raise_for(signum)
         if not self._is_reading:
             super().termination_signal_handler(signum, frame)
         # An exception within a callback of the event loop would be printed with a traceback.

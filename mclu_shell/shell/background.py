@@ -82,4 +82,6 @@ def redraw(app: Application[Any]) -> None:
 def _load_completion() -> None:
     from mclu_shell.completion import prepare
 
-    prepare()
+    # The completion itself, or the command, reports the error.
+    with contextlib.suppress(OSError, ImportError):
+        prepare()

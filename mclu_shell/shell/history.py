@@ -10,6 +10,7 @@ from pathlib import Path
 from prompt_toolkit.history import FileHistory
 
 from mclu_shell.errors import MCluError
+from mclu_shell.user_paths import xdg_directory
 
 # Each prompt copies all lines, and each key searches them for a suggestion: 24 ms for 100,000 lines.
 _MOST_LINES = 10_000
@@ -17,10 +18,7 @@ _MOST_LINES = 10_000
 
 def history_path() -> Path:
     """Return the path of the history file of all shells of a user."""
-    state = os.environ.get("XDG_STATE_HOME", "")
-    # Relative paths must be ignored (XDG Base Directory Specification).
-    base = Path(state) if state.startswith("/") else Path.home() / ".local" / "state"
-    return base / "mclu" / "history"
+    return xdg_directory("XDG_STATE_HOME", ".local/state") / "mclu" / "history"
 
 
 class ShellHistory(FileHistory):

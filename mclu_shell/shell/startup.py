@@ -1,16 +1,16 @@
 """The start-up file: commands that the interactive shell runs before its first prompt."""
 
-import os
 from pathlib import Path
 
 from mclu_shell.errors import UsageError
 from mclu_shell.language.script import read_script
 from mclu_shell.session.session import Session
+from mclu_shell.user_paths import xdg_directory
 
 
 def startup_path() -> Path:
     """Return the path of `mclurc`, in the directory of the user's mclu.conf."""
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "mclu" / "mclurc"
+    return xdg_directory("XDG_CONFIG_HOME", ".config") / "mclu" / "mclurc"
 
 
 def run_startup(session: Session) -> None:
@@ -18,7 +18,7 @@ def run_startup(session: Session) -> None:
     try:
         script = read_script(str(startup_path()))
     except UsageError as error:
-        if not isinstance(error.__cause__, FileNotFoundError):
+        if not isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
             session.renderer.error(error)
     else:
         session.run_startup(script.text, script.name)

@@ -12,6 +12,7 @@ from mclu_shell.cloud.state.snapshot import NodeState, NodeView, Phase, Snapshot
 from mclu_shell.completion import complete, complete_words
 from mclu_shell.config import Config, demo_config, find_config, load_config
 from mclu_shell.errors import MCluError
+from mclu_shell.user_paths import expand_home
 
 _EMPTY = Snapshot(())
 
@@ -134,4 +135,4 @@ def _config(parsed: _GlobalWords) -> Config:
         return demo_config()
     path = parsed.values.get("config_file")
     # The shell expands `~` and variables only when the line runs.
-    return load_config(find_config(path and os.path.expandvars(os.path.expanduser(path))))  # noqa: PTH111
+    return load_config(find_config(path and os.path.expandvars(expand_home(path))))

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from mclu_shell.errors import MCluError, UsageError
 from mclu_shell.output.results import Text
+from mclu_shell.user_paths import require_home, xdg_directory
 
 # A start-up file of the shell may block.
 _TIMEOUT_S = 10.0
@@ -27,6 +28,7 @@ def install(name: str) -> Text:
     if name not in _SHELLS:
         fact = f"no completion for {name!r}" if name else "$SHELL names no shell"
         raise UsageError(fact, remedy="use --install-completion=bash, zsh or fish")
+    require_home()
     shell = _SHELLS[name]
     file = shell.file()
     is_new = _write(resources.files(__package__).joinpath(f"mclu.{name}").read_text(encoding="utf-8"), file)
@@ -50,15 +52,9 @@ def _write(text: str, file: Path) -> bool:
     return True
 
 
-def _base(variable: str, otherwise: str) -> Path:
-    """Return a directory of the XDG Base Directory Specification, which ignores relative paths."""
-    path = os.environ.get(variable, "")
-    return Path(path) if path.startswith("/") else Path.home() / otherwise
-
-
 def _bash_file() -> Path:
     directory = os.environ.get("BASH_COMPLETION_USER_DIR", "").partition(":")[0]
-    base = Path(directory) if directory else _base("XDG_DATA_HOME", ".local/share") / "bash-completion"
+    base = Path(directory) if directory else xdg_directory("XDG_DATA_HOME", ".local/share") / "bash-completion"
     return base / "completions" / "mclu"
 
 
@@ -69,7 +65,7 @@ def _bash_remedy(file: Path) -> str:
 
 
 def _zsh_file() -> Path:
-    return _base("XDG_DATA_HOME", ".local/share") / "zsh" / "site-functions" / "_mclu"
+    return xdg_directory("XDG_DATA_HOME", ".local/share") / "zsh" / "site-functions" / "_mclu"
 
 
 def _zsh_remedy(file: Path) -> str:
@@ -87,7 +83,7 @@ def _zsh_remedy(file: Path) -> str:
 
 
 def _fish_file() -> Path:
-    return _base("XDG_CONFIG_HOME", ".config") / "fish" / "completions" / "mclu.fish"
+    return xdg_directory("XDG_CONFIG_HOME", ".config") / "fish" / "completions" / "mclu.fish"
 
 
 def _interactive_output(shell: str, command: str) -> str:

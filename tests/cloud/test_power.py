@@ -9,7 +9,7 @@ from mclu_shell.cloud.open import demo_nodes, open_cloud
 from mclu_shell.cloud.power import check_power_off, power_off_refusal, switch_off
 from mclu_shell.cloud.state.guest import Guest
 from mclu_shell.config import demo_config
-from mclu_shell.errors import NodeOff, Refused
+from mclu_shell.errors import Interrupted, NodeOff, Refused
 
 
 @pytest.fixture
@@ -39,7 +39,8 @@ def test_a_cancelled_power_off_is_not_sent(nodes: Sequence[Node]) -> None:
     nodes[1].wake()
     scope = CancelScope()
     scope.cancel()
-    nodes[1].power_off(1.0, scope)
+    with pytest.raises(Interrupted, match="not switched off: interrupted"):
+        nodes[1].power_off(1.0, scope)
     nodes[1].fetch_guests()
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mclu_shell.cloud.guests.files.file_id import FileId
 from mclu_shell.session.interaction import Interaction
 from tests.support.mclu import InProcess
 from tests.support.nodes import write_node
@@ -37,7 +38,8 @@ def make(
     def made(more: list[str], devices: str = "", **others: str) -> InProcess:
         lines = []
         for node, uuids in {"ham0": {"web": UUID}, "ham1": others}.items():
-            xmls = (GUEST.format(name=name, uuid=uuid, disk=disk, devices=devices) for name, uuid in uuids.items())
+            own = disk if node == "ham0" else "/no/such/disk"
+            xmls = (GUEST.format(name=name, uuid=uuid, disk=own, devices=devices) for name, uuid in uuids.items())
             lines.append(write_node(tmp_path, node, *xmls))
         text = "\n".join(["[nodes]", *lines, *more])
         return clouds(text.format(off=silent_port, faulty=closed_port))
@@ -60,19 +62,32 @@ def test_disks_are_kept_if_another_node_has_the_guest(make: Callable[..., InProc
     assert mclu("list --all").out.split()[0] == "ham1:mig"
 
 
-def test_no_guest_is_destroyed_while_a_node_cannot_be_queried(
-    make: Callable[..., InProcess], disk: Path, closed_port: int
+def test_a_file_that_no_other_node_can_have_is_deleted_while_a_node_cannot_be_queried(
+    make: Callable[..., InProcess], disk: Path
 ) -> None:
+    answer = make(FAULTY)("destroy ham0:web")
+    assert (answer.status, answer.out, answer.err) == (0, "ham0:web destroyed\n", "")
+    assert not disk.exists()
+
+
+def test_a_shared_file_is_kept_while_a_node_cannot_be_queried(
+    make: Callable[..., InProcess], disk: Path, closed_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FileId, "is_local", False)
     answer = make(FAULTY)("destroy ham0:web")
     assert (answer.status, answer.out) == (1, "")
     refused, why = answer.err.splitlines()
-    assert refused.startswith("mclu: ham0: web not destroyed: cannot check faulty for the same guest; ")
+    assert refused.startswith(f"mclu: ham0: web not destroyed: {disk} is on ")
+    assert ", and cannot check off and faulty for its users; retry when off and faulty can be reached, or " in refused
     fault = f"ssh: connection refused on port {closed_port}"
-    assert why.startswith(f"mclu: faulty: cannot check for the same guest: {fault}")
+    assert why.startswith(f"mclu: faulty: cannot check its guests: {fault}")
     assert disk.exists()
 
 
-def test_the_fault_of_a_node_is_reported_once(make: Callable[..., InProcess], disk: Path) -> None:
+def test_the_fault_of_a_node_is_reported_once(
+    make: Callable[..., InProcess], disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FileId, "is_local", False)
     answer = make(FAULTY)("destroy --yes 'w*'")
     assert (answer.status, answer.out) == (1, "")
     assert len(answer.err.splitlines()) == 2
@@ -80,7 +95,7 @@ def test_the_fault_of_a_node_is_reported_once(make: Callable[..., InProcess], di
 
 
 def test_the_question_lists_files_without_control_characters(
-    make: Callable[..., InProcess], tmp_path: Path, disk: Path, closed_port: int
+    make: Callable[..., InProcess], tmp_path: Path, disk: Path
 ) -> None:
     odd = tmp_path / "odd\x9b2J.img"
     odd.write_bytes(bytes(512))
@@ -99,7 +114,6 @@ def test_the_question_lists_files_without_control_characters(
         "web on ham0 (running), 64K on disk",
         f"  delete: {disk}",
         f"  keep: {tmp_path}/odd 2J.img (not made by mclu)",
-        f"faulty: cannot check for the same guest: ssh: connection refused on port {closed_port}",
         "Destroy it?",
     ]
     assert disk.exists()

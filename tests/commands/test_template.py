@@ -18,7 +18,7 @@ GOOD = template_text(
     disk_bus="echo ide",
     network_model="echo e1000",
     kernel_arguments="echo console=ttyS0 quiet",
-    xml='echo "<domain><name>$name</name></domain>"',
+    xml="echo \"<domain type='qemu'><name>$name</name><memory>9</memory><os><type>hvm</type></os></domain>\"",
 )
 
 Write = Callable[..., Path]
@@ -56,6 +56,8 @@ def test_a_valid_template_passes_every_rule(demo: InProcess, write: Write) -> No
         "ok": [
             "is an executable script",
             "has a valid name mine",
+            "has no Windows line ends",
+            "has no syntax error",
             "probe prints hello",
             "an unknown parameter exits with status 2",
             "base-image is an image name fedora-42",
@@ -68,6 +70,7 @@ def test_a_valid_template_passes_every_rule(demo: InProcess, write: Write) -> No
             "kernel-arguments are words on one line console=ttyS0 quiet",
             "xml is a libvirt domain with the guest's name",
             "needs no other local file",
+            "libvirt accepts the xml only compared with the schema: no node with QEMU is on",
         ],
         "not ok": [],
         "not given": [],
@@ -77,7 +80,7 @@ def test_a_valid_template_passes_every_rule(demo: InProcess, write: Write) -> No
 def test_optional_values_are_not_given_and_no_failure(demo: InProcess, tmp_path: Path) -> None:
     answer = demo(f"template check {write_template(tmp_path, 'least')}")
     assert answer.status == 0
-    assert len(verdicts(answer.out)["not given"]) == 8
+    assert len(verdicts(answer.out)["not given"]) == 9
 
 
 @pytest.mark.parametrize(
@@ -91,7 +94,14 @@ def test_optional_values_are_not_given_and_no_failure(demo: InProcess, tmp_path:
         ("echo 1G", "echo 3G", "recommended-memory is not below minimum-memory 2G is less than 3G"),
         ("echo ide", "echo floppy", "disk-bus: not one of ide, virtio, virtio-scsi: 'floppy'"),
         ("</domain>", "", "its xml is not XML"),
-        ("domain>", "network>", "its xml is a <network>, not a <domain>"),
+        ('echo "<domain', 'echo "<network/>" ;; x) echo "<domain', "its xml is a <network>, not a <domain>"),
+        (
+            "memory>",
+            "memroy>",
+            "accepts the xml does not match libvirt's schema: Element domain has extra content: memroy",
+        ),
+        ("xml) ", "xml) set -u; : $unset; ", "xml is a libvirt domain with the guest's name xml: exit status 2 ("),
+        ("minimum-size) ", "minimum-size) set -u; : $unset; ", "minimum-size is a size minimum-size: exit status 2 ("),
         ("<name>", "<name>x", "its xml names 'xsample', not 'sample'"),
         ("echo fedora-42", 'cat "$(dirname "$0")/image"', "no other local file base-image: exit status 1"),
     ],

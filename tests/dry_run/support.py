@@ -8,7 +8,11 @@ from mclu_shell.errors import SSHRefused
 from tests.support.mclu import Answer
 
 # The parameters of a template, beside those that all templates need.
-TEMPLATE = {"base_image": "echo nothing", "minimum_memory": "echo 64M", "build": ': >"$output"'}
+TEMPLATE = {
+    "base_image": "echo nothing",
+    "minimum_memory": "echo 64M",
+    "build": 'qemu-img create -q -f qcow2 "$output" 64K',
+}
 # Each simulated cloud has temporary directories of its own.
 IMAGES = re.compile(r"/\S*/(ham\d)\b")
 

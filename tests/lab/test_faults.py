@@ -22,12 +22,23 @@ from tests.lab.support.cli import (
     run_guest,
     wait_until,
 )
+from tests.lab.support.guests import sh
 from tests.lab.support.lab import RealLab
 
 pytestmark = pytest.mark.lab(on=["ham0", "ham1", "ham2"])
 
 HAM0 = r"ham0 on\n  total: \d+pcpus \S+\n  used:  1guests 1vcpus 64M\n  free: \S+\n"
 HAM2 = r"ham2 on\n  total: \d+pcpus \S+\n  free: \S+\n"
+# Restarts libvirtd with a limit of three clients, and connects them.
+_FILL_LIMIT = """
+kill $(cat /run/libvirtd.pid)
+while [ -e /run/libvirtd.pid ]; do sleep 0.1; done
+echo max_clients=3 >>/etc/libvirt/libvirtd.conf
+echo max_anonymous_clients=3 >>/etc/libvirt/libvirtd.conf
+libvirtd -d
+for client in 1 2 3; do (sleep 60 | virsh event --all --loop) >/dev/null 2>&1 & done
+until [ "$(grep -c '/run/libvirt/libvirt-sock$' /proc/net/unix)" -gt 3 ]; do sleep 0.1; done
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -210,3 +221,12 @@ def test_faults_of_all_nodes_are_reported_within_one_timeout(lab: RealLab, short
         "ham3 off",
     ]
     assert [line.split(":")[1] for line in result.err.splitlines()] == [" ham0", " ham1", " ham2"]
+
+
+def test_a_full_client_limit_of_libvirtd_is_reported(lab: RealLab) -> None:
+    sh(lab, "ham1", _FILL_LIMIT)
+    result = mclu(lab, "status", "ham1")
+    result.assert_error(
+        "ham1", "libvirt has as many clients as it allows (3)", "max_clients in /etc/libvirt/libvirtd.conf"
+    )
+    assert result.lines == ["ham1 on, libvirt has as many clients as it allows (3)"]

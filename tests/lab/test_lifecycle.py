@@ -51,7 +51,7 @@ def test_start_continues_after_a_guest_that_cannot_start(lab: RealLab) -> None:
     sh(lab, "ham0", "echo >/tmp/no.img; virsh -q attach-disk db /tmp/no.img vda --config; rm /tmp/no.img")
     result = mclu(lab, "start", "db", "mail", "ham1:web")
     assert (result.status, sorted(result.lines)) == (1, ["ham1:mail started", "ham1:web started"])
-    assert result.err.startswith("mclu: ham0: libvirt: Cannot access storage file '/tmp/no.img'")
+    assert result.err.startswith("mclu: ham0: db: libvirt: Cannot access storage file '/tmp/no.img'")
     assert len(result.err.splitlines()) == 1
     assert states(lab, "ham0")["db"] == "shut off"
 
@@ -218,7 +218,7 @@ from pathlib import Path
 from mclu_shell.cloud.concurrency.cancel_scope import CancelScope
 from mclu_shell.cloud.open import open_cloud
 from mclu_shell.cloud.guests.find import find_guest
-from mclu_shell.cloud.guests.lifecycle import shutdown
+from mclu_shell.cloud.guests.shutdown import shutdown
 from mclu_shell.config import load_config
 from mclu_shell.errors import MCluError
 node, guest = find_guest(open_cloud(load_config(Path(os.environ["MCLU_CONFIG"]))), "db")

@@ -129,7 +129,7 @@ def test_a_cloud_image_becomes_a_guest_with_a_seed(lab: RealLab, mirror: str) ->
     disks = [line.split() for line in virsh(lab, "ham0", "domblklist", "--details", "web").splitlines() if line]
     assert [(disk[1], disk[3]) for disk in disks] == [
         ("disk", f"{IMAGES}/web.qcow2"),
-        ("cdrom", f"{IMAGES}/web.qcow2.seed"),
+        ("disk", f"{IMAGES}/web.qcow2.seed"),
     ]
     key = (lab.path / "home/.ssh/id_ed25519.pub").read_text().strip()
     seed = lab.run("isoinfo", "-J", "-i", f"{IMAGES}/web.qcow2.seed", "-x", "/user-data", node="ham0").stdout
@@ -149,6 +149,28 @@ def test_a_cloud_image_with_a_wrong_checksum_makes_no_guest(lab: RealLab, mirror
     assert virsh(lab, "ham0", "list", "--all", "--name").split() == []
     assert images(lab) == [".mclu-cache"]
     assert lab.run("find", f"{IMAGES}/.mclu-cache", "-size", "+0", "-type", "f", node="ham0").stdout == ""
+
+
+@pytest.mark.parametrize("name", ["123", "yes", "1.5", "no", "null", "1e5", "0x1F", "web"])
+def test_cloud_init_reads_any_name_as_text(lab: RealLab, mirror: str, name: str) -> None:
+    assert boot(lab, "debian-cloud", f"ham0:{name}", MCLU_MIRROR=mirror).returncode == 0
+    words = ("isoinfo", "-J", "-i", f"{IMAGES}/{name}.qcow2.seed", "-x", "/meta-data")
+    assert f"\nlocal-hostname: '{name}'\n" in lab.run(*words, node="ham0").stdout
+
+
+def test_a_size_below_that_of_the_cloud_image_is_refused(lab: RealLab, mirror: str) -> None:
+    make = (
+        "cd /root/mirror && for image in debian-*; do qemu-img resize -q $image 12G; done &&"
+        " sha512sum debian-* >SHA512SUMS"
+    )
+    assert lab.run("sh", "-c", make, node="ham0").returncode == 0
+    booted = boot(lab, "debian-cloud", "ham0:web", "--size", "11G", MCLU_MIRROR=mirror)
+    assert booted.returncode == 1
+    assert "debian-cloud: a disk of 11811160064 bytes is too small: the image needs --size 12288M" in booted.stderr
+    assert images(lab) == [".mclu-cache"]
+    # Without --size, the disk is as large as the image if that has more than 10G.
+    assert boot(lab, "debian-cloud", "ham0:web", MCLU_MIRROR=mirror).returncode == 0
+    assert "(12884901888 bytes)" in lab.run("qemu-img", "info", "-U", f"{IMAGES}/web.qcow2", node="ham0").stdout
 
 
 # virt-builder

@@ -56,6 +56,23 @@ def test_wait_console_finds_earlier_output_and_does_not_disturb_an_open_console(
     wait_until(lambda: readers(web.lab) == "")
 
 
+def test_wait_console_ignores_the_output_of_earlier_runs(lab: RealLab) -> None:
+    sh(lab, "ham0", f"mkdir -p /var/log/libvirt/qemu; echo old output >{LOG}")
+    kept = LOGGED.replace("append='off'", "append='on'")
+    guest = start_echo_guest(lab, "ham0", "web", kept)
+    result = mclu(lab, "wait", "--timeout", "2", "guest", "web", "console", "old output")
+    assert (result.status, result.out) == (1, "")
+    assert "(earlier output was not logged)" in result.err
+    # mclu's own start notes where the run begins.
+    guest.virsh("destroy")
+    virsh(lab, "ham0", "define", "/tmp/web.xml")
+    assert mclu(lab, "start", "web").status == 0
+    wait_until(lambda: sh(lab, "ham0", f"cat {LOG}").count("login: ") == 2)
+    assert mclu(lab, "wait", "guest", "web", "console", "^log.n: $").status == 0
+    result = mclu(lab, "wait", "--timeout", "2", "guest", "web", "console", "old output")
+    assert (result.status, result.out) == (1, "")
+
+
 def readers(lab: RealLab) -> str:
     """Return the processes that read a log on ham0."""
     return sh(lab, "ham0", "ps axww -o args= | grep -e '[m]clu-wait' -e '[t]ail -c' || true")

@@ -74,8 +74,8 @@ def silent_node(tmp_path: Path, off_settings: str) -> None:
 
 @pytest.mark.usefixtures("silent_node")
 class TestInterrupts:
-    def interrupted(self, directory: Path, *words: str) -> Answer:
-        """Return the answer of mclu after an interrupt while it waits for the node."""
+    def interrupted(self, directory: Path, *words: str, by: signal.Signals = signal.SIGINT) -> Answer:
+        """Return the answer of mclu after a signal while it waits for the node."""
         with subprocess.Popen(
             [MCLU, "-f", "x.conf", *words], cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         ) as program:
@@ -84,7 +84,7 @@ class TestInterrupts:
             try:
                 while "Waking up" not in out and (line := program.stdout.readline()):
                     out += line
-                program.send_signal(signal.SIGINT)
+                program.send_signal(by)
                 rest, err = program.communicate(timeout=10)
             finally:
                 program.kill()
@@ -100,6 +100,14 @@ class TestInterrupts:
         assert answer.status == 130
         assert answer.out == "1\n2\n3\n4\n5\n6\nWaking up 74:d4:35:51:ab:86...\n"
         assert answer.err == "mclu: x.mclu:7: interrupted; commands run: 6, not started: 13\n"
+
+    @pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGHUP])
+    def test_other_signals_are_reported_like_ctrl_c(
+        self, tmp_path: Path, write: Callable[..., str], by: signal.Signals
+    ) -> None:
+        answer = self.interrupted(tmp_path, "-k", write("!echo 1", "-on silent --wait", "!echo 3"), by=by)
+        assert (answer.status, answer.out) == (128 + by, "1\nWaking up 74:d4:35:51:ab:86...\n")
+        assert answer.err == "mclu: x.mclu:2: interrupted; commands run: 1, not started: 1\n"
 
     def test_an_interrupt_in_a_nested_script_is_reported_for_both_scripts(
         self, tmp_path: Path, write: Callable[..., str]

@@ -230,6 +230,24 @@ class TestStreams:
             assert Session(lambda: demo.cloud, Renderer(out=out)).run_text("status; destroy --yes web") == READER_GONE
         assert "ham0:web" in demo("list").out
 
+    @pytest.mark.parametrize(("kind", "status"), [("pipe", READER_GONE), ("full", 1)])
+    def test_a_command_makes_all_its_changes_without_its_output(
+        self, demo: InProcess, kind: str, status: int, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with unwritable(kind) as out:
+            session = Session(lambda: demo.cloud, Renderer(out=out))
+            assert session.run_text("shutdown web db; start web") == status
+            assert session.run_text("on ham1 ham2 nosuch", "on ham3") == 1
+            assert session.run_text("on ham1 ham2 ham3; off ham1") == status
+        assert demo("list --inactive").out.count("shut off") == 2
+        assert demo.on == ["ham0", "ham1", "ham2", "ham3"]
+        assert "no such node 'nosuch'" in capsys.readouterr().err
+
+    def test_a_failed_change_counts_although_the_reader_is_gone(self, demo: InProcess) -> None:
+        assert demo("shutdown web").status == 0
+        assert demo("start web db | true").status == 1
+        assert demo("start web db | true").err.count("is already running") == 2
+
     def test_a_full_disk_is_reported(self, demo: InProcess, capsys: pytest.CaptureFixture[str]) -> None:
         with unwritable("full") as out:
             assert Session(lambda: demo.cloud, Renderer(out=out)).run_text("status") == 1

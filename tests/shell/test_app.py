@@ -217,6 +217,19 @@ def test_a_signal_ends_the_shell_and_terminal_modes_are_restored(tmp_path: Path,
     program.close()
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_the_running_command_and_then_the_shell(number: signal.Signals) -> None:
+    program = Terminal("-c", '"$0" --demo; echo status=$?', str(MCLU), program="/bin/sh")
+    program.expect_prompt()
+    program.type("wait guest web off; status" + ENTER)
+    program.read_until(lambda screen: "waiting for" in screen)
+    os.kill(program.children[0], number)
+    program.expect(rf"^status={128 + number}\n?\Z")
+    assert "ham0 on" not in program.screen
+    assert "Traceback" not in program.screen
+    program.close()
+
+
 @pytest.mark.parametrize("line", ["half a line", "!sleep 60" + ENTER, "status | sleep 60" + ENTER])
 def test_closing_the_window_ends_the_shell_silently_and_removes_its_sockets(
     tmp_path: Path, short_directory: Path, monkeypatch: pytest.MonkeyPatch, line: str

@@ -133,7 +133,7 @@ def test_the_seed_has_the_name_keys_and_time_zone(mirror: Mirror, build: Builder
     assert seed(output, "user-data") == (
         "#cloud-config\n"
         "disable_root: false\n"
-        "timezone: Europe/London\n"
+        "timezone: 'Europe/London'\n"
         "ssh_authorized_keys:\n"
         "  - |-\n"
         '    ssh-ed25519 AAAAone it\'s: "me" # here\n'
@@ -141,8 +141,8 @@ def test_the_seed_has_the_name_keys_and_time_zone(mirror: Mirror, build: Builder
         "    ssh-rsa BBBBtwo other\n"
     )
     identity, name = seed(output, "meta-data").splitlines()
-    assert identity.startswith("instance-id: web-")
-    assert name == "local-hostname: web"
+    assert identity.startswith("instance-id: 'web-")
+    assert name == "local-hostname: 'web'"
 
 
 def test_a_note_warns_of_a_guest_without_ssh_keys(mirror: Mirror, build: Builder, output: Path) -> None:

@@ -7,13 +7,16 @@ from typing import NamedTuple
 
 from mclu_shell.cloud.boot.acceleration import Acceleration
 from mclu_shell.cloud.boot.build import run_build
+from mclu_shell.cloud.boot.definition import Definition
 from mclu_shell.cloud.boot.environment import build_environment
 from mclu_shell.cloud.boot.kvm_probe import KVMResult, probe_kvm
-from mclu_shell.cloud.boot.plan import DEFINE_TIMEOUT_S, BootPlan, NameNotChecked, plan_boot, survey_nodes
+from mclu_shell.cloud.boot.plan import BootPlan, NameNotChecked, plan_boot, survey_nodes
 from mclu_shell.cloud.boot.request import BootRequest
 from mclu_shell.cloud.boot.rivals import settle_rivals
 from mclu_shell.cloud.boot.rollback import rollback_on_error
+from mclu_shell.cloud.boot.room import MemoryClaim, NodeFull
 from mclu_shell.cloud.cloud import Cloud
+from mclu_shell.cloud.console.log import marking_start
 from mclu_shell.cloud.hypervisor.domain_xml import DomainSpec
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.templates.template import Template
@@ -29,10 +32,21 @@ class BootResult(NamedTuple):
     warnings: tuple[NameNotChecked, ...]
 
 
-def boot(cloud: Cloud, template: Template, request: BootRequest, progress: Callable[[str], None]) -> BootResult:
+def _ignore() -> None:
+    pass
+
+
+def boot(
+    cloud: Cloud,
+    template: Template,
+    request: BootRequest,
+    progress: Callable[[str], None],
+    on_start: Callable[[], object] = _ignore,
+) -> BootResult:
     """Build, define and start a guest; remove everything again if a step fails.
 
-    Raises Refused, UsageError, NotFound, TemplateError or NodeFault with the reason and the step.
+    `on_start` is called when the guest runs. From then on the guest stays, and an interrupt must not prevent the
+    report. Raises Refused, UsageError, NotFound, TemplateError or NodeFault with the reason and the step.
     """
 
     def test_kvm(node: Node, emulator: str, arch: str) -> KVMResult:
@@ -41,17 +55,31 @@ def boot(cloud: Cloud, template: Template, request: BootRequest, progress: Calla
 
     progress("looking for a node")
     survey = survey_nodes(cloud, template, request)
-    plan = plan_boot(cloud, template, request, survey, test_kvm)
-    notes = _create(plan, survey.reachable, progress)
-    return BootResult(plan.node, plan.acceleration, notes, plan.warnings)
+    while True:
+        plan = plan_boot(cloud, template, request, survey, test_kvm)
+        try:
+            notes = _create(plan, survey.reachable, progress, on_start)
+        except NodeFull as full:
+            if survey.required:
+                raise
+            # Another boot reserved the memory first. Nothing has been built yet.
+            survey = survey.without(full.room)
+            continue
+        return BootResult(plan.node, plan.acceleration, notes, plan.warnings)
 
 
-def _create(plan: BootPlan, nodes: Sequence[Node], progress: Callable[[str], None]) -> tuple[str, ...]:
+def _create(
+    plan: BootPlan, nodes: Sequence[Node], progress: Callable[[str], None], on_start: Callable[[], object]
+) -> tuple[str, ...]:
     """Create and start the planned guest unless one of `nodes` gets a guest of its name; return the build's notes."""
     node, guest = plan.node, plan.guest
     progress(f"building on {node.name}")
     environment = build_environment(plan.template, plan.request, guest)
-    with run_build(node, plan.template.path, guest, environment, progress) as build:
+    # Only the template itself knows the formats in its own XML, and a simulated guest reads no disk.
+    is_read = plan.capabilities is not None and plan.capabilities.virt_type != "test"
+    expected_format = guest.disk_format if is_read else ""
+    claim = MemoryClaim(node, guest.memory_bytes)
+    with run_build(node, plan.template.path, guest, environment, claim.admit, progress, expected_format) as build:
         files = build.output.files
         if plan.own_xml is None:
             _require_disk(node, guest, files)
@@ -59,15 +87,18 @@ def _create(plan: BootPlan, nodes: Sequence[Node], progress: Callable[[str], Non
         serial_log = guest.serial_log if plan.own_xml is None and build.output.has_log_directory else ""
         complete = replace(guest, files=files, serial_log=serial_log)
         progress(f"starting on {node.name}")
-        with rollback_on_error(node, complete):
+        definition = Definition(node, guest.uuid)
+        with rollback_on_error(node, complete, definition, build):
             with _step("define"):
-                definition = plan.definition(complete)
-                node.change(lambda client: client.define(definition), DEFINE_TIMEOUT_S)
+                build.announce_definition()
+                definition.make(plan.definition(complete))
             # This waits, so `keep` comes after it: the node removes everything if mclu is killed during the wait.
             settle_rivals(guest.name, guest.uuid, nodes)
+            claim.check_again(build.output.reservations)
             build.keep()
-            with _step("start"):
+            with _step("start"), marking_start(node, guest.name):
                 node.change_guest(guest.name, "start", guest.uuid)
+            on_start()
     return build.output.notes
 
 
@@ -84,4 +115,5 @@ def _step(verb: str) -> Iterator[None]:
     try:
         yield
     except NodeFault as fault:
-        raise fault.with_context(fact=f"cannot {verb} the guest: {' '.join(fault.fact.split())}") from fault
+        reason = " ".join(fault.fact.removeprefix(f"{fault.guest}: ").split())
+        raise fault.with_context(fact=f"cannot {verb} the guest: {reason}") from fault

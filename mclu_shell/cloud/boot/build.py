@@ -7,16 +7,19 @@ lost, mclu is killed), it ends the build and removes all of its output.
 
 import secrets
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from mclu_shell.cloud.boot.build_fault import template_fault
 from mclu_shell.cloud.boot.build_script import BUILD, CHECK
+from mclu_shell.cloud.boot.environment import env_command
 from mclu_shell.cloud.hypervisor.domain_xml import DomainSpec
+from mclu_shell.cloud.nodes.memory import Reservation, parse_reservation
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.transport.process import Process
-from mclu_shell.errors import ConnectionLost, Interrupted, NodeFault, Refused
+from mclu_shell.errors import ConnectionLost, Interrupted, MCluError, NodeFault, Refused
 
 _TAIL_LINES = 8
 # A line of a build that its user needs later, such as a generated password, begins with this.
@@ -35,6 +38,8 @@ class BuildOutput(NamedTuple):
     files: tuple[str, ...]
     notes: tuple[str, ...] = ()
     has_log_directory: bool = False
+    # Of other boots on the node, at the end of the build.
+    reservations: tuple[Reservation, ...] = ()
 
 
 class Build:
@@ -45,6 +50,15 @@ class Build:
         self._process = process
         self._marker = marker
         self.output = output
+
+    def announce_definition(self) -> None:
+        """Tell the node that libvirt may define the guest from now on, so that its disk must not be deleted first."""
+        self._process.send(b"defining\n")
+
+    def confirm_undefined(self) -> None:
+        """Tell the node that libvirt has no such guest, and will not define it later."""
+        with suppress(OSError, MCluError):
+            self._process.send(b"undefined\n")
 
     def keep(self) -> None:
         """Keep the build's output; raise ConnectionLost if the node has removed it already."""
@@ -59,21 +73,25 @@ def run_build(
     template: Path,
     guest: DomainSpec,
     environment: Mapping[str, str],
+    admit: Callable[[Sequence[Reservation]], None],
     progress: Callable[[str], None],
+    expected_format: str = "",
 ) -> Iterator[Build]:
-    """Build the disk of a new guest on a node; remove it at the end of the block unless it is kept.
+    """Build the disk of a new guest on a node, and reserve its memory until the end of the block.
 
-    If mclu is killed, the node removes the guest's definition, too. Raises NodeFault or Refused with the failed step
-    and the last lines of the build; Interrupted reports whether the node has confirmed the cleanup.
+    `admit` is called with the earlier reservations on the node. It raises if they leave too little memory; then nothing
+    is built. Without `keep`, the end of the block removes the build's output. If mclu is killed, the node removes the
+    guest's definition, too. Raises NodeFault, Refused or TemplateError with the failed step and the last lines of the
+    build; Interrupted reports whether the node has confirmed the cleanup.
     """
     script = template.read_bytes()
     marker = f"@{secrets.token_hex(8)}"
-    argv = ["env", *(f"{key}={value}" for key, value in environment.items())]
-    argv += ["sh", "-c", BUILD, "mclu-build", marker, guest.output, _interpreter(script)]
-    argv += [str(len(script)), guest.uuid, node.config.uri, guest.serial_log]
+    argv = [*env_command(environment), "sh", "-c", BUILD, "mclu-build", marker, guest.output, _interpreter(script)]
+    argv += [str(len(script)), guest.uuid, node.config.uri, guest.serial_log, expected_format, str(guest.memory_bytes)]
     process = node.start(argv)
     with _cleanup(node, process, guest, progress):
         process.send(script)
+        _claim(node, process, marker, guest, admit)
         yield Build(node, process, marker, _follow(node, process, marker, guest, progress))
 
 
@@ -132,12 +150,32 @@ def _leftovers_remedy(guest: DomainSpec) -> str:
     return f"if the node lost power, remove {guest.output} there; otherwise it removes the build output itself"
 
 
+def _claim(
+    node: Node, process: Process, marker: str, guest: DomainSpec, admit: Callable[[Sequence[Reservation]], None]
+) -> None:
+    """Wait until the node has claimed the name and the memory; begin the build if `admit` does not raise."""
+    earlier: list[Reservation] = []
+    for line in process.lines():
+        event, _, detail = line.removeprefix(f"{marker} ").partition(" ")
+        if not line.startswith(f"{marker} "):
+            continue
+        if event == "claimed":
+            admit(earlier)
+            process.send(b"build\n")
+            return
+        if event != "reserved":
+            raise _fault(node, event, detail, ())
+        earlier += filter(None, [parse_reservation(detail)])
+    raise ConnectionLost("the connection was lost before the build", place=node.name, remedy=_leftovers_remedy(guest))
+
+
 def _follow(
     node: Node, process: Process, marker: str, guest: DomainSpec, progress: Callable[[str], None]
 ) -> BuildOutput:
     """Read the script's output until the build is ready."""
     files: list[str] = []
     notes: list[str] = []
+    reservations: list[Reservation] = []
     tail: deque[str] = deque(maxlen=_TAIL_LINES)
     has_log_directory = False
     for line in process.lines():
@@ -149,10 +187,12 @@ def _follow(
             files.append(detail)
         elif event == "logged":
             has_log_directory = True
+        elif event == "still":
+            reservations += filter(None, [parse_reservation(detail)])
         elif event == "ready":
-            return BuildOutput(tuple(files), _first_notes(notes), has_log_directory)
+            return BuildOutput(tuple(files), _first_notes(notes), has_log_directory, tuple(reservations))
         elif event != "started":
-            raise _fault(node, event, detail, tail)
+            raise template_fault(guest, event, detail, tail) or _fault(node, event, detail, tail)
     raise ConnectionLost("the connection was lost during the build", place=node.name, remedy=_leftovers_remedy(guest))
 
 

@@ -1,5 +1,7 @@
 """Shell scripts that run on a node: the build of a guest, and a check whether it could begin."""
 
+from mclu_shell.cloud.nodes.memory import RESERVATIONS
+
 # Defines is_held: true if a process holds the lock of a file, which it has open as descriptor 8. Trying the lock could
 # make another boot fail. /proc/locks lists no lock in a container after its flock(1) has ended.
 _IS_HELD = r"""
@@ -48,13 +50,14 @@ require_no_files() {
 }
 """
     + _IS_HELD
+    + RESERVATIONS
 )
 
 # Builds a guest's disk.
 BUILD = (
     _HEAD
     + r"""
-length=$1 uuid=$2 uri=$3 log=$4
+length=$1 uuid=$2 uri=$3 log=$4 expected=$5 needed_bytes=$6
 build= work=
 leave() { [ -z "$work" ] || rm -rf -- "$work"; }
 trap leave EXIT
@@ -78,23 +81,86 @@ sweep() {
 }
 sweep 2>/dev/null
 require_no_files
-# Background processes of the build must not continue to write to removed files. No such file existed before.
+# Of two boots at the same moment, one is first: it does not count the other's reservation, and the other counts it.
+# Where a directory cannot be locked, as with NFS, both may count each other.
+reserve() {
+    ! command exec 7<"$images" || flock -w 5 7
+    echo "$$ $needed_bytes $uuid" >"$claim"
+    reservations reserved
+    command exec 7<&-
+} 2>/dev/null
+reserve
+report claimed
+read -r answer || answer=
+[ "$answer" = build ] || exit 1
+# End the background processes of the build: they must not continue to write to kept or removed files. Processes that
+# have left the build's process group still have its UUID in their environment.
+end_build() {
+    [ -n "$build" ] || return 0
+    kill -KILL -$build 2>/dev/null
+    for pass in 1 2 3; do
+        # Its status also depends on files of other users, which cannot be read.
+        marked=$(grep -lsF "mclu_build=$uuid" /proc/[0-9]*/environ)
+        [ -n "$marked" ] || return 0
+        for marked in $marked; do marked=${marked#/proc/}; kill -KILL "${marked%/environ}"; done
+    done 2>/dev/null
+}
+# None of these files existed before the build.
 discard() {
-    [ -z "$build" ] || kill -KILL -$build 2>/dev/null
+    end_build
     rm -rf -- "$output" "$output".* 2>/dev/null
 }
+# Undefine the guest for a client that was killed, or has lost its connection, while libvirt defined it. libvirt may
+# define it only later. Fail if the result is unknown: the disk of a defined guest is not deleted.
+withdraw() {
+    [ -n "$uri" ] || return 0
+    command -v virsh >/dev/null || return 1
+    passes=0
+    until timeout 10 virsh -q -c "$uri" undefine --nvram "$uuid"; do
+        passes=$((passes + 1))
+        [ $passes -lt 60 ] || break
+        sleep 1
+    done
+    timeout 10 virsh -q -c "$uri" list || return 1
+    ! timeout 10 virsh -q -c "$uri" domuuid "$uuid"
+} >/dev/null 2>&1
 # A signal ends `wait` early.
 await() { while :; do wait "$1"; status=$?; kill -0 "$1" 2>/dev/null || return 0; done; }
 chmod 700 "$work/template"
 report started
 exec 3<&0
 cd "$work"
-setsid "$work/template" build </dev/null 3<&- 8>&- &
+# The build writes to a pipe that has a reader until its end, even if the connection is lost: SIGPIPE would end the
+# build's own clean-up at its first message. The reader holds a lock until it has passed everything on.
+mkfifo .output && exec 9>.relayed && flock 9 || refuse "cannot create a pipe in $work"
+setsid sh -c 'trap "" HUP PIPE; cat; exec cat >/dev/null' <.output 2>/dev/null 3<&- 8>&- &
+relay=$!
+exec 9>&- 4>.output
+mclu_build=$uuid setsid "$work/template" build </dev/null >&4 2>&4 3<&- 4>&- 8>&- &
 build=$!
+exec 4>&-
+# A process that has escaped may keep the pipe open.
+end_output() {
+    flock -w 5 .relayed true
+    kill -KILL -$relay
+} 2>/dev/null
+# Print the processes of the build's process group except the build itself.
+children() {
+    for stat in /proc/[0-9]*/stat; do
+        read -r line <$stat && set -- ${line##*) } && [ "$3" = $build ] || continue
+        stat=${stat#/proc/}
+        [ "${stat%/stat}" = $build ] || echo "${stat%/stat}"
+    done 2>/dev/null
+}
 ( exec 8>&-
   read -r answer <&3
+  if [ "$answer" = defining ]; then : >"$work/defining"; read -r answer <&3; fi
   echo "$answer" >"$work/answer"
   [ "$answer" != keep ] || exit 0
+  # dash runs no EXIT trap after SIGTERM, but it does if a command fails with `set -e`. So the commands are ended first.
+  if kill -TERM $(children) 2>/dev/null; then
+      for pass in 1 2 3 4 5 6 7 8 9 10; do kill -0 $build 2>/dev/null && sleep 0.1; done
+  fi
   # A build that has ended already needs no wait.
   kill -TERM -$build 2>/dev/null || exit 0
   sleep 5 &
@@ -104,22 +170,34 @@ build=$!
 reader=$!
 give_up() { kill $reader 2>/dev/null; discard; report "$@"; exit 1; }
 await $build
+end_build
+end_output
 [ $status -eq 0 ] || give_up failed $status
 for file in "$output" "$output".*; do
     # Only a file, or a link to the disk, can be deleted with the guest.
     if [ -f "$file" ] || [ -L "$file" ]; then report file "$file"; elif [ -e "$file" ]; then give_up unfit "$file"; fi
 done
+# A disk of another format than the guest's definition names is unreadable for the guest. A qcow2 file begins with
+# "QFI\373" and its version.
+if [ "$expected" = qcow2 ] && [ -e "$output" ] && command -v od >/dev/null; then
+    header=$(od -A n -v -t x1 -N 8 "$output" | tr -d ' \n')
+    case $header in 514649fb0000000[23]) ;; *) give_up format "$header" ;; esac
+fi
 # libvirt creates the directory of its logs, but only after it has needed it for this one.
 if [ -n "$log" ]; then mkdir -p "${log%/*}" 2>/dev/null; [ ! -d "${log%/*}" ] || report logged; fi
+reservations still
 report ready
 await $reader
-if [ "$(cat "$work/answer" 2>/dev/null)" != keep ]; then
+answer=$(cat "$work/answer" 2>/dev/null)
+if [ "$answer" != keep ]; then
+    [ ! -e "$work/defining" ] || [ "$answer" = undefined ] || withdraw || exit 1
     discard
-    # An mclu that was killed right after it defined the guest cannot undefine it.
-    [ -z "$uri" ] || timeout 10 virsh -q -c "$uri" undefine --nvram "$uuid" >/dev/null 2>&1
     exit 1
 fi
 report kept
+# The reservation ends with the input: when the guest runs, and libvirt counts it.
+read -r answer <&3
+exit 0
 """
 )
 

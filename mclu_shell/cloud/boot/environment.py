@@ -1,12 +1,16 @@
 """The environment variables of templates, as the template contract defines them."""
 
 import os
+from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 
 from mclu_shell.cloud.boot.request import BootRequest
 from mclu_shell.cloud.hypervisor.domain_xml import DomainSpec
 from mclu_shell.cloud.templates.template import Template
+from mclu_shell.user_paths import find_ssh_home
+
+# The variables of the template contract that a build gets only if `boot` has the option.
+_OPTIONAL = ("size", "timezone")
 
 
 def build_environment(template: Template, request: BootRequest, guest: DomainSpec) -> dict[str, str]:
@@ -27,6 +31,15 @@ def build_environment(template: Template, request: BootRequest, guest: DomainSpe
     return variables
 
 
+def env_command(environment: Mapping[str, str]) -> list[str]:
+    """Return the words that run a command on a node with a build's environment (env(1)).
+
+    A variable that the build does not get is unset: the user, or the node, may have one of the same name.
+    """
+    unset = [word for name in _OPTIONAL if name not in environment for word in ("-u", name)]
+    return ["env", *unset, *(f"{name}={value}" for name, value in environment.items())]
+
+
 def xml_environment(template: Template, guest: DomainSpec) -> dict[str, str]:
     """Return the environment of a template's `xml`."""
     return {
@@ -45,7 +58,7 @@ def xml_environment(template: Template, guest: DomainSpec) -> dict[str, str]:
 def _public_keys() -> str:
     """Return the user's public SSH keys, one per line."""
     keys = []
-    for file in sorted((Path.home() / ".ssh").glob("id_*.pub")):
+    for file in sorted((find_ssh_home() / ".ssh").glob("id_*.pub")):
         with suppress(OSError, UnicodeDecodeError):
             keys.append(file.read_text(encoding="utf-8").strip())
     return "\n".join(key for key in keys if key)

@@ -8,10 +8,11 @@ from mclu_shell.units import format_size
 
 
 class FreeMemory(NamedTuple):
-    """The memory that a node has for new guests."""
+    """The memory that a node has for new guests, without reservations of boots in progress."""
 
     node: str
     free_bytes: int
+    reserved_bytes: int = 0
 
 
 class NoRoom(Refused):
@@ -28,11 +29,17 @@ def choose_node(offers: Sequence[FreeMemory], memory_bytes: int) -> FreeMemory:
     if not offers:
         raise no_node_on()
     requested = format_size(memory_bytes)
+    reserved = _format_reserved(sum(offer.reserved_bytes for offer in offers))
     best = max(offers, key=lambda offer: offer.free_bytes)
     free = format_size(best.free_bytes)
     if len(offers) == 1:
-        raise NoRoom(f"not enough free memory: {requested} requested, {free} free", place=best.node)
-    raise NoRoom(f"no node has {requested} of memory free", remedy=f"request at most {free} (free on {best.node})")
+        raise NoRoom(f"not enough free memory: {requested} requested, {free} free{reserved}", place=best.node)
+    remedy = f"request at most {free} (free on {best.node})"
+    raise NoRoom(f"no node has {requested} of memory free{reserved}", remedy=remedy)
+
+
+def _format_reserved(reserved_bytes: int) -> str:
+    return f", and boots in progress have reserved {format_size(reserved_bytes)}" if reserved_bytes else ""
 
 
 def no_node_on() -> MCluError:

@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 
 from mclu_shell.cloud.boot.acceleration import Acceleration, KVMProbe, acceleration_of_xml, choose_acceleration
 from mclu_shell.cloud.boot.environment import xml_environment
+from mclu_shell.cloud.boot.own_xml import require_valid_xml
 from mclu_shell.cloud.boot.placement import FreeMemory, choose_node, no_node_on
 from mclu_shell.cloud.boot.request import BootRequest
 from mclu_shell.cloud.cloud import Cloud
@@ -23,8 +24,6 @@ from mclu_shell.units import format_size
 
 Value = TypeVar("Value")
 
-# libvirt only writes a file to define a guest. Ctrl-C has no effect during the call.
-DEFINE_TIMEOUT_S = 10.0
 _FORMAT = "qcow2"
 _DEFAULT_MEMORY_BYTES = 1 << 30
 _MOST_DEFAULT_VCPUS = 4
@@ -40,11 +39,18 @@ class BootSurvey(NamedTuple):
     connections: tuple[Outcome[Node, None], ...]
     # Nodes that must answer: the one that the user has named.
     required: tuple[Node, ...]
+    # Nodes whose memory other boots have reserved first.
+    full: tuple[FreeMemory, ...] = ()
 
     @property
     def reachable(self) -> list[Node]:
         """The nodes that answer; raises the fault of a required node, or MCluError if no node answers."""
         return list(collect_values(self.connections, self.required))
+
+    def without(self, room: FreeMemory) -> "BootSurvey":
+        """Return a copy without the candidate whose memory other boots have reserved."""
+        candidates = tuple(node for node in self.candidates if node.name != room.node)
+        return self._replace(candidates=candidates, full=(*self.full, room))
 
 
 class BootPlan(NamedTuple):
@@ -105,7 +111,10 @@ def plan_boot(
         capabilities, acceleration = None, acceleration_of_xml(with_metadata(own_xml, guest))
     warnings = (*name_warnings(request.name, survey.connections), *name_warnings(request.name, outcomes))
     plan = BootPlan(node, template, request, guest, capabilities, acceleration, own_xml, warnings)
-    _require_devices(node, request, plan.definition(guest))
+    definition = plan.definition(guest)
+    _require_devices(node, request, definition)
+    if own_xml is not None:
+        require_valid_xml(node, template.name, definition)
     return plan
 
 
@@ -172,9 +181,10 @@ def _find_room(cloud: Cloud, candidates: Sequence[Node], survey: BootSurvey) -> 
     outcomes = cloud.fetch_reports(candidates[:1])
     if not any(outcome.value and outcome.value.free_bytes >= survey.memory_bytes for outcome in outcomes):
         outcomes += cloud.fetch_reports(candidates[1:])
-    reports = collect_values(outcomes, survey.required)
-    offers = [FreeMemory(node.name, report.free_bytes) for node, report in reports.items()]
-    name = choose_node(offers, survey.memory_bytes).node
+    # If other boots have reserved the memory of all candidates, there is none to query.
+    reports = collect_values(outcomes, survey.required) if candidates else {}
+    offers = [FreeMemory(node.name, each.free_bytes, each.info.reserved_bytes) for node, each in reports.items()]
+    name = choose_node([*offers, *survey.full], survey.memory_bytes).node
     return next((node, report) for node, report in reports.items() if node.name == name)
 
 

@@ -1,12 +1,14 @@
 """The same call on many items, each in a thread of its own, with one outcome for each item."""
 
 import contextlib
+import contextvars
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from queue import Empty, SimpleQueue
 from typing import Generic, NamedTuple, TypeVar
 
 from mclu_shell.errors import MCluError
+from mclu_shell.system_faults import system_fault
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
@@ -29,24 +31,35 @@ class Outcome(NamedTuple, Generic[Item, Value]):
         return self.value  # type: ignore[return-value]  # None only where Value allows it
 
 
-def as_completed(items: Iterable[Item], fn: Callable[[Item], Value]) -> Iterator[Outcome[Item, Value]]:
+def as_completed(items: Iterable[Item], fn: Callable[[Item], Value]) -> Generator[Outcome[Item, Value], None, None]:
     """Call `fn` for all items in parallel, and yield the outcomes in the order of their completion.
 
     `fn` must end by itself: every remote call has a deadline. Its threads are daemons, so an interrupted command does
     not delay the end of the process. A ThreadPoolExecutor would join them at exit.
     """
-    results: SimpleQueue[Outcome[Item, Value] | BaseException] = SimpleQueue()
     pending = list(items)
-    for item in pending:
-        threading.Thread(target=_run_one, args=(item, fn, results), daemon=True).start()
+    results = start_all(pending, fn)
     for _ in pending:
-        result = _next(results)
+        result = take(results)
         if isinstance(result, BaseException):
             raise result
         yield result
 
 
-def _next(results: "SimpleQueue[Result]") -> Result:
+def start_all(
+    items: Iterable[Item], fn: Callable[[Item], Value]
+) -> "SimpleQueue[Outcome[Item, Value] | BaseException]":
+    """Call `fn` for all items in parallel; return the queue that gets an outcome, or a defect, for each."""
+    results: SimpleQueue[Outcome[Item, Value] | BaseException] = SimpleQueue()
+    for item in items:
+        # A call within a change is part of it (`changes.begin_change`).
+        context = contextvars.copy_context()
+        threading.Thread(target=context.run, args=(_run_one, item, fn, results), daemon=True).start()
+    return results
+
+
+def take(results: "SimpleQueue[Result]") -> Result:
+    """Return the next result from a queue; signals are handled while waiting."""
     # CPython checks for signals before it begins to wait. A signal in between does not end the wait, so without a
     # timeout Ctrl-C would have no effect until the next result.
     while True:
@@ -57,13 +70,21 @@ def _next(results: "SimpleQueue[Result]") -> Result:
 def in_order(items: Iterable[Item], fn: Callable[[Item], Value]) -> Iterator[Outcome[Item, Value]]:
     """Call `fn` for all items in parallel, and yield the outcomes in the order of the items."""
     order = list(items)
-    outcomes = as_completed(order, fn)
+    return reordered(order, as_completed(order, fn))
+
+
+def reordered(
+    order: Iterable[Item], outcomes: Generator[Outcome[Item, Value], None, None]
+) -> Iterator[Outcome[Item, Value]]:
+    """Yield the outcomes in the order of these items, each as early as possible."""
     by_item: dict[int, Outcome[Item, Value]] = {}
-    for item in order:
-        while id(item) not in by_item:
-            outcome = next(outcomes)
-            by_item[id(outcome.item)] = outcome
-        yield by_item[id(item)]
+    # A deferred interrupt takes effect when the outcomes end. Python ignores exceptions of a generator that is dropped.
+    with contextlib.closing(outcomes):
+        for item in order:
+            while id(item) not in by_item:
+                outcome = next(outcomes)
+                by_item[id(outcome.item)] = outcome
+            yield by_item[id(item)]
 
 
 def gather(items: Iterable[Item], fn: Callable[[Item], Value]) -> list[Outcome[Item, Value]]:
@@ -91,5 +112,6 @@ def _run_one(
     except MCluError as error:
         results.put(Outcome(item, error=error))
     except BaseException as error:  # noqa: BLE001
-        # A defect: raise it in the calling thread instead of losing it with this one.
-        results.put(error)
+        # Raise a defect in the calling thread instead of losing it with this one.
+        fault = system_fault(error)
+        results.put(error if fault is None else Outcome(item, error=fault))

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
 from mclu_shell.cloud.console.devices import fetch_domain
-from mclu_shell.cloud.console.log import follow_log
+from mclu_shell.cloud.console.log import follow_log, is_from_start
 from mclu_shell.cloud.console.regex import Regex
 from mclu_shell.cloud.console.session import open_console, require_console
 from mclu_shell.cloud.console.text import ConsoleText
@@ -52,10 +52,11 @@ class ConsoleWatcher:
 def watch_console(node: Node, name: str, expression: Regex, waiter: threading.Event) -> Iterator[ConsoleWatcher]:
     """Watch a running guest's console: read its log, or hold the console itself if there is no log."""
     require_console(node, name)
-    with follow_log(node, fetch_domain(node, name, "consoles")) as chunks:
+    domain = fetch_domain(node, name, "consoles")
+    with follow_log(node, domain) as chunks:
         if chunks is not None:
             watcher = ConsoleWatcher(expression, chunks, waiter)
-            watcher.is_from_start = True
+            watcher.is_from_start = is_from_start(domain)
             yield watcher
             return
     with _holding_console(node, name) as chunks:

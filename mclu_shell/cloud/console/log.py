@@ -1,7 +1,8 @@
 """The log of a guest's console on its node (libvirt's formatdomain.html, `<log>`).
 
-It has the guest's output since its start. `reboot` notes the log's size in the running guest's metadata, so that a
-login prompt from before the reboot does not count.
+It has the guest's output since its start; with `append='on'`, also that of earlier runs. `reboot` notes the log's size
+in the running guest's metadata, so that a login prompt from before the reboot does not count. So does `start`, if the
+log is kept.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,8 +28,9 @@ remove='for log; do rm -f -- "$log" "$log".[0-9] "$log".[0-9][0-9]; done'
 sh -c "$remove" sh "$@" 2>/dev/null || sudo -n sh -c "$remove" sh "$@"
 """
 # Prints `+` if the log can be read, then its content and further output. A log with another inode, or shorter than
-# `from`, is read from its beginning. The script ends at the end of its input, because tail would notice a closed output
-# only at its next write. tail and cat run under one sudo: sudo does not relay signals from its own process group.
+# `from`, is read from its beginning; with the inode `end`, only further output is read. The script ends at the end of
+# its input, because tail would notice a closed output only at its next write. tail and cat run under one sudo: it does
+# not relay signals from its own process group.
 _FOLLOW = r"""
 exec 2>/dev/null
 follow='tail -c +"$2" -F -- "$1" & tail=$!; cat >/dev/null; kill $tail'
@@ -36,7 +38,7 @@ log=$1 inode=$2 from=$3 as=
 [ -r "$log" ] || as='sudo -n'
 $as head -c 0 -- "$log" || exit
 set -- $($as stat -c '%i %s' -- "$log")
-[ "$1" = "$inode" ] && [ "$2" -ge "$from" ] || from=0
+if [ "$inode" = end ]; then from=$2; else [ "$1" = "$inode" ] && [ "$2" -ge "$from" ] || from=0; fi
 printf +
 $as sh -c "$follow" sh "$log" $((from + 1))
 """
@@ -48,21 +50,62 @@ def log_path(node: Node, name: str) -> str:
 
 
 def read_log_path(domain: "ET.Element") -> str:
-    """Return the path of a running guest's log from its XML; empty if it has none."""
+    """Return the path of a guest's log from its XML; empty if it has none."""
+    log = _find_log(domain)
+    return "" if log is None else log.get("file", "")
+
+
+def _find_log(domain: "ET.Element") -> "ET.Element | None":
     logs = [*domain.findall("./devices/serial/log"), *domain.findall("./devices/console/log")]
-    return next((file for log in logs if (file := log.get("file"))), "")
+    return next((log for log in logs if log.get("file")), None)
+
+
+def _is_kept(domain: "ET.Element") -> bool:
+    """Return whether a guest's log also has the output of its earlier runs."""
+    log = _find_log(domain)
+    return log is not None and log.get("append") != "off"
+
+
+def is_from_start(domain: "ET.Element") -> bool:
+    """Return whether `follow_log` begins with the first output of this run; otherwise it has only further output."""
+    return not _is_kept(domain) or domain.find(f"./metadata/{_SINCE}") is not None
+
+
+@contextmanager
+def marking_start(node: Node, name: str) -> Iterator[None]:
+    """Start a guest in the block; note where its output begins if its log keeps that of earlier runs."""
+    mark = None
+    with suppress(MCluError):
+        xml = node.query(lambda client: client.fetch_xml(name)) or ""
+        if "<log " in xml:
+            from xml.etree import ElementTree as ET
+
+            domain = ET.fromstring(xml)
+            mark = _make_mark(node, read_log_path(domain)) if _is_kept(domain) else None
+    yield
+    if mark is not None:
+        with suppress(MCluError):
+            _set_mark(node, name, mark)
+
+
+def _make_mark(node: Node, log: str) -> str:
+    """Return the metadata that notes the present size of a log; it may not exist yet."""
+    from xml.etree import ElementTree as ET
+
+    status = node.run_read_only(["sh", "-c", _STAT, "sh", log]).out.split()
+    inode, offset = status if len(status) == 2 else ("0", "0")
+    return ET.tostring(ET.Element("since", inode=inode, offset=offset), encoding="unicode")
+
+
+def _set_mark(node: Node, name: str, mark: str) -> None:
+    node.change(lambda client: client.set_metadata(name, mark, _NAMESPACE))
 
 
 def mark_reboot(node: Node, name: str) -> None:
     """Note that the log's content so far is from before a reboot; do nothing if there is no readable log."""
-    from xml.etree import ElementTree as ET
-
     with suppress(MCluError):
-        log = read_log_path(fetch_domain(node, name, "logs"))
-        status = node.run(["sh", "-c", _STAT, "sh", log]).out.split() if log else []
-        if len(status) == 2:
-            since = ET.tostring(ET.Element("since", inode=status[0], offset=status[1]), encoding="unicode")
-            node.change(lambda client: client.set_metadata(name, since, _NAMESPACE))
+        if log := read_log_path(fetch_domain(node, name, "logs")):
+            _set_mark(node, name, _make_mark(node, log))
 
 
 @contextmanager
@@ -76,7 +119,9 @@ def follow_log(node: Node, domain: "ET.Element") -> Iterator[Iterator[bytes] | N
         yield None
         return
     inode, offset = ("0", "0") if since is None else (since.get("inode", "0"), since.get("offset", "0"))
-    with closing(node.start(["sh", "-c", _FOLLOW, "mclu-wait", log, inode, offset])) as process:
+    if not is_from_start(domain):
+        inode = "end"
+    with closing(node.start_read_only(["sh", "-c", _FOLLOW, "mclu-wait", log, inode, offset])) as process:
         chunks = process.chunks()
         first = next(chunks, b"")
         yield _with(first[1:], chunks) if first else None

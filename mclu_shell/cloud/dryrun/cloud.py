@@ -32,7 +32,10 @@ class _Changes:
     def apply(self, guests: Iterable[Guest]) -> tuple[Guest, ...]:
         """Return the guests after the changes, by name."""
         kept = [guest for guest in guests if guest.uuid not in self.removed_guests]
-        changed = [guest._replace(state=self.states.get(guest.uuid, guest.state)) for guest in kept]
+        changed = [
+            guest._replace(state=self.states[guest.uuid], reason="") if guest.uuid in self.states else guest
+            for guest in kept
+        ]
         return tuple(sorted((*changed, *self.new_guests.values()), key=lambda guest: guest.name))
 
 
@@ -88,9 +91,13 @@ class DryRunCloud(Cloud):
     def _report(self, node: Node, report: NodeReport) -> NodeReport:
         guests = self._changes[node.name].apply(report.guests)
         running = {guest.uuid for guest in guests if guest.is_active}
+        was_running = {guest.uuid for guest in report.running}
         freed_bytes = sum(guest.memory_bytes for guest in report.running if guest.uuid not in running)
+        added_bytes = sum(guest.memory_bytes for guest in guests if guest.is_active and guest.uuid not in was_running)
         available_bytes = min(report.info.memory_bytes, report.info.available_bytes + freed_bytes)
-        return NodeReport(report.info._replace(available_bytes=available_bytes), guests)
+        promised_bytes = report.info.promised_bytes + added_bytes
+        info = report.info._replace(available_bytes=available_bytes, promised_bytes=promised_bytes)
+        return NodeReport(info, guests)
 
     def is_new(self, guest: Guest) -> bool:
         """Return whether an earlier line would have created the guest."""

@@ -1,61 +1,47 @@
 """Dry run of `destroy`: the files that would be deleted and kept."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
-from mclu_shell.cloud.concurrency.fanout import gather
 from mclu_shell.cloud.dryrun.cloud import DryRunCloud
 from mclu_shell.cloud.dryrun.planned import Planned
-from mclu_shell.cloud.guests.destroy_plan import DestroyPlan, PlannedRemovals, plan_destroy
-from mclu_shell.cloud.guests.other_nodes import OtherNodes, query_other_nodes, require_all_answered
-from mclu_shell.cloud.hypervisor.domain_files import DomainDefinition
-from mclu_shell.cloud.nodes.node import Node
+from mclu_shell.cloud.guests.destroy import Target, plan_all
+from mclu_shell.cloud.guests.destroy_plan import DestroyPlan
+from mclu_shell.cloud.guests.survey import PlannedRemovals, Survey, survey_nodes
 from mclu_shell.cloud.state.guest import Guest
 from mclu_shell.cloud.state.unknown import UnknownUntilUp
-from mclu_shell.errors import MCluError
+from mclu_shell.errors import MCluError, UncheckedFiles
 from mclu_shell.units import format_size
 
 
 def dry_run_destroy(
-    cloud: DryRunCloud, guests: Sequence[tuple[Node, Guest]], *, needs_confirmation: bool
+    cloud: DryRunCloud, targets: Sequence[Target], *, needs_confirmation: bool
 ) -> Iterator[Planned | MCluError]:
     """Yield the plan of each guest and record its removal; a real run may need a confirmation first."""
-    # A guest that the dry run would have created cannot exist on another node.
-    are_new = all(cloud.is_new(guest) for _, guest in guests)
-    elsewhere = _without_removed(cloud, query_other_nodes(cloud, [guest for _, guest in guests]))
-    for outcome in gather(guests, lambda match: _plan(cloud, *match, elsewhere, needs_confirmation=needs_confirmation)):
-        _, guest = outcome.item
-        if outcome.error is not None:
-            yield outcome.error
-            continue
-        plan = outcome.unwrap()
-        cloud.remove_guest(guest, [file for file, _ in plan.delete] if plan else ())
-        yield _planned(guest, plan, ", if you confirm" if needs_confirmation else "")
-    yield from (fault for fault in elsewhere.faults if not (are_new and isinstance(fault, UnknownUntilUp)))
+    condition = ", if you confirm" if needs_confirmation else ""
+    # A guest that the dry run would have created has no files on any node.
+    existing = [target for target in targets if not cloud.is_new(target[1])]
+    survey = _survey(cloud, existing) if existing else Survey({}, {}, {})
+    plans, errors = plan_all(survey, existing, must_be_checked=not needs_confirmation)
+    for target in targets:
+        if target in plans or target not in existing:
+            yield _remove(cloud, target[1], plans.get(target), condition)
+    yield from errors
+    unchecked = {place for error in errors if isinstance(error, UncheckedFiles) for place in error.nodes}
+    unknown = {name for name, error in survey.errors.items() if isinstance(error, UnknownUntilUp)}
+    yield from survey.faults(unchecked | unknown)
 
 
-def _without_removed(cloud: DryRunCloud, elsewhere: OtherNodes) -> OtherNodes:
-    def remaining(node: Node, definitions: Mapping[str, DomainDefinition]) -> dict[str, DomainDefinition]:
-        removed = cloud.removed_guests(node)
-        return {uuid: definition for uuid, definition in definitions.items() if uuid not in removed}
-
-    guests = tuple((node, remaining(node, definitions)) for node, definitions in elsewhere.guests)
-    return elsewhere._replace(guests=guests)
+def _survey(cloud: DryRunCloud, targets: Sequence[Target]) -> Survey:
+    removed = {
+        node.name: PlannedRemovals(cloud.removed_guests(node), cloud.removed_files(node)) for node in cloud.nodes
+    }
+    return survey_nodes(cloud, [guest for _, guest in targets], removed)
 
 
-def _plan(
-    cloud: DryRunCloud, node: Node, guest: Guest, elsewhere: OtherNodes, *, needs_confirmation: bool
-) -> DestroyPlan | None:
-    """Return the files to delete and to keep; None for a guest that the dry run would have created."""
-    if not needs_confirmation:
-        require_all_answered(node, guest, elsewhere)
-    if cloud.is_new(guest):
-        return None
-    removed = PlannedRemovals(cloud.removed_guests(node), cloud.removed_files(node))
-    return plan_destroy(node, guest, elsewhere, removed=removed)
-
-
-def _planned(guest: Guest, plan: DestroyPlan | None, condition: str) -> Planned:
+def _remove(cloud: DryRunCloud, guest: Guest, plan: DestroyPlan | None, condition: str) -> Planned:
+    """Record the removal of a guest, and return it; a guest that the dry run would have created has no plan."""
+    cloud.remove_guest(guest, [file for file, _ in plan.delete] if plan else ())
     if plan is None:
         return Planned("destroy", guest.node, guest.name, f"with all files of its boot{condition}")
-    how = f"{guest.state}, {format_size(plan.size_bytes)} on disk{condition}"
-    return Planned("destroy", guest.node, guest.name, how, delete=plan.delete, keep=plan.keep)
+    how = f"{guest.condition}, {format_size(plan.size_bytes)} on disk{condition}"
+    return Planned("destroy", guest.node, guest.name, how, delete=plan.delete, keep=plan.keep, state=plan.state)

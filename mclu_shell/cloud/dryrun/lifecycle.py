@@ -1,18 +1,26 @@
 """Dry runs of starting, shutting down and waiting for guests."""
 
 from mclu_shell.cloud.dryrun.cloud import DryRunCloud
-from mclu_shell.cloud.guests.lifecycle import choose_start_action, require_can_shut_down
+from mclu_shell.cloud.dryrun.planned import Planned
+from mclu_shell.cloud.guests.lifecycle import choose_start_action, describe_cause
+from mclu_shell.cloud.guests.shutdown import require_can_shut_down
 from mclu_shell.cloud.nodes.node import Node
-from mclu_shell.cloud.state.guest import RUNS, Guest
+from mclu_shell.cloud.state.guest import IO_ERROR, RUNS, SAVED, Guest
 
 
-def dry_run_start(cloud: DryRunCloud, node: Node, guest: Guest) -> str:
+def dry_run_start(cloud: DryRunCloud, node: Node, guest: Guest) -> Planned:
     """Return the action that would start a guest, and record its start; raise libvirt's error if a disk is missing."""
     verb = choose_start_action(node, guest)
     if verb == "start" and not cloud.is_new(guest):
         node.query(lambda client: client.require_disks(guest.name))
     cloud.set_state(guest, "running")
-    return verb
+    return Planned(verb, node.name, guest.name, _describe_start(node, guest))
+
+
+def _describe_start(node: Node, guest: Guest) -> str:
+    if guest.reason == IO_ERROR:
+        return f"{guest.state} by {describe_cause(node, guest, guest.condition)}; again if the error persists"
+    return "with its saved memory" if guest.reason == SAVED else ""
 
 
 def dry_run_shutdown(cloud: DryRunCloud, node: Node, guest: Guest, *, force: bool) -> None:

@@ -1,160 +1,133 @@
-"""Selection of the files that are deleted with a guest."""
+"""Selection of the files that are deleted with a guest. It needs no I/O beyond the survey."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from shlex import quote
 from typing import NamedTuple
 
-from mclu_shell.cloud.guests.disk_files import DiskFiles, find_overlays, inspect_files
-from mclu_shell.cloud.guests.other_nodes import DEFINITIONS_TIMEOUT_S, OtherNodes
+from mclu_shell.cloud.guests.files.disk_files import DiskFiles
+from mclu_shell.cloud.guests.files.selection import Selection, backing_of
+from mclu_shell.cloud.guests.survey import NodeSurvey, Survey
 from mclu_shell.cloud.hypervisor.domain_files import (
     DomainDefinition,
-    backing_files,
-    disk_files,
-    disks_without_path,
+    is_default_nvram,
     is_named_by_libvirt,
     memory_files,
     nvram_files,
     overlay_files,
     own_files,
     own_logs,
-    referenced_files,
 )
-from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.state.guest import Guest
 from mclu_shell.errors import NotFound, Refused
 
-_NOT_OURS = "not made by mclu"
-
 
 class DestroyPlan(NamedTuple):
-    """Files to delete with their sizes in bytes, files to keep with the reasons, and console logs to delete.
+    """Files to delete with their sizes in bytes, files to keep with the reasons, and the rest that goes with a guest.
 
-    libvirt keeps rotated logs beside `logs`. A log that cannot be deleted is not an error.
+    `state` names what libvirt deletes, for example "snapshot one"; it keeps the state of a TPM if `keeps_tpm`. `nvram`
+    is the one file of `delete` that libvirt can delete, too. `logs` are console logs, beside which libvirt keeps
+    rotated logs; a log that cannot be deleted is not an error. `keys` has device and inode of each file to delete.
+    `shared` are files to delete that other machines may have open. `unchecked` are the nodes that must be queried
+    before more can be deleted.
     """
 
     delete: tuple[tuple[str, int], ...]
     keep: tuple[tuple[str, str], ...]
     logs: tuple[str, ...] = ()
+    state: tuple[str, ...] = ()
+    nvram: str = ""
+    keeps_tpm: bool = False
+    keys: tuple[str, ...] = ()
+    shared: frozenset[str] = frozenset()
+    unchecked: tuple[str, ...] = ()
 
     @property
     def size_bytes(self) -> int:
         """Disk space that is freed."""
         return sum(size for _, size in self.delete)
 
+    @property
+    def state_with_nvram(self) -> tuple[str, ...]:
+        """Names of all that libvirt deletes with the guest."""
+        return (*self.state, *((f"NVRAM {self.nvram}",) if self.nvram else ()))
 
-class PlannedRemovals(NamedTuple):
-    """Guests (UUIDs) and files that earlier lines of a dry run would have removed; empty in a real run."""
+    def keeping(self, reasons: Mapping[str, str]) -> "DestroyPlan":
+        """Return the plan without the deletion of some files, which are kept for these reasons."""
+        kept = [(file, key) for (file, _), key in zip(self.delete, self.keys, strict=True) if file not in reasons]
+        names = {file for file, _ in kept}
+        return self._replace(
+            delete=tuple((file, size) for file, size in self.delete if file in names),
+            keys=tuple(key for _, key in kept),
+            keep=(*self.keep, *((file, why) for file, why in reasons.items() if file not in dict(self.keep))),
+            nvram="" if self.nvram in reasons else self.nvram,
+        )
 
-    guests: frozenset[str] = frozenset()
-    files: frozenset[str] = frozenset()
 
-
-_NO_REMOVALS = PlannedRemovals()
-
-
-def plan_destroy(
-    node: Node,
-    guest: Guest,
-    elsewhere: OtherNodes,
-    confirmed: DestroyPlan | None = None,
-    removed: PlannedRemovals = _NO_REMOVALS,
-) -> DestroyPlan:
+def plan_destroy(survey: Survey, guest: Guest, confirmed: DestroyPlan | None = None) -> DestroyPlan:
     """Choose the files to delete: those that mclu or snapshots made for the guest and that nothing else needs.
 
-    With `confirmed`, keep every file that is not deleted by that plan. Raise Refused if libvirt would delete an NVRAM
-    file that must be kept.
+    With `confirmed`, keep every file that is not deleted by that plan. Raise NotFound if the guest is gone, or the
+    error of its node.
     """
-    definitions = node.query(lambda client: client.fetch_definitions(), DEFINITIONS_TIMEOUT_S)
-    others = {uuid: definition for uuid, definition in definitions.items() if uuid not in removed.guests}
-    own = others.pop(guest.uuid, None)
-    if own is None:
-        raise NotFound(f"{guest.name} no longer exists", place=node.name)
-    files = _inspect(node, own, list(others.values()))
-    uses = {path: f"{other.name} uses it" for other in others.values() for path in _needed_paths(other, files)}
-    made = _made_files(own, files)
-    nvram = [file for xml in own.xmls for file in nvram_files(xml) if file in files.sizes]
-    existing = [file for file in made if file in files.sizes]
-    remote = elsewhere.find_users(node, [*existing, *nvram])
-    uses |= {files.real_path(file): reason for file, reason in remote.items()}
-    overlays = find_overlays(node, existing, files, removed.files)
-    uses = {path: _backing_of(image) for path, image in overlays.items()} | uses
-    duplicate = elsewhere.describe_duplicate(guest)
-    _check_nvram(guest, nvram, files, duplicate, uses)
-    reasons = _unconfirmed(made, confirmed) | files.obstacles | (dict.fromkeys(made, duplicate) if duplicate else {})
-    shared = {path for other in others.values() for path in referenced_files(other)}
-    logs = tuple(log for log in own_logs(own.xmls[0]) if log not in shared)
-    return _make_plan(own, files, reasons, uses)._replace(logs=logs)
+    if guest.node in survey.errors:
+        raise survey.errors[guest.node]
+    here = survey.nodes[guest.node]
+    own = here.definitions.get(guest.uuid)
+    removed = survey.removals(guest.node)
+    if own is None or guest.uuid in removed.guests:
+        raise NotFound(f"{guest.name} no longer exists", place=guest.node)
+    selection = Selection(own, here.files, _made_files(own, here.files), _user_of(survey, here, guest))
+    selection.keep(_obstacles(survey, selection, guest, confirmed))
+    selection.keep_foreign_files()
+    selection.keep_needed_files()
+    unchecked = selection.keep_shared_files(survey.unchecked(guest.node))
+    selection.keep_needed_files()
+    if not own.is_active:
+        selection.keep_open_files(here.opened)
+    ignored = {guest.uuid, *removed.guests}
+    logs = tuple(log for log in own_logs(own.xmls[0]) if not here.uses.find_path(log, ignored))
+    plan = _plan(selection)._replace(logs=logs, unchecked=unchecked)
+    if plan.keeps_tpm and not own.can_keep_tpm:
+        raise Refused(
+            f"cannot destroy {guest.name}: libvirt before 8.9 would delete the state of its TPM, which must be kept",
+            place=guest.node,
+            remedy=f"copy /var/lib/libvirt/swtpm/{guest.uuid}, then on the node: virsh undefine {quote(guest.name)}",
+        )
+    return plan
 
 
-def _backing_of(image: str) -> str:
-    return f"a backing file of {image}"
+def _user_of(survey: Survey, here: NodeSurvey, guest: Guest) -> Callable[[str], str]:
+    """Return a function that gives the reason to keep a file that others need; empty if they do not."""
+    removed = survey.removals(guest.node)
+    ignored = {guest.uuid, *removed.guests}
+
+    def find(file: str) -> str:
+        known = here.files.ids.get(file)
+        if known is None:
+            return ""
+        user = here.uses.find_here(known, ignored) or here.uses.find_mounted(file, known, ignored)
+        if user := user or survey.find_user(guest.node, file, known):
+            return f"{user} uses it"
+        images = [image for image in here.overlays.get(known.key, ()) if image not in removed.files]
+        return backing_of(images[0]) if images else ""
+
+    return find
 
 
-def _unconfirmed(made: Sequence[str], confirmed: DestroyPlan | None) -> dict[str, str]:
+def _obstacles(survey: Survey, selection: Selection, guest: Guest, confirmed: DestroyPlan | None) -> dict[str, str]:
+    """Return the reasons to keep files that do not depend on what needs them."""
+    duplicate = survey.describe_duplicate(guest)
+    reasons = dict.fromkeys(selection.made, duplicate) if duplicate else {}
+    reasons = _unconfirmed(selection.made, confirmed) | selection.files.obstacles | reasons
+    return {file: reasons[file] for file in selection.existing if file in reasons}
+
+
+def _unconfirmed(made: Iterable[str], confirmed: DestroyPlan | None) -> dict[str, str]:
     """Return the reasons to keep files that the user has not agreed to delete."""
     if confirmed is None:
         return {}
     deleted, kept = dict(confirmed.delete), dict(confirmed.keep)
     return {file: kept.get(file, "made after the confirmation") for file in made if file not in deleted}
-
-
-def _inspect(node: Node, own: DomainDefinition, others: Sequence[DomainDefinition]) -> DiskFiles:
-    images = {*_noted_files(own), *(file for guest in (own, *others) for file in _disks(guest))}
-    images |= {file for chain in _backing_chains(own) for file in chain}
-    nvram = {file for xml in own.xmls for file in nvram_files(xml)}
-    return inspect_files(node, images, nvram.union(*map(referenced_files, others)))
-
-
-def _noted_files(guest: DomainDefinition) -> tuple[str, ...]:
-    """Return the files that mclu or a snapshot may have made for a guest."""
-    snapshots = [file for xml in guest.snapshots for file in (*overlay_files(xml), *memory_files(xml))]
-    return tuple(dict.fromkeys((*own_files(guest.xmls[0]), *snapshots)))
-
-
-def _disks(guest: DomainDefinition) -> tuple[str, ...]:
-    """Return a guest's disks, including those at the time of each snapshot."""
-    disks = [disk for xml in guest.xmls + guest.snapshots for disk in disk_files(xml)]
-    return tuple(dict.fromkeys([*disks, *guest.volumes]))
-
-
-def _needed_paths(guest: DomainDefinition, files: DiskFiles) -> Iterator[str]:
-    """Yield the real paths of all files that a guest refers to, and of their backing chains."""
-    for path in referenced_files(guest):
-        yield from (files.real_path(path), *files.backing_chain(path))
-
-
-def _backing_chains(guest: DomainDefinition) -> Iterator[tuple[str, ...]]:
-    """Yield each disk file that has backing files in libvirt's XML, followed by those."""
-    for xml in guest.xmls + guest.snapshots:
-        yield from ((file, *bases) for file, bases in backing_files(xml).items())
-
-
-def _check_nvram(guest: Guest, nvram: Sequence[str], files: DiskFiles, duplicate: str, uses: Mapping[str, str]) -> None:
-    for file in nvram:
-        if reason := duplicate or uses.get(files.real_path(file)) or files.obstacles.get(file):
-            raise Refused(
-                f"cannot destroy {guest.name}: its NVRAM {file} must be kept ({reason})",
-                place=guest.node,
-                remedy=f"on the node: virsh undefine --keep-nvram --managed-save {quote(guest.name)}",
-            )
-
-
-def _make_plan(
-    own: DomainDefinition, files: DiskFiles, reasons: Mapping[str, str], uses: Mapping[str, str]
-) -> DestroyPlan:
-    """Divide a guest's files into those to delete and those to keep; `reasons` has files that must be kept.
-
-    Files are compared by their real paths.
-    """
-    made = _made_files(own, files)
-    existing = [file for file in made if file in files.sizes]
-    kept = {file: reasons[file] for file in existing if file in reasons}
-    kept |= dict.fromkeys(_foreign_files(own, files, made), _NOT_OURS)
-    listed = {files.real_path(file) for file in (*kept, *made)}
-    backing = {path for file in existing for path in files.backing_chain(file)} - listed
-    kept |= dict.fromkeys(sorted(backing), "a backing file")
-    _keep_needed(own, files, existing, kept, uses)
-    return DestroyPlan(tuple((file, files.sizes[file]) for file in existing if file not in kept), tuple(kept.items()))
 
 
 def _made_files(own: DomainDefinition, files: DiskFiles) -> tuple[str, ...]:
@@ -167,46 +140,43 @@ def _made_files(own: DomainDefinition, files: DiskFiles) -> tuple[str, ...]:
     if not own_disks:
         return ()
     # mclu makes no symbolic links: the target of one is not mclu's.
-    paths = {files.real_path(file) for file in own_disks if file not in files.links}
+    keys = {files.key(file) for file in own_disks if file not in files.links}
     overlays = [
         file
         for xml in own.snapshots
         for file in overlay_files(xml)
-        if paths.intersection(files.backing_chain(file)) and is_named_by_libvirt(file, xml, own_disks)
+        if keys.intersection(map(files.key, files.backing_chain(file))) and is_named_by_libvirt(file, xml, own_disks)
     ]
     memory = [file for xml in own.snapshots for file in memory_files(xml)]
-    snapshots = [file for file in (*overlays, *memory) if file not in files.links]
-    return tuple(dict.fromkeys((*own_disks, *snapshots)))
+    more = [file for file in (*overlays, *memory, *_made_nvram(own, files, own_disks)) if file not in files.links]
+    return tuple(dict.fromkeys((*own_disks, *more)))
 
 
-def _foreign_files(own: DomainDefinition, files: DiskFiles, made: Sequence[str]) -> Iterator[str]:
-    """Yield once each file of a guest that was not made for it, including the target of a link in place of its file."""
-    listed = {files.real_path(file) for file in made if file not in files.links}
-    for file in (*_disks(own), *_noted_files(own)):
-        name = files.real_path(file) if file in made and file in files.links else file
-        if name in files.sizes and files.real_path(name) not in listed:
-            listed.add(files.real_path(name))
-            yield name
-    yield from disks_without_path(own)
+def _made_nvram(own: DomainDefinition, files: DiskFiles, own_disks: Sequence[str]) -> Iterator[str]:
+    """Yield the NVRAM file that libvirt made for a guest.
+
+    libvirt uses a file that exists, such as that of an earlier guest of the same name. So the file must be younger than
+    the guest's first file, and have the name that libvirt chooses.
+    """
+    first = next((files.ids[file] for file in own_disks if file in files.ids), None)
+    for file in nvram_files(own.xmls[0]):
+        nvram = files.ids.get(file)
+        if nvram and first and is_default_nvram(file, own.name) and nvram.is_younger_than(first):
+            yield file
 
 
-def _keep_needed(
-    own: DomainDefinition, files: DiskFiles, existing: Sequence[str], kept: dict[str, str], uses: Mapping[str, str]
-) -> None:
-    """Add to `kept` the files that others use, and the backing files of all that is kept."""
-    chains = [
-        (files.real_path(file), [files.real_path(base) for base in bases]) for file, *bases in _backing_chains(own)
-    ]
-    while True:
-        needed = dict(uses)
-        for name in kept:
-            bases = [base for top, chain in chains if top == files.real_path(name) for base in chain]
-            needed |= dict.fromkeys((*bases, *files.backing_chain(name)), _backing_of(name))
-        more = {
-            file: needed[files.real_path(file)]
-            for file in existing
-            if file not in kept and files.real_path(file) in needed
-        }
-        if not more:
-            return
-        kept |= more
+def _plan(selection: Selection) -> DestroyPlan:
+    delete = selection.deleted
+    keeps_tpm = not selection.made or any(file in selection.kept for file in selection.made)
+    nvram = [file for file in nvram_files(selection.own.xmls[0]) if file in delete]
+    return DestroyPlan(
+        tuple((file, selection.files.sizes[file]) for file in delete),
+        tuple(selection.kept.items()),
+        state=tuple(name for name in selection.own.kept if not (keeps_tpm and name == "TPM state")),
+        nvram=nvram[0] if nvram else "",
+        keeps_tpm=keeps_tpm and "TPM state" in selection.own.kept,
+        keys=tuple(selection.own_key(file) for file in delete),
+        shared=frozenset(
+            file for file in delete if file in selection.files.ids and not selection.files.ids[file].is_local
+        ),
+    )

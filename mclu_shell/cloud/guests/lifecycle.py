@@ -1,135 +1,166 @@
-"""Start, shutdown and reboot of guests."""
+"""Start and reboot of guests, in every state that libvirt has."""
 
+import time
 from contextlib import suppress
+from types import MappingProxyType
 
-from mclu_shell.cloud.concurrency.cancel_scope import CancelScope
-from mclu_shell.cloud.console.log import mark_reboot
+from mclu_shell.cloud.console.log import mark_reboot, marking_start
 from mclu_shell.cloud.nodes.node import Node
-from mclu_shell.cloud.state.guest import Guest, is_active_state
+from mclu_shell.cloud.state.guest import CRASHED, IO_ERROR, PAUSED, RUNS, SAVED, SHUT_OFF, SUSPENDED, Condition, Guest
 from mclu_shell.cloud.state.guest_name import guest_command
 from mclu_shell.errors import LibvirtFault, MCluError, NotFound, Refused
-from mclu_shell.units import format_duration
 
-_POLL_S = 0.25
-_REPEAT_S = 5.0
-# virsh's name of the state: the guest is in memory, but its CPUs are stopped.
-_PAUSED = "paused"
-_FORCE = "--force to stop it like pulling its plug"
+_POLL_S = 0.1
+# QEMU repeats failed disk requests as soon as a guest runs. A guest whose error persists is paused again within this
+# time; the longer one is for a guest that such an error has paused.
+_SETTLE_S = 0.3
+_SETTLE_AFTER_ERROR_S = 1.5
+# States in which a guest uses memory, but ignores requests.
+_DEAF = (PAUSED, CRASHED, SUSPENDED)
+_DONE = MappingProxyType({"start": "started", "resume": "resumed", "wake": "woken"})
 
 
 def start(node: Node, guest: Guest) -> str:
-    """Start a stopped guest or resume a paused one; return "started" or "resumed"."""
+    """Start, resume or wake a guest, by its state; return "started", "resumed" or "woken".
+
+    Raise MCluError if it is paused again at once, as with a full disk.
+    """
     action = choose_start_action(node, guest)
-    _change(node, guest, action)
-    return f"{action}d" if action == "resume" else f"{action}ed"
+    try:
+        if action == "start":
+            with marking_start(node, guest.name):
+                change(node, guest, action)
+        else:
+            change(node, guest, action)
+    except LibvirtFault as error:
+        raise _explain_failed_start(error, guest) from error
+    if action == "start" and guest.reason == SAVED and _fetch_condition(node, guest).state == PAUSED:
+        # It was paused when its memory was saved.
+        change(node, guest, "resume")
+        action = "resume"
+    if action == "resume":
+        require_stays_running(node, guest)
+    return _DONE["start" if guest.state == SHUT_OFF else action]
 
 
 def choose_start_action(node: Node, guest: Guest) -> str:
-    """Return `start` or `resume`, by the guest's state; raise Refused if it runs."""
-    if guest.state == _PAUSED:
-        return "resume"
+    """Return `start`, `resume` or `wake`, by the guest's state; raise Refused if it runs or has crashed."""
+    if guest.state == CRASHED:
+        remedy = (
+            f"run {_command('reboot --hard', guest)} to reset it, or {_command('shutdown --force', guest)} to stop it"
+        )
+        raise Refused(f"{guest.name} is {guest.condition} and still in memory", place=node.name, remedy=remedy)
+    if guest.state in (PAUSED, SUSPENDED):
+        return "resume" if guest.state == PAUSED else "wake"
     if guest.is_active:
-        raise Refused(f"{guest.name} is already {guest.state}", place=node.name)
+        raise Refused(f"{guest.name} is already {guest.condition}", place=node.name)
     return "start"
+
+
+def _explain_failed_start(error: LibvirtFault, guest: Guest) -> MCluError:
+    """Add the command that gets a guest out of a state in which libvirt does not start it."""
+    if type(error) is not LibvirtFault:
+        return error
+    if guest.state == SUSPENDED:
+        error.remedy = f"run {_command('shutdown --force', guest)} to stop it"
+    elif guest.reason == SAVED:
+        error.remedy = f"to discard its saved memory, run on the node: virsh managedsave-remove {guest.uuid}"
+    return error
+
+
+def require_stays_running(node: Node, guest: Guest) -> None:
+    """Raise MCluError if a guest that was resumed is paused again, because its disk still fails."""
+    settle_s = _SETTLE_AFTER_ERROR_S if guest.reason == IO_ERROR else _SETTLE_S
+    deadline = time.monotonic() + settle_s
+    while (condition := _fetch_condition(node, guest)) != Condition(PAUSED, IO_ERROR):
+        if time.monotonic() >= deadline:
+            break
+        time.sleep(_POLL_S)
+    if condition.state == PAUSED:
+        cause = describe_cause(node, guest, condition)
+        remedy = f"remove the cause, then run {_command('start', guest)}"
+        if "no space" in cause:
+            remedy = f"free disk space on the node, then run {_command('start', guest)}"
+        raise MCluError(f"{guest.name} is paused again: {cause}", place=node.name, remedy=remedy)
+
+
+def describe_cause(node: Node, guest: Guest, condition: Condition) -> str:
+    """Return the reason for a pause, with the disks that failed."""
+    errors: tuple[str, ...] = ()
+    if condition.reason == IO_ERROR:
+        with suppress(LibvirtFault):
+            errors = node.query(lambda client: client.fetch_disk_errors(guest.name))
+    return ": ".join(filter(None, (condition.reason or "by another client", ", ".join(errors))))
 
 
 def reboot(node: Node, guest: Guest, *, hard: bool) -> str:
     """Request a reboot, or reset the guest; return which."""
     action = choose_reboot_action(node, guest, hard=hard)
     mark_reboot(node, guest.name)
-    _change(node, guest, action)
-    return "reset" if hard else "reboot requested"
+    if not hard:
+        change(node, guest, action)
+        return "reboot requested"
+    if guest.state == SUSPENDED:
+        # QEMU would reset it, but libvirt would neither resume nor wake it after that.
+        change(node, guest, "wake")
+    change(node, guest, action)
+    _run_after_reset(node, guest)
+    return "reset"
+
+
+def _run_after_reset(node: Node, guest: Guest) -> None:
+    """Resume a guest that is paused after a reset, because it was paused or crashed before."""
+    condition = _fetch_condition(node, guest)
+    if condition.state == PAUSED:
+        change(node, guest, "resume")
+        require_stays_running(node, guest)
+    elif condition.state == SUSPENDED:
+        # It had suspended again before the reset.
+        with suppress(LibvirtFault):
+            change(node, guest, "wake")
 
 
 def choose_reboot_action(node: Node, guest: Guest, *, hard: bool) -> str:
     """Return `reboot` or `reset`; raise Refused if the guest cannot respond to it."""
     require_active(node, guest)
-    if guest.state == _PAUSED and not hard:
-        # libvirt accepts the request, but a paused guest ignores it.
-        raise _paused(node, guest, "--hard to reset it")
+    if not hard:
+        require_responsive(node, guest, "--hard to reset it")
     return "reset" if hard else "reboot"
 
 
-def shutdown(node: Node, guest: Guest, scope: CancelScope, *, force: bool) -> str:
-    """Request a shutdown and wait for it; return "shut down" or "stopped by force".
-
-    At the deadline, raise MCluError, or with `force` stop the guest as if its plug were pulled. If `scope` is
-    cancelled, raise MCluError at once: an interrupted command must not force anything.
-    """
-    require_can_shut_down(node, guest, force=force)
-    while True:
-        # The request is repeated because a booting guest ignores its power button.
-        if _request_shutdown(node, guest, force=force):
-            return "shut down"
-        if wait_until_stopped(node, guest.name, scope.limit(_REPEAT_S)):
-            return "shut down"
-        if scope.is_over:
-            break
-    if not force or scope.is_cancelled:
-        raise MCluError(
-            f"{guest.name} is still running after {format_duration(scope.timeout_s)}",
-            place=node.name,
-            remedy=f"use {_FORCE}",
-        )
-    with suppress(NotFound):  # A guest without a persistent definition is gone once it stops by itself.
-        node.change_guest(guest.name, "stop", guest.uuid)
-    return "stopped by force"
+def require_responsive(node: Node, guest: Guest, option: str) -> None:
+    """Raise Refused if the guest's CPUs are stopped: libvirt accepts a request, but the guest ignores it."""
+    if guest.state in _DEAF:
+        raise cannot_respond(node, guest, guest.condition, option)
 
 
-def require_can_shut_down(node: Node, guest: Guest, *, force: bool) -> None:
-    """Raise Refused if the guest does not run, or is paused and `force` is not set."""
-    require_active(node, guest)
-    if guest.state == _PAUSED and not force:
-        raise _paused(node, guest, _FORCE)
-
-
-def _request_shutdown(node: Node, guest: Guest, *, force: bool) -> bool:
-    """Request a shutdown; return True if that fails because the guest has already stopped.
-
-    With `force`, ignore libvirt's errors: the guest hangs, or is paused for a moment while it is being saved.
-    """
-    try:
-        node.change_guest(guest.name, "shutdown", guest.uuid)
-    except (LibvirtFault, NotFound) as error:
-        state = _fetch_state(node, guest.name)
-        if not is_active_state(state):
-            return True
-        if force and isinstance(error, LibvirtFault):
-            return False
-        if state == _PAUSED:
-            raise _paused(node, guest, _FORCE) from error
-        raise
-    return False
-
-
-def _paused(node: Node, guest: Guest, option: str) -> Refused:
-    remedy = f"run {guest_command('start', node.name, guest.name)} to resume it, or use {option}"
-    return Refused(f"{guest.name} is paused and cannot respond", place=node.name, remedy=remedy)
-
-
-def wait_until_stopped(node: Node, name: str, scope: CancelScope) -> bool:
-    """Wait until a guest stops; return False at the deadline, or when cancelled."""
-    while is_active_state(_fetch_state(node, name)):
-        if scope.is_over:
-            return False
-        scope.sleep(_POLL_S)
-    return True
-
-
-def _fetch_state(node: Node, name: str) -> str:
-    # A guest without a persistent definition is gone once it stops.
-    return node.query(lambda client: client.fetch_state(name)) or "shut off"
+def cannot_respond(node: Node, guest: Guest, condition: Condition, option: str) -> Refused:
+    """Return the error for a request to a guest that is paused, suspended or crashed."""
+    verb = {PAUSED: "resume", SUSPENDED: "wake"}.get(condition.state)
+    start = f"run {_command('start', guest)} to {verb} it, or " if verb else ""
+    fact = f"{guest.name} is {condition} and cannot respond"
+    return Refused(fact, place=node.name, remedy=f"{start}use {option}")
 
 
 def require_active(node: Node, guest: Guest) -> None:
     """Raise Refused if a guest does not run."""
     if not guest.is_active:
-        remedy = f"run {guest_command('start', node.name, guest.name)}"
-        raise Refused(f"{guest.name} is not running", place=node.name, remedy=remedy)
+        state = f" ({guest.reason})" if guest.reason else ""
+        remedy = f"run {_command('start', guest)}"
+        raise Refused(f"{guest.name} is not running{state}", place=node.name, remedy=remedy)
 
 
-def _change(node: Node, guest: Guest, action: str) -> None:
+def change(node: Node, guest: Guest, action: str) -> None:
+    """Do one of the verbs of `LibvirtClient.change` to a guest; raise NotFound if it is gone."""
     try:
         node.change_guest(guest.name, action, guest.uuid)
     except NotFound as error:
         raise NotFound(f"{guest.name} no longer exists", place=node.name) from error
+
+
+def _fetch_condition(node: Node, guest: Guest) -> Condition:
+    return node.query(lambda client: client.fetch_condition(guest.name)) or Condition(RUNS[0])
+
+
+def _command(command: str, guest: Guest) -> str:
+    return guest_command(command, guest.node, guest.name)

@@ -12,7 +12,8 @@ from mclu_shell.cloud.console.regex import Regex
 from mclu_shell.cloud.guests.ssh_banner import fetch_banner
 from mclu_shell.cloud.guests.wait_targets import WaitTarget, not_found_in_time, wait_until_found
 from mclu_shell.cloud.nodes.node import Node
-from mclu_shell.cloud.state.guest import RUNS, Guest, GuestEvent, is_active_state
+from mclu_shell.cloud.state.guest import CRASHED, RUNS, SUSPENDED, Condition, Guest, GuestEvent
+from mclu_shell.cloud.state.guest_name import guest_command
 from mclu_shell.errors import (
     ConnectionLost,
     LibvirtDown,
@@ -178,39 +179,51 @@ def _run_check(check: _Check, node: Node, guest: Guest) -> Observation:
         return Observation(f"cannot be queried ({fault.fact})", remedy=fault.remedy)
 
 
-def _fetch_state(node: Node, guest: Guest) -> str | None:
-    return node.query(lambda client: client.fetch_state(guest.name))
+def _fetch_condition(node: Node, guest: Guest) -> Condition | None:
+    return node.query(lambda client: client.fetch_condition(guest.name))
 
 
 def _check_running(node: Node, guest: Guest) -> Observation:
-    state = _fetch_state(node, guest)
-    if state is None or state == "crashed":
-        raise _ended(node, guest, state)
-    return Observation(state, is_met=True) if state in RUNS else Observation(f"is still {state}")
+    condition = _fetch_condition(node, guest)
+    if condition is None or condition.state == CRASHED:
+        raise _ended(node, guest, condition)
+    if condition.state in RUNS:
+        return Observation(str(condition), is_met=True)
+    verb = "wake" if condition.state == SUSPENDED else "resume"
+    remedy = f"run {guest_command('start', node.name, guest.name)} to {verb} it" if condition.is_active else ""
+    return Observation(f"is still {condition}", remedy=remedy)
 
 
 def _check_off(node: Node, guest: Guest) -> Observation:
-    state = _fetch_state(node, guest)
-    if state is None:
+    condition = _fetch_condition(node, guest)
+    if condition is None:
         return Observation("gone", is_met=True)
-    return Observation(f"is still {state}") if is_active_state(state) else Observation(state, is_met=True)
+    if not condition.is_active:
+        return Observation(str(condition), is_met=True)
+    remedy = f"run {guest_command('shutdown --force', node.name, guest.name)}" if condition.state == CRASHED else ""
+    return Observation(f"is still {condition}", remedy=remedy)
 
 
-def _ended(node: Node, guest: Guest, state: str | None, context: str = "") -> MCluError:
-    return MCluError(f"{guest.name} is {state or 'gone'}{context}", place=node.name)
+def _has_ended(condition: Condition | None) -> bool:
+    """Return whether a guest writes nothing more: it is gone, has stopped, or has crashed."""
+    return condition is None or not condition.is_active or condition.state == CRASHED
+
+
+def _ended(node: Node, guest: Guest, condition: Condition | None, context: str = "") -> MCluError:
+    return MCluError(f"{guest.name} is {condition or 'gone'}{context}", place=node.name)
 
 
 def _check_output(watcher: ConsoleWatcher, expression: str, node: Node, guest: Guest) -> Observation:
     # A match counts even if the guest has stopped or was restarted since.
-    state = _fetch_state(node, guest) if watcher.match is None else "running"
-    has_stopped = state is None or not is_active_state(state)
+    condition = _fetch_condition(node, guest) if watcher.match is None else None
+    has_stopped = watcher.match is None and _has_ended(condition)
     if has_stopped:
         watcher.is_done(_LAST_OUTPUT_S)
     if watcher.match is not None:
         return Observation(f"console: {watcher.match}", is_met=True, output=watcher.match)
     last_line = f"last line: '{watcher.last_line}'" if watcher.last_line else "no output so far"
     if has_stopped:
-        raise _ended(node, guest, state, f" and never printed '{expression}' on its console; {last_line}")
+        raise _ended(node, guest, condition, f" and never printed '{expression}' on its console; {last_line}")
     if watcher.is_done():
         raise _ConsoleClosed
     missing = "" if watcher.is_from_start else " (earlier output was not logged)"
@@ -219,14 +232,14 @@ def _check_output(watcher: ConsoleWatcher, expression: str, node: Node, guest: G
 
 def _require_active(node: Node, guest: Guest, context: str) -> None:
     """Raise MCluError if the guest has stopped: it may never start again."""
-    state = _fetch_state(node, guest)
-    if state is None or not is_active_state(state):
-        raise _ended(node, guest, state, context)
+    condition = _fetch_condition(node, guest)
+    if _has_ended(condition):
+        raise _ended(node, guest, condition, context)
 
 
 def _check_address(node: Node, guest: Guest) -> Observation:
     _require_active(node, guest, " and had no known address")
-    addresses = node.query(lambda client: client.fetch_addresses(guest.name), node.config.answer_timeout)
+    addresses = node.fetch_addresses([guest]).get(guest.uuid, ())
     if addresses:
         return Observation(", ".join(addresses), is_met=True, addresses=addresses)
     remedy = "use a libvirt network or install qemu-guest-agent (libvirt also reads the node's ARP table)"

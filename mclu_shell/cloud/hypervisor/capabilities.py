@@ -23,6 +23,8 @@ class Capabilities(NamedTuple):
     cpu_modes: frozenset[str]
     video_models: frozenset[str]
     graphics: frozenset[str]
+    # None if libvirt is too old to report them.
+    panic_models: frozenset[str] | None = None
 
 
 def parse_capabilities(xmls: Sequence[str]) -> Capabilities:
@@ -43,6 +45,7 @@ def parse_capabilities(xmls: Sequence[str]) -> Capabilities:
         ),
         video_models=_values(first, "./devices/video", "modelType"),
         graphics=_values(first, "./devices/graphics", "type"),
+        panic_models=None if first.find("./devices/panic") is None else _values(first, "./devices/panic", "model"),
     )
 
 

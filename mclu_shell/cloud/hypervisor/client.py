@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -12,26 +13,30 @@ import libvirt
 
 from mclu_shell.cloud.hypervisor import host
 from mclu_shell.cloud.hypervisor.domain import (
-    STATES,
     VERBS,
-    fetch_definition,
-    fetch_interfaces,
-    first_addresses,
     guest_record,
+    promised_bytes,
     require_disks,
+    undefine,
 )
+from mclu_shell.cloud.hypervisor.domain_state import STATES, fetch_condition, fetch_disk_errors, fetch_saved
 from mclu_shell.cloud.hypervisor.events import Subscription
 from mclu_shell.cloud.hypervisor.stream import ConsoleStream
-from mclu_shell.cloud.state.guest import Guest, GuestEvent, NodeInfo, NodeReport
+from mclu_shell.cloud.state.guest import SAVED, Condition, Guest, GuestEvent, NodeInfo, NodeReport
 from mclu_shell.errors import ConnectionLost, LibvirtFault, NotFound, Refused
+from mclu_shell.user_paths import find_home
 
 if TYPE_CHECKING:
+    from mclu_shell.cloud.hypervisor.addresses import Address
     from mclu_shell.cloud.hypervisor.capabilities import Capabilities
     from mclu_shell.cloud.hypervisor.domain_files import DomainDefinition
 
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
+
+# GLib, which libvirt uses, prints warnings about a user without $HOME and passwd entry.
+os.environ.setdefault("HOME", str(find_home()))
 
 # By default libvirt prints each error on stderr, in addition to raising it.
 libvirt.registerErrorHandler(lambda _context, _error: None, None)
@@ -82,8 +87,10 @@ class LibvirtClient:
             self._connection.numOfDomains()
 
     def fetch_report(self) -> NodeReport:
-        """Return the node's resources and all its guests, in three calls for any number of guests."""
-        return NodeReport(self._fetch_info(), self.fetch_guests())
+        """Return the node's resources and all its guests, in four calls for any number of guests."""
+        info, records = self._fetch_info(), self._fetch_records(None)
+        promised = sum(promised_bytes(stats) for _, _, stats in records)
+        return NodeReport(info._replace(promised_bytes=promised), tuple([guest for guest, _, _ in records]))
 
     def _fetch_info(self) -> NodeInfo:
         if self._hardware is None:
@@ -108,49 +115,37 @@ class LibvirtClient:
 
     # All guests.
 
-    def fetch_guests(self, *, active: bool | None = None, addresses: bool = False) -> tuple[Guest, ...]:
+    def fetch_guests(self, *, active: bool | None = None) -> tuple[Guest, ...]:
         """Return the running guests, the others, or (None) all of them, sorted by name."""
+        return tuple([guest for guest, _, _ in self._fetch_records(active)])
+
+    def _fetch_records(self, active: bool | None) -> list[tuple[Guest, Any, dict[str, Any]]]:
+        """Return the guests with their domains and statistics, sorted by name."""
         with self._call("getAllDomainStats"):
             stats = self._connection.getAllDomainStats(_STATS, _STATS_FLAGS[active])
-            guests = [guest_record(self.node, domain, values) for domain, values in stats]
-        if addresses:
-            by_uuid = self._fetch_leased_addresses([domain for domain, _ in stats])
-            guests = [guest._replace(addresses=by_uuid.get(guest.uuid, ())) for guest in guests]
-        return tuple(sorted(guests, key=lambda guest: guest.name))
+            records = [(guest_record(self.node, domain, values), domain, values) for domain, values in stats]
+            saved = fetch_saved(self._connection) if any(not guest.is_active for guest, _, _ in records) else ()
+        marked = [(g._replace(reason=SAVED) if g.uuid in saved else g, domain, values) for g, domain, values in records]
+        return sorted(marked, key=lambda record: record[0].name)
 
-    def _fetch_leased_addresses(self, domains: list[Any]) -> dict[str, tuple[str, ...]]:
-        """Return guests' addresses by UUID, from the DHCP leases of libvirt's networks."""
-        by_mac = self._fetch_leases() if domains else {}
-        if not by_mac:
-            return {}
-        from mclu_shell.cloud.hypervisor.domain_files import mac_addresses
+    def fetch_addresses(self, name: str | None = None) -> "dict[str, tuple[Address, ...]]":
+        """Return the addresses of one running guest, or of all, by UUID; some may be left from earlier runs."""
+        from mclu_shell.cloud.hypervisor.addresses import fetch_addresses
 
-        by_uuid = {}
-        for domain in domains:
-            with contextlib.suppress(libvirt.libvirtError):  # The guest may be gone by now.
-                macs = mac_addresses(domain.XMLDesc(0))
-                by_uuid[domain.UUIDString()] = tuple(by_mac[mac] for mac in macs if mac in by_mac)
-        return by_uuid
-
-    def _fetch_leases(self) -> dict[str, str]:
-        try:
-            with self._call("DHCPLeases"):
-                return host.fetch_leases(self._connection)
-        except LibvirtFault:
-            # There is no network driver, as with the test: driver.
-            return {}
+        with self._call("addresses"):
+            if name is None:
+                domains = self._connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)
+            else:
+                domain = self._query_domain(name, lambda domain: domain if domain.isActive() else None)
+                domains = [domain] if domain is not None else []
+            return fetch_addresses(self._connection, domains)
 
     def fetch_definitions(self) -> dict[str, "DomainDefinition"]:
-        """Return the definitions of all guests by UUID, in several calls for each guest."""
-        definitions = {}
+        """Return the definitions of all guests by UUID, in at least one call for each guest."""
+        from mclu_shell.cloud.hypervisor.definitions import fetch_definitions
+
         with self._call("XMLDesc of all"):
-            for domain in self._connection.listAllDomains():
-                try:
-                    definitions[domain.UUIDString()] = fetch_definition(self._connection, domain)
-                except libvirt.libvirtError as error:
-                    if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:  # The guest is gone by now.
-                        raise
-        return definitions
+            return fetch_definitions(self._connection)
 
     # One guest.
 
@@ -159,6 +154,27 @@ class LibvirtClient:
         with self._call("state"):
             return self._query_domain(name, lambda domain: STATES[domain.state()[0]])
 
+    def fetch_condition(self, name: str) -> Condition | None:
+        """Return a guest's state and the reason for it; None if there is no such guest."""
+        with self._call("state"):
+            return self._query_domain(name, fetch_condition)
+
+    def fetch_disk_errors(self, name: str) -> tuple[str, ...]:
+        """Return the failed disks of a running guest, each with its error, such as `vda: no space`."""
+        with self._call("diskErrors"):
+            return self._query_domain(name, fetch_disk_errors) or ()
+
+    def has_guest(self, uuid: str) -> bool:
+        """Return whether there is a guest of a UUID."""
+        with self._call("lookupByUUID"):
+            try:
+                self._connection.lookupByUUIDString(uuid)
+            except libvirt.libvirtError as error:
+                if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
+                    raise
+                return False
+            return True
+
     def is_persistent(self, name: str) -> bool:
         """Return whether there is such a guest, and its definition survives its end."""
         with self._call("isPersistent"):
@@ -166,18 +182,18 @@ class LibvirtClient:
 
     def require_disks(self, name: str) -> None:
         """Raise libvirt's error if a disk file is missing without which the guest would not start."""
-        with self._call("blockInfo"):
+        with self._naming(name), self._call("blockInfo"):
             self._query_domain(name, require_disks)
+
+    def fetch_xml(self, name: str) -> str | None:
+        """Return the XML of a guest; None if there is no such guest."""
+        with self._call("XMLDesc"):
+            return self._query_domain(name, lambda domain: str(domain.XMLDesc(0)))
 
     def fetch_live_xml(self, name: str) -> str | None:
         """Return the XML of a running guest, with the ports and devices assigned to it; None if it is not running."""
         with self._call("XMLDesc"):
             return self._query_domain(name, lambda domain: str(domain.XMLDesc(0)) if domain.isActive() else None)
-
-    def fetch_addresses(self, name: str) -> tuple[str, ...]:
-        """Return a guest's addresses from the first source that has any: DHCP leases, guest agent, ARP table."""
-        with self._call("interfaceAddresses"):
-            return self._query_domain(name, lambda domain: first_addresses(partial(fetch_interfaces, domain))) or ()
 
     def set_metadata(self, name: str, xml: str, namespace: str) -> None:
         """Replace the element of a namespace in the metadata of a running guest; it is lost when the guest stops."""
@@ -200,6 +216,25 @@ class LibvirtClient:
                 ) from error
         return ConsoleStream(stream, self._stream_call)
 
+    @property
+    def can_validate_xml(self) -> bool:
+        """True if libvirt can validate a guest's XML without defining the guest."""
+        return bool(self._connection.getType() == "QEMU")
+
+    def find_xml_fault(self, xml: str) -> str | None:
+        """Return why a new guest could not be defined or started; None if it could be, or cannot be validated."""
+        if not self.can_validate_xml:
+            return None
+        # Only a template with XML of its own needs it.
+        from mclu_shell.cloud.hypervisor.validation import InvalidXML, require_valid
+
+        with self._call("validate XML"):
+            try:
+                require_valid(self._connection, xml)
+            except InvalidXML as error:
+                return str(error)
+        return None
+
     def define(self, xml: str) -> None:
         """Define a new guest; raise LibvirtFault if the name is in use."""
         with self._call("defineXML"):
@@ -207,13 +242,23 @@ class LibvirtClient:
             self._connection.defineXMLFlags(xml, libvirt.VIR_DOMAIN_DEFINE_VALIDATE if is_real else 0)
 
     def change(self, name: str, verb: str, uuid: str) -> None:
-        """Do `start`, `resume`, `shutdown`, `reboot`, `reset`, `stop` (virsh's destroy) or `undefine` to a guest.
+        """Do one of the verbs of `domain.VERBS` to a guest; `stop` is virsh's destroy.
 
         The UUID selects the guest: another one may have the name by now. Raise NotFound if there is none.
         """
-        with self._call(verb):
+        self._change(name, verb, uuid, VERBS[verb])
+
+    def undefine(self, name: str, uuid: str, nvram: str, *, keep_tpm: bool) -> None:
+        """Undefine a guest with all that libvirt keeps for it; keep an NVRAM file other than `nvram`.
+
+        Raise NotFound if there is no such guest.
+        """
+        self._change(name, "undefine", uuid, partial(undefine, nvram=nvram, keep_tpm=keep_tpm))
+
+    def _change(self, name: str, verb: str, uuid: str, change: Callable[[Any], object]) -> None:
+        with self._naming(name), self._call(verb):
             try:
-                VERBS[verb](self._connection.lookupByUUIDString(uuid))
+                change(self._connection.lookupByUUIDString(uuid))
             except libvirt.libvirtError as error:
                 if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
                     raise
@@ -229,6 +274,16 @@ class LibvirtClient:
             raise
 
     # Errors.
+
+    @contextlib.contextmanager
+    def _naming(self, guest: str) -> Iterator[None]:
+        """Name the guest in libvirt's errors, which often do not."""
+        try:
+            yield
+        except LibvirtFault as fault:
+            error = fault.with_context(fact=f"{guest}: {fault.fact}")
+            error.guest = guest
+            raise error from fault
 
     @contextlib.contextmanager
     def _call(self, name: str) -> Iterator[None]:
@@ -249,11 +304,11 @@ class LibvirtClient:
         except libvirt.libvirtError as error:
             # libvirt has one error code for a failed stream and a failed connection.
             if self._is_alive():
-                raise LibvirtFault(f"libvirt: {error.get_error_message()}", place=self.node) from error
+                raise LibvirtFault(f"libvirt: {_one_line(error)}", place=self.node) from error
             raise self._fault(error) from error
 
     def _fault(self, error: libvirt.libvirtError) -> LibvirtFault | ConnectionLost:
-        message = f"libvirt: {error.get_error_message()}"
+        message = f"libvirt: {_one_line(error)}"
         code = error.get_error_code()
         if self._connection is None:
             is_lost = code in (libvirt.VIR_ERR_RPC, libvirt.VIR_ERR_SYSTEM_ERROR)
@@ -268,3 +323,8 @@ class LibvirtClient:
             return bool(self._connection.isAlive())
         except libvirt.libvirtError:
             return False
+
+
+def _one_line(error: libvirt.libvirtError) -> str:
+    """Return libvirt's message; that of QEMU may have several lines."""
+    return " ".join((error.get_error_message() or "").split())

@@ -1,41 +1,34 @@
 """Operations on a guest and queries about it, on libvirt's handle of the domain. Errors are libvirt's."""
 
-import contextlib
 from collections.abc import Callable
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import libvirt
 
+from mclu_shell.cloud.hypervisor.domain_state import condition
 from mclu_shell.cloud.state.guest import Guest
 
-if TYPE_CHECKING:
-    from mclu_shell.cloud.hypervisor.domain_files import DomainDefinition
 
-# virDomainState, in virsh's words.
-STATES = ("no state", "running", "idle", "paused", "in shutdown", "shut off", "crashed", "pmsuspended")
-# virDomainInterfaceAddressesSource, the most reliable first: DHCP leases of libvirt's networks, the guest agent, the
-# ARP table of the node.
-AGENT = 1
-_SOURCES = (0, AGENT, 2)
-# Loopback and link-local addresses, which a guest agent reports, too.
-_LOCAL_PREFIXES = ("127.", "169.254.", "::1", "fe80:")
-_AGENT_TIMEOUT_S = 1
+def undefine(domain: Any, nvram: str = "", *, keep_tpm: bool = False) -> None:
+    """Undefine a guest with its saved memory, snapshots, checkpoints and TPM state, and with the NVRAM file `nvram`.
 
-
-def _undefine(domain: Any) -> None:
-    """Undefine a guest with everything that libvirt keeps for it; the test: driver does not support the flags."""
-    try:
-        domain.undefineFlags(
-            libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
-            | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
-            | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
-            | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
-        )
-    except libvirt.libvirtError as error:
-        if error.get_error_code() not in (libvirt.VIR_ERR_INVALID_ARG, libvirt.VIR_ERR_NO_SUPPORT):
-            raise
+    Keep any other NVRAM file: the guest may have been defined with another one since its plan was made.
+    """
+    flags = (
+        libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+        | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+        | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+    )
+    if domain.connect().getType() == "TEST":
+        # The test: driver supports none of the flags for files.
         domain.undefine()
+        return
+    from mclu_shell.cloud.hypervisor.domain_files import nvram_files
+
+    is_expected = bool(nvram) and nvram in nvram_files(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
+    flags |= libvirt.VIR_DOMAIN_UNDEFINE_NVRAM if is_expected else libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM
+    domain.undefineFlags(flags | (libvirt.VIR_DOMAIN_UNDEFINE_KEEP_TPM if keep_tpm else 0))
 
 
 def _stop(domain: Any) -> None:
@@ -55,8 +48,9 @@ VERBS: MappingProxyType[str, Callable[[Any], object]] = MappingProxyType(
         "shutdown": lambda domain: domain.shutdown(),
         "reboot": lambda domain: domain.reboot(0),
         "reset": lambda domain: domain.reset(0),
+        "wake": lambda domain: domain.pMWakeup(0),
         "stop": _stop,
-        "undefine": _undefine,
+        "undefine": undefine,
     }
 )
 
@@ -68,8 +62,15 @@ def guest_record(node: str, domain: Any, stats: dict[str, Any]) -> Guest:
     else:
         # The test: driver reports neither. It runs in this process, so this call is no round trip.
         _, memory_kib, _, vcpus, _ = domain.info()
-    state = STATES[stats["state.state"]] if stats["state.state"] < len(STATES) else "no state"
-    return Guest(node, domain.name(), domain.UUIDString(), state, memory_kib << 10, vcpus)
+    state, reason = condition(stats["state.state"], stats["state.reason"])
+    return Guest(node, domain.name(), domain.UUIDString(), state, memory_kib << 10, vcpus, reason=reason)
+
+
+def promised_bytes(stats: dict[str, Any]) -> int:
+    """Return the memory that a running guest may use beyond what its QEMU has touched; 0 if that is unknown."""
+    if "balloon.rss" not in stats or "balloon.maximum" not in stats:
+        return 0
+    return max(0, int(stats["balloon.maximum"] - stats["balloon.rss"])) << 10
 
 
 def require_disks(domain: Any) -> None:
@@ -82,49 +83,3 @@ def require_disks(domain: Any) -> None:
         except libvirt.libvirtError as error:
             if error.get_error_code() != libvirt.VIR_ERR_NO_SUPPORT:
                 raise
-
-
-def fetch_definition(connection: Any, domain: Any) -> "DomainDefinition":
-    """Return all XML that libvirt has of a guest, and the files of its volumes."""
-    from mclu_shell.cloud.hypervisor.domain_files import DomainDefinition, volumes
-
-    xmls = [domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)]
-    if domain.isActive():
-        xmls.append(domain.XMLDesc(0))
-    if connection.getType() != "TEST" and domain.hasManagedSaveImage(0):
-        xmls.append(domain.managedSaveGetXMLDesc(0))
-    snapshots = [snapshot.getXMLDesc(0) for snapshot in domain.listAllSnapshots(0)]
-    names = sorted({volume for xml in (*xmls, *snapshots) for volume in volumes(xml)})
-    paths = (_volume_path(connection, *name) for name in names)
-    return DomainDefinition(domain.name(), tuple(xmls), tuple(snapshots), tuple(filter(None, paths)))
-
-
-def _volume_path(connection: Any, pool: str, volume: str) -> str:
-    """Return the file of a volume, also if its pool is inactive; empty if there is no such pool."""
-    from mclu_shell.cloud.hypervisor.domain_files import path_in_pool
-
-    try:
-        return path_in_pool(connection.storagePoolLookupByName(pool).XMLDesc(0), volume)
-    except libvirt.libvirtError as error:
-        if error.get_error_code() in (libvirt.VIR_ERR_NO_STORAGE_POOL, libvirt.VIR_ERR_NO_SUPPORT):
-            return ""
-        raise
-
-
-def fetch_interfaces(domain: Any, source: int) -> dict[str, Any]:
-    """Return the interfaces of a guest that a source knows; none without a network or a guest agent."""
-    with contextlib.suppress(libvirt.libvirtError):
-        if source == AGENT:
-            # By default libvirt waits for an agent that hangs without a limit.
-            domain.agentSetResponseTimeout(_AGENT_TIMEOUT_S)
-        return dict(domain.interfaceAddresses(source))
-    return {}
-
-
-def first_addresses(fetch: Callable[[int], dict[str, Any]]) -> tuple[str, ...]:
-    """Return the addresses of the first source that has any; `fetch` returns the interfaces of a source."""
-    for source in _SOURCES:
-        addresses = [address["addr"] for interface in fetch(source).values() for address in interface["addrs"] or ()]
-        if reachable := tuple(address for address in addresses if not address.startswith(_LOCAL_PREFIXES)):
-            return reachable
-    return ()

@@ -1,7 +1,7 @@
 """The files of a guest, and the paths that it uses, from the XML of its definition and snapshots."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 from xml.etree import ElementTree as ET
 
@@ -9,16 +9,20 @@ from mclu_shell.cloud.hypervisor.domain_xml import FILE, GUEST, LOG
 
 
 class DomainDefinition(NamedTuple):
-    """The XML of a guest.
+    """The XML of a guest, and the names of all that libvirt keeps for it.
 
-    `xmls` has the persistent definition, then that of the running guest and of its saved state, if any. `volumes` are
-    the paths of the disks that are given by storage pool and volume.
+    `xmls` has the persistent definition, then that of the running guest and of its saved memory, if any. `volumes` are
+    the paths of the disks that are given by storage pool and volume. `kept` names, for example, "snapshot one".
     """
 
     name: str
     xmls: tuple[str, ...]
     snapshots: tuple[str, ...]
     volumes: tuple[str, ...]
+    kept: tuple[str, ...] = ()
+    is_active: bool = False
+    # libvirt can undefine the guest without the state of its TPM.
+    can_keep_tpm: bool = True
 
 
 def own_files(xml: str) -> tuple[str, ...]:
@@ -119,6 +123,21 @@ def nvram_files(xml: str) -> tuple[str, ...]:
     return tuple(files)
 
 
+def is_default_nvram(file: str, guest: str) -> bool:
+    """Return whether libvirt chose the path of a guest's NVRAM file (qemuDomainNVRAMPathFormat)."""
+    return file.endswith((f"/qemu/nvram/{guest}_VARS.fd", f"/qemu/nvram/{guest}_VARS.qcow2"))
+
+
+def has_tpm_state(xml: str) -> bool:
+    """Return whether libvirt stores the state of an emulated TPM of a guest."""
+    return ET.fromstring(xml).find("./devices/tpm/backend[@type='emulator']") is not None
+
+
+def snapshot_name(xml: str) -> str:
+    """Return the name of a snapshot."""
+    return ET.fromstring(xml).findtext("name", "")
+
+
 def named_paths(xml: str) -> frozenset[str]:
     """Return all absolute paths in a definition outside its metadata: disks, kernel, firmware, QEMU options."""
     root = ET.fromstring(xml)
@@ -135,7 +154,24 @@ def referenced_files(guest: DomainDefinition) -> frozenset[str]:
     return frozenset().union(guest.volumes, *(named_paths(xml) for xml in guest.xmls + guest.snapshots))
 
 
-def mac_addresses(xml: str) -> list[str]:
-    """Return the MAC addresses of a guest's interfaces."""
-    macs = ET.fromstring(xml).findall("./devices/interface/mac")
-    return [mac.get("address", "").lower() for mac in macs]
+def noted_files(guest: DomainDefinition) -> tuple[str, ...]:
+    """Return the files that mclu or a snapshot may have made for a guest."""
+    snapshots = [file for xml in guest.snapshots for file in (*overlay_files(xml), *memory_files(xml))]
+    return tuple(dict.fromkeys((*own_files(guest.xmls[0]), *snapshots)))
+
+
+def disks(guest: DomainDefinition) -> tuple[str, ...]:
+    """Return a guest's disks, including those at the time of each snapshot."""
+    files = [disk for xml in guest.xmls + guest.snapshots for disk in disk_files(xml)]
+    return tuple(dict.fromkeys([*files, *guest.volumes]))
+
+
+def backing_chains(guest: DomainDefinition) -> Iterator[tuple[str, ...]]:
+    """Yield each disk file that has backing files in libvirt's XML, followed by those."""
+    for xml in guest.xmls + guest.snapshots:
+        yield from ((file, *bases) for file, bases in backing_files(xml).items())
+
+
+def chain_files(guest: DomainDefinition) -> Iterator[str]:
+    """Yield the files of all backing chains in libvirt's XML."""
+    return (file for chain in backing_chains(guest) for file in chain)

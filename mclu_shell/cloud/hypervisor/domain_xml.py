@@ -18,6 +18,8 @@ _BUSES = {"ide": "ide", "virtio": "virtio", "virtio-scsi": "scsi"}
 # attached later. virt-install defines the same number.
 _ROOT_PORTS = 14
 _DEVICES = {"ide": "hda", "virtio": "vda", "scsi": "sda", "sata": "sda"}
+# The last on their first controllers; users attach their disks to the first that are free.
+_SEED_DEVICES = {"ide": "hdd", "virtio": "vdz", "scsi": "sdg", "sata": "sdf"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,10 +158,22 @@ def _devices(domain: ET.Element, guest: DomainSpec, node: Capabilities, bus: str
     ET.SubElement(console, "target", type="serial", port="0")
     channel = ET.SubElement(devices, "channel", type="unix")
     ET.SubElement(channel, "target", type="virtio", name="org.qemu.guest_agent.0")
+    if (panic := _panic_model(node)) is not None:
+        ET.SubElement(devices, "panic", model=panic)
     if "vnc" in node.graphics:
         ET.SubElement(devices, "graphics", type="vnc", autoport="yes", listen="127.0.0.1")
         _video(devices, node)
     return devices
+
+
+def _panic_model(node: Capabilities) -> str | None:
+    """Return the panic device through which a guest's kernel reports its panic; None if there is none to add.
+
+    libvirt adds those of ppc64 and s390x itself. On x86 QEMU has had `isa` longer than libvirt has reported it.
+    """
+    models = {"isa"} if node.panic_models is None else node.panic_models
+    has_isa = node.arch in ("x86_64", "i686") and bool(node.machines)
+    return next((model for model in ("isa", "pvpanic") if model in models and (model != "isa" or has_isa)), None)
 
 
 def _disk(devices: ET.Element, guest: DomainSpec, bus: str) -> None:
@@ -172,11 +186,12 @@ def _disk(devices: ET.Element, guest: DomainSpec, bus: str) -> None:
 
 
 def _seed(devices: ET.Element, guest: DomainSpec, bus: str) -> None:
-    disk = ET.SubElement(devices, "disk", type="file", device="cdrom")
+    # On the bus of the disk, for which the guest certainly has a driver: cloud kernels have none for SATA. virtio-blk
+    # has no CD drives.
+    disk = ET.SubElement(devices, "disk", type="file", device="disk" if bus == "virtio" else "cdrom")
     ET.SubElement(disk, "driver", name="qemu", type="raw")
     ET.SubElement(disk, "source", file=f"{guest.output}.seed")
-    device, seed_bus = ("hdc", "ide") if bus == "ide" else ("sdz", "sata")
-    ET.SubElement(disk, "target", dev=device, bus=seed_bus)
+    ET.SubElement(disk, "target", dev=_SEED_DEVICES[bus], bus=bus)
     ET.SubElement(disk, "readonly")
 
 

@@ -53,11 +53,5 @@ def fetch_networks(connection: Any) -> frozenset[str]:
     return frozenset(network.name() for network in _active_networks(connection))
 
 
-def fetch_leases(connection: Any) -> dict[str, str]:
-    """Return the addresses that libvirt's DHCP servers have leased, by MAC address."""
-    leases = [lease for network in _active_networks(connection) for lease in network.DHCPLeases()]
-    return {lease["mac"].lower(): lease["ipaddr"] for lease in leases if lease.get("mac")}
-
-
 def _active_networks(connection: Any) -> list[Any]:
     return list(connection.listAllNetworks(libvirt.VIR_CONNECT_LIST_NETWORKS_ACTIVE))

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from mclu_shell.cloud.concurrency.deadline import Deadline
+from mclu_shell.cloud.nodes.client_limit import describe_client_limit
 from mclu_shell.cloud.state.guest import GuestEvent
 from mclu_shell.cloud.state.node_store import NodeStore
 from mclu_shell.cloud.state.snapshot import Phase, phase_of
@@ -133,7 +134,7 @@ class Connection:
     @contextmanager
     def _interrupted_at(self, deadline: float) -> Iterator[None]:
         """Interrupt libvirt's calls at the deadline, and raise an error that names the part that did not answer."""
-        started_at = time.monotonic()
+        started_at, was_open = time.monotonic(), self.is_open
         with Deadline(deadline, self._transport.cut) as interruption:
             try:
                 yield
@@ -142,16 +143,35 @@ class Connection:
                     raise
                 interruption.cancel()
                 if self._transport.responds(self._node.connect_timeout):
-                    raise self._too_late(is_slow=self._transport.last_message_at > started_at) from error
+                    is_slow = self._transport.last_message_at > started_at
+                    raise self._too_late(is_slow=is_slow, was_open=was_open) from error
                 raise ConnectionLost("the connection was lost", place=self._node.name) from error
 
-    def _too_late(self, *, is_slow: bool) -> LibvirtDown:
-        if is_slow:
+    def _too_late(self, *, is_slow: bool, was_open: bool) -> LibvirtDown:
+        limit = None if is_slow or was_open else describe_client_limit(self._transport)
+        if limit is not None:
+            fact, remedy = limit
+        elif is_slow:
             # libvirtd has answered some of the calls; the network may be slow.
             fact, remedy = "libvirtd is too slow", "raise answer_timeout= in mclu.conf"
         else:
             fact, remedy = "libvirtd not answering", "on the node: systemctl restart libvirtd"
-        return LibvirtDown(fact, place=self._node.name, remedy=remedy)
+        return LibvirtDown(fact, place=self._node.name, remedy=remedy, is_slow=is_slow)
+
+    def call_statistics(self, fn: Callable[["LibvirtClient"], T], deadline: float, *, unchecked: bool = False) -> T:
+        """Return the result of `fn`, which queries statistics; repeat it once if libvirtd answers other calls.
+
+        The first such query blocks at a guest whose QEMU process hangs. It keeps the guest's job, and later queries
+        skip guests with a job (VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT).
+        """
+        was_open = self.is_open
+        try:
+            return self.call(fn, deadline, unchecked=unchecked)
+        except LibvirtDown as fault:
+            if fault.is_stopped or not (fault.is_slow or was_open):
+                raise
+            self.drop()
+            return self.call(fn, self.answer_deadline())
 
     def check(self, deadline: float) -> None:
         """Drop a connection that does not work, before a change, which cannot be repeated."""

@@ -9,7 +9,11 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from mclu_shell.cloud.concurrency.cancel_scope import CancelScope
+from mclu_shell.cloud.concurrency.changes import begin_change
+from mclu_shell.cloud.concurrency.fanout import Outcome, gather
 from mclu_shell.cloud.nodes.connection import Connection
+from mclu_shell.cloud.nodes.guest_change import QEMU_VERBS, GuestChanges
+from mclu_shell.cloud.nodes.memory import MemoryQuery
 from mclu_shell.cloud.nodes.power_off import power_off_and_wait
 from mclu_shell.cloud.state.expected import ExpectedChanges
 from mclu_shell.cloud.state.guest import Guest, GuestEvent, NodeReport
@@ -32,6 +36,7 @@ _RETRY_S = 1.0
 # Starting a guest may restore its memory from disk; undefining one may merge files.
 _CHANGE_TIMEOUT_S = 60.0
 _RUN_TIMEOUT_S = 30.0
+_ADDRESSES_TIMEOUT_S = 10.0
 # Connecting in the background may take longer than a query: libvirt makes a dozen calls one after another.
 _BACKGROUND_TIMEOUT_S = 10.0
 # The interval of full reports: a node's available memory changes without an event.
@@ -57,6 +62,7 @@ class Node:
         self.store = NodeStore(config.name)
         self._connection = Connection(config, transport, self.store, self._on_event)
         self.expected = ExpectedChanges()
+        self._guest_changes = GuestChanges(config.name, self.branch)
         # Set to have the supervisor poll the node at once.
         self.poll_request = threading.Event()
         self._listeners: set[Callable[[GuestEvent | None], None]] = set()
@@ -98,28 +104,44 @@ class Node:
 
     def fetch_report(self, *, unchecked: bool = False) -> NodeReport:
         """Return the node's resources and all its guests; `unchecked` as in `query`."""
-        return self.query(self._report, unchecked=unchecked)
+        return self.query(self._report, unchecked=unchecked, statistics=True)
 
     def fetch_guests(
         self, *, active: bool | None = None, addresses: bool = False, unchecked: bool = False
     ) -> tuple[Guest, ...]:
         """Return the running guests, the others, or (None) all; known `addresses` take some more calls."""
-        fn = partial(self._guests, active=active, addresses=addresses)
-        return self.query(fn, self.config.answer_timeout if addresses else 0.0, unchecked=unchecked)
+        guests = self.query(partial(self._guests, active=active), unchecked=unchecked, statistics=True)
+        if not addresses:
+            return guests
+        by_uuid = self.fetch_addresses([guest for guest in guests if guest.is_active])
+        guests = tuple(guest._replace(addresses=by_uuid.get(guest.uuid, ())) for guest in guests)
+        self.store.set_addresses(by_uuid)
+        return guests
+
+    def fetch_addresses(self, guests: Sequence[Guest]) -> dict[str, tuple[str, ...]]:
+        """Return the addresses of running guests by UUID, without those of the node and of earlier runs."""
+        from mclu_shell.cloud.nodes.guest_addresses import confirm_addresses
+
+        if not guests:
+            return {}
+        name = guests[0].name if len(guests) == 1 else None
+        found = self.query(lambda client: client.fetch_addresses(name), self.config.answer_timeout)
+        names = {guest.uuid: guest.name for guest in guests}
+        run = partial(self.run_read_only, timeout_s=_ADDRESSES_TIMEOUT_S)
+        return confirm_addresses(lambda argv: run(argv).out, names, {uuid: found.get(uuid, ()) for uuid in names})
 
     # The store is updated while the connection is locked: otherwise an older answer could replace a newer one.
 
     def _report(self, client: "LibvirtClient") -> NodeReport:
         since = self.store.event_count
-        report = client.fetch_report()
+        query = MemoryQuery(self.config, self._transport)
+        report = query.complete(client.fetch_report())
         self.store.apply_report(report, since)
         return report
 
-    def _guests(
-        self, client: "LibvirtClient", *, active: bool | None = None, addresses: bool = False
-    ) -> tuple[Guest, ...]:
+    def _guests(self, client: "LibvirtClient", *, active: bool | None = None) -> tuple[Guest, ...]:
         since = self.store.event_count
-        guests = client.fetch_guests(active=active, addresses=addresses)
+        guests = client.fetch_guests(active=active)
         self.store.apply_guests(guests, active, since)
         return guests
 
@@ -156,28 +178,37 @@ class Node:
                 now = time.monotonic()
                 deadline = self._connection.answer_deadline() if self.is_connected else now + _BACKGROUND_TIMEOUT_S
                 self._reported_at = now
-                self._connection.call(self._report, deadline)
+                self._connection.call_statistics(self._report, deadline)
             else:
                 # This one round trip also checks the transport and libvirtd.
-                self._connection.call(self._guests, self._connection.answer_deadline(), unchecked=True)
+                self._connection.call_statistics(self._guests, self._connection.answer_deadline(), unchecked=True)
 
-    def query(self, fn: Callable[["LibvirtClient"], T], timeout_s: float = 0.0, *, unchecked: bool = False) -> T:
+    def query(
+        self,
+        fn: Callable[["LibvirtClient"], T],
+        timeout_s: float = 0.0,
+        *,
+        unchecked: bool = False,
+        statistics: bool = False,
+    ) -> T:
         """Return the result of a read-only call to libvirt; raise NodeFault at the node's deadline.
 
         `timeout_s` extends the deadline for a query of many calls. `unchecked` neither checks the open connection
         first nor waits long for its lock: a good answer comes sooner, and a fault later.
         If the connection fails, the query is repeated once on a new one, whose result shows the node's state.
+        `statistics`: see `Connection.call_statistics`.
         """
+        call = self._connection.call_statistics if statistics else self._connection.call
         retry_deadline = time.monotonic() + max(self.config.answer_timeout, timeout_s)
         deadline = max(self._connection.answer_deadline(), time.monotonic() + timeout_s)
         with self._connection.locked(time.monotonic() + _LOCK_TIMEOUT_S if unchecked else deadline):
             try:
-                return self._connection.call(fn, deadline, unchecked=unchecked)
+                return call(fn, deadline, unchecked=unchecked)
             except ConnectionLost:
                 if self._connection.is_closed:
                     raise
                 self._connection.drop()
-                return self._connection.call(fn, max(retry_deadline, time.monotonic() + _RETRY_S))
+                return call(fn, max(retry_deadline, time.monotonic() + _RETRY_S))
 
     def change(self, fn: Callable[["LibvirtClient"], T], timeout_s: float = _CHANGE_TIMEOUT_S) -> T:
         """Return the result of a call to libvirt that changes something: like `query`, but never repeated."""
@@ -185,6 +216,7 @@ class Node:
         deadline = time.monotonic() + timeout_s
         with self._connection.locked(deadline):
             self._connection.check(deadline)
+            begin_change()
             self.has_changed = True
             return self._connection.call(fn, deadline)
 
@@ -192,7 +224,37 @@ class Node:
         """Do one of the verbs of `LibvirtClient.change` to a guest; raise NotFound if there is none of this UUID."""
         self._require_writable()
         self.expected.add_guest(uuid, verb)
-        self.change(lambda client: client.change(name, verb, uuid))
+        has_branches = self._transport.has_branches and not self.config.uri.startswith("test:")
+        if verb in QEMU_VERBS and has_branches:
+            begin_change()
+            self.has_changed = True
+            self._guest_changes.make(name, verb, uuid, _CHANGE_TIMEOUT_S)
+        else:
+            self.change(lambda client: client.change(name, verb, uuid))
+
+    def change_guests(self, guests: Sequence[Guest], verb: str, timeout_s: float) -> "list[Outcome[Guest, None]]":
+        """Do one of the verbs of `LibvirtClient.change` to several guests at the same time; return the outcomes.
+
+        Raise NodeFault if the connection fails.
+        """
+        self._require_writable()
+        for guest in guests:
+            self.expected.add_guest(guest.uuid, verb)
+
+        def change(client: "LibvirtClient") -> list[Outcome[Guest, None]]:
+            outcomes = gather(guests, lambda guest: client.change(guest.name, verb, guest.uuid))
+            for outcome in outcomes:
+                if isinstance(outcome.error, ConnectionLost):
+                    raise outcome.error
+            return outcomes
+
+        return self.change(change, timeout_s)
+
+    def undefine_guest(self, name: str, uuid: str, nvram: str, *, keep_tpm: bool = False) -> None:
+        """Undefine a guest, as `LibvirtClient.undefine`; raise NotFound if there is none of this UUID."""
+        self._require_writable()
+        self.expected.add_guest(uuid, "undefine")
+        self.change(lambda client: client.undefine(name, uuid, nvram, keep_tpm=keep_tpm))
 
     def _require_writable(self) -> None:
         if self.is_read_only:
@@ -201,6 +263,7 @@ class Node:
     def run(self, argv: Sequence[str], timeout_s: float = _RUN_TIMEOUT_S) -> "Completed":
         """Run a command on the node and wait for its end."""
         self._require_writable()
+        begin_change()
         return self.run_read_only(argv, timeout_s)
 
     def run_read_only(self, argv: Sequence[str], timeout_s: float = _RUN_TIMEOUT_S) -> "Completed":
@@ -211,6 +274,7 @@ class Node:
     def start(self, argv: Sequence[str]) -> "Process":
         """Start a command on the node."""
         self._require_writable()
+        begin_change()
         return self.start_read_only(argv)
 
     def start_read_only(self, argv: Sequence[str]) -> "Process":
@@ -238,6 +302,7 @@ class Node:
     def wake(self) -> None:
         """Switch the node on; return at once."""
         self._require_writable()
+        begin_change()
         self._transport.power.wake()
         self.expected.add_wake()
         self.poll_request.set()
@@ -250,14 +315,12 @@ class Node:
     def power_off(self, timeout_s: float, scope: CancelScope) -> None:
         """Switch the node off cleanly and wait until it is off; raise NodeFault if it is not off in time.
 
-        Cancelling `scope` ends the wait; if it is cancelled before the start, the node stays on.
+        Cancelling `scope` ends the wait with Interrupted; if it is cancelled before the start, the node stays on.
         """
         self._require_writable()
         with self._connection.locked():
-            if scope.is_cancelled:
-                return
-            if not power_off_and_wait(self.config, self._transport.power, self.expected, timeout_s, scope):
-                return
+            begin_change()
+            power_off_and_wait(self.config, self._transport.power, self.expected, timeout_s, scope)
             self._transport.close()
             self._connection.drop()
         self.store.set_state(Phase.OFF, NodeOff(self.name).fact)

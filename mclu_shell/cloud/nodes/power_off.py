@@ -4,7 +4,7 @@ from mclu_shell.cloud.concurrency.cancel_scope import CancelScope
 from mclu_shell.cloud.state.expected import ExpectedChanges
 from mclu_shell.cloud.transport.base import PowerControl
 from mclu_shell.config import NodeConfig
-from mclu_shell.errors import MCluError, NodeFault, Unreachable
+from mclu_shell.errors import Interrupted, MCluError, NodeFault, Unreachable
 from mclu_shell.units import format_duration
 
 # The interval of the checks while the node goes down.
@@ -13,11 +13,13 @@ _POLL_S = 0.25
 
 def power_off_and_wait(
     node: NodeConfig, power: PowerControl, expected: ExpectedChanges, timeout_s: float, scope: CancelScope
-) -> bool:
-    """Power the node off and wait until it is off; return False if `scope` is cancelled first.
+) -> None:
+    """Power the node off and wait until it is off; raise Interrupted if `scope` is cancelled first.
 
     Raise NodeFault if the node still answers after `timeout_s`, Unreachable if its state cannot be checked.
     """
+    if scope.is_cancelled:
+        raise Interrupted("not switched off: interrupted", place=node.name)
     scope = scope.limit(timeout_s)
     expected.add_power_off()
     try:
@@ -27,12 +29,11 @@ def power_off_and_wait(
         raise
     while not _is_off(node, power):
         if scope.is_cancelled:
-            return False
+            raise Interrupted("poweroff was sent, but the node still answers: interrupted", place=node.name)
         if scope.is_over:
             fact = f"poweroff was sent, but the node still answers after {format_duration(timeout_s)}"
             raise NodeFault(fact, place=node.name)
         scope.sleep(_POLL_S)
-    return True
 
 
 def _is_off(node: NodeConfig, power: PowerControl) -> bool:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 
 from mclu_shell.cloud.state.expected import ExpectedChanges
-from mclu_shell.cloud.state.guest import Guest
+from mclu_shell.cloud.state.guest import CRASHED, IO_ERROR, PAUSED, Guest
 from mclu_shell.cloud.state.snapshot import NodeView, Phase
 from mclu_shell.units import format_age
 
@@ -63,5 +63,16 @@ def _describe_end(before: Guest, now: Guest | None) -> str:
     if now is None:
         return "has stopped and is gone"
     if not now.is_active:
-        return "has crashed" if now.state == "crashed" else "has stopped"
-    return "is paused" if now.state == "paused" and before.state == "running" else ""
+        return "has crashed" if now.reason == CRASHED else "has stopped"
+    if now.state == CRASHED:
+        return "has crashed" if before.state != CRASHED else ""
+    return _describe_pause(before, now)
+
+
+def _describe_pause(before: Guest, now: Guest) -> str:
+    """Describe that a guest was paused; the reason may come with a later answer than the state."""
+    if now.state != PAUSED or (before.state, before.reason) == (now.state, now.reason):
+        return ""
+    if now.reason == IO_ERROR:
+        return "is paused by an I/O error"
+    return "is paused" if before.state == "running" else ""

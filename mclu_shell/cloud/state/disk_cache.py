@@ -18,9 +18,10 @@ from mclu_shell.cloud.state.guest import NodeInfo
 from mclu_shell.cloud.state.json_codec import guests_from_json
 from mclu_shell.cloud.state.snapshot import NodeState, NodeView, Phase, Snapshot
 from mclu_shell.config import Config
+from mclu_shell.user_paths import xdg_directory
 
 # Increase this number with each change of the format; files of another format are ignored.
-_FORMAT = 2
+_FORMAT = 3
 # The delay after a change, so that many changes are written once.
 _SETTLE_S = 2.0
 # A process holds the lock for some milliseconds.
@@ -34,7 +35,7 @@ def cache_file(config: Config) -> Path:
 
 def cache_directory() -> Path:
     """Return the directory of mclu's caches."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mclu"
+    return xdg_directory("XDG_CACHE_HOME", ".cache") / "mclu"
 
 
 def cache_key(config: Config) -> str:

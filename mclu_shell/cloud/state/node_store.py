@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from mclu_shell.cloud.state.guest import Guest, GuestEvent, NodeReport, is_active_state
 from mclu_shell.cloud.state.snapshot import NodeState, NodeView, Phase
@@ -48,6 +48,15 @@ class NodeStore:
             guests, half = self._merge(guests, active, since), active if is_half else None
             self._replace(self.view._replace(guests=guests, seen_at=time.time(), half=half))
 
+    def set_addresses(self, addresses: Mapping[str, tuple[str, ...]]) -> None:
+        """Set the addresses of running guests by UUID; those that are not given have none."""
+        with self._lock:
+            guests = tuple(
+                guest._replace(addresses=addresses.get(guest.uuid, ()) if guest.is_active else ())
+                for guest in self.view.guests
+            )
+            self._replace(self.view._replace(guests=guests))
+
     def _merge(self, guests: tuple[Guest, ...], active: bool | None, since: int) -> tuple[Guest, ...]:
         """Merge a list of guests with the known ones; events since the start of its query are newer."""
         # Queries finish in the order in which they start, so no later result needs older events.
@@ -81,7 +90,9 @@ class NodeStore:
 
 
 def _with_state(guest: Guest, state: str) -> Guest:
-    return guest._replace(state=state, addresses=guest.addresses if is_active_state(state) else ())
+    # The event does not have the reason; the poll that it triggers does.
+    reason = guest.reason if state == guest.state else ""
+    return guest._replace(state=state, reason=reason, addresses=guest.addresses if is_active_state(state) else ())
 
 
 def _with_address(guest: Guest, previous: Guest | None) -> Guest:

@@ -8,11 +8,10 @@ from typing import NamedTuple
 
 from mclu_shell.cloud.hypervisor.domain_xml import DomainSpec, with_metadata
 from mclu_shell.cloud.templates import template
-from mclu_shell.cloud.templates.runner import check_runnable
+from mclu_shell.cloud.templates.query import NO_PARAMETER, UNKNOWN_PARAMETER
+from mclu_shell.cloud.templates.script_file import check_line_ends, check_runnable, check_syntax
 from mclu_shell.errors import TemplateError
 from mclu_shell.units import format_size
-
-_NO_PARAMETER = "no-such-parameter"
 
 
 class Finding(NamedTuple):
@@ -27,8 +26,12 @@ class Finding(NamedTuple):
 _Check = Callable[[Path], str | None]
 
 
-def check_template(path: Path) -> Iterator[Finding]:
-    """Check every rule, in the order in which an author meets them, without a build."""
+def check_template(path: Path, validate: Callable[[str], str | None]) -> Iterator[Finding]:
+    """Check every rule, in the order in which an author meets them, without a build.
+
+    `validate` returns where libvirt accepts a template's own XML, or None if it cannot be validated; it raises
+    TemplateError.
+    """
     for rule, check in _FIRST:
         finding = _check_rule(rule, check, path)
         yield finding
@@ -37,6 +40,16 @@ def check_template(path: Path) -> Iterator[Finding]:
             return
     for rule, check in _RULES:
         yield _check_rule(rule, check, path)
+    yield _check_rule("libvirt accepts the xml", lambda path: _validate(path, validate), path)
+
+
+def _validate(path: Path, validate: Callable[[str], str | None]) -> str | None:
+    try:
+        xml = _sample_xml(path)
+    except TemplateError:
+        # The rule for `xml` reports this.
+        return None
+    return None if xml is None else validate(xml)
 
 
 def _check_rule(rule: str, check: _Check, path: Path) -> Finding:
@@ -52,6 +65,16 @@ def _check_runnable(path: Path) -> str:
     return ""
 
 
+def _check_line_ends(path: Path) -> str:
+    check_line_ends(path)
+    return ""
+
+
+def _check_syntax(path: Path) -> str:
+    check_syntax(path)
+    return ""
+
+
 def _check_name(path: Path) -> str:
     template.check_name(path)
     return template.template_name(path)
@@ -63,8 +86,8 @@ def _check_probe(path: Path) -> str:
 
 
 def _check_unknown_parameter(path: Path) -> str:
-    if template.query(path, _NO_PARAMETER) is not None:
-        raise TemplateError(f"'{_NO_PARAMETER}': exit status 0, expected {template.UNKNOWN_PARAMETER}")
+    if template.query(path, NO_PARAMETER) is not None:
+        raise TemplateError(f"'{NO_PARAMETER}': exit status 0, expected {UNKNOWN_PARAMETER}")
     return ""
 
 
@@ -90,6 +113,11 @@ def _check_recommended_memory(path: Path) -> str | None:
 
 
 def _check_xml(path: Path) -> str | None:
+    return None if _sample_xml(path) is None else ""
+
+
+def _sample_xml(path: Path) -> str | None:
+    """Return the XML of a sample guest, with mclu's metadata; None if the template has none of its own."""
     sample = DomainSpec(
         name="sample",
         uuid="00000000-0000-4000-8000-000000000001",
@@ -115,18 +143,19 @@ def _check_xml(path: Path) -> str | None:
         "mac_addr": sample.mac,
     }
     xml = template.query(path, "xml", environment)
-    if xml is None:
-        return None
-    with_metadata(xml, sample)
-    return ""
+    return None if xml is None else with_metadata(xml, sample)
 
 
 def _check_standalone(path: Path) -> str:
     """Check that a copy of the template alone gives the same output: only the template is copied to the node."""
-    with tempfile.TemporaryDirectory(prefix="mclu-") as directory:
+    # TemporaryDirectory recurses without end if it may not remove its directory.
+    directory = tempfile.mkdtemp(prefix="mclu-")
+    try:
         copy = Path(shutil.copy(path, directory))
         template.check_probe(copy)
         original, copied = template.read_base_image(path), template.read_base_image(copy)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
     if original != copied:
         raise TemplateError(f"base-image is {original!r} here, but {copied!r} in an empty directory")
     return ""
@@ -135,6 +164,8 @@ def _check_standalone(path: Path) -> str:
 _FIRST: tuple[tuple[str, _Check], ...] = (
     ("is an executable script", _check_runnable),
     ("has a valid name", _check_name),
+    ("has no Windows line ends", _check_line_ends),
+    ("has no syntax error", _check_syntax),
     ("probe prints hello", _check_probe),
 )
 _RULES: tuple[tuple[str, _Check], ...] = (

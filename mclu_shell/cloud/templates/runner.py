@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, NamedTuple
 
+from mclu_shell.cloud.templates.script_file import check_runnable
 from mclu_shell.errors import TemplateError
 from mclu_shell.units import format_size
+from mclu_shell.user_paths import absolute
 
 _TIME_LIMIT_S = 5.0
 _LENGTH_LIMIT = 1 << 20
@@ -24,28 +26,28 @@ class TemplateTimeout(TemplateError):
 
 
 class Reply(NamedTuple):
-    """Exit status (or minus the signal number) of a template, its output, and its last line on stderr."""
+    """Exit status (or minus the signal number) of a template, its output, and its messages on stderr."""
 
     status: int
     text: str
-    last_error_line: str
+    error_text: str
+
+    @property
+    def is_silent(self) -> bool:
+        """True if the template has printed nothing at all."""
+        return not (self.text or self.error_text.strip())
+
+    @property
+    def last_error_line(self) -> str:
+        """The last line of the messages."""
+        return self.error_text.strip().rpartition("\n")[2]
 
 
 def run_template(path: Path, parameter: str, environment: Mapping[str, str] | None = None) -> Reply:
     """Run a template with one parameter; raise TemplateError if it cannot be run, or TemplateTimeout."""
     check_runnable(path)
-    command = ["timeout", "--signal=KILL", f"{_TIME_LIMIT_S + 1:g}", str(path.absolute()), parameter]
-    # timeout(1) ends a template that hangs if this process is killed. The working directory is / because a template
-    # must not depend on files beside it: they do not exist on a node.
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        cwd="/",
-        env={**os.environ, **(environment or {})},
-        process_group=0,
-    ) as process:
+    command = ["timeout", "--signal=KILL", f"{_TIME_LIMIT_S + 1:g}", str(absolute(path)), parameter]
+    with _start(command, {**os.environ, **(environment or {})}) as process:
         try:
             out, err = _read(process)
         except TimeoutError:
@@ -56,26 +58,24 @@ def run_template(path: Path, parameter: str, environment: Mapping[str, str] | No
             # Kill its background processes, too. The process group exists until wait() is called.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-    last_error_line = err.decode(errors="replace").strip().rpartition("\n")[2]
-    return Reply(process.returncode, out.decode(errors="replace"), last_error_line)
+    return Reply(process.returncode, out.decode(errors="replace"), err.decode(errors="replace"))
 
 
-def check_runnable(path: Path) -> None:
-    """Raise TemplateError with the cause where execve(2) would only fail with EACCES or ENOENT."""
-    if not path.is_file():
-        raise TemplateError("not a file")
-    if not os.access(path, os.X_OK):
-        raise TemplateError("not executable", remedy=f"run 'chmod +x {path}'")
+def _start(command: list[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    # timeout(1) ends a template that hangs if this process is killed. The working directory is / because a template
+    # must not depend on files beside it: they do not exist on a node.
     try:
-        with path.open("rb") as file:
-            first = file.readline(256)
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd="/",
+            env=environment,
+            process_group=0,
+        )
     except OSError as error:
-        raise TemplateError(f"cannot be read: {error.strerror}") from None
-    if not first.startswith(b"#!"):
-        raise TemplateError("not a script: its first line does not begin with #!")
-    interpreter = os.fsdecode(first[2:].split(maxsplit=1)[0]) if first[2:].strip() else ""
-    if not os.access(interpreter, os.X_OK):
-        raise TemplateError(f"cannot run its interpreter {interpreter!r} on this machine")
+        raise TemplateError(f"cannot be run with timeout(1): {error.strerror}", remedy="install coreutils") from error
 
 
 def _read(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:

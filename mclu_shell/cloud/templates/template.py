@@ -1,19 +1,22 @@
 """Templates: executable files that describe and build guests."""
 
-import os
 import re
-import signal
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from mclu_shell.cloud.templates import query as queries
 from mclu_shell.cloud.templates import runner
+from mclu_shell.cloud.templates.directories import template_directories, unreadable_directories
+from mclu_shell.cloud.templates.query import shown
+from mclu_shell.cloud.templates.script_file import explain_failure
 from mclu_shell.errors import NotFound, TemplateError, did_you_mean
 from mclu_shell.units import parse_size
+from mclu_shell.user_paths import absolute
 
 SUFFIX = ".template"
-UNKNOWN_PARAMETER = 2
 DISK_BUSES = ("ide", "virtio", "virtio-scsi")
 NETWORK_MODELS = ("e1000", "virtio")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
@@ -38,28 +41,20 @@ class Template(NamedTuple):
     kernel_arguments: str | None = None
 
 
-def template_directories() -> list[Path]:
-    """Return the directories of $MCLU_PATH, or else the directory that is shipped with mclu."""
-    directories = [Path(name).expanduser().absolute() for name in os.environ.get("MCLU_PATH", "").split(":") if name]
-    return directories or [_shipped_directory()]
-
-
-def _shipped_directory() -> Path:
-    """Return the directory beside the package in a checkout, or share/mclu of the wheel's prefix."""
-    root = Path(__file__).parents[3]
-    shared = (base / "share/mclu/templates" for base in (root, *root.parents))
-    if (root / "pyproject.toml").exists():
-        return root / "templates"
-    return next(filter(Path.is_dir, shared), root / "templates")
-
-
 def find_templates() -> list[Path]:
     """Return the template files by name; of two with one name, the one in the earlier directory."""
     paths: dict[str, Path] = {}
     for directory in template_directories():
-        for path in directory.glob(f"[!.]*{SUFFIX}"):
+        for path in _files(directory):
             paths.setdefault(path.name, path)
     return sorted(paths.values(), key=template_name)
+
+
+def _files(directory: Path) -> list[Path]:
+    """Return the template files of a directory; none if it cannot be read, which `unreadable_directories` reports."""
+    with suppress(OSError):
+        return list(directory.glob(f"[!.]*{SUFFIX}"))
+    return []
 
 
 def find_template(name: str) -> Path:
@@ -68,7 +63,8 @@ def find_template(name: str) -> Path:
     if name not in paths:
         searched = ", ".join(map(str, template_directories()))
         remedy = did_you_mean(name, list(paths)) or f"available in {searched}: {', '.join(paths) or 'none'}"
-        raise NotFound(f"no such template {name!r}", remedy=remedy)
+        warnings = [f"{warning.place}: {warning.fact}" for warning in unreadable_directories()]
+        raise NotFound(f"no such template {name!r}", remedy="; ".join((remedy, *warnings)))
     return paths[name]
 
 
@@ -84,17 +80,17 @@ def read_template(path: Path) -> Template:
     The parameters are cached until the file changes. Errors are not, because their cause may be outside the file.
     """
     identity = _identity(path)
-    _timeouts.pop(path.absolute(), None)
+    _timeouts.pop(absolute(path), None)
     try:
-        return _read(path.absolute(), identity)
+        return _read(absolute(path), identity)
     except runner.TemplateTimeout as fault:
-        _timeouts[path.absolute()] = identity, fault
+        _timeouts[absolute(path)] = identity, fault
         raise
 
 
 def read_template_cached(path: Path) -> Template:
     """Read a template as `read_template` does, but raise its last timeout again until the file changes."""
-    identity, fault = _timeouts.get(path.absolute(), (None, None))
+    identity, fault = _timeouts.get(absolute(path), (None, None))
     if fault is not None and identity == _identity(path):
         raise fault.with_context()
     return read_template(path)
@@ -138,11 +134,11 @@ def check_name(path: Path) -> None:
 
 def check_probe(path: Path) -> None:
     """Raise TemplateError if `probe` does not print "hello"."""
-    output = query(path, "probe")
-    if output is None:
-        raise TemplateError("'probe' is not supported", place=template_name(path))
-    if output != "hello\n":
-        raise TemplateError(f"probe: expected 'hello\\n', got {_shown(output)}", place=template_name(path))
+    with _named(path):
+        output = queries.query_required(path, "probe")
+        if output != "hello\n":
+            fault = TemplateError(f"probe: expected 'hello\\n', got {shown(output)}")
+            raise explain_failure(path) or fault
 
 
 def custom_xml(template: Template, environment: Mapping[str, str]) -> str | None:
@@ -155,19 +151,17 @@ def custom_xml(template: Template, environment: Mapping[str, str]) -> str | None
 
 def query(path: Path, parameter: str, environment: Mapping[str, str] | None = None) -> str | None:
     """Return a template's output for a parameter; None if it does not support the parameter."""
-    name = template_name(path)
+    with _named(path):
+        return queries.query(path, parameter, environment)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Add the template's name to errors."""
     try:
-        reply = runner.run_template(path, parameter, environment)
+        yield
     except TemplateError as error:
-        raise error.with_context(place=name) from error.__cause__
-    if reply.status == UNKNOWN_PARAMETER:
-        return None
-    if reply.status < 0:
-        raise TemplateError(f"{parameter}: killed by {signal.Signals(-reply.status).name}", place=name)
-    if reply.status:
-        complaint = f" ({_shown(reply.last_error_line)})" if reply.last_error_line else ""
-        raise TemplateError(f"{parameter}: exit status {reply.status}{complaint}", place=name)
-    return reply.text
+        raise error.with_context(place=template_name(path)) from error.__cause__
 
 
 def _line(path: Path, parameter: str) -> str | None:
@@ -177,11 +171,10 @@ def _line(path: Path, parameter: str) -> str | None:
 
 def read_base_image(path: Path) -> str:
     """Return the name of the image that a template builds; raise TemplateError if it has none."""
-    image = _line(path, "base-image")
-    if image is None:
-        raise TemplateError("'base-image' is not supported", place=template_name(path))
+    with _named(path):
+        image = queries.query_required(path, "base-image").removesuffix("\n")
     if not _BASE_IMAGE.fullmatch(image):
-        raise TemplateError(f"base-image: not an image name: {_shown(image)}", place=template_name(path))
+        raise TemplateError(f"base-image: not an image name: {shown(image)}", place=template_name(path))
     return image
 
 
@@ -191,7 +184,7 @@ def read_size(path: Path, parameter: str) -> int | None:
     try:
         return text if text is None else parse_size(text)
     except ValueError:
-        fact = f"{parameter}: not a size, such as 512M or 4G: {_shown(text or '')}"
+        fact = f"{parameter}: not a size, such as 512M or 4G: {shown(text or '')}"
         raise TemplateError(fact, place=template_name(path)) from None
 
 
@@ -200,7 +193,7 @@ def read_choice(path: Path, parameter: str, allowed: tuple[str, ...]) -> str | N
     text = _line(path, parameter)
     if text is None or text in allowed:
         return text
-    raise TemplateError(f"{parameter}: not one of {', '.join(allowed)}: {_shown(text)}", place=template_name(path))
+    raise TemplateError(f"{parameter}: not one of {', '.join(allowed)}: {shown(text)}", place=template_name(path))
 
 
 def read_kernel_arguments(path: Path) -> str | None:
@@ -208,9 +201,4 @@ def read_kernel_arguments(path: Path) -> str | None:
     text = _line(path, "kernel-arguments")
     if text is None or _KERNEL_ARGUMENTS.fullmatch(text):
         return text
-    raise TemplateError(f"kernel-arguments: not one line of words: {_shown(text)}", place=template_name(path))
-
-
-def _shown(text: str) -> str:
-    """Return a template's output escaped for a terminal, and shortened."""
-    return repr(text if len(text) <= 60 else text[:59] + "…")
+    raise TemplateError(f"kernel-arguments: not one line of words: {shown(text)}", place=template_name(path))

@@ -44,6 +44,9 @@ class LibvirtTransport(ABC):
     Its methods raise NodeFault and end within their deadline or timeout.
     """
 
+    # False if a second libvirt connection would reach another machine, as with the test: driver.
+    has_branches = True
+
     @property
     def modules(self) -> tuple[str, ...]:
         """The modules that `open` imports."""

@@ -68,7 +68,8 @@ def _diagnose(connection: "SSHConnection", deadline: float) -> NodeFault:
     if words[:1] == ["denied"]:
         remedy = f"on the node, as root: usermod -aG libvirt {user}"
         return LibvirtFault(f"{user} has no permission for {words[-1]}", place=node, remedy=remedy)
-    return LibvirtDown("libvirtd not running", place=node, remedy="on the node: systemctl start libvirtd")
+    remedy = "on the node: systemctl start libvirtd"
+    return LibvirtDown("libvirtd not running", place=node, remedy=remedy, is_stopped=True)
 
 
 def forwarded_uri(uri: str, path: Path) -> str:

@@ -40,7 +40,8 @@ class LocalTransport(Transport):
         for path in LIBVIRT_SOCKETS:
             with contextlib.suppress(FileNotFoundError, ConnectionRefusedError), self._connect(path):
                 return path
-        raise LibvirtDown("libvirtd not running", place=self.node.name, remedy="systemctl start libvirtd")
+        remedy = "systemctl start libvirtd"
+        raise LibvirtDown("libvirtd not running", place=self.node.name, remedy=remedy, is_stopped=True)
 
     def _connect(self, path: str = "") -> socket.socket:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

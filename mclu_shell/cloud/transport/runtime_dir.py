@@ -57,11 +57,12 @@ def _create(parent: Path) -> Path:
     try:
         # mkdtemp guarantees mode 0700.
         path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+        # The kernel releases the lock when this process ends.
+        fcntl.flock(os.open(path, os.O_RDONLY), fcntl.LOCK_EX)
     except OSError as error:
         message = f"cannot create a directory for sockets: {error.strerror}"
-        raise MCluError(message, place=str(parent)) from error
-    # The kernel releases the lock when this process ends.
-    fcntl.flock(os.open(path, os.O_RDONLY), fcntl.LOCK_EX)
+        remedy = "set XDG_RUNTIME_DIR to a directory that you can write to"
+        raise MCluError(message, place=str(parent), remedy=remedy) from error
     return path
 
 
@@ -88,7 +89,7 @@ def _is_private(path: Path) -> bool:
 
 def _parent() -> Path:
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    usable = runtime and len(runtime) < _LONGEST_PARENT and os.access(runtime, os.W_OK)
+    usable = len(runtime) < _LONGEST_PARENT and os.path.isdir(runtime) and os.access(runtime, os.W_OK | os.X_OK)  # noqa: PTH112
     # $TMPDIR may be too long.
     return Path(runtime if usable else "/tmp")
 

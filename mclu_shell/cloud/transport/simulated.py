@@ -43,6 +43,8 @@ class SimulatedPowerControl(PowerControl):
 class SimulatedTransport(Transport):
     """A node of libvirt's test: driver, which a file of this package describes."""
 
+    has_branches = False
+
     def __init__(self, node: NodeConfig, *, is_on: bool) -> None:
         self.node = node
         self._power = SimulatedPowerControl(node, is_on=is_on)

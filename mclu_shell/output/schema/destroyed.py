@@ -37,11 +37,12 @@ class Destroyed(Record):
     guest: Annotated[str, "name of the guest"]
     deleted: Annotated[tuple[DeletedFile, ...], "files that were deleted"]
     kept: Annotated[tuple[KeptFile, ...], "files that were kept"]
+    state: Annotated[tuple[str, ...], "what libvirt deleted with the guest: `saved memory`, `snapshot NAME`, …"]
 
 
-def destroyed_record(guest: "Guest", remains: "DestroyPlan") -> Destroyed:
+def destroyed_record(guest: "Guest", plan: "DestroyPlan") -> Destroyed:
     """Return the record of a destroyed guest."""
-    return Destroyed(guest.node, guest.name, deleted_files(remains.delete), kept_files(remains.keep))
+    return Destroyed(guest.node, guest.name, deleted_files(plan.delete), kept_files(plan.keep), plan.state)
 
 
 def deleted_files(files: Iterable[tuple[str, int]]) -> tuple[DeletedFile, ...]:

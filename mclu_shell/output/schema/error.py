@@ -21,6 +21,7 @@ class Error(Record):
     status: Annotated[int, "exit status that it causes"]
     file: Annotated[str | None, "script or configuration file that contains it"] = None
     line: Annotated[int | None, "line number in the file, from 1"] = None
+    guest: Annotated[str | None, "guest that it concerns, if libvirt reports it about a guest"] = None
 
 
 def error_record(error: MCluError, place: str = "") -> Error:
@@ -28,4 +29,6 @@ def error_record(error: MCluError, place: str = "") -> Error:
     file, line = position(place or (error.place if isinstance(error, UsageError | ConfigError | Interrupted) else ""))
     if file is None and isinstance(error, ConfigError):
         file = error.place
-    return Error(error.code, error.place or None, error.fact, error.remedy or None, error.status, file, line)
+    return Error(
+        error.code, error.place or None, error.fact, error.remedy or None, error.status, file, line, error.guest or None
+    )

@@ -21,6 +21,7 @@ class GuestRecord(Record):
     state: Annotated[str, "libvirt's state, as virsh shows it: `running`, `paused`, `shut off`, …"]
     memory_bytes: Annotated[int, "maximum memory"]
     vcpus: Annotated[int, "number of virtual CPUs"]
+    reason: Annotated[str | None, "why it is in this state, if that matters: `I/O error`, `panicked`, `saved`, …"]
     addresses: Annotated[tuple[str, ...], "IP addresses, if known"]
     as_of: Annotated[Time | None, "time of the data if it is cached; null if the node has just answered"] = None
 
@@ -34,6 +35,7 @@ def guest_record(guest: "Guest", seen_at: float | None = None) -> GuestRecord:
         guest.state,
         guest.memory_bytes,
         guest.vcpus,
+        guest.reason or None,
         guest.addresses,
         as_of=iso_time(seen_at),
     )

@@ -18,7 +18,8 @@ class Changed(Record):
     node: Annotated[str, "node of the guest"]
     guest: Annotated[str, "name of the guest"]
     change: Annotated[
-        str, "`started`, `resumed`, `shut down`, `stopped by force`, `told to reboot` (not confirmed) or `reset`"
+        str,
+        "`started`, `resumed`, `woken`, `shut down`, `stopped by force`, `told to reboot` (not confirmed) or `reset`",
     ]
 
 

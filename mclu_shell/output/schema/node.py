@@ -20,5 +20,6 @@ class NodeRecord(Record):
     used_guests: Annotated[int | None, "number of running guests"] = None
     used_vcpus: Annotated[int | None, "virtual CPUs of the running guests"] = None
     used_bytes: Annotated[int | None, "maximum memory of the running guests"] = None
+    halted_guests: Annotated[tuple[str, ...] | None, "those that use memory, but do not run: paused, crashed, …"] = None
     free_bytes: Annotated[int | None, "memory available to a new guest"] = None
     as_of: Annotated[Time | None, "time of the data if it is cached; null if the node has just answered"] = None

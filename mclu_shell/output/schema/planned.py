@@ -30,6 +30,7 @@ class PlannedRecord(Record):
     accel_reason: Annotated[str | None, "why KVM would not be used, or could not be tested"]
     deleted: Annotated[tuple[DeletedFile, ...], "files that would be deleted with the guest"]
     kept: Annotated[tuple[KeptFile, ...], "files that would be kept"]
+    state: Annotated[tuple[str, ...], "what libvirt would delete with the guest: `saved memory`, `snapshot NAME`, …"]
     file: Annotated[str | None, "script that contains the command"] = None
     line: Annotated[int | None, "line number in the script, from 1"] = None
 
@@ -50,6 +51,7 @@ def planned_record(planned: "Planned") -> PlannedRecord:
         accel_reason=planned.accel_reason or None,
         deleted=deleted_files(planned.delete),
         kept=kept_files(planned.keep),
+        state=planned.state,
     )
 
 

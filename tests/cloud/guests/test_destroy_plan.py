@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from mclu_shell.cloud.cloud import Cloud
-from mclu_shell.cloud.guests.destroy_plan import DestroyPlan, PlannedRemovals, plan_destroy
+from mclu_shell.cloud.guests.destroy_plan import DestroyPlan, plan_destroy
 from mclu_shell.cloud.guests.find import find_guest
-from mclu_shell.cloud.guests.other_nodes import OtherNodes
-from mclu_shell.errors import NotFound, Refused
+from mclu_shell.cloud.guests.survey import PlannedRemovals, survey_nodes
+from mclu_shell.errors import NotFound
 from tests.support.mclu import InProcess
 from tests.support.nodes import write_node
 
@@ -59,12 +59,14 @@ def create(file: Path, base: Path | None = None) -> Path:
 
 
 def plan(cloud: Cloud, confirmed: DestroyPlan | None = None, removed: PlannedRemovals | None = None) -> DestroyPlan:
-    return plan_destroy(*find_guest(cloud, "web"), OtherNodes(), confirmed, removed or PlannedRemovals())
+    _, guest = find_guest(cloud, "web")
+    return plan_destroy(survey_nodes(cloud, [guest], {"ham0": removed or PlannedRemovals()}), guest, confirmed)
 
 
 def test_a_disk_that_mclu_made_is_deleted(node_with: Make, disk: Path) -> None:
     result = plan(node_with(define("web", WEB, [disk], [disk])))
-    assert result == DestroyPlan(((str(disk), disk.stat().st_blocks * 512),), ())
+    assert (result.delete, result.keep) == (((str(disk), disk.stat().st_blocks * 512),), ())
+    assert result.keys == (f"{disk.stat().st_dev}:{disk.stat().st_ino}",)
     assert result.size_bytes == disk.stat().st_blocks * 512
 
 
@@ -86,13 +88,13 @@ def test_a_backing_file_is_kept(node_with: Make, tmp_path: Path) -> None:
 def test_a_disk_with_an_overlay_beside_it_is_kept(node_with: Make, disk: Path) -> None:
     overlay = create(disk.with_name("copy.qcow2"), disk)
     cloud = node_with(define("web", WEB, [disk], [disk]))
-    assert plan(cloud) == DestroyPlan((), ((str(disk), f"a backing file of {overlay}"),))
+    assert plan(cloud).keep == ((str(disk), f"a backing file of {overlay}"),)
     assert plan(cloud, removed=PlannedRemovals(files=frozenset([str(overlay)]))).keep == ()
 
 
 def test_a_disk_that_another_guest_uses_is_kept(node_with: Make, disk: Path) -> None:
     cloud = node_with(define("web", WEB, [disk], [disk]), define("db", DB, [disk], []))
-    assert plan(cloud) == DestroyPlan((), ((str(disk), "db uses it"),))
+    assert plan(cloud).keep == ((str(disk), "db uses it"),)
     assert plan(cloud, removed=PlannedRemovals(guests=frozenset([DB]))).keep == ()
 
 
@@ -105,15 +107,66 @@ def test_a_file_outside_the_confirmed_plan_is_kept(node_with: Make, disk: Path) 
     assert plan(cloud, confirmed=plan(cloud)).keep == ()
 
 
-def test_shared_nvram_is_an_error(node_with: Make, disk: Path, tmp_path: Path) -> None:
-    nvram = tmp_path / "web_VARS.fd"
+NVRAM = "<loader readonly='yes' type='pflash'>/firmware</loader><nvram>{}</nvram>"
+
+
+def test_the_nvram_that_libvirt_made_is_deleted(node_with: Make, disk: Path, tmp_path: Path) -> None:
+    nvram = made_by_libvirt(tmp_path)
+    result = plan(node_with(define("web", WEB, [disk], [disk], NVRAM.format(nvram))))
+    assert [file for file, _ in result.delete] == [str(disk), str(nvram)]
+    assert result.nvram == str(nvram)
+
+
+@pytest.mark.parametrize("name", ["web_VARS.fd", "vars.fd"])
+def test_the_nvram_of_a_guest_that_mclu_did_not_make_is_kept(node_with: Make, tmp_path: Path, name: str) -> None:
+    nvram = made_by_libvirt(tmp_path, name)
+    result = plan(node_with(define("web", WEB, [], [], NVRAM.format(nvram))))
+    assert (result.delete, result.keep, result.nvram) == ((), ((str(nvram), "not made by mclu"),), "")
+
+
+def test_nvram_under_a_name_that_libvirt_does_not_choose_is_kept(node_with: Make, disk: Path, tmp_path: Path) -> None:
+    nvram = made_by_libvirt(tmp_path, "vars.fd")
+    result = plan(node_with(define("web", WEB, [disk], [disk], NVRAM.format(nvram))))
+    assert (result.keep, result.nvram) == (((str(nvram), "not made by mclu"),), "")
+
+
+def test_nvram_that_is_older_than_the_guest_is_kept(node_with: Make, tmp_path: Path) -> None:
+    """An earlier guest of the same name has left it."""
+    nvram = made_by_libvirt(tmp_path)
+    disk = create(tmp_path / "images" / "web.qcow2")
+    result = plan(node_with(define("web", WEB, [disk], [disk], NVRAM.format(nvram))))
+    assert (result.keep, result.nvram) == (((str(nvram), "not made by mclu"),), "")
+
+
+def test_nvram_that_another_guest_uses_is_kept(node_with: Make, disk: Path, tmp_path: Path) -> None:
+    nvram = made_by_libvirt(tmp_path)
+    element = NVRAM.format(nvram)
+    result = plan(node_with(define("web", WEB, [disk], [disk], element), define("db", DB, [], [], element)))
+    assert (result.keep, result.nvram) == (((str(nvram), "db uses it"),), "")
+
+
+TPM = "<tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm>"
+
+
+def test_the_state_of_a_tpm_is_kept_with_the_disks_that_it_may_encrypt(
+    node_with: Make, disk: Path, tmp_path: Path
+) -> None:
+    def define_with_tpm(made: list[Path]) -> str:
+        return define("web", WEB, [disk], made).replace("</devices>", f"{TPM}</devices>")
+
+    result = plan(node_with(define_with_tpm([disk])))
+    assert (result.state, result.keeps_tpm) == (("TPM state",), False)
+    result = plan(node_with(define_with_tpm([])))
+    assert (result.state, result.keeps_tpm) == ((), True)
+    result = plan(node_with(define_with_tpm([disk]), define("db", DB, [disk], [])))
+    assert (result.state, result.keeps_tpm) == ((), True)
+
+
+def made_by_libvirt(directory: Path, name: str = "web_VARS.fd") -> Path:
+    nvram = directory / "qemu/nvram" / name
+    nvram.parent.mkdir(parents=True)
     nvram.touch()
-    element = f"<loader readonly='yes' type='pflash'>{tmp_path}/firmware</loader><nvram>{nvram}</nvram>"
-    cloud = node_with(define("web", WEB, [disk], [disk], element), define("db", DB, [], [], element))
-    with pytest.raises(
-        Refused, match=f"cannot destroy web: its NVRAM {nvram} must be kept .db uses it.; on the node: "
-    ):
-        plan(cloud)
+    return nvram
 
 
 def test_a_guest_that_is_gone_is_an_error(node_with: Make, disk: Path) -> None:

@@ -154,3 +154,28 @@ def test_capabilities_are_parsed_from_libvirts_xml() -> None:
         frozenset({"vga"}),
         frozenset({"vnc"}),
     )
+
+
+@pytest.mark.parametrize(
+    ("disk_bus", "device", "bus"),
+    [("virtio", "disk", "virtio"), ("virtio-scsi", "cdrom", "scsi"), ("ide", "cdrom", "ide")],
+)
+def test_the_seed_is_on_the_bus_of_the_disk(disk_bus: str, device: str, bus: str) -> None:
+    disk, seed = built(replace(GUEST, disk_bus=disk_bus)).findall("./devices/disk")
+    targets = [target.get("bus") for item in (disk, seed) if (target := item.find("target")) is not None]
+    assert (seed.get("device"), targets) == (device, [bus, bus])
+    assert seed.find("readonly") is not None
+
+
+@pytest.mark.parametrize(
+    ("node", "models"),
+    [
+        (NODE, ["isa"]),
+        (NODE._replace(panic_models=frozenset({"isa", "pvpanic"})), ["isa"]),
+        (NODE._replace(panic_models=frozenset()), []),
+        (NODE._replace(arch="aarch64"), []),
+        (NODE._replace(arch="aarch64", panic_models=frozenset({"pvpanic"})), ["pvpanic"]),
+    ],
+)
+def test_a_panic_of_the_kernel_reaches_libvirt(node: Capabilities, models: list[str]) -> None:
+    assert [panic.get("model") for panic in built(node=node).findall("./devices/panic")] == models

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from mclu_shell.cloud.templates import runner
-from mclu_shell.cloud.templates.runner import Reply, TemplateTimeout, check_runnable, run_template
+from mclu_shell.cloud.templates.runner import Reply, TemplateTimeout, run_template
+from mclu_shell.cloud.templates.script_file import check_runnable
 from mclu_shell.errors import TemplateError
 
 
@@ -22,9 +23,9 @@ def failure(path: Path, parameter: str = "probe") -> TemplateError:
     return caught.value
 
 
-def test_the_reply_has_status_output_and_last_error_line(tmp_path: Path) -> None:
+def test_the_reply_has_status_output_and_errors(tmp_path: Path) -> None:
     path = script(tmp_path, "echo $1; echo first >&2; echo last >&2; exit 3")
-    assert run_template(path, "base-image") == Reply(3, "base-image\n", "last")
+    assert run_template(path, "base-image") == Reply(3, "base-image\n", "first\nlast\n")
 
 
 def test_a_template_ended_by_a_signal_has_a_status_that_is_not_zero(tmp_path: Path) -> None:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from mclu_shell.cloud.templates.directories import template_directories
 from mclu_shell.cloud.templates.template import (
     custom_xml,
     find_template,
     find_templates,
     read_template,
     read_template_cached,
-    template_directories,
     template_name,
 )
 from mclu_shell.errors import NotFound, TemplateError

@@ -73,7 +73,7 @@ def test_boot_uses_the_buses_of_the_template(lab: RealLab, templates: Path) -> N
     old, scsi = mclu_parallel(lab, "boot old ham0:old", "boot scsi ham1:scsi")
     assert (old.out, scsi.out) == ("ham0:old running\n", "ham1:scsi running\n"), (old, scsi)
     assert _buses_and_models(lab, "ham0", "old") == ["ide", "ide", "e1000"]
-    assert _buses_and_models(lab, "ham1", "scsi") == ["scsi", "sata", "virtio"]
+    assert _buses_and_models(lab, "ham1", "scsi") == ["scsi", "scsi", "virtio"]
 
 
 def test_disks_can_be_attached_to_a_running_guest(lab: RealLab) -> None:
@@ -109,6 +109,21 @@ def test_boot_defines_a_guest_from_the_xml_of_its_template(lab: RealLab, templat
     assert states(lab, "ham0") == {"model": "shut off"}
 
 
+def test_template_check_validates_xml_on_all_nodes_that_are_on(lab: RealLab, templates: Path) -> None:
+    template(templates, "odd", xml=OWN_XML.format(more="", device=""))
+    before = traces(lab, "ham0")
+    checked = mclu(lab, "template", "check", "odd")
+    assert checked.status == 0, checked
+    nodes = " ".join(checked.lines[-1].split())
+    assert nodes.startswith("ok libvirt accepts the xml on ham0")
+    lab.off("ham0", "ham1")
+    checked = mclu(lab, "template", "check", "odd")
+    assert checked.status == 0, checked
+    assert checked.lines[-1].endswith("only compared with the schema: no node with QEMU is on")
+    lab.on("ham0")
+    assert traces(lab, "ham0") == before
+
+
 @pytest.mark.parametrize(
     ("xml", "complaint"),
     [
@@ -116,6 +131,22 @@ def test_boot_defines_a_guest_from_the_xml_of_its_template(lab: RealLab, templat
         ("echo '<network/>'", "bad: its xml is a <network>, not a <domain>"),
         ("called=model\n" + OWN_XML.format(more="", device=""), "bad: its xml names 'model', not 'web'"),
         ("echo broken >&2; exit 1", "bad: xml: exit status 1 ('broken')"),
+        # dash exits with status 2 for an unset variable, and ls for a missing file.
+        (OWN_XML.format(more="$unset", device=""), "bad: xml: exit status 2 ("),
+        ("ls /nowhere", 'bad: xml: exit status 2 ("ls: cannot access'),
+        (
+            OWN_XML.format(more="<memroy/>", device=""),
+            "bad: libvirt on ham0 refuses its xml: does not match libvirt's schema: "
+            "Element domain has extra content: memr",
+        ),
+        (
+            OWN_XML.format(more="", device="<video><model type='nosuch'/></video>"),
+            "bad: libvirt on ham0 refuses its xml: unsupported configuration: unknown video model 'nosuch'",
+        ),
+        (
+            OWN_XML.format(more="<cpu mode='custom'><model>Nosuch</model></cpu>", device=""),
+            "bad: libvirt on ham0 refuses its xml: internal error: Unknown CPU model Nosuch",
+        ),
     ],
 )
 def test_boot_refuses_bad_xml_before_building(lab: RealLab, templates: Path, xml: str, complaint: str) -> None:
@@ -123,4 +154,8 @@ def test_boot_refuses_bad_xml_before_building(lab: RealLab, templates: Path, xml
     virsh(lab, "ham0", "define", describe_guest(lab, "ham0", "model"))
     before = traces(lab, "ham0")
     assert_error(mclu(lab, "boot", "bad", "web"), complaint)
+    assert_error(mclu(lab, "-n", "boot", "bad", "web"), complaint)
+    checked = mclu(lab, "template", "check", "bad")
+    assert checked.status == 1
+    assert "\nnot ok  " in checked.out
     assert traces(lab, "ham0") == before

@@ -9,7 +9,7 @@ import pytest
 from tests.lab.support import boot_with_signal
 from tests.lab.support.boot import LIBVIRTD, MAY_BE_LEFT
 from tests.lab.support.cli import background, wait_until
-from tests.lab.support.guests import BUILD, WAIT, open_gate, send_signal, sh, template, traces, wait_for_gate
+from tests.lab.support.guests import BUILD, WAIT, open_gate, send_signal, sh, states, template, traces, wait_for_gate
 from tests.lab.support.lab import Completed, RealLab
 from tests.lab.support.terminal import CTRL_C, terminal_command
 
@@ -68,7 +68,7 @@ def boot_with_signals(lab: RealLab, step: str, *signals: signal.Signals) -> Comp
     return lab.run(sys.executable, boot_with_signal.__file__, step, *(str(int(number)) for number in signals))
 
 
-@pytest.mark.parametrize("step", boot_with_signal.STEPS)
+@pytest.mark.parametrize("step", ["definition", "confirmation to the build", "start"])
 def test_ctrl_c_after_a_step_of_boot_rolls_it_back(lab: RealLab, step: str) -> None:
     before = traces(lab, "ham0")
     completed = boot_with_signals(lab, step, signal.SIGINT)
@@ -76,12 +76,18 @@ def test_ctrl_c_after_a_step_of_boot_rolls_it_back(lab: RealLab, step: str) -> N
     assert traces(lab, "ham0") == before
 
 
+def test_ctrl_c_after_the_start_reports_the_guest(lab: RealLab) -> None:
+    completed = boot_with_signals(lab, "clean-up of the build", signal.SIGINT)
+    assert (completed.returncode, completed.stdout, completed.stderr) == (130, "ham0:web running\n", "")
+    assert states(lab, "ham0") == {"web": "running"}
+
+
 @pytest.mark.parametrize("second", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM])
 def test_a_second_signal_does_not_stop_the_rollback(lab: RealLab, second: signal.Signals) -> None:
     """Both the start and the stop during the rollback change the guest."""
     before = traces(lab, "ham0")
     completed = boot_with_signals(lab, "start", signal.SIGHUP, second)
-    assert (completed.returncode, completed.stderr) == (129, "")
+    assert (completed.returncode, completed.stderr) == (129, INTERRUPTED)
     assert traces(lab, "ham0") == before
 
 

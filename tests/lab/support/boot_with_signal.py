@@ -18,6 +18,7 @@ STEPS: dict[str, tuple[type, Callable[..., Any]]] = {
     "definition": (LibvirtClient, LibvirtClient.define),
     "confirmation to the build": (Build, Build.keep),
     "start": (Node, Node.change_guest),
+    "clean-up of the build": (Node, Node.check_alive),
 }
 
 
@@ -26,12 +27,13 @@ def signal_after(step: str, signals: list[int]) -> None:
     owner, method = STEPS[step]
 
     @functools.wraps(method)
-    def call_and_signal(*args: object, **options: object) -> None:
-        method(*args, **options)
+    def call_and_signal(*args: object, **options: object) -> object:
+        result = method(*args, **options)
         number = signals.pop(0)
         if not signals:
             setattr(owner, method.__name__, method)
         os.kill(os.getpid(), number)
+        return result
 
     setattr(owner, method.__name__, call_and_signal)
 

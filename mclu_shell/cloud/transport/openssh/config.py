@@ -1,6 +1,5 @@
 """The user's SSH configuration of a node, as `ssh -G` evaluates it."""
 
-import getpass
 import logging
 import math
 import os
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mclu_shell.cloud.transport.openssh.host_blocks import HostBlocks, read_host_blocks
 from mclu_shell.config import NodeConfig
 from mclu_shell.errors import Unreachable, quoted_command
+from mclu_shell.user_paths import expand_ssh_home, find_ssh_home, user_name
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -66,12 +66,12 @@ class Target(NamedTuple):
 
     def paths(self, names: list[str]) -> tuple[Path, ...]:
         """Return file names of the configuration with their tokens and `~` expanded."""
-        return tuple(Path(_expand(name, self._tokens())).expanduser() for name in names)
+        return tuple(Path(expand_ssh_home(_expand(name, self._tokens()))) for name in names)
 
     def _tokens(self) -> dict[str, str]:
         """Return the percent tokens and their values (ssh_config(5), TOKENS)."""
         tokens = {"%%": "%", "%h": self.host, "%p": str(self.port), "%r": self.user, "%n": self.node}
-        tokens |= {"%d": str(Path.home()), "%u": getpass.getuser(), "%i": str(os.getuid())}
+        tokens |= {"%d": str(find_ssh_home()), "%u": user_name(), "%i": str(os.getuid())}
         return tokens | {"%k": self.host_key_name or self.node}
 
 
@@ -140,7 +140,10 @@ def _run_ssh(node: NodeConfig) -> Target:
         # The first line has the file and line of the error.
         lines = completed.stderr.strip().splitlines()
         message = f"ssh: {lines[0] if lines else 'ssh -G failed'}"
-        raise Unreachable(message, place=node.name, remedy=f"run {quoted_command(*command)} to see why")
+        remedy = f"run {quoted_command(*command)} to see why"
+        if "No user exists for uid" in message:
+            remedy = "add the user to /etc/passwd: ssh works only for users with an entry"
+        raise Unreachable(message, place=node.name, remedy=remedy)
     _log.debug("%s: %s: %.1f ms", node.name, shlex.join(command), (time.perf_counter() - started) * 1000)
     return _target(node, completed.stdout)
 
@@ -179,7 +182,7 @@ def _target(node: NodeConfig, output: str) -> Target:
         node=node.name,
         host=one("hostname", node.name).lower(),
         port=int(one("port", "22")),
-        user=one("user", getpass.getuser()),
+        user=one("user", user_name()),
         identities=(),
         identities_only=one("identitiesonly") == "yes",
         agent=_agent(one("identityagent")),
@@ -206,4 +209,4 @@ def _agent(setting: str) -> str:
         return os.environ.get("SSH_AUTH_SOCK", "")
     if setting == "none":
         return ""
-    return os.environ.get(setting[1:], "") if setting.startswith("$") else str(Path(setting).expanduser())
+    return os.environ.get(setting[1:], "") if setting.startswith("$") else expand_ssh_home(setting)

@@ -5,12 +5,12 @@ One `ssh -G` serves a whole group: sixty nodes cost one process instead of sixty
 
 import fnmatch
 import glob
-import os
-import pwd
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
+
+from mclu_shell.user_paths import expand_ssh_home, find_ssh_home
 
 _SYSTEM = Path("/etc/ssh/ssh_config")
 # Settings that can differ by more than the Host lines: with one of them, each node needs its own `ssh -G`.
@@ -43,14 +43,9 @@ def read_host_blocks() -> HostBlocks:
 
 
 def _settings() -> Iterator[list[str]]:
-    # OpenSSH takes the home directory from the password database, not from $HOME.
-    own = Path("~" + _user()).expanduser() / ".ssh"
+    own = find_ssh_home() / ".ssh"
     yield from _lines(own / "config", own, 0)
     yield from _lines(_SYSTEM, _SYSTEM.parent, 0)
-
-
-def _user() -> str:
-    return pwd.getpwuid(os.getuid()).pw_name
 
 
 def _lines(file: Path, base: Path, depth: int) -> Iterator[list[str]]:
@@ -63,7 +58,7 @@ def _lines(file: Path, base: Path, depth: int) -> Iterator[list[str]]:
         words = _words(line)
         if words and words[0].lower() == "include" and depth < _MOST_DEPTH:
             for name in words[1:]:
-                for included in sorted(glob.glob(str(base / os.path.expanduser(name)))):  # noqa: PTH111, PTH207
+                for included in sorted(glob.glob(str(base / expand_ssh_home(name)))):  # noqa: PTH207
                     yield from _lines(Path(included), base, depth + 1)
         elif words:
             yield words

@@ -1,5 +1,6 @@
 import getpass
 import os
+import pwd
 import shlex
 import shutil
 import threading
@@ -15,6 +16,7 @@ from mclu_shell.config import NodeConfig
 from mclu_shell.errors import Unreachable
 
 HAM0 = NodeConfig("ham0")
+HOME = Path(pwd.getpwuid(os.getuid()).pw_dir)
 
 # The output of `ssh -G` of OpenSSH 9.2 without configuration, shortened.
 ANSWER = """\
@@ -60,8 +62,8 @@ class TestRealSSH:
         target = resolve(NodeConfig("ham0", identity=name))
         assert (target.identities, target.identities_only) == ((Path(name),), True)
 
-    def test_an_identity_may_be_at_home(self, tmp_path: Path) -> None:
-        assert resolve(NodeConfig("ham0", identity="~/key")).identities == (tmp_path / "key",)
+    def test_an_identity_may_be_at_home(self) -> None:
+        assert resolve(NodeConfig("ham0", identity="~/key")).identities == (HOME / "key",)
 
     @pytest.mark.parametrize("address", ["::1", "fe80::1%eth0"])
     def test_an_ipv6_address_may_have_a_scope(self, address: str) -> None:
@@ -149,10 +151,11 @@ class TestOutputOfSSH:
         assert names[0] == "/home/op/.ssh/known_hosts"
         assert names[-1] == "/etc/ssh/ssh_known_hosts2"
 
-    def test_home_is_expanded(self, tmp_path: Path) -> None:
+    def test_home_is_that_of_the_passwd_entry_as_for_ssh(self, tmp_path: Path) -> None:
+        assert os.environ["HOME"] == str(tmp_path)
         target = read("userknownhostsfile ~/a %d/b", "identityfile ~/%h", "identityfile %d/k")
-        assert target.known_hosts[:2] == (tmp_path / "a", tmp_path / "b")
-        assert target.identities == (tmp_path / "ham0", tmp_path / "k")
+        assert target.known_hosts[:2] == (HOME / "a", HOME / "b")
+        assert target.identities == (HOME / "ham0", HOME / "k")
 
     @pytest.mark.parametrize(
         ("token", "value"),
@@ -180,16 +183,14 @@ class TestOutputOfSSH:
         assert read().host_key_name == ""
         assert read("hostkeyalias ham").host_key_name == "ham"
 
-    def test_the_agent_is_that_of_the_environment_or_another_one_or_none(
-        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-    ) -> None:
+    def test_the_agent_is_that_of_the_environment_or_another_one_or_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
         assert read().agent == ""
         monkeypatch.setenv("SSH_AUTH_SOCK", "/run/agent")
         monkeypatch.setenv("OTHER", "/run/other")
         assert read().agent == "/run/agent"
         assert read("identityagent SSH_AUTH_SOCK").agent == "/run/agent"
         assert read("identityagent none").agent == ""
-        assert read("identityagent ~/agent").agent == str(tmp_path / "agent")
+        assert read("identityagent ~/agent").agent == str(HOME / "agent")
         assert read("identityagent $OTHER").agent == "/run/other"
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mclu_shell.cloud.guests.disk_files import DiskFiles, find_overlays, inspect_files
+from mclu_shell.cloud.guests.files.disk_files import DiskFiles, find_overlays, inspect_files
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.errors import MCluError
 from tests.support.mclu import InProcess
@@ -97,10 +97,43 @@ def test_a_backing_file_with_options_is_found(node: Node, disks: Path) -> None:
     assert files.backing_chain(f"{disks}/odd.qcow2") == (f"{disks}/root.img",)
 
 
-def test_an_invalid_image_is_an_error(node: Node, disks: Path) -> None:
+def test_an_invalid_image_is_unreadable(node: Node, disks: Path) -> None:
     (disks / "bad.qcow2").write_bytes(b"QFI\xfbrubbish")
-    with pytest.raises(MCluError, match=r"ham0: cannot determine backing files.*bad\.qcow2"):
-        inspect_files(node, [f"{disks}/bad.qcow2"], [])
+    (name, reason), *rest = inspect_files(node, [f"{disks}/bad.qcow2"], []).unreadable.items()
+    assert (name, rest) == (f"{disks}/bad.qcow2", [])
+    assert "bad.qcow2" in reason
+
+
+@pytest.mark.parametrize("name", ["data.raw", "dir/data.raw"])
+def test_an_external_data_file_is_part_of_the_chain(node: Node, disks: Path, name: str) -> None:
+    top = disks / "external.qcow2"
+    options = ["-o", f"data_file={disks / name if '/' in name else name}"]
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", *options, str(top), "64K"], check=True, cwd=disks)
+    files = inspect_files(node, [str(top)], [])
+    assert files.backing_chain(str(top)) == (f"{disks}/data.raw",)
+
+
+def test_an_extent_is_part_of_the_chain(node: Node, disks: Path) -> None:
+    top = disks / "flat.vmdk"
+    subprocess.run(
+        ["qemu-img", "create", "-q", "-f", "vmdk", "-o", "subformat=monolithicFlat", str(top), "64K"], check=True
+    )
+    assert inspect_files(node, [str(top)], []).backing_chain(str(top)) == (f"{disks}/flat-flat.vmdk",)
+
+
+def test_all_paths_of_a_file_have_one_key(node: Node, disks: Path) -> None:
+    names = [f"{disks}/top.qcow2", f"{disks}/link", f"{disks}/dir/top.qcow2", f'{disks}/it\'s "it"']
+    (disks / 'it\'s "it"').hardlink_to(disks / "top.qcow2")
+    files = inspect_files(node, [], [*names, f"{disks}/root.img", f"{disks}/isn't there"])
+    status = (disks / "top.qcow2").stat()
+    assert {files.key(name) for name in names} == {f"{status.st_dev}:{status.st_ino}"}
+    assert files.key(f"{disks}/root.img") != files.key(names[0])
+
+
+def test_thousands_of_names_are_inspected(node: Node, disks: Path) -> None:
+    names = [f"{disks}/{'x' * 60}{number}" for number in range(3000)]
+    files = inspect_files(node, names[:2000], [*names[2000:], f"{disks}/root.img"])
+    assert list(files.sizes) == [f"{disks}/root.img"]
 
 
 def test_an_overlay_that_a_user_made_is_found(node: Node, disks: Path) -> None:
@@ -110,7 +143,7 @@ def test_an_overlay_that_a_user_made_is_found(node: Node, disks: Path) -> None:
     # Its backing file may have any of its names.
     create(Path(child), "dir/link")
     files = inspect_files(node, [f"{disks}/dir/top.qcow2"], [])
-    assert find_overlays(node, [f"{disks}/dir/top.qcow2"], files) == {top: child}
+    assert find_overlays(node, [f"{disks}/dir/top.qcow2"], files) == {files.key(top): (child,)}
     assert find_overlays(node, [], files) == {}
 
 
@@ -119,7 +152,8 @@ def test_an_overlay_on_a_link_is_found_beside_the_link(node: Node, disks: Path) 
     link.parent.mkdir()
     link.symlink_to(disks / "root.img")
     create(child, "link", "raw")
-    assert find_overlays(node, [str(link)], inspect_files(node, [str(link)], [])) == {f"{disks}/root.img": str(child)}
+    files = inspect_files(node, [str(link)], [])
+    assert str(child) in find_overlays(node, [str(link)], files)[files.key(str(link))]
 
 
 def test_other_files_in_the_directory_are_ignored(node: Node, disks: Path) -> None:
@@ -133,7 +167,9 @@ def test_other_files_in_the_directory_are_ignored(node: Node, disks: Path) -> No
     (disks / "lost.qcow2").write_bytes(b"QFI\xfbrubbish")
     create(disks / "child.qcow2", "top.qcow2")
     top = f"{disks}/top.qcow2"
-    assert find_overlays(node, [top], inspect_files(node, [top], [])) == {top: f"{disks}/child.qcow2"}
+    files = inspect_files(node, [top], [])
+    assert find_overlays(node, [top], files) == {files.key(top): (f"{disks}/child.qcow2",)}
+    assert files.unreadable == {}
 
 
 def test_a_file_name_with_a_newline_is_an_error(node: Node, disks: Path) -> None:

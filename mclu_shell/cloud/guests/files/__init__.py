@@ -1,0 +1,1 @@
+"""Files of guests on a node: identities, backing chains, uses."""

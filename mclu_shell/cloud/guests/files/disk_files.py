@@ -1,0 +1,143 @@
+"""Disk files on a node: identities, sizes, and the files that images refer to."""
+
+import re
+import stat
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from mclu_shell.cloud.guests.files.file_id import FileId
+from mclu_shell.cloud.guests.files.file_report import FileReport, find_images, report_files
+from mclu_shell.cloud.nodes.node import Node
+
+
+@dataclass(frozen=True, slots=True)
+class DiskFiles:
+    """Files by the names that were inspected.
+
+    `sizes` has the files that exist, with the bytes that deletion of that name would free. `ids` are their identities,
+    `links` are symbolic links. `obstacles` are the reasons why a file must not be deleted, `unreadable` the reasons why
+    the backing files of an image are unknown. `backing` has, by key, the files that an image refers to; `opened` are
+    the images that were read, `hidden` files of unknown existence in directories that the login must not read.
+    """
+
+    sizes: dict[str, int] = field(default_factory=dict)
+    ids: dict[str, FileId] = field(default_factory=dict)
+    real_paths: dict[str, str] = field(default_factory=dict)
+    backing: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    links: set[str] = field(default_factory=set)
+    obstacles: dict[str, str] = field(default_factory=dict)
+    unreadable: dict[str, str] = field(default_factory=dict)
+    opened: set[str] = field(default_factory=set)
+    hidden: set[str] = field(default_factory=set)
+
+    def key(self, file: str) -> str:
+        """Return a text that is the same for all paths of a file; that of a missing file is its path."""
+        return self.ids[file].key if file in self.ids else file
+
+    def real_path(self, file: str) -> str:
+        """Return the path of a file without symbolic links."""
+        return self.real_paths.get(file, file)
+
+    def backing_chain(self, file: str) -> tuple[str, ...]:
+        """Return the real paths of the files that an image needs, directly and indirectly."""
+        chain: dict[str, str] = {}
+        todo = list(self.backing.get(self.key(file), ()))
+        while todo:
+            base = todo.pop()
+            if self.key(base) not in chain:
+                chain[self.key(base)] = self.real_path(base)
+                todo += self.backing.get(self.key(base), ())
+        return tuple(chain.values())
+
+
+def inspect_files(node: Node, images: Iterable[str], others: Iterable[str]) -> DiskFiles:
+    """Inspect disk images with their backing chains, and other files; names that are no absolute paths are ignored."""
+    files = DiskFiles()
+    _inspect_chains(node, files, images, others)
+    return files
+
+
+def _inspect_chains(node: Node, files: DiskFiles, images: Iterable[str], others: Iterable[str]) -> None:
+    todo = {file for file in images if file.startswith("/")}
+    rest = {file for file in others if file.startswith("/")} - todo
+    while todo or rest:
+        _add(files, report_files(node, sorted(todo), sorted(rest)), todo)
+        files.opened.update(todo)
+        referenced = {base for bases in files.backing.values() for base in bases}
+        # A chain is shown by real paths, and the target of a link is a file of its own.
+        referenced |= {files.real_path(file) for file in files.opened if file in files.ids}
+        todo, rest = referenced - files.opened, set()
+
+
+def find_overlays(node: Node, targets: Iterable[str], files: DiskFiles) -> dict[str, tuple[str, ...]]:
+    """Find the images in the directories of `targets` that need one of them; return the images by its key.
+
+    Images that `files` already covers are not returned. Files that are unreadable or no images are ignored: they
+    belong to the user.
+    """
+    keys = {files.key(file): file for file in targets if file in files.ids}
+    paths = {files.real_path(file) for file in keys.values()}.union(targets)
+    directories = {file.rpartition("/")[0] or "/" for file in paths}
+    # The images that are known belong to guests.
+    images = [image for image in find_images(node, sorted(directories)) if image not in files.opened]
+    known = set(files.unreadable)
+    _inspect_chains(node, files, images, ())
+    for image in files.unreadable.keys() - known:
+        del files.unreadable[image]
+    overlays: dict[str, tuple[str, ...]] = {}
+    for image in images:
+        for key in {files.key(base) for base in files.backing_chain(image)} & keys.keys():
+            overlays[key] = (*overlays.get(key, ()), image)
+    return overlays
+
+
+def _add(files: DiskFiles, report: FileReport, images: Collection[str]) -> None:
+    files.ids.update(report.ids)
+    files.real_paths.update(report.real_paths)
+    files.unreadable.update(report.unreadable)
+    files.hidden.update(report.hidden)
+    for file, image in report.images.items():
+        # A relative backing file depends on the name by which its disk was opened: collect those of all names.
+        key = files.key(file)
+        files.backing[key] = tuple(dict.fromkeys((*files.backing.get(key, ()), *_references(image, file))))
+    for file, (blocks, hard_links, mode) in report.names.items():
+        files.sizes[file] = blocks << 9 if hard_links == 1 and stat.S_ISREG(mode) else 0
+        if stat.S_ISLNK(mode):
+            files.links.add(file)
+        elif not stat.S_ISREG(mode):
+            files.obstacles[file] = _obstacle(mode)
+        elif file in images and files.real_path(file) in report.mounts:
+            files.obstacles[file] = "a mount point"
+
+
+def _obstacle(mode: int) -> str:
+    if stat.S_ISDIR(mode):
+        return "a directory"
+    return "a device" if stat.S_ISBLK(mode) or stat.S_ISCHR(mode) else "not a regular file"
+
+
+def _references(info: object, image: str) -> Sequence[str]:
+    """Return the files that an image refers to, from the JSON of qemu-img info."""
+    if not isinstance(info, dict):
+        return ()
+    base = str(info.get("full-backing-filename") or info.get("backing-filename") or "")
+    extents = [name if name.startswith("/") else f"{image.rpartition('/')[0]}/{name}" for name in _extents(info)]
+    return [*_paths(base), *extents]
+
+
+def _paths(name: str) -> list[str]:
+    # QEMU writes a backing file with options as "json:{...}".
+    names = re.findall(r'"(/[^"]*)"', name) if name.startswith("json:") else [name.removeprefix("file:")]
+    return [file for file in names if file.startswith("/")]
+
+
+def _extents(info: dict[str, object]) -> list[str]:
+    """Return the external data file of a qcow2 image, or the extents of a VMDK image."""
+    specific = info.get("format-specific")
+    data = specific.get("data") if isinstance(specific, dict) else None
+    if not isinstance(data, dict):
+        return []
+    extents = data.get("extents")
+    extents = extents if isinstance(extents, list) else []
+    names = [extent.get("filename") for extent in extents if isinstance(extent, dict)]
+    return [name for name in (data.get("data-file"), *names) if isinstance(name, str)]

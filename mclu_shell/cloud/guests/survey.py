@@ -1,0 +1,138 @@
+"""A survey of the guests and files of all nodes, for any number of guests to destroy."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from mclu_shell.cloud.guests.files.disk_files import DiskFiles, find_overlays, inspect_files
+from mclu_shell.cloud.guests.files.file_id import FileId
+from mclu_shell.cloud.guests.files.file_uses import FileUses, collect_uses
+from mclu_shell.cloud.guests.files.open_files import OpenFiles, fetch_open_files
+from mclu_shell.cloud.hypervisor.domain_files import (
+    DomainDefinition,
+    chain_files,
+    disks,
+    noted_files,
+    nvram_files,
+    referenced_files,
+)
+from mclu_shell.cloud.nodes.node import Node
+from mclu_shell.cloud.state.guest import Guest
+from mclu_shell.cloud.state.unknown import UnknownUntilUp
+from mclu_shell.errors import MCluError, NodeOff
+
+if TYPE_CHECKING:
+    from mclu_shell.cloud.cloud import Cloud
+
+# A call to libvirt for each guest.
+_DEFINITIONS_TIMEOUT_S = 60.0
+
+
+class PlannedRemovals(NamedTuple):
+    """Guests (UUIDs) and files of a node that earlier lines of a dry run would have removed; empty in a real run."""
+
+    guests: frozenset[str] = frozenset()
+    files: frozenset[str] = frozenset()
+
+
+class NodeSurvey(NamedTuple):
+    """The guests of a node by UUID, their files, and the uses of these.
+
+    `overlays` has, by key, the images that need a file. `opened` is empty if all guests to destroy are running.
+    """
+
+    definitions: Mapping[str, DomainDefinition]
+    files: DiskFiles
+    uses: FileUses
+    overlays: Mapping[str, tuple[str, ...]]
+    opened: OpenFiles
+
+
+class Survey(NamedTuple):
+    """The surveys of nodes by name, and the errors of the others, which may be off."""
+
+    nodes: Mapping[str, NodeSurvey]
+    errors: Mapping[str, MCluError]
+    removed: Mapping[str, PlannedRemovals]
+
+    def removals(self, node: str) -> PlannedRemovals:
+        """Return what earlier lines of a dry run would have removed from a node."""
+        return self.removed.get(node, PlannedRemovals())
+
+    def describe_duplicate(self, guest: Guest) -> str:
+        """Name the guests of the same UUID, as after a migration on shared storage; empty if there are none."""
+        names = [
+            f"{node}:{there.definitions[guest.uuid].name}"
+            for node, there in self._others(guest.node)
+            if guest.uuid in there.definitions and guest.uuid not in self.removals(node).guests
+        ]
+        return f"{' and '.join(names)} {'has' if len(names) == 1 else 'have'} the same UUID" if names else ""
+
+    def find_user(self, node: str, path: str, file: FileId) -> str:
+        """Return a guest of another node (NODE:GUEST) that may need a file of this node; empty if there is none."""
+        for other, there in self._others(node):
+            if guest := there.uses.find_elsewhere(path, file, self.removals(other).guests):
+                return f"{other}:{guest}"
+        return ""
+
+    def _others(self, node: str) -> Iterator[tuple[str, NodeSurvey]]:
+        return ((name, there) for name, there in self.nodes.items() if name != node)
+
+    def unchecked(self, node: str) -> tuple[str, ...]:
+        """Return the other nodes whose guests, or the backing files of these, are unknown."""
+        # A dry run cannot query a node that earlier lines wake; the real run will.
+        failed = [name for name, error in self.errors.items() if not isinstance(error, UnknownUntilUp)]
+        unreadable = [name for name, there in self._others(node) if there.files.unreadable]
+        return tuple(name for name in (*failed, *unreadable) if name != node)
+
+    def faults(self, nodes: Collection[str]) -> list[MCluError]:
+        """Return the errors of these nodes, except that a node is off."""
+        errors = [error for name, error in self.errors.items() if name in nodes and not isinstance(error, NodeOff)]
+        return [
+            error
+            if isinstance(error, UnknownUntilUp)
+            else error.with_context(fact=f"cannot check its guests: {error.fact}")
+            for error in errors
+        ]
+
+
+def survey_nodes(
+    cloud: "Cloud", guests: Sequence[Guest], removed: Mapping[str, PlannedRemovals] | None = None
+) -> Survey:
+    """Survey all nodes at the same time; a node's error does not end the survey."""
+    targets = {node.name: {guest.uuid for guest in guests if guest.node == node.name} for node in cloud.nodes}
+    outcomes = cloud.query(lambda node: _survey(node, targets[node.name]))
+    return Survey(
+        {outcome.item.name: outcome.unwrap() for outcome in outcomes if outcome.error is None},
+        {outcome.item.name: outcome.error for outcome in outcomes if outcome.error is not None},
+        removed or {},
+    )
+
+
+def renew_survey(survey: Survey, node: Node, guests: Sequence[Guest]) -> Survey:
+    """Survey a node again if it has a guest that is not in the survey: that may need the files of others."""
+    found = node.query(lambda client: client.fetch_guests())
+    if all(guest.uuid in survey.nodes[node.name].definitions for guest in found):
+        return survey
+    renewed = _survey(node, {guest.uuid for guest in guests})
+    return survey._replace(nodes={**survey.nodes, node.name: renewed})
+
+
+def _survey(node: Node, targets: Collection[str]) -> NodeSurvey:
+    # Fails early if the node does not answer: fetch_definitions has a long timeout.
+    node.fetch_guests()
+    definitions = node.query(lambda client: client.fetch_definitions(), _DEFINITIONS_TIMEOUT_S)
+    own = [definition for uuid, definition in definitions.items() if uuid in targets]
+    images = {file for guest in definitions.values() for file in disks(guest)}
+    images |= {file for guest in own for file in (*noted_files(guest), *chain_files(guest))}
+    others = {file for guest in definitions.values() for file in (*referenced_files(guest), *noted_files(guest))}
+    nvram = {file for guest in own for xml in guest.xmls for file in nvram_files(xml)}
+    files = inspect_files(node, images, others | nvram)
+    if own and files.unreadable:
+        file, reason = next(iter(files.unreadable.items()))
+        named = reason if file in reason else f"{file}: {reason}"
+        raise MCluError(f"cannot determine backing files, nothing was deleted: {named}", place=node.name)
+    overlays = find_overlays(node, {file for guest in own for file in noted_files(guest)}, files)
+    # A running guest has its own files open: they are checked again after it has stopped.
+    is_any_off = any(not guest.is_active for guest in own)
+    opened = fetch_open_files(node) if is_any_off else OpenFiles({}, frozenset())
+    return NodeSurvey(definitions, files, collect_uses(definitions, files), overlays, opened)
