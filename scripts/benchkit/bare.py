@@ -1,7 +1,7 @@
 """The floor of `mclu status`: paramiko and libvirt-python alone, without checks, output or cleanup.
 
 Run it as a program on a lab's LAN with the number of nodes. It logs in to ham0, ham1, … in parallel and makes the same
-libvirt calls as `mclu status`, over forwarded sockets.
+libvirt calls as `mclu status`, over forwarded sockets, and reads the node's memory as it does.
 """
 
 import os
@@ -44,6 +44,8 @@ def _ask(node: str, key: paramiko.PKey, path: str) -> None:
     transport = _Transport(_Socket(fileno=connection.detach()))
     transport.start_client()
     transport.auth_publickey("root", key)
+    reading = transport.open_session()
+    reading.exec_command("cat /proc/meminfo")
     channel = transport.open_channel(_STREAM_LOCAL)
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(path)
@@ -53,6 +55,8 @@ def _ask(node: str, key: paramiko.PKey, path: str) -> None:
     libvirtd.getInfo()
     libvirtd.getMemoryStats(libvirt.VIR_NODE_MEMORY_STATS_ALL_CELLS)
     libvirtd.getAllDomainStats()
+    while reading.recv(65536):
+        pass
 
 
 def _carry(listener: socket.socket, channel: paramiko.Channel) -> None:

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from mclu_shell.cloud.concurrency.deadline import Deadline
-from mclu_shell.cloud.transport.forward import Forward
 from mclu_shell.errors import ConnectionLost, LibvirtFault
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.hypervisor.client import LibvirtClient
+    from mclu_shell.cloud.transport.forward import Forward
 
 # libvirt sends these to the guest's QEMU process, and waits for its answer without a limit.
 QEMU_VERBS = frozenset({"resume", "wake", "shutdown", "reboot", "reset"})
@@ -22,7 +22,7 @@ _MOST = 16
 class GuestChanges:
     """The separate connections of one node; `branch` returns a URI and the forward that cuts it."""
 
-    def __init__(self, node: str, branch: Callable[[], tuple[str, Forward | None]]) -> None:
+    def __init__(self, node: str, branch: Callable[[], tuple[str, "Forward | None"]]) -> None:
         self._node = node
         self._branch = branch
         self._free = threading.Semaphore(_MOST)
@@ -42,7 +42,7 @@ class GuestChanges:
                     raise self._hangs(name) from error
 
     @contextmanager
-    def _connection(self, uri: str, forward: Forward | None) -> Iterator["LibvirtClient"]:
+    def _connection(self, uri: str, forward: "Forward | None") -> Iterator["LibvirtClient"]:
         from mclu_shell.cloud.hypervisor.client import LibvirtClient
 
         client = LibvirtClient(self._node, uri)
@@ -62,7 +62,7 @@ class GuestChanges:
 
 
 @contextmanager
-def _cut_at(deadline: float, forward: Forward | None) -> Iterator[Callable[[], bool]]:
+def _cut_at(deadline: float, forward: "Forward | None") -> Iterator[Callable[[], bool]]:
     """Cut the forward at the deadline; yield a function that returns whether that has happened."""
 
     def cut() -> None:

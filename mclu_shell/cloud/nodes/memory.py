@@ -25,18 +25,29 @@ reservations() {
     done 2>/dev/null
 }
 """
-_SCRIPT = (
+# Prints a node's memory as parse_memory reads it. The shell reads the files itself: each program that it started would take as long as all of this.
+MEMORY_SCRIPT = (
     r"""
 images=$1 claim=
 report() { echo "$*"; }
-grep -s . /proc/meminfo /proc/spl/kstat/zfs/arcstats /sys/kernel/mm/hugepages/hugepages-*/*_hugepages
+while read -r name value _; do
+    case $name in MemAvailable:) report available "$value"; break ;; esac
+done </proc/meminfo
+arcstats=/proc/spl/kstat/zfs/arcstats
+[ ! -r "$arcstats" ] || while read -r name _ value; do
+    case $name in size | c_min) report "zfs_$name" "$value" ;; esac
+done <"$arcstats"
+for pool in /sys/kernel/mm/hugepages/hugepages-*kB; do
+    size=${pool##*-}
+    read -r total <"$pool/nr_hugepages" && read -r free <"$pool/free_hugepages" || continue
+    read -r promised <"$pool/resv_hugepages" && report huge "${size%kB}" "$total" "$((total - free + promised))"
+done 2>/dev/null
 """
     + RESERVATIONS
     + r"""
 reservations reserved
 """
 )
-_RESERVED = "reserved "
 # How much longer than libvirt's answer it may take: a shell has to be started for it.
 _TIMEOUT_S = 1.0
 
@@ -82,58 +93,38 @@ def parse_reservation(text: str) -> Reservation | None:
 def parse_memory(lines: Iterable[str]) -> KernelMemory | None:
     """Read the output of the command; None if it has no figures of the kernel."""
     figures: dict[str, int] = {}
+    huge_pool = huge_used = 0
     reservations = []
     for line in lines:
-        if line.startswith(_RESERVED):
-            reservations.append(parse_reservation(line.removeprefix(_RESERVED)))
+        name, *words = line.split()[:4] or [""]
+        if name == "reserved":
+            reservations.append(parse_reservation(line.removeprefix(name)))
+        elif not words or not all(map(str.isdecimal, words)):
+            continue
+        elif name == "huge" and len(words) == 3:
+            page_kib, total, used = map(int, words)
+            huge_pool += total * page_kib << 10
+            huge_used += used * page_kib << 10
         else:
-            figures |= _figure(line)
+            figures[name] = int(words[0])
     available = _available(figures)
     if available is None:
         return None
-    held = tuple(each for each in reservations if each is not None)
-    return KernelMemory(available, *_huge_pages(figures), held)
-
-
-def _figure(line: str) -> dict[str, int]:
-    """Return one figure by the last part of its file's path and its name: `meminfo:MemFree` in bytes."""
-    path, _, text = line.partition(":")
-    words = text.replace(":", " ").split()
-    if path.startswith("/sys/"):
-        *_, directory, name = path.split("/")
-        # Of hugepages-2048kB/nr_hugepages.
-        size = directory.removeprefix("hugepages-").removesuffix("kB")
-        return {f"{name}:{size}": int(words[0]) * (int(size) << 10)} if words and size.isdecimal() else {}
-    file = path.rpartition("/")[2]
-    # meminfo has "MemFree: 5 kB", arcstats "size 4 5": name, type, value.
-    if file == "meminfo" and len(words) > 1 and words[1].isdecimal():
-        return {f"{file}:{words[0]}": int(words[1]) << 10 * (words[-1] == "kB")}
-    return {f"{file}:{words[0]}": int(words[2])} if file == "arcstats" and words[2:] and words[2].isdecimal() else {}
+    return KernelMemory(available, huge_pool, huge_used, tuple(each for each in reservations if each is not None))
 
 
 def _available(figures: dict[str, int]) -> int | None:
     """Return the kernel's estimate, which counts neither tmpfs nor huge pages, and what ZFS's cache gives back."""
-    available = figures.get("meminfo:MemAvailable")
-    if available is None:
+    if "available" not in figures:
         return None
-    return available + max(0, figures.get("arcstats:size", 0) - figures.get("arcstats:c_min", 0))
-
-
-def _huge_pages(figures: dict[str, int]) -> tuple[int, int]:
-    """Return the bytes of huge pages of all sizes, and of those that are in use or promised to a program."""
-    sums = dict.fromkeys(("nr_hugepages", "free_hugepages", "resv_hugepages"), 0)
-    for name, value in figures.items():
-        kind = name.partition(":")[0]
-        if kind in sums:
-            sums[kind] += value
-    return sums["nr_hugepages"], sums["nr_hugepages"] - sums["free_hugepages"] + sums["resv_hugepages"]
+    return (figures["available"] << 10) + max(0, figures.get("zfs_size", 0) - figures.get("zfs_c_min", 0))
 
 
 class MemoryQuery:
     """The command on a node, which runs while libvirt is queried; a node that hangs does not delay the caller."""
 
     def __init__(self, node: NodeConfig, transport: LibvirtTransport) -> None:
-        self._argv = ["sh", "-c", _SCRIPT, "mclu-memory", node.images]
+        self._argv = ["sh", "-c", MEMORY_SCRIPT, "mclu-memory", node.images]
         self._transport = transport
         self._memory: KernelMemory | None = None
         self._thread = threading.Thread(target=self._read, daemon=True)

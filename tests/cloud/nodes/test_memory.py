@@ -1,32 +1,19 @@
 """The memory of a node, from the output of its command."""
 
+import os
+import subprocess
+from pathlib import Path
+
 import pytest
 
-from mclu_shell.cloud.nodes.memory import KernelMemory, Reservation, parse_memory, reserved_bytes
+from mclu_shell.cloud.nodes.memory import MEMORY_SCRIPT, KernelMemory, Reservation, parse_memory, reserved_bytes
 from mclu_shell.cloud.state.guest import Guest, NodeInfo, NodeReport
 
 GIB = 1 << 30
-MEMINFO = """\
-/proc/meminfo:MemTotal:       16777216 kB
-/proc/meminfo:MemFree:         1048576 kB
-/proc/meminfo:MemAvailable:    8388608 kB
-/proc/meminfo:Shmem:           3145728 kB
-/proc/meminfo:HugePages_Total:       4
-"""
-ARCSTATS = """\
-/proc/spl/kstat/zfs/arcstats:9 1 0x01 147 39984 8316216190 4391243284083
-/proc/spl/kstat/zfs/arcstats:name                            type data
-/proc/spl/kstat/zfs/arcstats:c_min                           4    1073741824
-/proc/spl/kstat/zfs/arcstats:size                            4    3221225472
-"""
-_PAGES = "/sys/kernel/mm/hugepages/hugepages"
-HUGE = f"""\
-{_PAGES}-2048kB/free_hugepages:256
-{_PAGES}-2048kB/nr_hugepages:1024
-{_PAGES}-2048kB/resv_hugepages:128
-{_PAGES}-1048576kB/free_hugepages:1
-{_PAGES}-1048576kB/nr_hugepages:2
-"""
+AVAILABLE = "available 8388608\n"
+ZFS = "zfs_c_min 1073741824\nzfs_size 3221225472\n"
+# The size of a page in KiB, the pages of the pool, and those in use or promised.
+HUGE = "huge 2048 1024 896\nhuge 1048576 2 1\n"
 
 
 def memory(text: str) -> KernelMemory:
@@ -42,24 +29,40 @@ def guest(uuid: str, gib: int, state: str = "running") -> Guest:
 
 
 def test_the_kernels_estimate_counts() -> None:
-    assert memory(MEMINFO) == KernelMemory(8 * GIB)
+    assert memory(AVAILABLE) == KernelMemory(8 * GIB)
+
+
+def test_the_command_reads_the_memory_of_this_machine_and_a_claim_that_is_held(tmp_path: Path) -> None:
+    (tmp_path / ".mclu-old.building").write_text("1 2048 def\n")
+    claim = tmp_path / ".mclu-web.building"
+    hold = ["sh", "-c", 'exec 8>>"$1"; echo "$$ 1024 abc" >&8; echo held; read _', "hold", str(claim)]
+    with subprocess.Popen(hold, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        command = ["sh", "-c", MEMORY_SCRIPT, "mclu-memory", str(tmp_path)]
+        output = subprocess.run(command, capture_output=True, text=True, check=True)
+        holder.communicate("\n")
+    answer = memory(output.stdout)
+    assert 0 < answer.available_bytes < os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert answer.reservations == (Reservation(1024, "abc"),)
+    assert output.stderr == ""
 
 
 def test_zfss_cache_gives_back_what_is_above_its_minimum() -> None:
-    assert memory(MEMINFO + ARCSTATS).available_bytes == 10 * GIB
+    assert memory(AVAILABLE + ZFS).available_bytes == 10 * GIB
 
 
 def test_huge_pages_of_all_sizes_are_a_pool_and_a_part_in_use() -> None:
-    answer = memory(MEMINFO + HUGE)
-    assert (answer.huge_pool_bytes, answer.huge_used_bytes) == (4 * GIB, (2 << 30) - (512 << 20) + (256 << 20) + GIB)
+    answer = memory(AVAILABLE + HUGE)
+    assert (answer.huge_pool_bytes, answer.huge_used_bytes) == (4 * GIB, 896 * (2 << 20) + GIB)
 
 
 def test_reservations_are_read_and_half_written_ones_are_not() -> None:
-    text = f"{MEMINFO}reserved 1024 abc\nreserved \nreserved 10\nreserved x abc\n"
+    text = f"{AVAILABLE}reserved 1024 abc\nreserved \nreserved 10\nreserved x abc\n"
     assert memory(text).reservations == (Reservation(1024, "abc"),)
 
 
-@pytest.mark.parametrize("text", ["", "sh: not found", "/proc/meminfo:MemFree: 5 kB"])
+@pytest.mark.parametrize("text", ["", "sh: not found", "available", "huge 2048 2 1"])
 def test_without_the_kernels_estimate_there_is_no_answer(text: str) -> None:
     assert parse_memory(text.splitlines()) is None
 
