@@ -25,7 +25,8 @@ reservations() {
     done 2>/dev/null
 }
 """
-# Prints a node's memory as parse_memory reads it. The shell reads the files itself: each program that it started would take as long as all of this.
+# Prints a node's memory as parse_memory reads it. The shell reads the files itself, because each program that it
+# starts takes as long as all of this.
 MEMORY_SCRIPT = (
     r"""
 images=$1 claim=

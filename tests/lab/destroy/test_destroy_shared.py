@@ -104,18 +104,19 @@ def test_files_in_live_definitions_and_snapshots_of_other_guests_stay(web: RealL
 @pytest.mark.parametrize("first", ["web", "copy"])
 def test_destroying_a_copy_or_its_original_keeps_the_disk_of_the_other(web: RealLab, first: str) -> None:
     virsh(web, "ham0", "destroy", "web")
-    change = f"/<uuid>/d; s|<name>web|<name>copy|; s|{DISK}'|{IMAGES}/copy.img'|; /seed/d"
-    make = f'cp {DISK} {IMAGES}/copy.img; virsh dumpxml --inactive web | sed "{change}" >/tmp/copy.xml'
-    sh(web, "ham0", f"{make}; virsh -q define /tmp/copy.xml")
+    change = f"/<uuid>/d; s|<name>web|<name>copy|; s|{DISK}'|{IMAGES}/copy.img'|; s|{SEED}|/tmp/copy.seed|"
+    sh(web, "ham0", f"cp {DISK} {IMAGES}/copy.img; cp {SEED} /tmp/copy.seed")
+    sh(web, "ham0", f'virsh dumpxml --inactive web | sed "{change}" >/tmp/copy.xml; virsh -q define /tmp/copy.xml')
     both = {"copy.img", "web.qcow2", "web.qcow2.kernel", "web.qcow2.seed"}
+    others = dict.fromkeys((f"{IMAGES}/copy.img", "/tmp/copy.seed"), "not made by mclu")
     if first == "copy":
-        assert kept_files(mclu(web, "destroy", "copy"), "ham0:copy") == {f"{IMAGES}/copy.img": "not made by mclu"}
+        assert kept_files(mclu(web, "destroy", "copy"), "ham0:copy") == others
         assert set(images(web, "ham0")) == both
         assert kept_files(mclu(web, "destroy", "web")) == {}
     else:
         # The disk of an undefined guest that was not destroyed must survive the destruction of its copy.
         virsh(web, "ham0", "undefine", "web")
-        assert kept_files(mclu(web, "destroy", "copy"), "ham0:copy") == {f"{IMAGES}/copy.img": "not made by mclu"}
+        assert kept_files(mclu(web, "destroy", "copy"), "ham0:copy") == others
         assert set(images(web, "ham0")) == both
 
 
