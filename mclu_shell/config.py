@@ -16,7 +16,7 @@ NODE_NAME_RULE = "use at most 63 letters, digits, '.', '_' and '-'"
 _MAC = re.compile(r"[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}")
 _HOST = re.compile(r"[A-Za-z0-9:][A-Za-z0-9.:%_-]*")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@\\-]*")
-_CHOICES = {"via": ("ssh", "local"), "accel": ("auto", "kvm", "tcg")}
+_CHOICES = {"via": ("auto", "paramiko", "openssh", "local", "ssh"), "accel": ("auto", "kvm", "tcg")}
 _URI = re.compile(r"[a-z]+://[^?#]*")
 
 
@@ -30,7 +30,7 @@ class NodeConfig(NamedTuple):
     port: int | None = None
     identity: str | None = None
     uri: str = "qemu:///system"
-    via: str = "ssh"
+    via: str = "auto"
     broadcast: str = "255.255.255.255"
     images: str = "/var/lib/libvirt/images"
     network: str = "default"

@@ -1,7 +1,7 @@
 """The errors that users see: place, fact, remedy, and exit status."""
 
 import shlex
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import ClassVar, NamedTuple
 
 # The similarity of names from which one may be a typing error of the other, as difflib recommends.
@@ -153,37 +153,30 @@ class SSHDown(SSHFault):
     code = "ssh-silent"
 
 
-class InvalidReply(MCluError):
-    """The reply to a prompt is invalid; the user is asked again, with this message as the hint."""
-
-    code = "no-answer"
-
-
-class Question(NamedTuple):
-    """A question for the user.
-
-    `answer` takes the reply, and returns whether a retry may now succeed; it raises InvalidReply to ask again.
-    """
-
-    text: str
-    answer: Callable[[str], bool]
-    is_secret: bool = False
-
-
 class PromptRequired(SSHRefused):
-    """The login needs a reply from the user, for which only the interactive shell prompts."""
+    """ssh would prompt for the login, which only the interactive shell does."""
 
     code = "needs-answer"
-
-    def __init__(self, fact: str, question: Question, *, place: str, remedy: str) -> None:
-        super().__init__(fact, place=place, remedy=remedy)
-        self.question = question
 
 
 class HostKeyUnknown(PromptRequired):
     """The node's host key is in no known_hosts file."""
 
     code = "host-key-unknown"
+
+
+class CommandsRefused(SSHFault):
+    """The login succeeded, but no command can run on the node."""
+
+    code = "no-commands"
+
+
+class Question(NamedTuple):
+    """A question of ssh for the user; a notice, such as to touch a security key, needs no reply."""
+
+    text: str
+    is_secret: bool = False
+    is_notice: bool = False
 
 
 class LibvirtFault(NodeFault):

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from mclu_shell.cloud.cloud import Cloud
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.transport.base import Transport
-from mclu_shell.cloud.transport.credentials import Credentials
 from mclu_shell.cloud.transport.local import LocalTransport
 from mclu_shell.cloud.transport.runtime_dir import RunDirectory, socket_name
 from mclu_shell.cloud.transport.simulated import SimulatedTransport
@@ -17,25 +16,24 @@ from mclu_shell.config import Config, NodeConfig
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.sharing.client import SharedEndpoint
-    from mclu_shell.cloud.transport.openssh.config import SSHConfig
+    from mclu_shell.cloud.transport.ssh_login import SSHLogin
 
 
 class TransportFactory:
-    """A factory of transports that share the parsed SSH configuration of the user."""
+    """A factory of transports that share the user's SSH configuration and replies."""
 
     def __init__(self) -> None:
-        self._ssh_config: SSHConfig | None = None
-        self._credentials = Credentials()
+        self._login: SSHLogin | None = None
 
     def make(self, node: NodeConfig, path: Path) -> Transport:
         """Return the transport of a node by its configuration; `path` is for its local socket."""
         if node.via == "local":
             return LocalTransport(node, path)
-        from mclu_shell.cloud.transport.openssh.config import SSHConfig
         from mclu_shell.cloud.transport.remote import SSHTransport
+        from mclu_shell.cloud.transport.ssh_login import SSHLogin
 
-        self._ssh_config = self._ssh_config or SSHConfig()
-        return SSHTransport(node, path, self._ssh_config, self._credentials)
+        self._login = self._login or SSHLogin()
+        return SSHTransport(node, path, self._login)
 
 
 def demo_nodes(config: Config, directory: Path) -> list[Node]:

@@ -106,16 +106,21 @@ class Connection:
         if self._client is not None and not is_fresh and not self._transport.responds(self._node.connect_timeout):
             self.drop()
             deadline = max(deadline, self.answer_deadline() - self._node.connect_timeout)
+        uri = ""
+        if self._client is None:
+            uri = self._open_transport(deadline)
+            # A slow login takes nothing from the time for libvirt's answer.
+            deadline = max(deadline, self.answer_deadline())
         with self._interrupted_at(deadline):
             if self._client is None:
-                self._client = self._open(deadline)
+                self._client = self._open(uri)
             if self.has_events and not self._client.is_subscribed:
                 self._client.subscribe(self._on_event, lambda: self._on_event(None))
             answer = fn(self._client)
         self._answered_at = time.monotonic()
         return answer
 
-    def _open(self, deadline: float) -> "LibvirtClient":
+    def _open_transport(self, deadline: float) -> str:
         try:
             uri = self._transport.open(min(deadline, time.monotonic() + self._node.answer_timeout))
         except OSError as error:
@@ -126,6 +131,9 @@ class Connection:
             # `close` was called during `open`, and would leave the new transport open.
             self._transport.close()
             raise ConnectionLost("the connection was closed", place=self._node.name)
+        return uri
+
+    def _open(self, uri: str) -> "LibvirtClient":
         # libvirt takes 30 ms to import, during which the other nodes' connections proceed.
         from mclu_shell.cloud.hypervisor.client import LibvirtClient
 

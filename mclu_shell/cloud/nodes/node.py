@@ -21,7 +21,7 @@ from mclu_shell.cloud.state.node_store import NodeStore
 from mclu_shell.cloud.state.snapshot import NodeView, Phase
 from mclu_shell.cloud.transport.base import LibvirtTransport
 from mclu_shell.config import NodeConfig
-from mclu_shell.errors import ConnectionLost, NodeOff
+from mclu_shell.errors import ConnectionLost, NodeOff, Question
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.hypervisor.client import LibvirtClient
@@ -144,6 +144,11 @@ class Node:
         guests = client.fetch_guests(active=active)
         self.store.apply_guests(guests, active, since)
         return guests
+
+    def log_in(self, asker: Callable[[Question], str | None]) -> None:
+        """Log in while `asker` replies to ssh's questions, after PromptRequired; raise NodeFault if that fails."""
+        with self._connection.locked():
+            self._transport.log_in(asker)
 
     def enable_events(self) -> None:
         """Subscribe to libvirt's events with the next request, and again with each new connection."""

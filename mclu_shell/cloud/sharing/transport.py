@@ -17,6 +17,7 @@ from pathlib import Path
 from mclu_shell.cloud.transport.base import LibvirtTransport, PowerControl, Transport
 from mclu_shell.cloud.transport.libvirt_socket import forwarded_uri
 from mclu_shell.config import NodeConfig
+from mclu_shell.errors import Question
 
 _ANSWER_TIMEOUT_S = 1.0
 
@@ -55,6 +56,11 @@ class SharedTransport(LibvirtTransport):
             uri = self._unopened().open(deadline)
             self._is_own_open = True
         return uri
+
+    def log_in(self, asker: Callable[[Question], str | None], /) -> None:
+        """Log in with the own transport."""
+        with self._opening:
+            self._unopened().log_in(asker)
 
     def _unopened(self) -> Transport:
         """Return the own transport, open or not."""

@@ -2,13 +2,14 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.transport.forward import Address, ByteStream, Forward
     from mclu_shell.cloud.transport.process import Completed, Process
     from mclu_shell.cloud.transport.wake_on_lan import MagicPacket
+    from mclu_shell.errors import Question
 
 
 class PowerControl(ABC):
@@ -70,6 +71,10 @@ class LibvirtTransport(ABC):
     @abstractmethod
     def open(self, deadline: float, /) -> str:
         """Reach the machine before `deadline` (of `time.monotonic`); return the URI of its libvirt for this host."""
+
+    def log_in(self, _asker: "Callable[[Question], str | None]", /) -> None:
+        """Log in while `_asker` replies to questions, after PromptRequired; raise NodeFault if that fails, too."""
+        raise AssertionError("this transport raises no PromptRequired")
 
     @abstractmethod
     def responds(self, timeout_s: float, /) -> bool:

@@ -1,33 +1,28 @@
-"""TCP connections to sshd, directly or through a proxy command, and the check whether a node is off."""
+"""TCP connections to sshd, and the check whether a node is off."""
 
 import contextlib
 import errno
 import os
 import selectors
-import signal
 import socket
-import subprocess
-import tempfile
 import time
 from typing import Any
 
 from mclu_shell.cloud.transport.openssh.config import Target
-from mclu_shell.errors import NodeFault, NodeOff, SSHDown, Unreachable
+from mclu_shell.cloud.transport.openssh.proxy import connect_through_proxy
+from mclu_shell.cloud.transport.ssh_faults import connection_refused
+from mclu_shell.errors import NodeOff, Unreachable
 
 # Linux sends a lost SYN again after one second, which is longer than connect_timeout (0.8 s). With several attempts,
 # one lost packet does not make a node look off.
 _ATTEMPTS = 3
-# This covers the login at the jump host and its connection to the node, which mclu cannot time separately.
-_PROXY_TIMEOUT_S = 4.0
-NO_SSHD = "the machine is on; start sshd at its console: systemctl start sshd"
-SSHD_HANGS = "the machine is on but hangs; check its console, or reset it"
 _NO_HOST = (errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ETIMEDOUT)
 
 
 def dial(target: Target, timeout_s: float) -> socket.socket:
     """Connect to sshd within `timeout_s`; NodeOff if nothing answers, SSHDown if the connection is refused."""
     if target.proxy:
-        return _through_proxy(target)
+        return connect_through_proxy(target)
     addresses = _addresses(target)
     with contextlib.ExitStack() as stack:
         attempts = _Attempts(target, addresses, timeout_s, stack)
@@ -133,11 +128,7 @@ class _Attempts:
         if code == errno.ECONNREFUSED:
             self.refused.add(address)
             if self.refused == set(self.addresses):
-                raise SSHDown(
-                    f"ssh: connection refused on port {self.target.port}",
-                    place=self.target.node,
-                    remedy=NO_SSHD,
-                )
+                raise connection_refused(self.target)
         elif code not in _NO_HOST and len(self.addresses) == 1:
             raise Unreachable(os.strerror(code).lower(), place=self.target.node, remedy="check this machine's network")
 
@@ -150,59 +141,3 @@ class _Attempts:
             assert isinstance(key.fileobj, socket.socket)
             key.fileobj.close()
         self.selector.close()
-
-
-def _through_proxy(target: Target) -> socket.socket:
-    """Start the proxy command on one end of a socket pair; wait for sshd's banner on the other."""
-    ours, theirs = socket.socketpair()
-    with tempfile.TemporaryFile() as messages:
-        # In its own session, the proxy cannot read our terminal, and Ctrl-C at the prompt does not end it.
-        command = ["/bin/sh", "-c", target.proxy]
-        # With our copy of its end closed, `ours` reads the end of input as soon as the proxy exits.
-        with theirs:
-            end = theirs.fileno()
-            proxy = subprocess.Popen(command, stdin=end, stdout=end, stderr=messages, start_new_session=True)
-        if not _has_banner(ours, proxy):
-            messages.seek(0)
-            raise _proxy_fault(target, messages.read().decode(errors="replace"))
-    return ours
-
-
-def _has_banner(ours: socket.socket, proxy: subprocess.Popen[bytes]) -> bool:
-    """Return whether sshd's banner arrives in time; if not, close the socket and end the proxy."""
-    ours.settimeout(_PROXY_TIMEOUT_S)
-    try:
-        banner = ours.recv(1, socket.MSG_PEEK)
-    except OSError:
-        banner = b""
-    if banner:
-        ours.settimeout(None)
-    else:
-        ours.close()
-        # Its child processes share its process group.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(proxy.pid, signal.SIGTERM)
-    return bool(banner)
-
-
-def _proxy_fault(target: Target, messages: str) -> NodeFault:
-    """Return the node's fault from the messages of the jump host's ssh.
-
-    The node is off only if the login at the jump host succeeded and the jump host could not reach the node.
-    """
-    # ssh writes the second message of each pair if it shares an open connection (ControlMaster).
-    at_jump = "Authenticated to" in messages or "hello_exchange: master version" in messages
-    connected = "open confirm" in messages or "stdio_fwd: master session id" in messages
-    silent = any(sign in messages for sign in ("No route to host", "timed out", "Host is unreachable"))
-    if at_jump and connected:
-        return SSHDown("ssh: not answering", place=target.node, remedy=SSHD_HANGS)
-    if at_jump and "connect failed: Connection refused" in messages:
-        return SSHDown(f"ssh: connection refused on port {target.port}", place=target.node, remedy=NO_SSHD)
-    if at_jump and (silent or "open failed" not in messages):
-        return NodeOff(target.node)
-    lines = [line.strip() for line in messages.splitlines() if line.strip() and not line.startswith("debug")]
-    through = f"through {target.jump}" if target.jump else "through ProxyCommand"
-    reason = lines[-1].rstrip(".") if lines else f"no answer in {_PROXY_TIMEOUT_S:g} s"
-    return Unreachable(
-        f"cannot connect {through}: {reason}", place=target.node, remedy=f"run {target.login} to see why"
-    )

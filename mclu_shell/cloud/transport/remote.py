@@ -1,36 +1,32 @@
 """The transport over one SSH connection."""
 
-import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mclu_shell.cloud.transport.base import PowerControl, Transport
-from mclu_shell.cloud.transport.credentials import Credentials
-from mclu_shell.cloud.transport.dial import dial
 from mclu_shell.cloud.transport.forward import Address, ByteStream, Forward
 from mclu_shell.cloud.transport.keepalive import KeepaliveResponder, LastMessage
 from mclu_shell.cloud.transport.libvirt_socket import branch, forwarded_uri, open_libvirt_socket
-from mclu_shell.cloud.transport.openssh.config import SSHConfig, Target
+from mclu_shell.cloud.transport.openssh.config import Target
 from mclu_shell.cloud.transport.process import Completed, Process
+from mclu_shell.cloud.transport.ssh_connection import SSHConnection
+from mclu_shell.cloud.transport.ssh_login import SSHLogin
 from mclu_shell.cloud.transport.ssh_power import SSHPowerControl
 from mclu_shell.config import NodeConfig
 from mclu_shell.errors import ConnectionLost, LibvirtDown, NodeFault
 
 if TYPE_CHECKING:
-    from mclu_shell.cloud.transport.ssh.client import SSHConnection
-
-_log = logging.getLogger(__name__)
+    from mclu_shell.cloud.transport.openssh.login import Asker
 
 
 class SSHTransport(Transport):
     """A transport over one SSH connection: libvirt through a forwarded private socket, commands over channels."""
 
-    def __init__(self, node: NodeConfig, socket_path: Path, ssh_config: SSHConfig, credentials: Credentials) -> None:
+    def __init__(self, node: NodeConfig, socket_path: Path, login: SSHLogin) -> None:
         self.node = node
-        self._ssh_config = ssh_config
-        self._credentials = credentials
+        self._ssh_login = login
         self._socket_path = socket_path
         self._connection: SSHConnection | None = None
         self._forward: Forward | None = None
@@ -87,17 +83,19 @@ class SSHTransport(Transport):
         return KeepaliveResponder(self._channel(), self._last_message)
 
     def _target(self) -> Target:
-        return self._ssh_config.resolve(self.node)
+        return self._ssh_login.config.resolve(self.node)
 
-    def _login(self, deadline: float) -> "SSHConnection":
-        target = self._target()
-        started = time.perf_counter()
-        sock = dial(target, self.node.connect_timeout)
-        _log.debug("%s: connect: %.1f ms", self.node.name, (time.perf_counter() - started) * 1000)
-        # A cloud whose nodes are all off does not need paramiko, which takes 50 ms of processor time to import.
-        from mclu_shell.cloud.transport.ssh.client import SSHConnection
+    @property
+    def _control(self) -> Path:
+        return self._socket_path.with_suffix(".ctl")
 
-        return SSHConnection(target, sock, self._credentials, deadline)
+    def _login(self, deadline: float) -> SSHConnection:
+        return self._ssh_login.log_in(self.node, self._control, deadline)
+
+    def log_in(self, asker: "Asker", /) -> None:
+        """Log in, and ask what ssh asks; the next `open` uses the connection."""
+        self.close()
+        self._connection = self._ssh_login.log_in_with_prompts(self.node, self._control, asker)
 
     def _log_in_and_run(self, argv: Sequence[str], timeout_s: float) -> Completed:
         """Run a command without libvirt; log in if there is no connection."""
@@ -115,7 +113,7 @@ class SSHTransport(Transport):
             raise ConnectionRefusedError
         return self._open_channel(connection, self._remote_path)
 
-    def _open_channel(self, connection: "SSHConnection", address: Address) -> ByteStream:
+    def _open_channel(self, connection: SSHConnection, address: Address) -> ByteStream:
         channel = connection.open_channel(address, self.node.answer_timeout)
         if channel is None:
             raise ConnectionRefusedError
@@ -163,7 +161,7 @@ class SSHTransport(Transport):
         """Open a channel to a socket or port of the node."""
         return self._open_channel(self._opened(), address)
 
-    def _opened(self) -> "SSHConnection":
+    def _opened(self) -> SSHConnection:
         if self._connection is None:
             raise ConnectionLost("the connection was lost", place=self.node.name)
         return self._connection

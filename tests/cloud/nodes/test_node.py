@@ -7,12 +7,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from mclu_shell.cloud.transport.credentials import Credentials
 
 from mclu_shell.cloud.concurrency.cancel_scope import CancelScope
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.power import wait_until_on
 from mclu_shell.cloud.state.snapshot import Phase
-from mclu_shell.cloud.transport.credentials import Credentials
 from mclu_shell.cloud.transport.local import LocalTransport
 from mclu_shell.cloud.transport.openssh.config import SSHConfig
 from mclu_shell.cloud.transport.remote import SSHTransport

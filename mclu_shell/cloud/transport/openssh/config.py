@@ -5,14 +5,17 @@ import math
 import os
 import re
 import shlex
+import socket
 import subprocess
 import threading
 import time
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from mclu_shell.cloud.transport.openssh.host_blocks import HostBlocks, read_host_blocks
+from mclu_shell.cloud.transport.openssh.paramiko_support import unsupported_options
 from mclu_shell.config import NodeConfig
 from mclu_shell.errors import Unreachable, quoted_command
 from mclu_shell.user_paths import expand_ssh_home, find_ssh_home, user_name
@@ -25,6 +28,17 @@ _log = logging.getLogger(__name__)
 # Cache ssh's output this long; afterwards the user may have edited the configuration.
 _FRESH_S = 5.0
 _SSH_TIMEOUT_S = 5.0
+
+
+class Algorithms(NamedTuple):
+    """The algorithms that the configuration allows, by preference, and the least size of an RSA key in bits."""
+
+    ciphers: tuple[str, ...]
+    key_exchange: tuple[str, ...]
+    macs: tuple[str, ...]
+    host_keys: tuple[str, ...]
+    public_keys: tuple[str, ...]
+    least_rsa_bits: int
 
 
 class Target(NamedTuple):
@@ -41,13 +55,13 @@ class Target(NamedTuple):
     host_key_name: str
     proxy_command: str
     jump: str
-    # The options of mclu.conf that `ssh` needs beside USER@NODE for the same login.
+    algorithms: Algorithms
+    # Options that a login with paramiko would not honour.
+    unsupported: tuple[str, ...] = ()
+    # The options of mclu.conf that `ssh` needs beside USER@NODE for the same login by hand.
     options: tuple[str, ...] = ()
-
-    @property
-    def password_key(self) -> tuple[str, str, int]:
-        """The user, host and port, which identify a password."""
-        return (self.user, self.host, self.port)
+    # All words for the same login by ssh: options, and the name.
+    words: tuple[str, ...] = ()
 
     @property
     def login(self) -> str:
@@ -60,19 +74,33 @@ class Target(NamedTuple):
         if not self.jump:
             return "exec " + _expand(self.proxy_command, self._tokens()) if self.proxy_command else ""
         *through, last = self.jump.split(",")
-        words = ["exec", "ssh", "-o", "BatchMode=yes", "-o", "LogLevel=DEBUG2", "-W", f"[{self.host}]:{self.port}"]
-        words += ["-J", ",".join(through)] if through else []
-        return shlex.join([*words, "--", last if "://" in last else f"ssh://{last}"])
+        return shlex.join(["exec", "ssh", "-o", "BatchMode=yes", *self._jump_words(through, last)])
 
-    def paths(self, names: list[str]) -> tuple[Path, ...]:
-        """Return file names of the configuration with their tokens and `~` expanded."""
-        return tuple(Path(expand_ssh_home(_expand(name, self._tokens()))) for name in names)
+    @property
+    def prompting_proxy(self) -> str:
+        """The same for a login that may prompt, as a value of the option ProxyCommand; empty without a jump host."""
+        if not self.jump:
+            return ""
+        *through, last = self.jump.split(",")
+        return shlex.join(["exec", "ssh", *self._jump_words(through, last)]).replace("%", "%%")
+
+    def _jump_words(self, through: list[str], last: str) -> list[str]:
+        words = ["-o", "LogLevel=DEBUG2", "-W", f"[{self.host}]:{self.port}"]
+        words += ["-J", ",".join(through)] if through else []
+        return [*words, "--", last if "://" in last else f"ssh://{last}"]
+
+    def paths(self, names: Iterable[str]) -> tuple[Path, ...]:
+        """Return file names of the configuration with their tokens, variables and `~` expanded."""
+        return tuple(
+            Path(expand_ssh_home(_expand(_expand_variables(name), self._tokens()))) for name in names if name != "none"
+        )
 
     def _tokens(self) -> dict[str, str]:
         """Return the percent tokens and their values (ssh_config(5), TOKENS)."""
         tokens = {"%%": "%", "%h": self.host, "%p": str(self.port), "%r": self.user, "%n": self.node}
-        tokens |= {"%d": str(find_ssh_home()), "%u": user_name(), "%i": str(os.getuid())}
-        return tokens | {"%k": self.host_key_name or self.node}
+        tokens |= {"%d": str(find_ssh_home()), "%u": user_name(), "%i": str(os.getuid()), "%j": self.jump}
+        host = socket.gethostname()
+        return tokens | {"%k": self.host_key_name or self.node, "%l": host, "%L": host.partition(".")[0]}
 
 
 class SSHConfig:
@@ -116,12 +144,13 @@ def _for_node(target: Target, node: NodeConfig) -> Target:
     options = ["-o", f"HostName={node.address}"] if node.address else []
     options += ["-p", str(node.port)] if node.port else []
     options += ["-i", node.identity] if node.identity else []
-    return target._replace(node=node.name, host=host, options=tuple(options))
+    words = (*_ssh_options(node), "--", node.name)
+    return target._replace(node=node.name, host=host, options=tuple(options), words=words)
 
 
 def _run_ssh(node: NodeConfig) -> Target:
     started = time.perf_counter()
-    command = _command(node)
+    command = ["ssh", "-G", *_ssh_options(node), "--", node.name]
     try:
         completed = subprocess.run(
             command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=_SSH_TIMEOUT_S
@@ -148,7 +177,8 @@ def _run_ssh(node: NodeConfig) -> Target:
     return _target(node, completed.stdout)
 
 
-def _command(node: NodeConfig) -> list[str]:
+def _ssh_options(node: NodeConfig) -> list[str]:
+    """Return the settings of mclu.conf as options of ssh."""
     # The scope of an IPv6 address (fe80::1%eth0) is not a token, and a blank is part of a file name.
     options: dict[str, str | int | None] = {
         "HostName": node.address and node.address.replace("%", "%%"),
@@ -157,11 +187,7 @@ def _command(node: NodeConfig) -> list[str]:
         "IdentityFile": node.identity and _quoted(node.identity),
         "IdentitiesOnly": "yes" if node.identity else None,
     }
-    command = ["ssh", "-G"]
-    for key, value in options.items():
-        if value is not None:
-            command += ["-o", f"{key}={value}"]
-    return [*command, "--", node.name]
+    return [word for key, value in options.items() if value is not None for word in ("-o", f"{key}={value}")]
 
 
 def _quoted(value: str) -> str:
@@ -190,6 +216,8 @@ def _target(node: NodeConfig, output: str) -> Target:
         host_key_name=one("hostkeyalias"),
         proxy_command=one("proxycommand").removeprefix("none"),
         jump=one("proxyjump").removeprefix("none"),
+        algorithms=_algorithms(settings),
+        unsupported=unsupported_options(settings),
     )
     known_hosts = shlex.split(one("userknownhostsfile")) + shlex.split(one("globalknownhostsfile"))
     return plain._replace(
@@ -198,9 +226,23 @@ def _target(node: NodeConfig, output: str) -> Target:
     )
 
 
+def _algorithms(settings: Mapping[str, Sequence[str]]) -> Algorithms:
+    names = ("ciphers", "kexalgorithms", "macs", "hostkeyalgorithms", "pubkeyacceptedalgorithms")
+    ciphers, key_exchange, macs, host_keys, public_keys = (
+        tuple(settings.get(name, [""])[0].split(",")) for name in names
+    )
+    least_rsa_bits = int(settings.get("requiredrsasize", ["0"])[0])
+    return Algorithms(ciphers, key_exchange, macs, host_keys, public_keys, least_rsa_bits)
+
+
 def _expand(text: str, tokens: dict[str, str]) -> str:
     """Expand percent tokens in one pass, so that their values are not expanded again."""
     return re.sub("%.", lambda match: tokens.get(match[0], match[0]), text)
+
+
+def _expand_variables(name: str) -> str:
+    """Expand environment variables in a file name, as `${NAME}`."""
+    return re.sub(r"\$\{(\w+)\}", lambda match: os.environ.get(match[1], ""), name)
 
 
 def _agent(setting: str) -> str:

@@ -2,7 +2,7 @@
 
 import logging
 
-from mclu_shell.cloud.transport import lean_import
+from mclu_shell.cloud.transport.ssh import lean_import
 
 lean_import.install()
 

@@ -6,72 +6,42 @@ import shlex
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 
 import paramiko
 
 from mclu_shell.cloud.concurrency.deadline import Deadline
-from mclu_shell.cloud.transport.credentials import Credentials
 from mclu_shell.cloud.transport.forward import Address
 from mclu_shell.cloud.transport.openssh.config import Target
-from mclu_shell.cloud.transport.process import Completed, split_lines
+from mclu_shell.cloud.transport.process import Completed
+from mclu_shell.cloud.transport.remote_process import SILENT_S, RemoteProcess
 from mclu_shell.cloud.transport.ssh.login import authenticate, handshake
-from mclu_shell.errors import ConnectionLost, SSHFault, SSHRefused
+from mclu_shell.cloud.transport.ssh_faults import forwarding_refused, session_refused
+from mclu_shell.errors import ConnectionLost, SSHFault
 
 _log = logging.getLogger(__name__)
 
 _START_TIMEOUT_S = 10.0
-# If a running command sends nothing for this long, sshd gets a keep-alive, and as long to answer it.
-_SILENT_S = 3.0
 # RFC 4254, section 5.1: SSH_OPEN_ADMINISTRATIVELY_PROHIBITED.
 _PROHIBITED = 1
 _STREAM_LOCAL = "direct-streamlocal@openssh.com"
 
 
-class RemoteProcess:
-    """A running command on the node, over its own channel (RFC 4254, section 6)."""
+class _Session:
+    """The channel of a command."""
 
-    def __init__(self, channel: paramiko.Channel, responds: Callable[[], bool]) -> None:
+    def __init__(self, channel: paramiko.Channel) -> None:
         self._channel = channel
-        self._responds = responds
-        channel.settimeout(_SILENT_S)
+        channel.settimeout(SILENT_S)
+        self.recv = channel.recv
+        self.sendall = channel.sendall
+        self.shutdown_write = channel.shutdown_write
+        self.close = channel.close
 
-    def send(self, data: bytes) -> None:
-        """Write to its standard input."""
-        with contextlib.suppress(OSError):
-            self._channel.sendall(data)
-
-    def end_input(self) -> None:
-        """Close its standard input."""
-        with contextlib.suppress(OSError, EOFError):
-            self._channel.shutdown_write()
-
-    def lines(self) -> Iterator[str]:
-        """Yield the output by lines."""
-        return split_lines(self.chunks())
-
-    def chunks(self) -> Iterator[bytes]:
-        """Yield the output as it arrives."""
-        while True:
-            try:
-                data = self._channel.recv(65536)
-            except TimeoutError:
-                # The command may have no output, or the node may be gone: only a keep-alive tells them apart.
-                if self._responds():
-                    continue
-                return
-            if not data:
-                return
-            yield data
-
-    def wait(self, timeout_s: float) -> int:
+    def wait_status(self, timeout_s: float) -> int:
         """Return the exit status; -1 if there is none in time."""
         self._channel.status_event.wait(timeout_s)
         return int(self._channel.exit_status) if self._channel.exit_status_ready() else -1
-
-    def close(self) -> None:
-        """Close the channel."""
-        self._channel.close()
 
 
 class _Transport(paramiko.Transport):
@@ -98,10 +68,10 @@ class _Transport(paramiko.Transport):
         super()._send_user_message(data)  # type: ignore[misc]
 
 
-class SSHConnection:
+class ParamikoConnection:
     """An authenticated SSH connection over a socket that is already connected to sshd."""
 
-    def __init__(self, target: Target, sock: socket.socket, credentials: Credentials, deadline: float) -> None:
+    def __init__(self, target: Target, sock: socket.socket, deadline: float) -> None:
         """Exchange keys, check the host key and log in before `deadline` (of `time.monotonic`)."""
         self.target = target
         started = time.perf_counter()
@@ -110,7 +80,7 @@ class SSHConnection:
         self._keepalive_lock = threading.Lock()
         try:
             handshake(self._transport, target, deadline)
-            authenticate(self._transport, target, credentials, deadline)
+            authenticate(self._transport, target, deadline)
         except BaseException:
             self._transport.close()
             raise
@@ -145,15 +115,10 @@ class SSHConnection:
             return self._transport.open_channel("direct-tcpip", address, ("127.0.0.1", 0), timeout=timeout_s)
         except paramiko.ChannelException as error:
             if error.code == _PROHIBITED:
-                raise self._forwarding_refused(address) from error
+                raise forwarding_refused(self.target, is_socket=isinstance(address, str)) from error
             return None
         except (paramiko.SSHException, OSError, EOFError) as error:
             raise ConnectionLost("the connection was lost", place=self.target.node) from error
-
-    def _forwarding_refused(self, address: Address) -> SSHRefused:
-        things, option = ("sockets", "StreamLocal") if isinstance(address, str) else ("ports", "Tcp")
-        remedy = f"set 'Allow{option}Forwarding yes' in its sshd_config"
-        return SSHRefused(f"ssh: sshd does not forward {things}", place=self.target.node, remedy=remedy)
 
     def run(self, argv: Sequence[str], timeout_s: float) -> Completed:
         """Run a command on the node and wait for its end; arguments are quoted for the node's shell."""
@@ -170,6 +135,8 @@ class SSHConnection:
                 status = channel.recv_exit_status()
         except TimeoutError as error:
             raise SSHFault(f"{argv[0]!r} timed out after {timeout_s:g} s", place=self.target.node) from error
+        except paramiko.ChannelException as error:
+            raise session_refused(self.target) from error
         except (paramiko.SSHException, OSError, EOFError) as error:
             raise ConnectionLost("the connection was lost", place=self.target.node) from error
         _log.debug("%s: %s: %.1f ms", self.target.node, command, (time.perf_counter() - started) * 1000)
@@ -181,9 +148,11 @@ class SSHConnection:
             channel = self._transport.open_session(timeout=_START_TIMEOUT_S)
             channel.set_combine_stderr(True)
             channel.exec_command(shlex.join(argv))
+        except paramiko.ChannelException as error:
+            raise session_refused(self.target) from error
         except (paramiko.SSHException, OSError, EOFError) as error:
             raise ConnectionLost("the connection was lost", place=self.target.node) from error
-        return RemoteProcess(channel, lambda: self.responds(_SILENT_S))
+        return RemoteProcess(_Session(channel), lambda: self.responds(SILENT_S))
 
     def close(self) -> None:
         """Close the connection; every call that is blocked on it ends at once."""

@@ -3,40 +3,57 @@
 import base64
 import contextlib
 import logging
+import os
 import socket
+import time
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
 import paramiko
 from paramiko.agent import AgentSSH
-from paramiko.pkey import UnknownKeyType
 
-from mclu_shell.cloud.transport.credentials import Credentials
-from mclu_shell.cloud.transport.openssh.config import Target
+from mclu_shell.cloud.transport.openssh.config import Algorithms, Target
 
 _log = logging.getLogger(__name__)
 
-_AGENT_TIMEOUT_S = 2.0
 
+def login_keys(target: Target, deadline: float) -> Iterator[paramiko.PKey]:
+    """Yield the keys to offer, best first and each once; those that paramiko cannot use are left to OpenSSH.
 
-def login_keys(target: Target, credentials: Credentials, locked: list[Path]) -> Iterator[paramiko.PKey]:
-    """Yield the keys to offer, best first; append to `locked` the files that need a passphrase."""
-    own = [key for file in target.identities if (key := _load(file, credentials, locked)) is not None]
+    The agent has until `deadline` (of `time.monotonic`) for each of its replies.
+    """
+    own = [key for file in target.identities if (key := _load(file)) is not None]
     blobs = {key.asbytes() for key in own} | {blob for file in target.identities if (blob := _public_half(file))}
-    agent_keys: list[paramiko.PKey] = list(_agent_keys(target.agent)) if target.agent else []
-    yield from (key for key in agent_keys if key.asbytes() in blobs)
+    agent_keys: list[paramiko.PKey] = list(_agent_keys(target.agent, deadline)) if target.agent else []
+    keys = [key for key in agent_keys if key.asbytes() in blobs]
     if not target.identities_only:
-        yield from (key for key in agent_keys if key.asbytes() not in blobs)
-    yield from own
+        keys += [key for key in agent_keys if key.asbytes() not in blobs]
+    offered: set[bytes] = set()
+    for key in (*keys, *own):
+        if key.asbytes() not in offered and _is_allowed(key, target.algorithms):
+            offered.add(key.asbytes())
+            yield key
 
 
-def _agent_keys(path: str) -> tuple[paramiko.PKey, ...]:
+def _is_allowed(key: paramiko.PKey, algorithms: Algorithms) -> bool:
+    """Return whether ssh would offer a key (ssh_config(5), PubkeyAcceptedAlgorithms and RequiredRSASize)."""
+    if not set(signature_algorithms(key.get_name())) <= set(algorithms.public_keys):
+        return False
+    return key.get_name() != "ssh-rsa" or key.get_bits() >= algorithms.least_rsa_bits
+
+
+def signature_algorithms(kind: str) -> list[str]:
+    """Return the signature algorithms of a kind of key (RFC 8332 for RSA)."""
+    return ["rsa-sha2-512", "rsa-sha2-256"] if kind == "ssh-rsa" else [kind]
+
+
+def _agent_keys(path: str, deadline: float) -> tuple[paramiko.PKey, ...]:
     """Return the keys of the agent that listens on `path`; none if it does not answer."""
     agent = AgentSSH()
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        connection.settimeout(_AGENT_TIMEOUT_S)
+        connection.settimeout(max(0.1, deadline - time.monotonic()))
         connection.connect(path)
         # The public paramiko.Agent only supports $SSH_AUTH_SOCK.
         agent._connect(connection)  # type: ignore[attr-defined]  # noqa: SLF001
@@ -52,17 +69,19 @@ def _read_key(file: Path, _mtime_ns: int) -> paramiko.PKey:
     return paramiko.PKey.from_path(file)
 
 
-def _load(file: Path, credentials: Credentials, locked: list[Path]) -> paramiko.PKey | None:
-    unlocked: paramiko.PKey | None = credentials.keys.get(file)
-    if unlocked is not None:
-        return unlocked
+def _load(file: Path) -> paramiko.PKey | None:
+    """Return the key of a file; None if it needs a passphrase, or ssh would not use it."""
     try:
-        return _read_key(file, file.stat().st_mtime_ns)
-    except (paramiko.PasswordRequiredException, TypeError):
-        # cryptography, which parses the file for paramiko, raises TypeError if the passphrase is missing.
-        locked.append(file)
-    except (OSError, ValueError, paramiko.SSHException, UnknownKeyType) as error:
-        _log.debug("%s: not used: %s", file, error)
+        status = file.stat()
+        # ssh ignores a key that others could read (ssh(1), FILES).
+        if status.st_uid == os.getuid() and status.st_mode & 0o077:
+            return None
+        return _read_key(file, status.st_mtime_ns)
+    except FileNotFoundError:
+        return None
+    # Each kind of file that paramiko and cryptography do not know raises another exception.
+    except Exception as error:  # noqa: BLE001
+        _log.debug("%s: not used by paramiko: %s", file, error)
     return None
 
 

@@ -1,0 +1,143 @@
+"""Questions of an ssh process, received from its askpass program (ssh(1), SSH_ASKPASS)."""
+
+import os
+import queue
+import shlex
+import socket
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple
+
+from mclu_shell.cloud.transport.accept import connections
+from mclu_shell.cloud.transport.openssh import askpass_program
+from mclu_shell.errors import MCluError, Question
+
+_LONGEST = 64 << 10
+_REQUEST_TIMEOUT_S = 1.0
+
+
+class Replies:
+    """Passphrases and passwords by ssh's prompt, kept in memory for the nodes of one cloud."""
+
+    def __init__(self) -> None:
+        self._replies: dict[str, str] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._replies)
+
+    def get(self, prompt: str) -> str | None:
+        """Return the reply that was given to a prompt."""
+        return self._replies.get(prompt)
+
+    def keep(self, prompt: str, reply: str) -> None:
+        """Keep the reply if the same prompt may come again with the same answer, which is not so with a code."""
+        if "passphrase for" in prompt or prompt.rstrip().endswith("'s password:"):
+            self._replies[prompt] = reply
+
+    def forget(self, prompt: str) -> None:
+        """Forget a reply that was wrong."""
+        self._replies.pop(prompt, None)
+
+
+class Request(NamedTuple):
+    """A question of ssh, and the connection for its reply."""
+
+    prompt: str
+    kind: str
+    connection: socket.socket
+
+    @property
+    def question(self) -> Question:
+        """The question for the user."""
+        is_open = self.kind == "confirm" or "(yes/no" in self.prompt
+        return Question(f"{self.prompt.rstrip()} ", is_secret=not is_open, is_notice=self.kind == "none")
+
+    def reply(self, text: str | None) -> None:
+        """Send the reply; None if there is none."""
+        if text is not None and self.kind == "confirm" and text.strip().lower() not in ("y", "yes"):
+            text = None
+        with suppress(OSError), self.connection:
+            if text is not None:
+                self.connection.sendall(b"\0" + text.encode(errors="surrogateescape"))
+
+
+class AskpassServer:
+    """A socket for ssh's questions while a login is in progress; iterate over it for the questions."""
+
+    def __init__(self, socket_path: Path) -> None:
+        """Create the socket, and the program for SSH_ASKPASS beside it."""
+        self._path = socket_path
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._requests: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
+        try:
+            self._listener.bind(str(socket_path))
+            socket_path.chmod(0o600)
+            self._listener.listen()
+            self._program = _write_program(socket_path)
+        except OSError as error:
+            self._listener.close()
+            raise MCluError(f"cannot create a socket: {error.strerror}", place=str(socket_path.parent)) from error
+        threading.Thread(target=self._accept, name="askpass", daemon=True).start()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment variables for ssh."""
+        return {
+            "SSH_ASKPASS": str(self._program),
+            "SSH_ASKPASS_REQUIRE": "force",
+            "MCLU_ASKPASS_SOCKET": str(self._path),
+        }
+
+    def __enter__(self) -> "AskpassServer":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._path.unlink(missing_ok=True)
+        self._program.unlink(missing_ok=True)
+
+    def __iter__(self) -> Iterator[Request]:
+        return iter(self._requests.get, None)
+
+    def end(self) -> None:
+        """End the iteration."""
+        self._requests.put(None)
+
+    def _accept(self) -> None:
+        for connection in connections(self._listener):
+            with suppress(OSError):
+                self._requests.put(_receive(connection))
+
+
+def _receive(connection: socket.socket) -> Request:
+    """Read the request of an askpass program."""
+    connection.settimeout(_REQUEST_TIMEOUT_S)
+    data = b"".join(iter(lambda: connection.recv(_LONGEST), b""))
+    connection.settimeout(None)
+    kind, _, prompt = data.decode(errors="replace").partition("\0")
+    return Request(prompt, kind, connection)
+
+
+def _write_program(socket_path: Path) -> Path:
+    """Write the program that ssh executes, in a directory that allows it: a run-time directory may be noexec."""
+    script = f'#!/bin/sh\nexec {shlex.join([sys.executable, "-I", "-S", askpass_program.__file__])} "$@"\n'
+    program = socket_path.with_suffix(".sh")
+    program.write_text(script)
+    program.chmod(0o700)
+    if not os.access(program, os.X_OK):
+        program.unlink()
+        descriptor, name = tempfile.mkstemp(prefix="mclu-askpass-", dir=os.environ.get("TMPDIR", "/tmp"))
+        os.close(descriptor)
+        program = Path(name)
+        program.write_text(script)
+        program.chmod(0o700)
+    return program

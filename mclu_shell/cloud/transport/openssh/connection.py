@@ -1,0 +1,223 @@
+"""An SSH connection that an ssh process holds: it runs commands and opens channels to sockets of the node."""
+
+import contextlib
+import itertools
+import logging
+import os
+import selectors
+import shlex
+import socket
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from mclu_shell.cloud.transport.forward import Address
+from mclu_shell.cloud.transport.openssh.config import Target
+from mclu_shell.cloud.transport.openssh.master import MasterProcess
+from mclu_shell.cloud.transport.openssh.mux import MuxClient, MuxRefused
+from mclu_shell.cloud.transport.process import Completed
+from mclu_shell.cloud.transport.remote_process import SILENT_S, RemoteProcess
+from mclu_shell.cloud.transport.ssh_faults import forwarding_refused, session_refused
+from mclu_shell.errors import ConnectionLost, SSHFault
+
+_log = logging.getLogger(__name__)
+
+_START_TIMEOUT_S = 10.0
+# A port of the node where nothing listens (tcpmux): sshd refuses a channel to it in one round trip.
+_PROBE = ("127.0.0.1", 1)
+# The process writes the reason for a refusal before the reply, but to another descriptor.
+_REASON_TIMEOUT_S = 0.5
+_numbers = itertools.count()
+
+
+class OpenSSHConnection:
+    """The open connection of a `MasterProcess`."""
+
+    def __init__(self, target: Target, process: MasterProcess) -> None:
+        self.target = target
+        self._process = process
+        self._lock = threading.Lock()
+        # The local socket of each forwarded socket of the node.
+        self._forwards: dict[str, Path] = {}
+
+    @property
+    def is_alive(self) -> bool:
+        """True until a side closes the connection; only `responds` notices a silent peer."""
+        return self._process.is_alive
+
+    def responds(self, timeout_s: float) -> bool:
+        """Return whether sshd answers in time; if not, close the connection."""
+        try:
+            self._round_trip(time.monotonic() + timeout_s)
+        except (OSError, EOFError):
+            self.close()
+        return self.is_alive
+
+    def _round_trip(self, deadline: float) -> None:
+        """Wait for sshd's reply to a request for a channel; sshd replies in the order of the requests."""
+        client = self._client(deadline)
+        ours, theirs = socket.socketpair()
+        with contextlib.closing(client), ours, theirs, contextlib.suppress(MuxRefused):
+            client.open_stream(*_PROBE, theirs.fileno(), deadline)
+
+    def _client(self, deadline: float) -> MuxClient:
+        return MuxClient(self._process.control, deadline)
+
+    def open_channel(self, address: Address, timeout_s: float) -> socket.socket | None:
+        """Open a channel to a unix socket of the node, or to a host and port as the node sees them.
+
+        Return None if nothing answers there.
+        """
+        deadline, mark = time.monotonic() + timeout_s, self._process.mark()
+        try:
+            if isinstance(address, str):
+                channel = self._open_unix_channel(address, deadline)
+            else:
+                channel = self._open_stream(address, deadline)
+        except (OSError, EOFError, MuxRefused) as error:
+            raise ConnectionLost("the connection was lost", place=self.target.node) from error
+        if channel is None:
+            reason = self._process.find_message("open failed: ", mark, _REASON_TIMEOUT_S)
+            if "administratively prohibited" in reason:
+                raise forwarding_refused(self.target, is_socket=isinstance(address, str))
+        return channel
+
+    def _open_stream(self, address: tuple[str, int], deadline: float) -> "_Stream | None":
+        client = self._client(deadline)
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                client.open_stream(*address, theirs.fileno(), deadline)
+        except MuxRefused:
+            client.close()
+            ours.close()
+            return None
+        return _Stream(ours, client)
+
+    def _open_unix_channel(self, path: str, deadline: float) -> socket.socket | None:
+        channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            channel.settimeout(max(0.01, deadline - time.monotonic()))
+            channel.connect(str(self._forward(path, deadline)))
+            # The process may read the first request before it accepts the connection, but not the second one.
+            self._round_trip(deadline)
+            self._round_trip(deadline)
+            channel.settimeout(None)
+            if _is_at_end(channel):
+                channel.close()
+                return None
+        except BaseException:
+            channel.close()
+            raise
+        return channel
+
+    def _forward(self, path: str, deadline: float) -> Path:
+        with self._lock:
+            if path not in self._forwards:
+                control = self._process.control
+                local = control.with_name(f"{control.stem}-{next(_numbers)}.fwd")
+                with contextlib.closing(self._client(deadline)) as client:
+                    client.open_forward(local, path, deadline)
+                self._forwards[path] = local
+            return self._forwards[path]
+
+    def run(self, argv: Sequence[str], timeout_s: float) -> Completed:
+        """Run a command on the node and wait for its end; arguments are quoted for the node's shell."""
+        started = time.perf_counter()
+        command, deadline = shlex.join(argv), time.monotonic() + timeout_s
+        out, out_end = socket.socketpair()
+        err, err_end = socket.socketpair()
+        with out, err:
+            with out_end, err_end, open(os.devnull, "rb") as nothing:  # noqa: PTH123
+                session = self._session(command, (nothing.fileno(), out_end.fileno(), err_end.fileno()), deadline)
+            with contextlib.closing(session):
+                output = _read_all((out, err), deadline)
+                if output is None:
+                    raise SSHFault(f"{argv[0]!r} timed out after {timeout_s:g} s", place=self.target.node)
+                status = session.exit_status(max(0.1, deadline - time.monotonic()))
+        if status == -1 and not self.is_alive:
+            raise ConnectionLost("the connection was lost", place=self.target.node)
+        _log.debug("%s: %s: %.1f ms", self.target.node, command, (time.perf_counter() - started) * 1000)
+        return Completed(status, *(each.decode(errors="replace") for each in output))
+
+    def start(self, argv: Sequence[str]) -> RemoteProcess:
+        """Start a command on the node; stderr goes to its stdout."""
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                end = theirs.fileno()
+                client = self._session(shlex.join(argv), (end, end, end), time.monotonic() + _START_TIMEOUT_S)
+        except BaseException:
+            ours.close()
+            raise
+        ours.settimeout(SILENT_S)
+        return RemoteProcess(_Stream(ours, client), lambda: self.responds(SILENT_S))
+
+    def _session(self, command: str, descriptors: tuple[int, int, int], deadline: float) -> MuxClient:
+        try:
+            client = self._client(deadline)
+            try:
+                client.open_session(command, descriptors, deadline)
+            except BaseException:
+                client.close()
+                raise
+        except MuxRefused as error:
+            raise session_refused(self.target) from error
+        except (OSError, EOFError) as error:
+            raise ConnectionLost("the connection was lost", place=self.target.node) from error
+        return client
+
+    def close(self) -> None:
+        """Close the connection; every call that is blocked on it ends at once."""
+        self._process.close()
+        for local in self._forwards.values():
+            local.unlink(missing_ok=True)
+
+
+class _Stream(socket.socket):
+    """Our end of a channel whose other end ssh has; it ends with its connection to the control socket."""
+
+    def __init__(self, ours: socket.socket, client: MuxClient) -> None:
+        super().__init__(fileno=ours.detach())
+        self._client = client
+
+    def shutdown_write(self) -> None:
+        """Send the end of the input."""
+        self.shutdown(socket.SHUT_WR)
+
+    def wait_status(self, timeout_s: float) -> int:
+        """Return the exit status of the session; -1 if there is none in time."""
+        return self._client.exit_status(timeout_s)
+
+    def close(self) -> None:
+        """Close both directions."""
+        self._client.close()
+        super().close()
+
+
+def _is_at_end(channel: socket.socket) -> bool:
+    """Return whether ssh has closed the connection."""
+    try:
+        return channel.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
+        return False
+
+
+def _read_all(sockets: tuple[socket.socket, ...], deadline: float) -> list[bytes] | None:
+    """Return the data of each socket until its end; None if the deadline passes before."""
+    data = {each: bytearray() for each in sockets}
+    with selectors.DefaultSelector() as selector:
+        for each in sockets:
+            selector.register(each, selectors.EVENT_READ)
+        while selector.get_map():
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                return None
+            for key, _ in selector.select(left_s):
+                assert isinstance(key.fileobj, socket.socket)
+                if chunk := key.fileobj.recv(65536):
+                    data[key.fileobj] += chunk
+                else:
+                    selector.unregister(key.fileobj)
+    return [bytes(each) for each in data.values()]

@@ -1,0 +1,119 @@
+"""A client of an ssh process that shares its connection (OpenSSH's PROTOCOL.mux, version 4).
+
+`ssh -S SOCKET` would do the same, but each command and channel would be a process of its own.
+"""
+
+import contextlib
+import socket
+import struct
+import time
+from pathlib import Path
+from typing import Final
+
+_VERSION = 4
+_HELLO: Final = 0x00000001
+_NEW_SESSION: Final = 0x10000002
+_OPEN_FORWARD: Final = 0x10000006
+_NEW_STREAM: Final = 0x10000008
+_OK: Final = 0x80000001
+_FAILURES: Final = (0x80000002, 0x80000003)
+_EXIT_STATUS: Final = 0x80000004
+_OPENED: Final = 0x80000006
+# MUX_FWD_LOCAL, and the port that stands for a unix socket (PORT_STREAMLOCAL).
+_LOCAL, _UNIX = 1, 0xFFFFFFFE
+_NO_ESCAPE = 0xFFFFFFFF
+_LONGEST = 256 << 10
+
+
+class MuxRefused(Exception):
+    """The ssh process, or the sshd behind it, has refused a request."""
+
+
+class MuxClient:
+    """One connection to the control socket; a session or stream ends with it."""
+
+    def __init__(self, path: Path, deadline: float) -> None:
+        """Connect before `deadline` (of `time.monotonic`); OSError if the ssh process does not answer."""
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self._limit(deadline)
+            self._socket.connect(str(path))
+            self._send(struct.pack(">II", _HELLO, _VERSION))
+            kind, version = struct.unpack_from(">II", self._receive())
+            if (kind, version) != (_HELLO, _VERSION):
+                raise ConnectionError(f"unknown version {version} of ssh's control protocol")
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def open_session(self, command: str, descriptors: tuple[int, int, int], deadline: float) -> None:
+        """Start a command with these descriptors as stdin, stdout and stderr; MuxRefused if sshd refuses."""
+        # Without a terminal, X11, an agent, a subsystem and an escape character.
+        options = struct.pack(">5I", 0, 0, 0, 0, _NO_ESCAPE)
+        body = _string("") + options + _string("") + _string(command)
+        self._request(_NEW_SESSION, body, descriptors, deadline)
+
+    def open_stream(self, host: str, port: int, descriptor: int, deadline: float) -> None:
+        """Connect a socket to a host and port as the node sees them; MuxRefused if nothing listens there."""
+        body = _string("") + _string(host) + struct.pack(">I", port)
+        self._request(_NEW_STREAM, body, (descriptor, descriptor), deadline)
+
+    def open_forward(self, local: Path, remote: str, deadline: float) -> None:
+        """Forward a unix socket of this machine to one of the node; MuxRefused if it cannot be created."""
+        places = _string(str(local)) + struct.pack(">I", _UNIX) + _string(remote) + struct.pack(">I", _UNIX)
+        self._request(_OPEN_FORWARD, struct.pack(">I", _LOCAL) + places, (), deadline)
+
+    def exit_status(self, timeout_s: float) -> int:
+        """Wait for the end of the session and return its status; -1 if there is none in time."""
+        with contextlib.suppress(OSError, EOFError):
+            self._limit(time.monotonic() + timeout_s)
+            while True:
+                kind, _session, status = struct.unpack(">III", self._receive()[:12].ljust(12, b"\0"))
+                if kind == _EXIT_STATUS:
+                    return int(status)
+        return -1
+
+    def close(self) -> None:
+        """End the connection, and with it its session or stream."""
+        # close() alone would not wake a thread that waits for the exit status.
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+
+    def _request(self, kind: int, body: bytes, descriptors: tuple[int, ...], deadline: float) -> None:
+        self._limit(deadline)
+        self._send(struct.pack(">II", kind, 0) + body)
+        for descriptor in descriptors:
+            # One message for each, with a byte that ssh ignores.
+            socket.send_fds(self._socket, [b"\0"], [descriptor])
+        reply, _request = struct.unpack_from(">II", message := self._receive())
+        if reply in _FAILURES:
+            (length,) = struct.unpack_from(">I", message, 8)
+            raise MuxRefused(message[12 : 12 + length].decode(errors="replace"))
+        if reply not in (_OK, _OPENED):
+            raise ConnectionError(f"unknown reply {reply:#x} of ssh's control protocol")
+
+    def _limit(self, deadline: float) -> None:
+        self._socket.settimeout(max(0.01, deadline - time.monotonic()))
+
+    def _send(self, message: bytes) -> None:
+        self._socket.sendall(struct.pack(">I", len(message)) + message)
+
+    def _receive(self) -> bytes:
+        (length,) = struct.unpack(">I", self._read(4))
+        if not 8 <= length <= _LONGEST:
+            raise ConnectionError(f"a message of {length} bytes in ssh's control protocol")
+        return self._read(length)
+
+    def _read(self, size: int) -> bytes:
+        data = b""
+        while len(data) < size:
+            if not (part := self._socket.recv(size - len(data))):
+                raise EOFError
+            data += part
+        return data
+
+
+def _string(text: str) -> bytes:
+    encoded = text.encode(errors="surrogateescape")
+    return struct.pack(">I", len(encoded)) + encoded
