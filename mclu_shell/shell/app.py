@@ -188,6 +188,9 @@ class Shell(cmd2.Cmd):
 
     def _ask(self, question: Question) -> str | None:
         """Prompt for the reply to a node's question; return None at the end of the input."""
+        if question.is_notice:
+            self.poutput(question.text)
+            return None
         self._store_typeahead()
         reply = ""
         if question.is_secret:

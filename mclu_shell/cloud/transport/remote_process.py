@@ -1,11 +1,17 @@
 """A running command on a node, over a channel of an SSH connection (RFC 4254, section 6)."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
+from mclu_shell.cloud.transport.openssh.config import Target
 from mclu_shell.cloud.transport.process import split_lines
+from mclu_shell.cloud.transport.shell_command import ShellCommand, shell_is_slow
+from mclu_shell.errors import ConnectionLost
 
+# The limit for the login shell to run the command; its start-up files may take some seconds.
+_START_TIMEOUT_S = 15.0
 # If a running command sends nothing for this long, sshd gets a keep-alive, and as long to answer it.
 SILENT_S = 3.0
 
@@ -32,9 +38,11 @@ class SessionChannel(Protocol):
 class RemoteProcess:
     """A running command on the node; `responds` checks the connection to it."""
 
-    def __init__(self, channel: SessionChannel, responds: Callable[[], bool]) -> None:
+    def __init__(self, channel: SessionChannel, responds: Callable[[], bool], output: bytes = b"") -> None:
+        """Create the process; `output` was received already."""
         self._channel = channel
         self._responds = responds
+        self._output = output
 
     def send(self, data: bytes) -> None:
         """Write to its standard input."""
@@ -52,6 +60,9 @@ class RemoteProcess:
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the output as it arrives."""
+        output, self._output = self._output, b""
+        if output:
+            yield output
         while True:
             try:
                 data = self._channel.recv(65536)
@@ -73,3 +84,35 @@ class RemoteProcess:
     def close(self) -> None:
         """Close the channel."""
         self._channel.close()
+
+
+def start_command(
+    channel: SessionChannel, argv: Sequence[str], target: Target, responds: Callable[[], bool]
+) -> RemoteProcess:
+    """Run a command with a loader that has just been started; return after the login shell has begun it.
+
+    Raise CommandsRefused if it does not, and ConnectionLost.
+    """
+    command, printed = ShellCommand(argv, streams=(1,)), bytearray()
+    deadline = time.monotonic() + _START_TIMEOUT_S
+    try:
+        channel.sendall(command.line)
+        while (output := command.output(bytes(printed))) is None:
+            if time.monotonic() > deadline:
+                raise shell_is_slow(target, _START_TIMEOUT_S)
+            try:
+                data = channel.recv(65536)
+            except TimeoutError:
+                if not responds():
+                    raise
+                continue
+            if not data:
+                raise command.refusal(target, bytes(printed), channel.wait_status(1.0))
+            printed += data
+    except (OSError, EOFError) as error:
+        channel.close()
+        raise ConnectionLost("the connection was lost", place=target.node) from error
+    except BaseException:
+        channel.close()
+        raise
+    return RemoteProcess(channel, responds, output)

@@ -1,7 +1,9 @@
 """Faults of sshd that both kinds of SSH connection report in the same words."""
 
+from collections.abc import Sequence
+
 from mclu_shell.cloud.transport.openssh.config import Target
-from mclu_shell.errors import CommandsRefused, SSHDown, SSHRefused
+from mclu_shell.errors import CommandsRefused, SSHDown, SSHFault, SSHRefused
 
 _NO_SSHD = "the machine is on; start sshd at its console: systemctl start sshd"
 
@@ -28,3 +30,8 @@ def session_refused(target: Target) -> CommandsRefused:
     """Return the fault of an sshd that opens no session."""
     remedy = "set 'MaxSessions 10' in its sshd_config"
     return CommandsRefused("cannot run commands: sshd opens no session", place=target.node, remedy=remedy)
+
+
+def command_timed_out(target: Target, argv: Sequence[str], timeout_s: float) -> SSHFault:
+    """Return the fault of a command that has not ended in time."""
+    return SSHFault(f"{argv[0]!r} timed out after {timeout_s:g} s", place=target.node)

@@ -3,7 +3,6 @@
 import contextlib
 import itertools
 import logging
-import os
 import selectors
 import shlex
 import socket
@@ -17,9 +16,10 @@ from mclu_shell.cloud.transport.openssh.config import Target
 from mclu_shell.cloud.transport.openssh.master import MasterProcess
 from mclu_shell.cloud.transport.openssh.mux import MuxClient, MuxRefused
 from mclu_shell.cloud.transport.process import Completed
-from mclu_shell.cloud.transport.remote_process import SILENT_S, RemoteProcess
-from mclu_shell.cloud.transport.ssh_faults import forwarding_refused, session_refused
-from mclu_shell.errors import ConnectionLost, SSHFault
+from mclu_shell.cloud.transport.remote_process import SILENT_S, RemoteProcess, start_command
+from mclu_shell.cloud.transport.shell_command import LOADER, ShellCommand
+from mclu_shell.cloud.transport.ssh_faults import command_timed_out, forwarding_refused, session_refused
+from mclu_shell.errors import ConnectionLost
 
 _log = logging.getLogger(__name__)
 
@@ -123,23 +123,25 @@ class OpenSSHConnection:
             return self._forwards[path]
 
     def run(self, argv: Sequence[str], timeout_s: float) -> Completed:
-        """Run a command on the node and wait for its end; arguments are quoted for the node's shell."""
-        started = time.perf_counter()
-        command, deadline = shlex.join(argv), time.monotonic() + timeout_s
+        """Run a command on the node and wait for its end."""
+        started, deadline = time.perf_counter(), time.monotonic() + timeout_s
+        command = ShellCommand(argv)
         out, out_end = socket.socketpair()
         err, err_end = socket.socketpair()
         with out, err:
-            with out_end, err_end, open(os.devnull, "rb") as nothing:  # noqa: PTH123
-                session = self._session(command, (nothing.fileno(), out_end.fileno(), err_end.fileno()), deadline)
+            with out_end, err_end:
+                session = self._session((out_end.fileno(), out_end.fileno(), err_end.fileno()), deadline)
             with contextlib.closing(session):
+                out.sendall(command.line)
+                out.shutdown(socket.SHUT_WR)
                 output = _read_all((out, err), deadline)
                 if output is None:
-                    raise SSHFault(f"{argv[0]!r} timed out after {timeout_s:g} s", place=self.target.node)
+                    raise command_timed_out(self.target, argv, timeout_s)
                 status = session.exit_status(max(0.1, deadline - time.monotonic()))
         if status == -1 and not self.is_alive:
             raise ConnectionLost("the connection was lost", place=self.target.node)
-        _log.debug("%s: %s: %.1f ms", self.target.node, command, (time.perf_counter() - started) * 1000)
-        return Completed(status, *(each.decode(errors="replace") for each in output))
+        _log.debug("%s: %s: %.1f ms", self.target.node, shlex.join(argv), (time.perf_counter() - started) * 1000)
+        return command.completed(self.target, status, *output)
 
     def start(self, argv: Sequence[str]) -> RemoteProcess:
         """Start a command on the node; stderr goes to its stdout."""
@@ -147,18 +149,18 @@ class OpenSSHConnection:
         try:
             with theirs:
                 end = theirs.fileno()
-                client = self._session(shlex.join(argv), (end, end, end), time.monotonic() + _START_TIMEOUT_S)
+                client = self._session((end, end, end), time.monotonic() + _START_TIMEOUT_S)
         except BaseException:
             ours.close()
             raise
         ours.settimeout(SILENT_S)
-        return RemoteProcess(_Stream(ours, client), lambda: self.responds(SILENT_S))
+        return start_command(_Stream(ours, client), argv, self.target, lambda: self.responds(SILENT_S))
 
-    def _session(self, command: str, descriptors: tuple[int, int, int], deadline: float) -> MuxClient:
+    def _session(self, descriptors: tuple[int, int, int], deadline: float) -> MuxClient:
         try:
             client = self._client(deadline)
             try:
-                client.open_session(command, descriptors, deadline)
+                client.open_session(LOADER, descriptors, deadline)
             except BaseException:
                 client.close()
                 raise
@@ -179,7 +181,10 @@ class _Stream(socket.socket):
     """Our end of a channel whose other end ssh has; it ends with its connection to the control socket."""
 
     def __init__(self, ours: socket.socket, client: MuxClient) -> None:
+        timeout_s = ours.gettimeout()
         super().__init__(fileno=ours.detach())
+        # The new object does not know that the descriptor is non-blocking.
+        self.settimeout(timeout_s)
         self._client = client
 
     def shutdown_write(self) -> None:

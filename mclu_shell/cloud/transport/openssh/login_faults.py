@@ -36,6 +36,7 @@ _REFUSALS = (
 _PROMPTING_METHODS = ("password", "keyboard-interactive")
 # sshd has accepted a key, for which ssh has no passphrase or PIN, or whose token is not there.
 _LOCKED = re.compile(r"^debug1: Server accepts key: (\S+)", re.MULTILINE)
+_OPEN_TO_OTHERS = re.compile(r"^Load key \"(.+)\": bad permissions", re.MULTILINE)
 # A file without a public half, such as an encrypted one in the PEM format.
 _UNTRIED = re.compile(r"^debug1: Trying private key: (.+)$", re.MULTILINE)
 _KNOWN_AT = re.compile(r"Offending .* key in (\S+)|Offending key in (\S+)")
@@ -58,6 +59,9 @@ def login_fault(target: Target, messages: str, *, asks: bool) -> NodeFault:
     remedy = f"run {target.login}"
     if not any(refusal in last for refusal in _REFUSALS):
         return SSHFault(fact, place=target.node, remedy=remedy)
+    if (open_key := _OPEN_TO_OTHERS.search(messages)) is not None:
+        fact = f"{fact}, and ssh ignores a key that others can read"
+        return SSHRefused(fact, place=target.node, remedy=f"run {quoted_command('chmod', '600', open_key[1])}")
     if not asks and _may_prompt(last, messages):
         key = _LOCKED.search(messages)
         remedy = f"run {quoted_command('ssh-add', key[1])}, or" if key else "run"

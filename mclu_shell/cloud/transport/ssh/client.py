@@ -14,10 +14,11 @@ from mclu_shell.cloud.concurrency.deadline import Deadline
 from mclu_shell.cloud.transport.forward import Address
 from mclu_shell.cloud.transport.openssh.config import Target
 from mclu_shell.cloud.transport.process import Completed
-from mclu_shell.cloud.transport.remote_process import SILENT_S, RemoteProcess
+from mclu_shell.cloud.transport.remote_process import SILENT_S, RemoteProcess, start_command
+from mclu_shell.cloud.transport.shell_command import LOADER, ShellCommand
 from mclu_shell.cloud.transport.ssh.login import authenticate, handshake
-from mclu_shell.cloud.transport.ssh_faults import forwarding_refused, session_refused
-from mclu_shell.errors import ConnectionLost, SSHFault
+from mclu_shell.cloud.transport.ssh_faults import command_timed_out, forwarding_refused, session_refused
+from mclu_shell.errors import ConnectionLost
 
 _log = logging.getLogger(__name__)
 
@@ -121,38 +122,39 @@ class ParamikoConnection:
             raise ConnectionLost("the connection was lost", place=self.target.node) from error
 
     def run(self, argv: Sequence[str], timeout_s: float) -> Completed:
-        """Run a command on the node and wait for its end; arguments are quoted for the node's shell."""
+        """Run a command on the node and wait for its end."""
         started = time.perf_counter()
-        command = shlex.join(argv)
+        command = ShellCommand(argv)
         try:
             with self._transport.open_session(timeout=timeout_s) as channel:
                 channel.settimeout(timeout_s)
-                channel.exec_command(command)
+                channel.exec_command(LOADER)
+                channel.sendall(command.line)
                 channel.shutdown_write()
                 # The outputs are a few lines, so both streams fit into their windows.
                 err = channel.makefile_stderr("rb").read()
                 out = channel.makefile("rb").read()
                 status = channel.recv_exit_status()
         except TimeoutError as error:
-            raise SSHFault(f"{argv[0]!r} timed out after {timeout_s:g} s", place=self.target.node) from error
+            raise command_timed_out(self.target, argv, timeout_s) from error
         except paramiko.ChannelException as error:
             raise session_refused(self.target) from error
         except (paramiko.SSHException, OSError, EOFError) as error:
             raise ConnectionLost("the connection was lost", place=self.target.node) from error
-        _log.debug("%s: %s: %.1f ms", self.target.node, command, (time.perf_counter() - started) * 1000)
-        return Completed(status, out.decode(errors="replace"), err.decode(errors="replace"))
+        _log.debug("%s: %s: %.1f ms", self.target.node, shlex.join(argv), (time.perf_counter() - started) * 1000)
+        return command.completed(self.target, status, out, err)
 
     def start(self, argv: Sequence[str]) -> RemoteProcess:
         """Start a command on the node; stderr goes to its stdout."""
         try:
             channel = self._transport.open_session(timeout=_START_TIMEOUT_S)
             channel.set_combine_stderr(True)
-            channel.exec_command(shlex.join(argv))
+            channel.exec_command(LOADER)
         except paramiko.ChannelException as error:
             raise session_refused(self.target) from error
         except (paramiko.SSHException, OSError, EOFError) as error:
             raise ConnectionLost("the connection was lost", place=self.target.node) from error
-        return RemoteProcess(_Session(channel), lambda: self.responds(SILENT_S))
+        return start_command(_Session(channel), argv, self.target, lambda: self.responds(SILENT_S))
 
     def close(self) -> None:
         """Close the connection; every call that is blocked on it ends at once."""
