@@ -45,7 +45,7 @@ CLOUD_LEVELS = (
 )
 IMPORTERS = {
     "libvirt": "cloud/hypervisor/*.py",
-    "paramiko": "cloud/transport/ssh/*.py",
+    "paramiko": "cloud/transport/paramiko_ssh/*.py",
     "wakeonlan": "cloud/transport/wake_on_lan.py",
     "cmd2": "shell/*.py",
     "prompt_toolkit": "shell/*.py",
@@ -54,7 +54,7 @@ IMPORTERS = {
 }
 # The only packages whose __init__.py may hold more than a docstring: the version, and the import of paramiko without
 # the modules that mclu does not use.
-INITS_WITH_CODE = {"__init__.py", "cloud/transport/ssh/__init__.py"}
+INITS_WITH_CODE = {"__init__.py", "cloud/transport/paramiko_ssh/__init__.py"}
 MOST_MODULES = 16
 
 
@@ -192,7 +192,8 @@ LOOK_UPS = {"home", "expanduser", "absolute", "resolve", "getcwd", "cwd", "getus
 RESOLVED = {
     ("language/script.py", "resolve"),
     ("shell/history.py", "resolve"),
-    ("cloud/transport/remote.py", "resolve"),
+    ("cloud/transport/ssh/login.py", "resolve"),
+    ("cloud/transport/ssh/transport.py", "resolve"),
 }
 
 

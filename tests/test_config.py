@@ -93,7 +93,7 @@ def test_a_file_with_a_byte_order_mark_and_crlf_is_read(tmp_path: Path) -> None:
         ("[nodes]\nham0 port=0", "mclu.conf:2: bad port '0': must be a number from 1 to 65535"),
         ("[nodes]\nham0 port=65536", "bad port"),
         ("[nodes]\nham0 port=٢٢", "bad port"),
-        ("[nodes]\nham0 via=telnet", "bad via 'telnet': must be ssh or local"),
+        ("[nodes]\nham0 via=telnet", "bad via 'telnet': must be auto, paramiko, openssh, local or ssh"),
         ("[nodes]\nham0 accel=hvf", "mclu.conf:2: bad accel 'hvf': must be auto, kvm or tcg"),
         ("[global]\naccel=KVM", "mclu.conf:2: bad accel 'KVM'"),
         ("[nodes]\nham0 address=-oProxyCommand=x", "bad address"),

@@ -16,7 +16,7 @@ from mclu_shell.config import Config, NodeConfig
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.sharing.client import SharedEndpoint
-    from mclu_shell.cloud.transport.ssh_login import SSHLogin
+    from mclu_shell.cloud.transport.ssh.login import SSHLogin
 
 
 class TransportFactory:
@@ -29,8 +29,8 @@ class TransportFactory:
         """Return the transport of a node by its configuration; `path` is for its local socket."""
         if node.via == "local":
             return LocalTransport(node, path)
-        from mclu_shell.cloud.transport.remote import SSHTransport
-        from mclu_shell.cloud.transport.ssh_login import SSHLogin
+        from mclu_shell.cloud.transport.ssh.login import SSHLogin
+        from mclu_shell.cloud.transport.ssh.transport import SSHTransport
 
         self._login = self._login or SSHLogin()
         return SSHTransport(node, path, self._login)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import libvirt
 
-# As mclu does (cloud/transport/ssh/lean_import.py): neither uses invoke.
+# As mclu does (cloud/transport/paramiko_ssh/lean_import.py): neither uses invoke.
 sys.modules["invoke"] = None  # type: ignore[assignment]
 import paramiko  # noqa: E402
 

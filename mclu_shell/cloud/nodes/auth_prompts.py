@@ -19,11 +19,13 @@ def retry_after_prompts(
 ) -> Iterator[Outcome[Node, Value]]:
     """Yield the outcomes; for a node that needs a prompt, log in with prompts and repeat the query.
 
-    The logins are made one after another. A passphrase that was entered for one node unlocks the key for the next.
+    The logins are made one after another. A passphrase that was entered for one node unlocks the key for the next,
+    and a question without a reply is not repeated.
     `asker` returns None for no reply. The supervisor polls faulty nodes among `others` again: the reply may apply to
     them, too.
     """
     has_asked = False
+    asker = _once_declined(asker)
     for outcome in outcomes:
         if not isinstance(outcome.error, PromptRequired):
             yield outcome
@@ -38,6 +40,19 @@ def retry_after_prompts(
     if has_asked:
         asked = {outcome.item for outcome in outcomes}
         _poll_faulty(node for node in others if node not in asked)
+
+
+def _once_declined(asker: Callable[[Question], str | None]) -> Callable[[Question], str | None]:
+    """Return an asker that does not repeat a question without a reply, such as that for one key of several nodes."""
+    declined: set[str] = set()
+
+    def ask(question: Question) -> str | None:
+        reply = None if question.text in declined else asker(question)
+        if reply is None and not question.is_notice:
+            declined.add(question.text)
+        return reply
+
+    return ask
 
 
 def _poll_faulty(nodes: Iterable[Node]) -> None:

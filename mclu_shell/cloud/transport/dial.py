@@ -10,7 +10,7 @@ from typing import Any
 
 from mclu_shell.cloud.transport.openssh.config import Target
 from mclu_shell.cloud.transport.openssh.proxy import connect_through_proxy
-from mclu_shell.cloud.transport.ssh_faults import connection_refused
+from mclu_shell.cloud.transport.ssh.faults import connection_refused
 from mclu_shell.errors import NodeOff, Unreachable
 
 # Linux sends a lost SYN again after one second, which is longer than connect_timeout (0.8 s). With several attempts,

@@ -11,7 +11,7 @@ from mclu_shell.cloud.transport.forward import ByteStream, Forward
 from mclu_shell.errors import ConnectionLost, LibvirtDown, LibvirtFault, NodeFault, SSHFault, SSHRefused
 
 if TYPE_CHECKING:
-    from mclu_shell.cloud.transport.ssh_connection import SSHConnection
+    from mclu_shell.cloud.transport.ssh.connection import SSHConnection
 
 # libvirtd, then the split daemon for QEMU (libvirt's daemons.html).
 LIBVIRT_SOCKETS = ("/run/libvirt/libvirt-sock", "/run/libvirt/virtqemud-sock")

@@ -1,5 +1,4 @@
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from mclu_shell.cloud.concurrency.fanout import gather
@@ -7,112 +6,84 @@ from mclu_shell.cloud.nodes.auth_prompts import retry_after_prompts
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.state.snapshot import Phase
 from mclu_shell.config import NodeConfig
-from mclu_shell.errors import InvalidReply, MCluError, NodeOff, PromptRequired, Question
+from mclu_shell.errors import NodeOff, PromptRequired, Question, SSHRefused
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.transport.base import Transport
 
 
-@dataclass(frozen=True)
 class Door:
-    """A stand-in for a node: its name, and the password that opens it; some share a password."""
+    """A stand-in for a node whose login asks for a word; some share one."""
 
-    name: str
-    lock: str = ""
+    def __init__(self, name: str, word: str = "") -> None:
+        self.name = name
+        self.word = word
+        self.is_open = not word
 
+    def log_in(self, asker: Callable[[Question], str | None]) -> None:
+        """Ask twice at most."""
+        for _ in range(2):
+            if (reply := asker(Question(f"word for {self.word}: ", is_secret=True))) is None:
+                break
+            if reply == self.word:
+                self.is_open = True
+                return
+        raise SSHRefused("refused", place=self.name)
 
-class House:
-    """Doors that open after the right reply to a prompt."""
-
-    def __init__(self, *doors: Door, is_secret: bool = True) -> None:
-        self.doors = doors
-        self.open = {""}
-        self.is_secret = is_secret
-        self.questions: list[str] = []
-
-    def enter(self, door: Node) -> str:
-        lock = cast("Door", door).lock
-        if lock == "off":
-            raise NodeOff(door.name)
-        if lock not in self.open:
-
-            def answer(reply: str) -> bool:
-                if lock == "lost":
-                    raise MCluError("no place for it")
-                if reply == "?":
-                    raise InvalidReply("that is no word")
-                if reply == lock:
-                    self.open.add(lock)
-                return reply == lock
-
-            raise PromptRequired(
-                "locked", Question(f"word for {lock}: ", answer, self.is_secret), place=door.name, remedy=""
-            )
-        return f"in {door.name}"
-
-    def visit(self, person: Callable[[str], str | None], others: Sequence[Node] = ()) -> list[str]:
-        def asker(question: Question) -> str | None:
-            self.questions.append(question.text)
-            return person(question.text)
-
-        nodes = [cast("Node", door) for door in self.doors]
-        outcomes = retry_after_prompts(gather(nodes, self.enter), self.enter, asker, others)
-        return [outcome.value or str(outcome.error) for outcome in outcomes]
+    def enter(self) -> str:
+        """Return where one is then."""
+        if self.word == "off":
+            raise NodeOff(self.name)
+        if not self.is_open:
+            raise PromptRequired("locked", place=self.name)
+        return f"in {self.name}"
 
 
-def test_one_reply_may_open_several_nodes_and_does_not_affect_the_others() -> None:
-    house = House(Door("a", "red"), Door("b"), Door("c", "red"), Door("d", "off"), Door("e", "blue"))
+def visit(
+    doors: Sequence[Door], person: Callable[[str], str | None], others: Sequence[Node] = ()
+) -> tuple[list[str], list[str]]:
+    """Return the results, and the questions in their order."""
+    questions: list[str] = []
+
+    def asker(question: Question) -> str | None:
+        questions.append(question.text)
+        return person(question.text)
+
+    def enter(door: Node) -> str:
+        return cast("Door", door).enter()
+
+    outcomes = gather([cast("Node", door) for door in doors], enter)
+    results = [outcome.value or str(outcome.error) for outcome in retry_after_prompts(outcomes, enter, asker, others)]
+    return results, questions
+
+
+def test_a_login_with_prompts_is_followed_by_the_query_and_does_not_affect_other_nodes() -> None:
+    doors = [Door("a", "red"), Door("b"), Door("c", "off"), Door("d", "blue")]
     words = {"word for red: ": "red", "word for blue: ": "blue"}
-    assert house.visit(words.get) == ["in a", "in b", "in c", "d: is off; run 'on d'", "in e"]
-    assert house.questions == ["word for red: ", "word for blue: "]
+    results, questions = visit(doors, words.get)
+    assert results == ["in a", "in b", "c: is off; run 'on c'", "in d"]
+    assert questions == ["word for red: ", "word for blue: "]
 
 
-def test_no_reply_ends_the_prompts_for_that_password() -> None:
-    house = House(Door("a", "red"), Door("b", "red"), Door("c", "blue"))
-    assert house.visit(lambda text: None if "red" in text else "blue") == ["a: locked", "b: locked", "in c"]
-    assert house.questions == ["word for red: ", "word for blue: "]
+def test_a_question_without_a_reply_is_not_repeated_for_other_nodes() -> None:
+    doors = [Door("a", "red"), Door("b", "red"), Door("c", "blue")]
+    results, questions = visit(doors, lambda text: None if "red" in text else "blue")
+    assert results == ["a: refused", "b: refused", "in c"]
+    assert questions == ["word for red: ", "word for blue: "]
 
 
-def test_a_password_has_three_attempts() -> None:
-    replies = iter(["rde", "erd", "red"])
-    assert House(Door("a", "red")).visit(lambda _text: next(replies)) == ["in a"]
-    wrong = House(Door("a", "red"))
-    assert wrong.visit(lambda _text: "wrong") == ["a: locked"]
-    assert len(wrong.questions) == 3
-
-
-def test_a_repeated_prompt_shows_the_reason() -> None:
+def test_a_wrong_reply_is_asked_again() -> None:
     replies = iter(["rde", "red"])
-    house = House(Door("a", "red"))
-    assert house.visit(lambda _text: next(replies)) == ["in a"]
-    assert house.questions == ["word for red: ", "That was wrong.\nword for red: "]
-    house = House(Door("a", "red"), is_secret=False)
-    replies = iter(["?", "red"])
-    assert house.visit(lambda _text: next(replies)) == ["in a"]
-    assert house.questions == ["word for red: ", "that is no word\nword for red: "]
-    house = House(Door("a", "red"), is_secret=False)
-    assert house.visit(lambda _text: "?") == ["a: locked"]
-    assert len(house.questions) == 3
+    results, questions = visit([Door("a", "red")], lambda _text: next(replies))
+    assert results == ["in a"]
+    assert questions == ["word for red: "] * 2
 
 
-def test_faulty_nodes_are_polled_again_after_a_right_reply() -> None:
+def test_faulty_nodes_are_polled_again_after_prompts() -> None:
     others = [Node(NodeConfig(f"n{i}"), cast("Transport", None)) for i in range(3)]
     others[0].store.set_state(Phase.FAULTY, "ssh: permission denied")
     others[1].store.set_state(Phase.OFF)
-    house = House(Door("a", "red"))
-    house.visit(lambda _text: "wrong", others)
+    visit([Door("a")], lambda _text: "red", others)
     assert [node.poll_request.is_set() for node in others] == [False, False, False]
-    house.visit(lambda _text: "red", others)
+    visit([Door("a", "red")], lambda _text: "red", others)
     assert [node.poll_request.is_set() for node in others] == [True, False, False]
-
-
-def test_a_question_that_is_not_secret_is_asked_once() -> None:
-    house = House(Door("a", "red"), is_secret=False)
-    assert house.visit(lambda _text: "no") == ["a: locked"]
-    assert len(house.questions) == 1
-
-
-def test_a_reply_that_cannot_be_stored_fails_only_the_nodes_that_it_was_for() -> None:
-    house = House(Door("a", "lost"), Door("b"), Door("c", "red"), Door("d", "lost"))
-    assert house.visit(lambda _text: "red") == ["no place for it", "in b", "in c", "no place for it"]
-    assert house.questions == ["word for lost: ", "word for red: "]

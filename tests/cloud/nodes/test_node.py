@@ -7,15 +7,14 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from mclu_shell.cloud.transport.credentials import Credentials
 
 from mclu_shell.cloud.concurrency.cancel_scope import CancelScope
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.power import wait_until_on
 from mclu_shell.cloud.state.snapshot import Phase
 from mclu_shell.cloud.transport.local import LocalTransport
-from mclu_shell.cloud.transport.openssh.config import SSHConfig
-from mclu_shell.cloud.transport.remote import SSHTransport
+from mclu_shell.cloud.transport.ssh.login import SSHLogin
+from mclu_shell.cloud.transport.ssh.transport import SSHTransport
 from mclu_shell.config import NodeConfig
 from mclu_shell.errors import LibvirtDown, LibvirtFault, NodeFault, NodeOff, SSHDown
 from tests.support.processes import count_descriptors
@@ -142,7 +141,7 @@ def test_a_socket_without_permission_is_an_error_with_a_remedy(frozen_daemon: so
 
 def ssh_node(directory: Path, port: int) -> Node:
     config = NodeConfig("ham0", address="127.0.0.1", port=port, connect_timeout=0.3, answer_timeout=1.0)
-    return Node(config, SSHTransport(config, directory / "near", SSHConfig(), Credentials()))
+    return Node(config, SSHTransport(config, directory / "near", SSHLogin()))
 
 
 def test_a_silent_machine_is_off(directory: Path, silent_port: int) -> None:

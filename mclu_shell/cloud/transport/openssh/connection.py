@@ -16,9 +16,9 @@ from mclu_shell.cloud.transport.openssh.config import Target
 from mclu_shell.cloud.transport.openssh.master import MasterProcess
 from mclu_shell.cloud.transport.openssh.mux import MuxClient, MuxRefused
 from mclu_shell.cloud.transport.process import Completed
-from mclu_shell.cloud.transport.remote_process import SILENT_S, RemoteProcess, start_command
-from mclu_shell.cloud.transport.shell_command import LOADER, ShellCommand
-from mclu_shell.cloud.transport.ssh_faults import command_timed_out, forwarding_refused, session_refused
+from mclu_shell.cloud.transport.ssh.faults import command_timed_out, forwarding_refused, session_refused
+from mclu_shell.cloud.transport.ssh.remote_process import SILENT_S, RemoteProcess, start_command
+from mclu_shell.cloud.transport.ssh.shell_command import LOADER, ShellCommand
 from mclu_shell.errors import ConnectionLost
 
 _log = logging.getLogger(__name__)

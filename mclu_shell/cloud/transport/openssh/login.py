@@ -13,7 +13,7 @@ from mclu_shell.cloud.transport.openssh.connection import OpenSSHConnection
 from mclu_shell.cloud.transport.openssh.login_faults import login_fault
 from mclu_shell.cloud.transport.openssh.master import MasterProcess
 from mclu_shell.cloud.transport.openssh.proxy import ProxyProgress, is_dropped, jump_slot, pause, proxy_fault
-from mclu_shell.cloud.transport.ssh_faults import no_greeting
+from mclu_shell.cloud.transport.ssh.faults import no_greeting
 from mclu_shell.errors import NodeFault, Question, SSHFault, Unreachable
 
 Asker = Callable[[Question], str | None]

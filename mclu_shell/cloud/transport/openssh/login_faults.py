@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from mclu_shell.cloud.transport.openssh.config import Target
-from mclu_shell.cloud.transport.ssh_faults import connection_refused
+from mclu_shell.cloud.transport.ssh.faults import connection_refused
 from mclu_shell.errors import (
     HostKeyChanged,
     HostKeyUnknown,

@@ -12,7 +12,7 @@ import time
 from typing import IO
 
 from mclu_shell.cloud.transport.openssh.config import Target
-from mclu_shell.cloud.transport.ssh_faults import connection_refused, no_greeting
+from mclu_shell.cloud.transport.ssh.faults import connection_refused, no_greeting
 from mclu_shell.errors import NodeFault, NodeOff, Unreachable
 
 # The limit for a proxy command, and for the login at a jump host, which may be slow.

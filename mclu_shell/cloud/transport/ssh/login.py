@@ -1,106 +1,77 @@
-"""The login with paramiko: known host keys, and public keys that need no reply from the user.
+"""The choice between the two kinds of SSH connection: paramiko, which is faster, and OpenSSH, which can do all."""
 
-It accepts nothing that ssh would refuse. Whatever else ssh can do, OpenSSH does after it has failed.
-"""
-
+import logging
 import time
-from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-import paramiko
+from mclu_shell.cloud.transport.dial import dial
+from mclu_shell.cloud.transport.openssh.askpass import Replies
+from mclu_shell.cloud.transport.openssh.config import SSHConfig, Target
+from mclu_shell.cloud.transport.ssh.connection import SSHConnection
+from mclu_shell.config import NodeConfig
+from mclu_shell.errors import NodeFault, NodeOff, SSHDown, SSHFault, Unreachable
 
-from mclu_shell.cloud.transport.openssh.config import Target
-from mclu_shell.cloud.transport.openssh.known_hosts import KnownKey, known_keys
-from mclu_shell.cloud.transport.ssh.keys import login_keys, signature_algorithms
-from mclu_shell.cloud.transport.ssh_faults import no_greeting
-from mclu_shell.errors import SSHFault
+if TYPE_CHECKING:
+    from mclu_shell.cloud.transport.openssh.login import Asker, OpenSSHLogin
 
-# paramiko's timers may expire this much too early.
-_EARLY_S = 0.2
-# OpenSSH's name, and paramiko's for the same algorithm.
-_SYNONYMS = {"curve25519-sha256": "curve25519-sha256@libssh.org"}
+_log = logging.getLogger(__name__)
 
-
-def handshake(transport: paramiko.Transport, target: Target, deadline: float) -> None:
-    """Exchange keys and check the host key, before any credentials are sent."""
-    lines = _known_lines(target)
-    _restrict(transport, target, lines)
-    timeout_s = max(0.1, deadline - time.monotonic())
-    transport.banner_timeout = transport.handshake_timeout = timeout_s
-    try:
-        transport.start_client(timeout=timeout_s)
-        # start_client returns without an error at its timeout; without a session this raises.
-        shown = transport.get_remote_server_key()
-    # Besides its own exceptions, paramiko lets those of cryptography and of its parsers through.
-    except Exception as error:
-        # paramiko's message is the same if sshd sends nothing and if it closes the connection; only the time differs.
-        if time.monotonic() >= deadline - _EARLY_S:
-            raise no_greeting(target) from error
-        raise SSHFault(f"ssh: {error or 'connection closed during the key exchange'}", place=target.node) from error
-    _check_host_key(shown, lines, target)
+# These faults are the machine's own, for OpenSSH as well.
+_FINAL = (NodeOff, SSHDown, Unreachable)
 
 
-def _restrict(transport: paramiko.Transport, target: Target, lines: list[KnownKey]) -> None:
-    """Offer only algorithms that the configuration allows; SSHFault if paramiko has none of a kind."""
-    options, allowed = transport.get_security_options(), target.algorithms
-    # As in ssh, the kinds of key that known_hosts has of this host come first; sshd could use another kind otherwise.
-    known = [kind for key in lines if not key.marker for kind in signature_algorithms(key.kind)]
-    host_keys = [kind for kind in known if kind in allowed.host_keys] + list(allowed.host_keys)
-    try:
-        options.ciphers = _common(allowed.ciphers, options.ciphers)
-        options.kex = _common(allowed.key_exchange, options.kex)
-        options.digests = _common(allowed.macs, options.digests)
-        options.key_types = _common(host_keys, options.key_types)
-    except ValueError as error:
-        raise SSHFault(f"ssh: paramiko has no {error} of the SSH configuration", place=target.node) from error
+class SSHLogin:
+    """The logins of one cloud, with the user's SSH configuration and replies."""
+
+    def __init__(self) -> None:
+        self.config = SSHConfig()
+        self._replies = Replies()
+
+    def log_in(self, node: NodeConfig, control: Path, deadline: float) -> SSHConnection:
+        """Log in without questions; `control` is for OpenSSH's socket. Raise NodeFault."""
+        target = self.config.resolve(node)
+        if (reason := _needs_openssh(node, target)) is None:
+            try:
+                return _log_in_with_paramiko(node, target, deadline)
+            except _FINAL:
+                raise
+            except NodeFault as fault:
+                if node.via == "paramiko":
+                    raise
+                reason = fault.fact
+        _log.debug("%s: via openssh: %s", node.name, reason)
+        # After a login with paramiko has failed, the machine is known to be on.
+        is_on = not _needs_openssh(node, target)
+        return self._openssh(target, control).log_in(node.connect_timeout, node.answer_timeout, is_on=is_on)
+
+    def log_in_with_prompts(self, node: NodeConfig, control: Path, asker: "Asker") -> SSHConnection:
+        """Log in with OpenSSH; `asker` replies to its questions."""
+        return self._openssh(self.config.resolve(node), control).log_in_with_prompts(asker)
+
+    def _openssh(self, target: Target, control: Path) -> "OpenSSHLogin":
+        from mclu_shell.cloud.transport.openssh.login import OpenSSHLogin
+
+        return OpenSSHLogin(target, control, self._replies)
 
 
-def _common(allowed: Sequence[str], supported: Sequence[str]) -> tuple[str, ...]:
-    names = dict.fromkeys(_SYNONYMS.get(name, name) for name in allowed)
-    if not (common := tuple(name for name in names if name in supported)):
-        raise ValueError(f"algorithm among {', '.join(allowed)}")
-    return common
+def _needs_openssh(node: NodeConfig, target: Target) -> str | None:
+    """Return why the login needs OpenSSH; None if paramiko comes first. SSHFault if it must not take OpenSSH."""
+    if node.via == "openssh":
+        return "via=openssh"
+    if not target.unsupported:
+        return None
+    reason = f"the SSH configuration has {', '.join(target.unsupported)}"
+    if node.via == "paramiko":
+        raise SSHFault(f"paramiko cannot log in: {reason}", place=node.name, remedy="set via=auto in mclu.conf")
+    return reason
 
 
-def _known_lines(target: Target) -> list[KnownKey]:
-    """Return the known_hosts lines of a node, by its alias or address and port, as ssh looks them up.
+def _log_in_with_paramiko(node: NodeConfig, target: Target, deadline: float) -> SSHConnection:
+    started = time.perf_counter()
+    sock = dial(target, node.connect_timeout)
+    _log.debug("%s: via paramiko: connect: %.1f ms", node.name, (time.perf_counter() - started) * 1000)
+    # A cloud whose nodes are all off does not need paramiko, which takes 50 ms of processor time to import.
+    from mclu_shell.cloud.transport.paramiko_ssh.client import ParamikoConnection
 
-    As in ssh, a line without a port confirms a key at another port.
-    """
-    if target.host_key_name:
-        # ssh looks an alias up without the port.
-        return known_keys(target.known_hosts, target.host_key_name, 22)
-    return known_keys(target.known_hosts, target.host, target.port) or known_keys(target.known_hosts, target.host, 22)
-
-
-def _check_host_key(shown: paramiko.PKey, lines: list[KnownKey], target: Target) -> None:
-    """Accept a key only if known_hosts has it; otherwise ssh decides, and asks."""
-    same = [line for line in lines if (line.kind, line.key) == (shown.get_name(), shown.get_base64())]
-    is_short = shown.get_name() == "ssh-rsa" and shown.get_bits() < target.algorithms.least_rsa_bits
-    if not same or is_short or any(line.marker for line in same):
-        raise SSHFault("ssh: host key not known to paramiko", place=target.node)
-
-
-def authenticate(transport: paramiko.Transport, target: Target, deadline: float) -> None:
-    """Log in with the agent's keys, then with the key files, in ssh's order."""
-    try:
-        for key in login_keys(target, deadline):
-            if not transport.is_active():
-                break
-            if _accepts(transport, target, key, deadline):
-                return
-    # A key, a token or an agent may fail in ways that paramiko does not translate.
-    except Exception as error:
-        raise SSHFault(f"ssh: login failed: {error or type(error).__name__}", place=target.node) from error
-    raise SSHFault(f"ssh: permission denied for {target.user}", place=target.node)
-
-
-def _accepts(transport: paramiko.Transport, target: Target, key: paramiko.PKey, deadline: float) -> bool:
-    """Return whether sshd accepts a key; after too many keys it closes the connection."""
-    transport.auth_timeout = max(0.1, deadline - time.monotonic())
-    try:
-        # A list of further methods means that sshd has accepted the key, and wants a password or code, too.
-        return not transport.auth_publickey(target.user, key)
-    except paramiko.AuthenticationException as error:
-        if "timeout" in str(error).lower():
-            raise
-        return False
+    return ParamikoConnection(target, sock, deadline)

@@ -11,9 +11,9 @@ from mclu_shell.cloud.transport.keepalive import KeepaliveResponder, LastMessage
 from mclu_shell.cloud.transport.libvirt_socket import branch, forwarded_uri, open_libvirt_socket
 from mclu_shell.cloud.transport.openssh.config import Target
 from mclu_shell.cloud.transport.process import Completed, Process
-from mclu_shell.cloud.transport.ssh_connection import SSHConnection
-from mclu_shell.cloud.transport.ssh_login import SSHLogin
-from mclu_shell.cloud.transport.ssh_power import SSHPowerControl
+from mclu_shell.cloud.transport.ssh.connection import SSHConnection
+from mclu_shell.cloud.transport.ssh.login import SSHLogin
+from mclu_shell.cloud.transport.ssh.power import SSHPowerControl
 from mclu_shell.config import NodeConfig
 from mclu_shell.errors import ConnectionLost, LibvirtDown, NodeFault
 
@@ -37,7 +37,7 @@ class SSHTransport(Transport):
     @property
     def modules(self) -> tuple[str, ...]:
         """The module that imports paramiko."""
-        return ("mclu_shell.cloud.transport.ssh.client",)
+        return ("mclu_shell.cloud.transport.paramiko_ssh.client",)
 
     @property
     def last_message_at(self) -> float:

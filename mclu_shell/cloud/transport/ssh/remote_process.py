@@ -7,7 +7,7 @@ from typing import Protocol
 
 from mclu_shell.cloud.transport.openssh.config import Target
 from mclu_shell.cloud.transport.process import split_lines
-from mclu_shell.cloud.transport.shell_command import ShellCommand, shell_is_slow
+from mclu_shell.cloud.transport.ssh.shell_command import ShellCommand, shell_is_slow
 from mclu_shell.errors import ConnectionLost
 
 # The limit for the login shell to run the command; its start-up files may take some seconds.

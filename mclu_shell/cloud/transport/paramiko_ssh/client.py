@@ -13,11 +13,11 @@ import paramiko
 from mclu_shell.cloud.concurrency.deadline import Deadline
 from mclu_shell.cloud.transport.forward import Address
 from mclu_shell.cloud.transport.openssh.config import Target
+from mclu_shell.cloud.transport.paramiko_ssh.login import authenticate, handshake
 from mclu_shell.cloud.transport.process import Completed
-from mclu_shell.cloud.transport.remote_process import SILENT_S, RemoteProcess, start_command
-from mclu_shell.cloud.transport.shell_command import LOADER, ShellCommand
-from mclu_shell.cloud.transport.ssh.login import authenticate, handshake
-from mclu_shell.cloud.transport.ssh_faults import command_timed_out, forwarding_refused, session_refused
+from mclu_shell.cloud.transport.ssh.faults import command_timed_out, forwarding_refused, session_refused
+from mclu_shell.cloud.transport.ssh.remote_process import SILENT_S, RemoteProcess, start_command
+from mclu_shell.cloud.transport.ssh.shell_command import LOADER, ShellCommand
 from mclu_shell.errors import ConnectionLost
 
 _log = logging.getLogger(__name__)
