@@ -39,7 +39,7 @@ def test_the_example_of_the_manual_is_valid() -> None:
 def test_missing_keys_are_left_to_ssh() -> None:
     (node,) = parse("[nodes]\nham0").nodes
     assert (node.address, node.user, node.port, node.identity) == (None, None, None, None)
-    assert (node.uri, node.via) == ("qemu:///system", "ssh")
+    assert (node.uri, node.via) == ("qemu:///system", "auto")
 
 
 def test_every_key_is_parsed_to_its_type() -> None:

@@ -1,6 +1,6 @@
 """The login with paramiko: known host keys, and public keys that need no reply from the user.
 
-It accepts nothing that ssh would refuse. Whatever else ssh can do, OpenSSH does after it has failed.
+It accepts nothing that ssh would refuse. After it has failed, OpenSSH does the rest.
 """
 
 import time
