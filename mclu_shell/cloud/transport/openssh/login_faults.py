@@ -39,6 +39,8 @@ _LOCKED = re.compile(r"^debug1: Server accepts key: (\S+)", re.MULTILINE)
 _OPEN_TO_OTHERS = re.compile(r"^Load key \"(.+)\": bad permissions", re.MULTILINE)
 # A file without a public half, such as an encrypted one in the PEM format.
 _UNTRIED = re.compile(r"^debug1: Trying private key: (.+)$", re.MULTILINE)
+# The file with the reason, for example `~/.ssh/revoked: No such file or directory`.
+_UNCHECKED = re.compile(r"^Error checking host key .* in revoked keys file (.+)$", re.MULTILINE)
 _KNOWN_AT = re.compile(r"Offending .* key in (\S+)|Offending key in (\S+)")
 
 
@@ -83,6 +85,9 @@ def _host_key_fault(target: Target, lines: Sequence[str], *, asks: bool) -> Node
     text = "\n".join(lines)
     if "REVOKED HOST KEY" in text or "is revoked" in text:
         return SSHRefused(f"{failed} (this host key is revoked)", place=target.node, remedy="do not trust it")
+    if (unchecked := _UNCHECKED.search(text)) is not None:
+        remedy = "correct RevokedHostKeys in your SSH configuration"
+        return SSHRefused(f"ssh: cannot read {unchecked[1]}", place=target.node, remedy=remedy)
     if "IDENTIFICATION HAS CHANGED" in text or "POSSIBLE DNS SPOOFING" in text:
         return HostKeyChanged(
             f"{failed} (host key has CHANGED)", place=target.node, remedy=_changed_remedy(target, text)

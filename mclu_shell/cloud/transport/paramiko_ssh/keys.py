@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import paramiko
 from paramiko.agent import AgentSSH
@@ -18,22 +19,31 @@ from mclu_shell.cloud.transport.openssh.config import Algorithms, Target
 _log = logging.getLogger(__name__)
 
 
+class _File(NamedTuple):
+    """A key file: the public key that ssh offers for it, and the private one if paramiko can use it."""
+
+    blob: bytes
+    key: paramiko.PKey | None
+
+
 def login_keys(target: Target, deadline: float) -> Iterator[paramiko.PKey]:
-    """Yield the keys to offer, best first and each once; those that paramiko cannot use are left to OpenSSH.
+    """Yield the keys to offer, in ssh's order; those that paramiko cannot use are left to OpenSSH.
 
     The agent has until `deadline` (of `time.monotonic`) for each of its replies.
     """
-    own = [key for file in target.identities if (key := _load(file)) is not None]
-    blobs = {key.asbytes() for key in own} | {blob for file in target.identities if (blob := _public_half(file))}
-    agent_keys: list[paramiko.PKey] = list(_agent_keys(target.agent, deadline)) if target.agent else []
-    keys = [key for key in agent_keys if key.asbytes() in blobs]
-    if not target.identities_only:
-        keys += [key for key in agent_keys if key.asbytes() not in blobs]
-    offered: set[bytes] = set()
-    for key in (*keys, *own):
-        if key.asbytes() not in offered and _is_allowed(key, target.algorithms):
-            offered.add(key.asbytes())
-            yield key
+    files = [_read_file(file) for file in target.identities]
+    preferred: list[paramiko.PKey] = []
+    others: list[paramiko.PKey] = []
+    for key in _agent_keys(target.agent, deadline) if target.agent else ():
+        # The agent's key replaces the first file with the same one.
+        match = next((file for file in files if file.blob == key.asbytes()), None)
+        if match is not None:
+            files.remove(match)
+            preferred.append(key)
+        elif not target.identities_only:
+            others.append(key)
+    own = [file.key for file in files if file.key is not None]
+    return (key for key in (*preferred, *others, *own) if _is_allowed(key, target.algorithms))
 
 
 def _is_allowed(key: paramiko.PKey, algorithms: Algorithms) -> bool:
@@ -48,10 +58,20 @@ def signature_algorithms(kind: str) -> list[str]:
     return ["rsa-sha2-512", "rsa-sha2-256"] if kind == "ssh-rsa" else [kind]
 
 
+class _AgentSocket(socket.socket):
+    """A connection to the agent; paramiko's thread prints a traceback for a TimeoutError."""
+
+    def recv(self, size: int, flags: int = 0, /) -> bytes:
+        try:
+            return super().recv(size, flags)
+        except OSError as error:
+            raise paramiko.SSHException("the agent does not answer") from error
+
+
 def _agent_keys(path: str, deadline: float) -> tuple[paramiko.PKey, ...]:
     """Return the keys of the agent that listens on `path`; none if it does not answer."""
     agent = AgentSSH()
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection = _AgentSocket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         connection.settimeout(max(0.1, deadline - time.monotonic()))
         connection.connect(path)
@@ -63,9 +83,21 @@ def _agent_keys(path: str, deadline: float) -> tuple[paramiko.PKey, ...]:
     return tuple(agent.get_keys())
 
 
+def _read_file(file: Path) -> _File:
+    public, key = _public_half(file), _load(file)
+    if key is None:
+        return _File(public, None)
+    # ssh offers the key of the .pub file, and could not sign with another one.
+    return _File(public or key.asbytes(), None if public and public != key.asbytes() else key)
+
+
 @lru_cache(maxsize=64)
 def _read_key(file: Path, _mtime_ns: int) -> paramiko.PKey:
     """Parse a key file once for all nodes, until it changes."""
+    # ssh does not accept everything that paramiko accepts before and between the lines.
+    text = file.read_bytes()
+    if not text.startswith(b"-----BEGIN ") or b"\r" in text:
+        raise ValueError("an unusual format")
     return paramiko.PKey.from_path(file)
 
 

@@ -1,0 +1,3 @@
+#!/bin/sh
+# The password of the agent, for SSH_ASKPASS.
+echo password
