@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 # libvirtd, then the split daemon for QEMU (libvirt's daemons.html).
 LIBVIRT_SOCKETS = ("/run/libvirt/libvirt-sock", "/run/libvirt/virtqemud-sock")
+_ALLOW_FORWARDS = (
+    "set 'AllowStreamLocalForwarding yes' and 'AllowTcpForwarding yes' in its sshd_config, "
+    "and remove PermitOpen there and restrictions on the key from authorized_keys"
+)
 _numbers = itertools.count()
 # sshd's error is the same if no process listens and if it may not connect. /proc/net/unix lists the listening sockets,
 # possibly with /var before the path.
@@ -56,15 +60,13 @@ def _diagnose(connection: "SSHConnection", deadline: float) -> NodeFault:
     try:
         words = connection.run(["sh", "-c", _DIAGNOSE, "sh", *LIBVIRT_SOCKETS], _left_s(deadline)).out.split()
     except (SSHFault, ConnectionLost):
-        # The account may run no commands; the cause stays unknown.
-        words = []
+        # The account may run no commands.
+        fact = "libvirtd not running, or sshd does not forward sockets"
+        remedy = f"on the node: systemctl start libvirtd; else {_ALLOW_FORWARDS}"
+        return LibvirtDown(fact, place=node, remedy=remedy, is_stopped=True)
     if words[:1] == ["forbidden"]:
         # AllowTcpForwarding applies to unix sockets, too (sshd's channel_connect_to_path).
-        remedy = (
-            "set 'AllowStreamLocalForwarding yes' and 'AllowTcpForwarding yes' in its sshd_config, "
-            "and remove restrictions on the key from authorized_keys"
-        )
-        return SSHRefused("ssh: sshd does not forward sockets", place=node, remedy=remedy)
+        return SSHRefused("ssh: sshd does not forward sockets", place=node, remedy=_ALLOW_FORWARDS)
     if words[:1] == ["denied"]:
         remedy = f"on the node, as root: usermod -aG libvirt {user}"
         return LibvirtFault(f"{user} has no permission for {words[-1]}", place=node, remedy=remedy)

@@ -84,8 +84,8 @@ class Runner:
         address = f"10.73.{100 + number // 250}.{1 + number % 250}"
         nodes, own = self._lab.path / "nodes/ham1/run", f"{setup.sshd}\n"
         here: dict[str, object] = {"LAB": self._lab.path, "W": directory, "K": nodes / "keys", "S": nodes / str(number)}
-        here |= {"NUMBER": number, "ADDRESS": address}
-        settings = here | {"NODE_PID": self._node_pid, "HERE": _SCRIPTS, "PYTHON": sys.executable}
+        here |= {"NUMBER": number, "ADDRESS": address, "HERE": _SCRIPTS, "PYTHON": sys.executable}
+        settings = here | {"NODE_PID": self._node_pid}
         settings |= {"SSH_OPTIONS": _replaced(setup.options, here)}
         settings |= {"SSH_COMMAND": setup.command, "MCLU_COMMAND": setup.mclu}
         host_key = "" if "HostKey" in own else "HostKey /run/keys/host_ed25519"
@@ -96,6 +96,7 @@ class Runner:
             "config": f"{_replaced(setup.config, here)}\n",
             "files": f"{setup.files}\n",
             "start": f"{setup.start}\n",
+            "after": f"{setup.after}\n",
             "mclu.conf": f"[nodes]\nbox {_replaced(setup.node, here)}\n",
         }
 
@@ -123,6 +124,9 @@ def _outcome(directory: Path) -> Outcome:
         read("mclu.err"),
         read("log"),
         known_hosts.read_text(errors="replace") if known_hosts.is_file() else "",
+        read("left"),
+        int(read("after.status")),
+        read("after.log"),
     )
 
 

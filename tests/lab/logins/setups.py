@@ -30,6 +30,8 @@ class SetUp:
     options: str = ""
     # Words in mclu's output that tell what else has failed, after a login or instead of one.
     says: str = ""
+    # Lines for sh that succeed if all is well after the logins.
+    after: str = ""
     # The command on the node, and that of mclu.
     command: str = "true"
     mclu: str = "status"
@@ -54,6 +56,11 @@ class Outcome:
     log: str
     # The known_hosts file after the login of mclu.
     known_hosts: str = ""
+    # The processes that mclu has left behind.
+    left: str = ""
+    # The status and the messages of the check afterwards.
+    after_status: int = 0
+    after: str = ""
 
     def __str__(self) -> str:
         messages = [line for line in self.ssh_err.splitlines() if not line.startswith("debug")]
@@ -71,6 +78,8 @@ class Outcome:
         assert self.ssh_logs_in(setup) == setup.logs_in, f"expected {setup.logs_in}: {self}"
         assert "Traceback" not in self.mclu_err, self.mclu_err
         assert len(self.mclu_err.splitlines()) <= 1, self.mclu_err
+        assert self.left == "", self.left
+        assert self.after_status == 0, f"{setup.after}: {self.after}"
         if setup.mclu != "status":
             return self._check_words(setup)
         if setup.logs_in and not setup.says:

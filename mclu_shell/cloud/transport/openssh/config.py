@@ -62,6 +62,8 @@ class Target(NamedTuple):
     options: tuple[str, ...] = ()
     # All words for the same login by ssh: options, and the name.
     words: tuple[str, ...] = ()
+    # The socket of the user's own shared connection (ControlPath), of one node of its group.
+    control_path: str = ""
 
     @property
     def login(self) -> str:
@@ -126,6 +128,11 @@ class SSHConfig:
         except Unreachable as fault:
             raise fault.with_context(place=node.name) from fault
 
+    def control_path(self, node: NodeConfig) -> Path:
+        """Return the socket of the user's own shared connection to a node (ssh_config(5), ControlPath)."""
+        # It depends on the node's name, so the result for its group does not serve.
+        return Path(_run_ssh(node).control_path)
+
     def _group(self, node: NodeConfig) -> tuple[Future[Target], bool]:
         with self._lock:
             if time.monotonic() - self._read_at > _FRESH_S:
@@ -144,13 +151,14 @@ def _for_node(target: Target, node: NodeConfig) -> Target:
     options = ["-o", f"HostName={node.address}"] if node.address else []
     options += ["-p", str(node.port)] if node.port else []
     options += ["-i", node.identity] if node.identity else []
-    words = (*_ssh_options(node), "--", node.name)
+    words = (*target.words, *_ssh_options(node), "--", node.name)
     return target._replace(node=node.name, host=host, options=tuple(options), words=words)
 
 
 def _run_ssh(node: NodeConfig) -> Target:
     started = time.perf_counter()
-    command = ["ssh", "-G", *_ssh_options(node), "--", node.name]
+    # Without -N, ssh rejects ForkAfterAuthentication here.
+    command = ["ssh", "-G", "-N", *_ssh_options(node), "--", node.name]
     try:
         completed = subprocess.run(
             command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=_SSH_TIMEOUT_S
@@ -218,6 +226,9 @@ def _target(node: NodeConfig, output: str) -> Target:
         jump=one("proxyjump").removeprefix("none"),
         algorithms=_algorithms(settings),
         unsupported=unsupported_options(settings),
+        # Versions before 8.7 do not know the option.
+        words=("-o", "ForkAfterAuthentication=no") if one("forkafterauthentication") == "yes" else (),
+        control_path=one("controlpath").removeprefix("none"),
     )
     known_hosts = shlex.split(one("userknownhostsfile")) + shlex.split(one("globalknownhostsfile"))
     return plain._replace(

@@ -3,18 +3,19 @@
 import contextlib
 import itertools
 import logging
-import selectors
 import shlex
 import socket
 import threading
 import time
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 from mclu_shell.cloud.transport.forward import Address
 from mclu_shell.cloud.transport.openssh.config import Target
-from mclu_shell.cloud.transport.openssh.master import MasterProcess
 from mclu_shell.cloud.transport.openssh.mux import MuxClient, MuxRefused
+from mclu_shell.cloud.transport.openssh.streams import Stream, is_at_end, read_all
 from mclu_shell.cloud.transport.process import Completed
 from mclu_shell.cloud.transport.ssh.faults import command_timed_out, forwarding_refused, session_refused
 from mclu_shell.cloud.transport.ssh.remote_process import SILENT_S, RemoteProcess, start_command
@@ -31,13 +32,35 @@ _REASON_TIMEOUT_S = 0.5
 _numbers = itertools.count()
 
 
-class OpenSSHConnection:
-    """The open connection of a `MasterProcess`."""
+class Master(Protocol):
+    """An ssh process that shares its open connection: mclu's own, or the user's."""
 
-    def __init__(self, target: Target, process: MasterProcess) -> None:
+    control: Path
+    files: Path
+
+    @property
+    def is_alive(self) -> bool:
+        """True until the process or its connection ends."""
+
+    def mark(self) -> int:
+        """Return a mark for `find_message`."""
+
+    def find_message(self, text: str, mark: int, timeout_s: float, /) -> str:
+        """Return the first message with a text after the mark; empty if there is none in time."""
+
+    def close(self) -> None:
+        """End the use of the process."""
+
+
+class OpenSSHConnection:
+    """The open connection of an ssh process."""
+
+    def __init__(self, target: Target, process: Master) -> None:
         self.target = target
         self._process = process
         self._lock = threading.Lock()
+        # Our ends of the open channels.
+        self._ends: weakref.WeakSet[socket.socket] = weakref.WeakSet()
         # The local socket of each forwarded socket of the node.
         self._forwards: dict[str, Path] = {}
 
@@ -83,7 +106,7 @@ class OpenSSHConnection:
                 raise forwarding_refused(self.target, is_socket=isinstance(address, str))
         return channel
 
-    def _open_stream(self, address: tuple[str, int], deadline: float) -> "_Stream | None":
+    def _open_stream(self, address: tuple[str, int], deadline: float) -> "Stream | None":
         client = self._client(deadline)
         ours, theirs = socket.socketpair()
         try:
@@ -93,7 +116,9 @@ class OpenSSHConnection:
             client.close()
             ours.close()
             return None
-        return _Stream(ours, client)
+        stream = Stream(ours, client)
+        self._track(stream)
+        return stream
 
     def _open_unix_channel(self, path: str, deadline: float) -> socket.socket | None:
         channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -104,23 +129,34 @@ class OpenSSHConnection:
             self._round_trip(deadline)
             self._round_trip(deadline)
             channel.settimeout(None)
-            if _is_at_end(channel):
+            if is_at_end(channel):
                 channel.close()
                 return None
         except BaseException:
             channel.close()
             raise
+        self._track(channel)
         return channel
 
     def _forward(self, path: str, deadline: float) -> Path:
         with self._lock:
             if path not in self._forwards:
-                control = self._process.control
-                local = control.with_name(f"{control.stem}-{next(_numbers)}.fwd")
+                files = self._process.files
+                local = files.with_name(f"{files.stem}-{next(_numbers)}.fwd")
                 with contextlib.closing(self._client(deadline)) as client:
                     client.open_forward(local, path, deadline)
                 self._forwards[path] = local
             return self._forwards[path]
+
+    def forwards(self) -> dict[str, Path]:
+        """Return the local socket of each forwarded socket of the node."""
+        with self._lock:
+            return dict(self._forwards)
+
+    def _track(self, end: socket.socket) -> None:
+        """Let `close` end the calls that are blocked on a channel."""
+        with self._lock:
+            self._ends.add(end)
 
     def run(self, argv: Sequence[str], timeout_s: float) -> Completed:
         """Run a command on the node and wait for its end."""
@@ -128,13 +164,17 @@ class OpenSSHConnection:
         command = ShellCommand(argv)
         out, out_end = socket.socketpair()
         err, err_end = socket.socketpair()
+        self._track(out)
+        self._track(err)
         with out, err:
             with out_end, err_end:
                 session = self._session((out_end.fileno(), out_end.fileno(), err_end.fileno()), deadline)
             with contextlib.closing(session):
-                out.sendall(command.line)
-                out.shutdown(socket.SHUT_WR)
-                output = _read_all((out, err), deadline)
+                # A login shell that has already ended reads nothing; its output has the reason.
+                with contextlib.suppress(OSError):
+                    out.sendall(command.line)
+                    out.shutdown(socket.SHUT_WR)
+                output = read_all((out, err), deadline)
                 if output is None:
                     raise command_timed_out(self.target, argv, timeout_s)
                 status = session.exit_status(max(0.1, deadline - time.monotonic()))
@@ -154,7 +194,9 @@ class OpenSSHConnection:
             ours.close()
             raise
         ours.settimeout(SILENT_S)
-        return start_command(_Stream(ours, client), argv, self.target, lambda: self.responds(SILENT_S))
+        stream = Stream(ours, client)
+        self._track(stream)
+        return start_command(stream, argv, self.target, lambda: self.responds(SILENT_S))
 
     def _session(self, descriptors: tuple[int, int, int], deadline: float) -> MuxClient:
         try:
@@ -173,56 +215,10 @@ class OpenSSHConnection:
     def close(self) -> None:
         """Close the connection; every call that is blocked on it ends at once."""
         self._process.close()
-        for local in self._forwards.values():
+        for local in self.forwards().values():
             local.unlink(missing_ok=True)
-
-
-class _Stream(socket.socket):
-    """Our end of a channel whose other end ssh has; it ends with its connection to the control socket."""
-
-    def __init__(self, ours: socket.socket, client: MuxClient) -> None:
-        timeout_s = ours.gettimeout()
-        super().__init__(fileno=ours.detach())
-        # The new object does not know that the descriptor is non-blocking.
-        self.settimeout(timeout_s)
-        self._client = client
-
-    def shutdown_write(self) -> None:
-        """Send the end of the input."""
-        self.shutdown(socket.SHUT_WR)
-
-    def wait_status(self, timeout_s: float) -> int:
-        """Return the exit status of the session; -1 if there is none in time."""
-        return self._client.exit_status(timeout_s)
-
-    def close(self) -> None:
-        """Close both directions."""
-        self._client.close()
-        super().close()
-
-
-def _is_at_end(channel: socket.socket) -> bool:
-    """Return whether ssh has closed the connection."""
-    try:
-        return channel.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
-    except BlockingIOError:
-        return False
-
-
-def _read_all(sockets: tuple[socket.socket, ...], deadline: float) -> list[bytes] | None:
-    """Return the data of each socket until its end; None if the deadline passes before."""
-    data = {each: bytearray() for each in sockets}
-    with selectors.DefaultSelector() as selector:
-        for each in sockets:
-            selector.register(each, selectors.EVENT_READ)
-        while selector.get_map():
-            left_s = deadline - time.monotonic()
-            if left_s <= 0:
-                return None
-            for key, _ in selector.select(left_s):
-                assert isinstance(key.fileobj, socket.socket)
-                if chunk := key.fileobj.recv(65536):
-                    data[key.fileobj] += chunk
-                else:
-                    selector.unregister(key.fileobj)
-    return [bytes(each) for each in data.values()]
+        with self._lock:
+            ends = list(self._ends)
+        for end in ends:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)

@@ -50,7 +50,7 @@ class MasterProcess:
 
         `greeting` begins its message after sshd's banner.
         """
-        self.control = control
+        self.control = self.files = control
         self._greeting = greeting
         options = [f"-o{key}={value}" for key, value in _OPTIONS.items()]
         command = ["ssh", "-M", "-N", "-T", "-S", str(control), *options, *words]

@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import select
 import socket
 import struct
 import time
@@ -14,6 +15,7 @@ _VERSION = 4
 _HELLO: Final = 0x00000001
 _NEW_SESSION: Final = 0x10000002
 _OPEN_FORWARD: Final = 0x10000006
+_CLOSE_FORWARD: Final = 0x10000007
 _NEW_STREAM: Final = 0x10000008
 _OK: Final = 0x80000001
 _FAILURES: Final = (0x80000002, 0x80000003)
@@ -60,8 +62,19 @@ class MuxClient:
 
     def open_forward(self, local: Path, remote: str, deadline: float) -> None:
         """Forward a unix socket of this machine to one of the node; MuxRefused if it cannot be created."""
-        places = _string(str(local)) + struct.pack(">I", _UNIX) + _string(remote) + struct.pack(">I", _UNIX)
-        self._request(_OPEN_FORWARD, struct.pack(">I", _LOCAL) + places, (), deadline)
+        self._request(_OPEN_FORWARD, _forward(local, remote), (), deadline)
+
+    def close_forward(self, local: Path, remote: str, deadline: float) -> None:
+        """End a forward; MuxRefused if there is none."""
+        self._request(_CLOSE_FORWARD, _forward(local, remote), (), deadline)
+
+    @property
+    def is_open(self) -> bool:
+        """True until the ssh process ends the connection."""
+        # ssh sends nothing here by itself; at the end of the connection, the socket becomes readable.
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return not poll.poll(0)
 
     def exit_status(self, timeout_s: float) -> int:
         """Wait for the end of the session and return its status; -1 if there is none in time."""
@@ -112,6 +125,11 @@ class MuxClient:
                 raise EOFError
             data += part
         return data
+
+
+def _forward(local: Path, remote: str) -> bytes:
+    places = _string(str(local)) + struct.pack(">I", _UNIX) + _string(remote) + struct.pack(">I", _UNIX)
+    return struct.pack(">I", _LOCAL) + places
 
 
 def _string(text: str) -> bytes:

@@ -140,5 +140,5 @@ def proxy_fault(target: Target, messages: str) -> NodeFault:
             return NodeOff(target.node)
     lines = [line.strip() for line in messages.splitlines() if line.strip() and not line.startswith("debug")]
     through = f"through {target.jump}" if target.jump else "through ProxyCommand"
-    reason = lines[-1].rstrip(".") if lines else f"no answer in {PROXY_TIMEOUT_S:g} s"
+    reason = lines[-1].rstrip(".") if lines else "no greeting of sshd"
     return Unreachable(f"cannot connect {through}: {reason}", place=target.node, remedy=f"run {target.login}")

@@ -129,8 +129,7 @@ class ParamikoConnection:
             with self._transport.open_session(timeout=timeout_s) as channel:
                 channel.settimeout(timeout_s)
                 channel.exec_command(LOADER)
-                channel.sendall(command.line)
-                channel.shutdown_write()
+                self._send_command(channel, command)
                 # The outputs are a few lines, so both streams fit into their windows.
                 err = channel.makefile_stderr("rb").read()
                 out = channel.makefile("rb").read()
@@ -143,6 +142,17 @@ class ParamikoConnection:
             raise ConnectionLost("the connection was lost", place=self.target.node) from error
         _log.debug("%s: %s: %.1f ms", self.target.node, shlex.join(argv), (time.perf_counter() - started) * 1000)
         return command.completed(self.target, status, out, err)
+
+    def _send_command(self, channel: paramiko.Channel, command: ShellCommand) -> None:
+        try:
+            channel.sendall(command.line)
+            channel.shutdown_write()
+        except TimeoutError:
+            raise
+        except OSError:
+            # A login shell that has already ended reads nothing; its output has the reason.
+            if not self.is_alive:
+                raise
 
     def start(self, argv: Sequence[str]) -> RemoteProcess:
         """Start a command on the node; stderr goes to its stdout."""

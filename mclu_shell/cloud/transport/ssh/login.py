@@ -31,19 +31,31 @@ class SSHLogin:
     def log_in(self, node: NodeConfig, control: Path, deadline: float) -> SSHConnection:
         """Log in without questions; `control` is for OpenSSH's socket. Raise NodeFault."""
         target = self.config.resolve(node)
-        if (reason := _needs_openssh(node, target)) is None:
+        reason, fault = _needs_openssh(node, target), None
+        if reason is None:
             try:
                 return _log_in_with_paramiko(node, target, deadline)
-            except _FINAL:
-                raise
-            except NodeFault as fault:
+            except NodeFault as error:
                 if node.via == "paramiko":
                     raise
-                reason = fault.fact
+                reason, fault = error.fact, error
+        if (shared := self._shared(node, target, control)) is not None:
+            return shared
+        if isinstance(fault, _FINAL):
+            raise fault
         _log.debug("%s: via openssh: %s", node.name, reason)
         # After a login with paramiko has failed, the machine is known to be on.
-        is_on = not _needs_openssh(node, target)
+        is_on = fault is not None
         return self._openssh(target, control).log_in(node.connect_timeout, node.answer_timeout, is_on=is_on)
+
+    def _shared(self, node: NodeConfig, target: Target, control: Path) -> SSHConnection | None:
+        """Return the connection that the user's own ssh shares, which needs no login; None if there is none."""
+        if not target.control_path or not (users := self.config.control_path(node)).exists():
+            return None
+        from mclu_shell.cloud.transport.openssh.shared_connection import find_shared_connection
+
+        _log.debug("%s: via the user's own ssh: %s", node.name, users)
+        return find_shared_connection(target, users, control, node.connect_timeout)
 
     def log_in_with_prompts(self, node: NodeConfig, control: Path, asker: "Asker") -> SSHConnection:
         """Log in with OpenSSH; `asker` replies to its questions."""

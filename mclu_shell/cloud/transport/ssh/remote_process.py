@@ -96,7 +96,9 @@ def start_command(
     command, printed = ShellCommand(argv, streams=(1,)), bytearray()
     deadline = time.monotonic() + _START_TIMEOUT_S
     try:
-        channel.sendall(command.line)
+        # A login shell that has already ended reads nothing; its output has the reason.
+        with contextlib.suppress(OSError):
+            channel.sendall(command.line)
         while (output := command.output(bytes(printed))) is None:
             if time.monotonic() > deadline:
                 raise shell_is_slow(target, _START_TIMEOUT_S)

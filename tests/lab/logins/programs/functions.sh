@@ -56,9 +56,9 @@ convert() {
 # Make an ordinary user on the node with this login shell and lines in its .bashrc. Its name is u and $NUMBER.
 user() {
     mkdir "$S/home"
-    echo "u$NUMBER:x:$((2000 + NUMBER)):2000::/run/$NUMBER/home:$1" >>"$LAB/nodes/shared/passwd"
+    echo "u$NUMBER:x:$((2000 + NUMBER)):64055::/run/$NUMBER/home:$1" >>"$LAB/nodes/shared/passwd"
     printf '%s\n' "${2-}" >"$S/home/.bashrc"
-    chown -R "$((2000 + NUMBER)):2000" "$S/home"
+    chown -R "$((2000 + NUMBER)):64055" "$S/home"
 }
 
 # Start an agent with these keys; options of ssh-add come first.
@@ -95,3 +95,9 @@ lock() { SSH_ASKPASS="$HERE/password.sh" SSH_ASKPASS_REQUIRE=force ssh-add -q -x
 
 # Make a key whose private half is in a token: the name of the file.
 security_key() { "$PYTHON" "$HERE/security_key.py" "$1"; }
+
+# Listen on a port of the operator's machine.
+listen_on() {
+    busybox nc -l -p "$1" -e true &
+    until busybox netstat -ltn | grep -q ":$1 "; do sleep 0.02; done
+}

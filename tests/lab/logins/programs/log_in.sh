@@ -19,3 +19,11 @@ ssh=$!
     echo $? >"$W/mclu.status"
 ) &
 wait "$ssh" $!
+# mclu leaves no process behind; those that it ends get a moment.
+for _ in $(seq 100); do
+    pgrep -fa "$W/run/mclu-" >"$W/left" || break
+    sleep 0.02
+done
+cd "$HOME/.ssh"
+(. "$W/after") >"$W/after.log" 2>&1
+echo $? >"$W/after.status"
