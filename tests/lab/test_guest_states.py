@@ -52,7 +52,8 @@ def test_a_crashed_guest_is_shown_and_counted(lab: RealLab) -> None:
     refused = mclu(lab, "off", "ham0")
     assert (refused.status, refused.err) == (
         1,
-        "mclu: ham0: not switched off: guest running: db (crashed)\n",
+        "mclu: ham0: cannot switch off: guest db is crashed (panicked) and still in memory; "
+        "run 'shutdown --force ham0:db' to stop it, or destroy it first\n",
     )
 
 
