@@ -62,7 +62,7 @@ class Node:
         self.store = NodeStore(config.name)
         self._connection = Connection(config, transport, self.store, self._on_event)
         self.expected = ExpectedChanges()
-        self._guest_changes = GuestChanges(config.name, self.branch)
+        self._guest_changes = GuestChanges(config.name, self._branch_for_change)
         # Set to have the supervisor poll the node at once.
         self.poll_request = threading.Event()
         self._listeners: set[Callable[[GuestEvent | None], None]] = set()
@@ -126,6 +126,9 @@ class Node:
             return {}
         name = guests[0].name if len(guests) == 1 else None
         found = self.query(lambda client: client.fetch_addresses(name), self.config.answer_timeout)
+        if not self.config.runs_guests:
+            # The machine that commands run on knows nothing about these guests.
+            return {uuid: tuple([one.address for one in addresses]) for uuid, addresses in found.items()}
         names = {guest.uuid: guest.name for guest in guests}
         run = partial(self.run_read_only, timeout_s=_ADDRESSES_TIMEOUT_S)
         return confirm_addresses(lambda argv: run(argv).out, names, {uuid: found.get(uuid, ()) for uuid in names})
@@ -283,9 +286,17 @@ class Node:
         return self._transport.direct().start(argv)
 
     def branch(self) -> "tuple[str, Forward | None]":
-        """Return a URI for a separate libvirt connection, for long calls, and the forward that cuts it."""
+        """Return a URI for a separate libvirt connection, for long calls, and the forward that cuts it.
+
+        It does not depend on an open shell, which may end earlier.
+        """
         self.query(lambda _client: None)
         return self._transport.direct().branch()
+
+    def _branch_for_change(self) -> "tuple[str, Forward | None]":
+        """Return a branch for one short change; an open shell's connection carries it."""
+        self.query(lambda _client: None)
+        return self._transport.branch()
 
     def connect(self, address: "Address") -> "ByteStream":
         """Connect to an address as seen from the node; raise ConnectionRefusedError if nothing listens there."""
