@@ -15,7 +15,7 @@ from tests.lab.support.boot_sectors import (
     run_suspended,
     wait_for_state,
 )
-from tests.lab.support.cli import background, mclu, virsh
+from tests.lab.support.cli import background, mclu, python, virsh
 from tests.lab.support.guests import clean, sh, states
 from tests.lab.support.lab import RealLab
 
@@ -275,6 +275,50 @@ def test_a_hung_guest_delays_no_other_guest_of_its_node(lab: RealLab) -> None:
         assert mclu(lab, "list", "--active").seconds < 10
         sh(lab, "ham0", "pkill -CONT -f '[q]emu-system.*guest=db'")
         assert command.communicate(timeout=30) == ("ham0:db reset\n", "")
+
+
+_RESET = """
+import subprocess
+from mclu_shell.cloud.nodes import node as module
+from mclu_shell.cloud.open import open_cloud
+from mclu_shell.config import find_config, load_config
+from mclu_shell.errors import MCluError
+
+module._CHANGE_TIMEOUT_S = 2.0
+node = open_cloud(load_config(find_config(None))).nodes[0]
+(guest,) = node.fetch_guests()
+branch = node._guest_changes._branch
+def branch_and_freeze():
+    opened = branch()
+    subprocess.run(["ssh", "ham0", "{freeze}"], check=True)
+    return opened
+node._guest_changes._branch = branch_and_freeze
+try:
+    node.change_guest("db", "reset", guest.uuid)
+except MCluError as error:
+    print(error.guest, error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "error"),
+    [
+        (
+            "-f '[q]emu-system.*guest=db'",
+            "db ham0: db: its QEMU process does not answer; on the node: virsh destroy db\n",
+        ),
+        (
+            "-x libvirtd",
+            "db ham0: libvirtd not answering, while changing db; on the node: systemctl restart libvirtd\n",
+        ),
+    ],
+)
+def test_a_change_without_an_answer_names_the_program_that_hangs(lab: RealLab, program: str, error: str) -> None:
+    run_sector(lab, "ham0", "db", IDLE, "running (booted)")
+    try:
+        assert python(lab, _RESET.format(freeze=f"pkill -STOP {program}")) == error
+    finally:
+        sh(lab, "ham0", f"pkill -CONT {program}")
 
 
 def test_errors_of_libvirt_name_the_guest(lab: RealLab) -> None:

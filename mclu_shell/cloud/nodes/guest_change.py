@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from mclu_shell.cloud.concurrency.deadline import Deadline
-from mclu_shell.errors import ConnectionLost, LibvirtFault
+from mclu_shell.errors import ConnectionLost, LibvirtFault, MCluError, NodeFault
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.hypervisor.client import LibvirtClient
@@ -20,15 +20,24 @@ _MOST = 16
 
 
 class GuestChanges:
-    """The separate connections of one node; `branch` returns a URI and the forward that cuts it."""
+    """The separate connections of one node; `branch` returns a URI and the forward that cuts it.
 
-    def __init__(self, node: str, branch: Callable[[], tuple[str, "Forward | None"]]) -> None:
+    `require_answer` raises NodeFault if the node or its libvirtd does not answer.
+    """
+
+    def __init__(
+        self, node: str, branch: Callable[[], tuple[str, "Forward | None"]], require_answer: Callable[[], None]
+    ) -> None:
         self._node = node
         self._branch = branch
+        self._require_answer = require_answer
         self._free = threading.Semaphore(_MOST)
 
     def make(self, name: str, verb: str, uuid: str, timeout_s: float) -> None:
-        """Do a verb of `LibvirtClient.change` to a guest; raise LibvirtFault if its QEMU does not answer in time."""
+        """Do a verb of `LibvirtClient.change` to a guest.
+
+        If there is no answer in time, raise NodeFault for the node, its libvirtd or the guest's QEMU.
+        """
         with self._free:
             deadline = time.monotonic() + timeout_s
             uri, forward = self._branch()
@@ -39,7 +48,7 @@ class GuestChanges:
                 except (LibvirtFault, ConnectionLost) as error:
                     if not is_late():
                         raise
-                    raise self._hangs(name) from error
+                    raise self._too_late(name) from error
 
     @contextmanager
     def _connection(self, uri: str, forward: "Forward | None") -> Iterator["LibvirtClient"]:
@@ -54,9 +63,13 @@ class GuestChanges:
                 forward.close()
             client.close()
 
-    def _hangs(self, name: str) -> LibvirtFault:
+    def _too_late(self, name: str) -> MCluError:
         fact = f"{name}: its QEMU process does not answer"
-        error = LibvirtFault(fact, place=self._node, remedy=f"on the node: virsh destroy {name}")
+        error: MCluError = LibvirtFault(fact, place=self._node, remedy=f"on the node: virsh destroy {name}")
+        try:
+            self._require_answer()
+        except NodeFault as fault:
+            error = fault.with_context(fact=f"{fault.fact}, while changing {name}")
         error.guest = name
         return error
 

@@ -62,7 +62,7 @@ class Node:
         self.store = NodeStore(config.name)
         self._connection = Connection(config, transport, self.store, self._on_event)
         self.expected = ExpectedChanges()
-        self._guest_changes = GuestChanges(config.name, self._branch_for_change)
+        self._guest_changes = GuestChanges(config.name, self._branch_for_change, self._require_answer)
         # Set to have the supervisor poll the node at once.
         self.poll_request = threading.Event()
         self._listeners: set[Callable[[GuestEvent | None], None]] = set()
@@ -297,6 +297,10 @@ class Node:
         """Return a branch for one short change; an open shell's connection carries it."""
         self.query(lambda _client: None)
         return self._transport.branch()
+
+    def _require_answer(self) -> None:
+        """Raise NodeFault if the node or its libvirtd does not answer."""
+        self.query(lambda client: client.ping())
 
     def connect(self, address: "Address") -> "ByteStream":
         """Connect to an address as seen from the node; raise ConnectionRefusedError if nothing listens there."""
