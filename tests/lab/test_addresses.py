@@ -126,6 +126,31 @@ def test_the_nodes_own_address_is_not_the_guests(lab: RealLab) -> None:
     assert (result.status, result.out) == (1, "")
 
 
+_FORBID_COMMANDS = """
+(echo MaxSessions 0; cat /etc/ssh/sshd_config) >/tmp/sshd_config
+mount --bind /tmp/sshd_config /etc/ssh/sshd_config
+read -r pid </run/sshd.pid; kill $pid; tail --pid=$pid -f /dev/null
+/usr/sbin/sshd -E /var/log/sshd
+"""
+
+
+@pytest.mark.usefixtures("network")
+def test_guests_are_listed_without_addresses_if_the_node_runs_no_commands(lab: RealLab) -> None:
+    run_guest_with_interface(lab)
+    write_leases(lab, _192_0_2_5=-1)
+    assert listed(lab) == ["192.0.2.5"]
+    sh(lab, "ham0", _FORBID_COMMANDS)
+    lab.wait("on", "ham0")
+    try:
+        result = mclu(lab, "list", "--active")
+        assert (result.status, result.err) == (0, "")
+        assert result.lines == ["ham0:db  running  16M  1vcpus"]
+        result = mclu(lab, "wait", "guest", "db", "ip", "--timeout", "1")
+        assert "db has no known address after 1 s" in result.err
+    finally:
+        lab.off("ham0")
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("network")
 def test_guest_agents_are_asked_and_their_timeout_is_left_alone(lab: RealLab, templates: Path) -> None:

@@ -21,7 +21,7 @@ from mclu_shell.cloud.state.node_store import NodeStore
 from mclu_shell.cloud.state.snapshot import NodeView, Phase
 from mclu_shell.cloud.transport.base import LibvirtTransport
 from mclu_shell.config import NodeConfig
-from mclu_shell.errors import ConnectionLost, NodeOff
+from mclu_shell.errors import ConnectionLost, NodeOff, SSHFault
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.hypervisor.client import LibvirtClient
@@ -131,7 +131,12 @@ class Node:
             return {uuid: tuple([one.address for one in addresses]) for uuid, addresses in found.items()}
         names = {guest.uuid: guest.name for guest in guests}
         run = partial(self.run_read_only, timeout_s=_ADDRESSES_TIMEOUT_S)
-        return confirm_addresses(lambda argv: run(argv).out, names, {uuid: found.get(uuid, ()) for uuid in names})
+        try:
+            return confirm_addresses(lambda argv: run(argv).out, names, {uuid: found.get(uuid, ()) for uuid in names})
+        except (ConnectionLost, SSHFault):
+            # sshd may allow forwarding, but no commands (`MaxSessions 0`); then no address can be proved.
+            self._require_answer()
+            return {}
 
     # The store is updated while the connection is locked: otherwise an older answer could replace a newer one.
 
