@@ -1,11 +1,14 @@
 """Selection of the files that are deleted with a guest. It needs no I/O beyond the survey."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from shlex import quote
 from typing import NamedTuple
 
 from mclu_shell.cloud.guests.files.disk_files import DiskFiles
-from mclu_shell.cloud.guests.files.selection import Selection, backing_of
+from mclu_shell.cloud.guests.files.file_uses import FileUse
+from mclu_shell.cloud.guests.files.selection import NO_LONGER_USED, Selection, backing_of, unproven_files
+from mclu_shell.cloud.guests.leaving import GuestKey, Leaving
 from mclu_shell.cloud.guests.survey import NodeSurvey, Survey
 from mclu_shell.cloud.hypervisor.domain_files import (
     DomainDefinition,
@@ -16,6 +19,7 @@ from mclu_shell.cloud.hypervisor.domain_files import (
     overlay_files,
     own_files,
     own_logs,
+    referenced_files,
 )
 from mclu_shell.cloud.state.guest import Guest
 from mclu_shell.errors import NotFound, Refused
@@ -25,21 +29,28 @@ class DestroyPlan(NamedTuple):
     """Files to delete with their sizes in bytes, files to keep with the reasons, and the rest that goes with a guest.
 
     `state` names what libvirt deletes, for example "snapshot one"; it keeps the state of a TPM if `keeps_tpm`. `nvram`
-    is the one file of `delete` that libvirt can delete, too. `logs` are console logs, beside which libvirt keeps
-    rotated logs; a log that cannot be deleted is not an error. `keys` has device and inode of each file to delete.
+    is the one file of `delete` that libvirt can delete, too. `logs` are console logs with their sizes, beside which
+    libvirt keeps rotated logs; a log that cannot be deleted is not an error. `keys` has device and inode of each file
+    to delete.
     `shared` are files to delete that other machines may have open. `unchecked` are the nodes that must be queried
-    before more can be deleted.
+    before more can be deleted. `after` are the guests that must be destroyed before, as they need the files.
     """
 
     delete: tuple[tuple[str, int], ...]
     keep: tuple[tuple[str, str], ...]
-    logs: tuple[str, ...] = ()
+    logs: tuple[tuple[str, int], ...] = ()
     state: tuple[str, ...] = ()
     nvram: str = ""
     keeps_tpm: bool = False
     keys: tuple[str, ...] = ()
     shared: frozenset[str] = frozenset()
     unchecked: tuple[str, ...] = ()
+    after: frozenset[GuestKey] = frozenset()
+
+    @property
+    def all_deleted(self) -> tuple[tuple[str, int], ...]:
+        """The files to delete with their sizes in bytes, console logs included."""
+        return (*self.delete, *self.logs)
 
     @property
     def size_bytes(self) -> int:
@@ -63,11 +74,13 @@ class DestroyPlan(NamedTuple):
         )
 
 
-def plan_destroy(survey: Survey, guest: Guest, confirmed: DestroyPlan | None = None) -> DestroyPlan:
+def plan_destroy(
+    survey: Survey, guest: Guest, confirmed: DestroyPlan | None = None, leaving: Leaving | None = None
+) -> DestroyPlan:
     """Choose the files to delete: those that mclu or snapshots made for the guest and that nothing else needs.
 
-    With `confirmed`, keep every file that is not deleted by that plan. Raise NotFound if the guest is gone, or the
-    error of its node.
+    With `confirmed`, keep every file that is not deleted by that plan. `leaving` are the guests that are destroyed
+    before. Raise NotFound if the guest is gone, or the error of its node.
     """
     if guest.node in survey.errors:
         raise survey.errors[guest.node]
@@ -76,7 +89,8 @@ def plan_destroy(survey: Survey, guest: Guest, confirmed: DestroyPlan | None = N
     removed = survey.removals(guest.node)
     if own is None or guest.uuid in removed.guests:
         raise NotFound(f"{guest.name} no longer exists", place=guest.node)
-    selection = Selection(own, here.files, _made_files(own, here.files), _user_of(survey, here, guest))
+    users = _Users(survey, here, guest, leaving or Leaving(), set())
+    selection = Selection(own, here.files, _made_files(own, here.files), users.find)
     selection.keep(_obstacles(survey, selection, guest, confirmed))
     selection.keep_foreign_files()
     selection.keep_needed_files()
@@ -84,9 +98,13 @@ def plan_destroy(survey: Survey, guest: Guest, confirmed: DestroyPlan | None = N
     selection.keep_needed_files()
     if not own.is_active:
         selection.keep_open_files(here.opened)
-    ignored = {guest.uuid, *removed.guests}
-    logs = tuple(log for log in own_logs(own.xmls[0]) if not here.uses.find_path(log, ignored))
-    plan = _plan(selection)._replace(logs=logs, unchecked=unchecked)
+    logs = {log: users.find(log) for log in _existing_logs(own, here.files)}
+    selection.keep({log: why for log, why in logs.items() if why})
+    plan = _plan(selection)._replace(
+        logs=tuple((log, here.files.sizes.get(log, 0)) for log, why in logs.items() if not why),
+        unchecked=unchecked,
+        after=frozenset(users.before),
+    )
     if plan.keeps_tpm and not own.can_keep_tpm:
         raise Refused(
             f"cannot destroy {guest.name}: libvirt before 8.9 would delete the state of its TPM, which must be kept",
@@ -96,29 +114,70 @@ def plan_destroy(survey: Survey, guest: Guest, confirmed: DestroyPlan | None = N
     return plan
 
 
-def _user_of(survey: Survey, here: NodeSurvey, guest: Guest) -> Callable[[str], str]:
-    """Return a function that gives the reason to keep a file that others need; empty if they do not."""
-    removed = survey.removals(guest.node)
-    ignored = {guest.uuid, *removed.guests}
+@dataclass(frozen=True, slots=True)
+class _Users:
+    """The users of a guest's files; `before` collects the guests that have to be destroyed before it."""
 
-    def find(file: str) -> str:
-        known = here.files.ids.get(file)
+    survey: Survey
+    here: NodeSurvey
+    guest: Guest
+    leaving: Leaving
+    before: set[GuestKey]
+
+    def find(self, file: str) -> str:
+        """Return the reason to keep a file that others need; empty if they do not."""
+        known = self.here.files.ids.get(file)
         if known is None:
-            return ""
-        user = here.uses.find_here(known, ignored) or here.uses.find_mounted(file, known, ignored)
-        if user := user or survey.find_user(guest.node, file, known):
-            return f"{user} uses it"
-        images = [image for image in here.overlays.get(known.key, ()) if image not in removed.files]
+            return self._find_by_path(file)
+        for node, use in self.survey.find_uses(self.guest.node, file, known):
+            if (node, use.uuid) != (self.guest.node, self.guest.uuid) and not self._ends(node, use):
+                return self._describe(node, use)
+        removed = self.survey.removals(self.guest.node).files
+        images = [image for image in self.here.overlays.get(known.key, ()) if image not in removed]
+        if images and images[0] in self.here.files.undecoded:
+            return f"{images[0]} may need it: cannot decode the name of its backing file"
         return backing_of(images[0]) if images else ""
 
-    return find
+    def _find_by_path(self, file: str) -> str:
+        """Return the same for a file that the login cannot see, such as a console log."""
+        ignored = {self.guest.uuid, *self.survey.removals(self.guest.node).guests}
+        uses = (use for use in self.here.uses.find_path(file) if use.uuid not in ignored)
+        left = next((use for use in uses if not self._ends(self.guest.node, use)), None)
+        return self._describe(self.guest.node, left) if left else ""
+
+    def _describe(self, node: str, use: FileUse) -> str:
+        place = "" if node == self.guest.node else f"{node}:"
+        names = self.survey.nodes[node].files.find_names(use.source)
+        # The guest goes, but a file stays that needs this one.
+        if (node, use.uuid) in self.leaving.guests and names:
+            return backing_of(f"{place}{names[0]}")
+        return f"{place}{use.guest} uses it"
+
+    def _ends(self, node: str, use: FileUse) -> bool:
+        enders = self.leaving.find_enders(node, use)
+        self.before.update(ender for ender in enders if ender != (self.guest.node, self.guest.uuid))
+        return bool(enders)
+
+
+def find_users(survey: Survey, guest: Guest) -> frozenset[GuestKey]:
+    """Return the other guests that use files which mclu made for a guest."""
+    here = survey.nodes.get(guest.node)
+    own = here.definitions.get(guest.uuid) if here else None
+    if here is None or own is None:
+        return frozenset()
+    files = (*_made_files(own, here.files), *own_logs(own.xmls[0]))
+    made = [(file, here.files.ids[file]) for file in files if file in here.files.ids]
+    users = {(node, use.uuid) for file, known in made for node, use in survey.find_uses(guest.node, file, known)}
+    users |= {(guest.node, use.uuid) for log in own_logs(own.xmls[0]) for use in here.uses.find_path(log)}
+    return frozenset(users - {(guest.node, guest.uuid)})
 
 
 def _obstacles(survey: Survey, selection: Selection, guest: Guest, confirmed: DestroyPlan | None) -> dict[str, str]:
     """Return the reasons to keep files that do not depend on what needs them."""
     duplicate = survey.describe_duplicate(guest)
     reasons = dict.fromkeys(selection.made, duplicate) if duplicate else {}
-    reasons = _unconfirmed(selection.made, confirmed) | selection.files.obstacles | reasons
+    replaced = dict.fromkeys(unproven_files(selection.own, selection.files), NO_LONGER_USED)
+    reasons = _unconfirmed(selection.made, confirmed) | replaced | selection.files.obstacles | reasons
     return {file: reasons[file] for file in selection.existing if file in reasons}
 
 
@@ -140,7 +199,9 @@ def _made_files(own: DomainDefinition, files: DiskFiles) -> tuple[str, ...]:
     if not own_disks:
         return ()
     # mclu makes no symbolic links: the target of one is not mclu's.
-    keys = {files.key(file) for file in own_disks if file not in files.links}
+    unproven = unproven_files(own, files)
+    proven = [file for file in own_disks if file not in unproven]
+    keys = {files.key(file) for file in proven if file not in files.links}
     overlays = [
         file
         for xml in own.snapshots
@@ -148,8 +209,15 @@ def _made_files(own: DomainDefinition, files: DiskFiles) -> tuple[str, ...]:
         if keys.intersection(map(files.key, files.backing_chain(file))) and is_named_by_libvirt(file, xml, own_disks)
     ]
     memory = [file for xml in own.snapshots for file in memory_files(xml)]
-    more = [file for file in (*overlays, *memory, *_made_nvram(own, files, own_disks)) if file not in files.links]
+    more = [file for file in (*overlays, *memory, *_made_nvram(own, files, proven)) if file not in files.links]
     return tuple(dict.fromkeys((*own_disks, *more)))
+
+
+def _existing_logs(own: DomainDefinition, files: DiskFiles) -> list[str]:
+    """Return the guest's console logs, including those whose existence the login cannot see."""
+    named = referenced_files(own)
+    logs = [log for log in own_logs(own.xmls[0]) if log in named]
+    return [log for log in logs if log in files.hidden or (log in files.sizes and log not in files.obstacles)]
 
 
 def _made_nvram(own: DomainDefinition, files: DiskFiles, own_disks: Sequence[str]) -> Iterator[str]:

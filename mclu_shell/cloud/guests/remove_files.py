@@ -26,7 +26,7 @@ describe() {
     case $1 in
         /proc/*) process=${1#/proc/}; process=${process%%/*}
             echo "open in process $process ($(cat "/proc/$process/comm" 2>/dev/null))" ;;
-        *) device=${1#/sys/block/}; echo "open as /dev/${device%%/*}" ;;
+        *) echo "$1" ;;
     esac
 }
 check() {
@@ -36,12 +36,14 @@ check() {
     fi
     now=$(stat -c %d:%i -- "$4" 2>/dev/null) || { [ ! -e "$4" ] || echo "not accessible"; return; }
     [ "$now" = "$1" ] || { echo "changed since the check"; return; }
-    case $newline$opened in
-        *"$newline$1 "*)
-            rest=${newline}${opened}; rest=${rest#*"$newline$1 "}
-            describe "${rest%%"$newline"*}"
-            return ;;
-    esac
+    for key in "$1" "${2# }"; do
+        case $newline$opened in
+            *"$newline$key "*)
+                rest=${newline}${opened}; rest=${rest#*"$newline$key "}
+                describe "${rest%%"$newline"*}"
+                return ;;
+        esac
+    done
     case $locks in
         *"$2 "*) echo "locked by another process"; return ;;
     esac

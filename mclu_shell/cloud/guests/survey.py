@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mclu_shell.cloud.guests.files.disk_files import DiskFiles, find_overlays, inspect_files
 from mclu_shell.cloud.guests.files.file_id import FileId
-from mclu_shell.cloud.guests.files.file_uses import FileUses, collect_uses
+from mclu_shell.cloud.guests.files.file_uses import FileUse, FileUses, collect_uses
 from mclu_shell.cloud.guests.files.open_files import OpenFiles, fetch_open_files
 from mclu_shell.cloud.hypervisor.domain_files import (
     DomainDefinition,
@@ -67,12 +67,15 @@ class Survey(NamedTuple):
         ]
         return f"{' and '.join(names)} {'has' if len(names) == 1 else 'have'} the same UUID" if names else ""
 
-    def find_user(self, node: str, path: str, file: FileId) -> str:
-        """Return a guest of another node (NODE:GUEST) that may need a file of this node; empty if there is none."""
-        for other, there in self._others(node):
-            if guest := there.uses.find_elsewhere(path, file, self.removals(other).guests):
-                return f"{other}:{guest}"
-        return ""
+    def find_uses(self, node: str, path: str, file: FileId) -> Iterator[tuple[str, FileUse]]:
+        """Yield the uses of a file of a node, with the nodes of the guests; on another node, it may be another file.
+
+        The guests that earlier lines of a dry run would have removed do not count.
+        """
+        removed = {name: self.removals(name).guests for name in self.nodes}
+        for name, there in ((node, self.nodes[node]), *self._others(node)):
+            uses = there.uses.find_here(path, file) if name == node else there.uses.find_elsewhere(path, file)
+            yield from ((name, use) for use in uses if use.uuid not in removed[name])
 
     def _others(self, node: str) -> Iterator[tuple[str, NodeSurvey]]:
         return ((name, there) for name, there in self.nodes.items() if name != node)
@@ -96,14 +99,22 @@ class Survey(NamedTuple):
 
 
 def survey_nodes(
-    cloud: "Cloud", guests: Sequence[Guest], removed: Mapping[str, PlannedRemovals] | None = None
+    cloud: "Cloud",
+    guests: Sequence[Guest],
+    removed: Mapping[str, PlannedRemovals] | None = None,
+    unanswered: Mapping[str, MCluError] | None = None,
 ) -> Survey:
-    """Survey all nodes at the same time; a node's error does not end the survey."""
+    """Survey all nodes at the same time; a node's error does not end the survey.
+
+    `unanswered` are the errors of nodes that have just failed to answer: to wait again would take as long.
+    """
+    failed = unanswered or {}
     targets = {node.name: {guest.uuid for guest in guests if guest.node == node.name} for node in cloud.nodes}
-    outcomes = cloud.query(lambda node: _survey(node, targets[node.name]))
+    left = [node for node in cloud.nodes if node.name not in failed]
+    outcomes = cloud.query(lambda node: _survey(node, targets[node.name]), left)
     return Survey(
         {outcome.item.name: outcome.unwrap() for outcome in outcomes if outcome.error is None},
-        {outcome.item.name: outcome.error for outcome in outcomes if outcome.error is not None},
+        {**failed, **{outcome.item.name: outcome.error for outcome in outcomes if outcome.error is not None}},
         removed or {},
     )
 

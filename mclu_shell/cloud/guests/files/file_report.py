@@ -19,13 +19,15 @@ _LONGEST_COMMAND = 60_000
 _TIMEOUT_S = 60.0
 
 # Tests the first bytes of an image that may refer to other files: qcow with a backing file or an incompatible feature,
-# such as an external data file; QED; VMDK. Running qemu-img on every file would take ten times as long.
+# such as an external data file; QED; VMDK, also as text. Running qemu-img on every file would take ten times as long.
+# VDI, VHD, VHDX and Parallels images have parents only of their own format, which is never that of mclu's disks.
 _MAY_REFER = r"""
 may_refer() {
     case $1 in
         " 51 46 49 fb 00 00 00 02 00 00 00 00 00 00 00 00 "*) return 1 ;;
         " 51 46 49 fb 00 00 00 03 00 00 00 00 00 00 00 00 "*" 00") return 1 ;;
-        " 51 46 49 fb "* | " 51 45 44 00 "* | " 4b 44 4d 56 "* | " 23 20 44 69 73 6b "*) return 0 ;;
+        " 51 46 49 fb "* | " 51 45 44 00 "* | " 4b 44 4d 56 "* | " 43 4f 57 44 "*) return 0 ;;
+        " 23 "* | " 0a "* | " 0d "* | " 20 "* | " 76 65 72 73 69 6f 6e 3d "*) return 0 ;;
     esac
     return 1
 }
@@ -34,8 +36,9 @@ head80() { od -An -v -tx1 -w80 -N80 -- "$1"; }
 
 # The first `images` of the files are disk images. Each line has a type: `l` is a name, `f` its file, `s` its file
 # system, `r` the real path of a file that exists, in their order, `i` the JSON of qemu-img on an image. A line `e` is
-# an image that cannot be read, with the reason in the next line. A drive without a medium is no error. `m` is a mount
-# point, `x` a directory that is exported. Standard error has the names that stat failed on.
+# an image that cannot be read, with the reason in the next line; other files need not be readable. A drive without a
+# medium is no error. `m` is a mount point, `x` a directory that is exported. Standard error has the names that stat
+# failed on.
 _REPORT = (
     _MAY_REFER
     + r"""
@@ -45,10 +48,12 @@ stat -c 'l %b %h %f %n' -- "$@"
 stat -L -c 'f %d %i %f %s %Y %w %n' -- "$@" 2>/dev/null
 stat -f -c 's %i %t %T %n' -- "$@" 2>/dev/null
 for file; do
-    [ "$images" -gt 0 ] || break
     images=$((images - 1))
     [ -f "$file" ] || [ -b "$file" ] || continue
-    head=$(head80 "$file" 2>&1) || { [ -b "$file" ] || printf 'e %s\n%s\n' "$file" "$head"; continue; }
+    if ! head=$(head80 "$file" 2>&1); then
+        [ "$images" -lt 0 ] || [ -b "$file" ] || printf 'e %s\n%s\n' "$file" "$head"
+        continue
+    fi
     may_refer "$head" || continue
     if info=$(qemu-img info -U --output=json -- "$file" 2>&1); then
         printf 'i %s\n%s\n' "$file" "$(printf %s "$info" | tr -d '\n')"
@@ -86,7 +91,7 @@ _SYSTEM = re.compile(r"s (\S+) ([0-9a-f]+) (.*?) (/.*)")
 # GNU stat quotes a name that has an apostrophe with double quotes.
 _FAILED = re.compile(r"""stat: [^'"]*['"](/.*)['"]: (.*)""")
 _DENIED = "Permission denied"
-_MISSING = ("No such file or directory", "Not a directory", "Too many levels of symbolic links")
+_MISSING = ("No such file or directory", "Not a directory", "Too many levels of symbolic links", "File name too long")
 
 
 class Status(NamedTuple):

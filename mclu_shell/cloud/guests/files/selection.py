@@ -10,17 +10,40 @@ from mclu_shell.cloud.hypervisor.domain_files import (
     backing_chains,
     disks,
     disks_without_path,
+    file_identities,
     noted_files,
     nvram_files,
+    own_files,
+    referenced_files,
 )
 
 NOT_OURS = "not made by mclu"
+NO_LONGER_USED = "the guest no longer uses it, and mclu may not have made it"
 UNCHECKED = "for its users"
 
 
 def backing_of(image: str) -> str:
     """Return the reason to keep a file that an image needs."""
     return f"a backing file of {image}"
+
+
+def unproven_files(own: DomainDefinition, files: DiskFiles) -> list[str]:
+    """Return the noted files that the guest does not use, and that may be others than mclu made.
+
+    The guest's disk may have been moved, and another file may have got its path. mclu notes the identity of each file
+    that it makes.
+    """
+    identities = file_identities(own.xmls[0])
+    named = referenced_files(own)
+    used = {files.key(base) for file in named for base in (file, *files.backing_chain(file))}
+    return [
+        file
+        for file in own_files(own.xmls[0])
+        if file in files.sizes
+        and file not in named
+        and (file in files.links or files.key(file) not in used)
+        and (file in files.links or not identities[file] or files.ids[file].identity != identities[file])
+    ]
 
 
 @dataclass(slots=True)
@@ -55,7 +78,8 @@ class Selection:
         self.keep(dict.fromkeys(self._foreign_files(), NOT_OURS))
         listed = {self.files.key(file) for file in (*self.kept, *self.made)}
         chains = {base for file in self.existing for base in self.files.backing_chain(file)}
-        self.keep({base: "a backing file" for base in sorted(chains) if self.files.key(base) not in listed})
+        existing = {base for base in chains if base in self.files.ids or base in self.files.hidden}
+        self.keep({base: "a backing file" for base in sorted(existing) if self.files.key(base) not in listed})
 
     def _foreign_files(self) -> Iterator[str]:
         """Yield each file once, by its first name; the target of a link in place of a file that mclu made is foreign.
@@ -81,7 +105,7 @@ class Selection:
         ]
         while True:
             needed: dict[str, str] = {}
-            for name in self.kept:
+            for name in (*self.kept, *self._others()):
                 bases = [base for top, chain in chains if top == self.files.key(name) for base in chain]
                 bases += map(self.files.key, self.files.backing_chain(name))
                 needed |= dict.fromkeys(bases, backing_of(name))
@@ -89,6 +113,12 @@ class Selection:
             if not more:
                 return
             self.keep(more)
+
+    def _others(self) -> list[str]:
+        """Return the existing files that the guest names, and that are neither kept nor deleted."""
+        listed = {self.files.key(file) for file in (*self.kept, *self.deleted)}
+        named = sorted(referenced_files(self.own))
+        return [file for file in named if file in self.files.ids and self.files.key(file) not in listed]
 
     def keep_shared_files(self, unchecked: Sequence[str]) -> tuple[str, ...]:
         """Keep files that guests of unchecked nodes may use; return these nodes if there are such files."""
