@@ -25,7 +25,7 @@ class Leaving(NamedTuple):
         return Leaving(self.guests | {guest}, {**self.files, **{(guest[0], key): guest for key in keys}})
 
     def find_enders(self, node: str, use: FileUse) -> tuple[GuestKey, ...]:
-        """Return the guests whose destruction ends a use of a file by a guest of a node; none if it goes on."""
+        """Return the guests whose destruction ends a use of a file by a guest of a node; none if none does."""
         user = (node, use.uuid)
         if user not in self.guests:
             return ()

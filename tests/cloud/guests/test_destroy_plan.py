@@ -119,7 +119,7 @@ def test_a_file_that_the_guest_needs_without_naming_it_is_deleted(node_with: Mak
 
 
 def test_a_file_that_another_file_of_the_guest_needs_is_kept(node_with: Make, disk: Path, tmp_path: Path) -> None:
-    """That file is the user's own, and no disk in libvirt's eyes."""
+    """The other file is the user's own, and no disk in libvirt's eyes."""
     overlay = create(tmp_path / "mine.qcow2", disk)
     xml = define("web", WEB, [disk], [disk]).replace("</os>", f"<kernel>{overlay}</kernel></os>")
     assert plan(node_with(xml)).keep == ((str(disk), f"a backing file of {overlay}"),)
