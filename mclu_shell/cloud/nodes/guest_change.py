@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from mclu_shell.cloud.concurrency.deadline import Deadline
-from mclu_shell.errors import ConnectionLost, LibvirtFault, MCluError, NodeFault
+from mclu_shell.errors import ConnectionLost, LibvirtFault, MCluError, NodeFault, NodeOff
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.hypervisor.client import LibvirtClient
@@ -36,7 +36,8 @@ class GuestChanges:
     def make(self, name: str, verb: str, uuid: str, timeout_s: float) -> None:
         """Do a verb of `LibvirtClient.change` to a guest.
 
-        If there is no answer in time, raise NodeFault for the node, its libvirtd or the guest's QEMU.
+        If the connection is lost, or there is no answer in time, raise NodeFault for the node, its libvirtd or the
+        guest's QEMU.
         """
         with self._free:
             deadline = time.monotonic() + timeout_s
@@ -46,9 +47,11 @@ class GuestChanges:
                     with self._connection(uri, forward) as client:
                         client.change(name, verb, uuid)
                 except (LibvirtFault, ConnectionLost) as error:
-                    if not is_late():
+                    if is_late():
+                        raise self._diagnose(name, self._hangs(name)) from error
+                    if isinstance(error, LibvirtFault):
                         raise
-                    raise self._too_late(name) from error
+                    raise self._diagnose(name, error.with_context()) from error
 
     @contextmanager
     def _connection(self, uri: str, forward: "Forward | None") -> Iterator["LibvirtClient"]:
@@ -63,11 +66,17 @@ class GuestChanges:
                 forward.close()
             client.close()
 
-    def _too_late(self, name: str) -> MCluError:
+    def _hangs(self, name: str) -> LibvirtFault:
         fact = f"{name}: its QEMU process does not answer"
-        error: MCluError = LibvirtFault(fact, place=self._node, remedy=f"on the node: virsh destroy {name}")
+        return LibvirtFault(fact, place=self._node, remedy=f"on the node: virsh destroy {name}")
+
+    def _diagnose(self, name: str, error: MCluError) -> MCluError:
+        """Return an error, or that of the node if it is off, or does not answer."""
         try:
             self._require_answer()
+        except NodeOff as fault:
+            # Its guests are off, too.
+            error = fault
         except NodeFault as fault:
             error = fault.with_context(fact=f"{fault.fact}, while changing {name}")
         error.guest = name
