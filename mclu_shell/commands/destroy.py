@@ -6,6 +6,7 @@ cron jobs it does not ask, and wildcards require --yes.
 Deleted:
   definition, snapshots, checkpoints and saved memory of the guest
   disks that mclu created for it, NVRAM and TPM state of such a guest
+  its console log
 
 Kept, and listed with the reason:
   disks and NVRAM that mclu did not create

@@ -93,9 +93,13 @@ def find_overlays(node: Node, targets: Iterable[str], files: DiskFiles) -> dict[
     paths = {files.real_path(file) for file in keys.values()}.union(targets)
     directories = {file.rpartition("/")[0] or "/" for file in paths}
     # The images that are known belong to guests.
-    images = [image for image in find_images(node, sorted(directories)) if image not in files.opened]
+    named, odd = find_images(node, sorted(directories))
+    images = [image for image in named if image not in files.opened]
     known = set(files.unreadable)
-    _inspect_chains(node, files, images, ())
+    for image in [image for image in odd if image not in files.opened]:
+        images.append(image)
+        _add_references(files, image, odd[image])
+    _inspect_chains(node, files, set(images) - odd.keys(), ())
     for image in files.unreadable.keys() - known:
         del files.unreadable[image]
     overlays: dict[str, tuple[str, ...]] = {}

@@ -73,13 +73,19 @@ echo end
 )
 
 # Prints the files of some directories that may refer to another one. Symbolic links are resolved or skipped, so each
-# file has one name. A file name with a newline is skipped.
+# file has one name. A name outside ASCII may be no UTF-8, or have several lines: the JSON of qemu-img follows it.
 _FIND = r"""
+export LC_ALL=C
 for directory; do readlink -f -- "$directory"; done | sort -u | while IFS= read -r directory; do
-    find "$directory" -maxdepth 1 -type f ! -name '*
-*' -exec sh -c "$FUNCTIONS"'
+    find "$directory" -maxdepth 1 -type f -exec sh -c "$FUNCTIONS"'
         for file; do
-            if may_refer "$(head80 "$file")"; then printf "%s\n" "$file"; fi
+            may_refer "$(head80 "$file")" || continue
+            case $file in *[!\ -~]*)
+                info=$(qemu-img info -U --output=json -- "$file" | tr -d "\n")
+                [ -z "$info" ] || printf "o %s\n%s\n" "$(printf %s "$file" | tr "\n" "?")" "$info"
+                continue ;;
+            esac
+            printf "n %s\n" "$file"
         done' sh {} + 2>/dev/null
 done
 echo end
@@ -128,16 +134,21 @@ def report_files(node: Node, images: Sequence[str], others: Sequence[str]) -> Fi
     )
 
 
-def find_images(node: Node, directories: Sequence[str]) -> list[str]:
-    """Return the files of some directories that may refer to other files."""
+def find_images(node: Node, directories: Sequence[str]) -> tuple[list[str], dict[str, object]]:
+    """Return the files of some directories that may refer to other files.
+
+    The second part has those whose names may not be printable: printable names, and what qemu-img reports.
+    """
     script = f"FUNCTIONS='{_MAY_REFER}'\n{_FIND}"
     found: list[str] = []
+    odd: dict[str, object] = {}
     for names, _ in _split(directories, ()):
         lines = node.run_read_only(["sh", "-c", script, "mclu-look", *names], _TIMEOUT_S).out.split("\n")
         if lines[-2:] != ["end", ""]:
             raise _undecided(node, "incomplete output")
-        found += [line for line in lines[:-2] if line]
-    return found
+        found += [line[2:] for line in lines if line.startswith("n /")]
+        odd |= {line[2:]: json.loads(info) for line, info in pairwise(lines) if line.startswith("o /")}
+    return found, odd
 
 
 def _split(images: Sequence[str], others: Sequence[str]) -> Iterator[tuple[list[str], int]]:

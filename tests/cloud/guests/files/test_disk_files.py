@@ -133,6 +133,16 @@ def test_an_image_whose_backing_file_name_cannot_be_decoded_may_need_any_file(
     assert files.unreadable == {}
 
 
+@pytest.mark.parametrize("name", [b"two\nlines.qcow2", b"latin1 \xff.qcow2", "bücher.qcow2".encode()])
+def test_an_overlay_with_an_odd_name_is_found(node: Node, disks: Path, name: bytes) -> None:
+    create(disks / "child.qcow2", "top.qcow2")
+    os.rename(os.fsencode(disks / "child.qcow2"), os.fsencode(disks) + b"/" + name)  # noqa: PTH104
+    top = f"{disks}/top.qcow2"
+    files = inspect_files(node, [top], [])
+    shown = name.replace(b"\n", b"?").decode(errors="replace")
+    assert find_overlays(node, [top], files) == {files.key(top): (f"{disks}/{shown}",)}
+
+
 def rebase(file: Path, base: str) -> None:
     """Make an image with this name of a backing file, which need not exist."""
     subprocess.run(["qemu-img", "create", "-q", "-u", "-f", "qcow2", "-F", "raw", "-b", base, file, "64K"], check=True)
