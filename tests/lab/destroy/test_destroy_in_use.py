@@ -44,7 +44,7 @@ virsh -q undefine db; virsh -q define /tmp/db.xml"""
     assert images(web, "ham0") == ["web.qcow2"]
 
 
-def test_nothing_is_deleted_if_a_name_cannot_be_decoded(web: RealLab) -> None:
+def test_an_undecodable_name_prevents_every_deletion(web: RealLab) -> None:
     virsh(web, "ham0", "destroy", "web")
     make = f"qemu-img create -q -u -f qcow2 -F qcow2 -b 'json:{{broken' {OVERLAY} 1M"
     define_db(web, A_DISK.format(kind="qcow2", file=OVERLAY), before=make)
