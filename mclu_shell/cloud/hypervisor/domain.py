@@ -47,6 +47,8 @@ VERBS: MappingProxyType[str, Callable[[Any], object]] = MappingProxyType(
         "resume": lambda domain: domain.resume(),
         "shutdown": lambda domain: domain.shutdown(),
         "reboot": lambda domain: domain.reboot(0),
+        "shutdown by ACPI": lambda domain: domain.shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN),
+        "reboot by ACPI": lambda domain: domain.reboot(libvirt.VIR_DOMAIN_REBOOT_ACPI_POWER_BTN),
         "reset": lambda domain: domain.reset(0),
         "wake": lambda domain: domain.pMWakeup(0),
         "stop": _stop,
