@@ -1,13 +1,14 @@
 """A Debian guest that mclu made from the template debian-cloud, on ham0."""
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from tests.lab.support.cli import Result, background, mclu, virsh
+from tests.lab.support.cli import LIMIT_S, Result, background, mclu, virsh
 from tests.lab.support.debian_image import require_debian_image
-from tests.lab.support.guests import sh, states
+from tests.lab.support.guests import IMAGES, sh, states
 from tests.lab.support.lab import Completed, RealLab, skip
 from tests.lab.support.network import ADDRESS, define_network, has_networks
 
@@ -15,9 +16,11 @@ NODE = "ham0"
 # YAML reads it as a number.
 NAME = "123"
 # An emulated guest on a busy machine.
-BOOT_TIMEOUT = "3m"
+BOOT_TIMEOUT_S = 180.0
 _OPERATOR, _PORT = "10.73.0.1", "8000"
 _LOG = f"/var/log/libvirt/qemu/{NAME}.serial"
+# The superblock of the file system in KiB, and in it the flags of which RECOVER is one (ext4, disk layout).
+_SUPERBLOCK, _INCOMPAT, _RECOVER = 1024 + 1, 0x60, 0x4
 _SSH = (
     *("ssh", "-J", NODE, "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"),
     # A guest that has crashed does not close connections.
@@ -45,18 +48,23 @@ class DebianGuest:
         """Run an mclu command with the guest's name as its first argument."""
         return mclu(self.lab, *command.split(), NAME, *words)
 
-    def wait(self, *condition: str, timeout: str = BOOT_TIMEOUT) -> Result:
+    def wait(self, *condition: str, timeout_s: float = BOOT_TIMEOUT_S) -> Result:
         """Run `wait guest`."""
-        return mclu(self.lab, "wait", "--timeout", timeout, "guest", NAME, *condition)
+        words = ("wait", "--timeout", f"{timeout_s:g}", "guest", NAME, *condition)
+        return mclu(self.lab, *words, timeout=timeout_s + LIMIT_S)
 
-    def listed(self) -> list[str]:
-        """Return the words of the guest's line in `list`, after its name."""
-        result = mclu(self.lab, "list", "--active")
+    def listed(self, which: str = "--active") -> list[str]:
+        """Return the columns of the guest's line in `list`, after its name."""
+        result = mclu(self.lab, "list", which)
         assert (result.status, result.err) == (0, ""), result
         (line,) = result.lines
-        name, *words = line.split()
+        name, *columns = re.split("  +", line)
         assert name == f"{NODE}:{NAME}"
-        return words
+        return columns
+
+    def addresses(self) -> list[str]:
+        """Return the guest's addresses in `list`."""
+        return " ".join(self.listed()[3:]).split()
 
     def virsh(self, verb: str, *words: str) -> str:
         """Run a virsh command for the guest on its node."""
@@ -69,6 +77,24 @@ class DebianGuest:
     def console(self) -> str:
         """Return what the guest has printed on its console since its start."""
         return sh(self.lab, NODE, f"cat {_LOG}")
+
+    def count_logins(self) -> int:
+        """Count the login prompts on the guest's console since its start."""
+        return self.console().count(f"{NAME} login: ")
+
+    def boot_id(self) -> str:
+        """Return a UUID of the present run of the guest's kernel."""
+        return self.run("cat /proc/sys/kernel/random/boot_id")
+
+    def is_cleanly_unmounted(self) -> bool:
+        """Return whether the guest's file system needs no recovery of its journal, once the guest is off."""
+        superblock = f"skip={_SUPERBLOCK} count={_SUPERBLOCK + 1} if={IMAGES}/{NAME}.qcow2 of=/tmp/superblock"
+        sh(self.lab, NODE, f"qemu-img dd -f qcow2 -O raw bs=1024 {superblock}")
+        return not int(sh(self.lab, NODE, f"od -A n -t u4 -j {_INCOMPAT} -N 4 /tmp/superblock")) & _RECOVER
+
+    def hang_agent(self) -> None:
+        """Stop the guest agent with SIGSTOP; its channel stays open."""
+        self.run("pkill -STOP -x qemu-ga")
 
     def make_reachable(self) -> None:
         """Switch on the node, start the guest, and wait for its sshd, as far as needed."""
@@ -98,7 +124,7 @@ def boot_debian(lab: RealLab, *options: str) -> DebianGuest:
         skip("nodes cannot run networks of libvirt: dnsmasq or libvirt's network driver is missing")
     define_network(lab, NODE)
     with mirror(lab) as url:
-        words = ("mclu", "boot", "debian-cloud", f"{NODE}:{NAME}", "--memory", "512M", *options)
+        words = ("mclu", "boot", "debian-cloud", f"{NODE}:{NAME}", "--memory", "512M", "--vcpus", "1", *options)
         booted = lab.run("env", "-u", "MCLU_PATH", f"MCLU_MIRROR={url}", *words)
     assert (booted.returncode, booted.stdout) == (0, f"{NODE}:{NAME} running\n"), booted.stderr
     return DebianGuest(lab)
