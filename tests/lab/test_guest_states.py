@@ -289,12 +289,12 @@ from mclu_shell.errors import MCluError
 module._CHANGE_TIMEOUT_S = 2.0
 node = open_cloud(load_config(find_config(None))).nodes[0]
 (guest,) = node.fetch_guests()
-branch = node._guest_changes._branch
+branch = node._guest_changes._branches._branch
 def branch_and_disturb():
     opened = branch()
     subprocess.run({disturb}, check=True)
     return opened
-node._guest_changes._branch = branch_and_disturb
+node._guest_changes._branches._branch = branch_and_disturb
 try:
     node.change_guest("db", "reset", guest.uuid)
 except MCluError as error:
