@@ -40,7 +40,8 @@ def dry_run_destroy(
 
 def _survey(cloud: DryRunCloud, targets: Sequence[Target], unanswered: Mapping[str, MCluError]) -> Survey:
     removed = {
-        node.name: PlannedRemovals(cloud.removed_guests(node), cloud.removed_files(node)) for node in cloud.nodes
+        node.name: PlannedRemovals(cloud.removed_guests(node), cloud.removed_files(node), cloud.stopped_guests(node))
+        for node in cloud.nodes
     }
     return survey_nodes(cloud, [guest for _, guest in targets], removed, unanswered)
 

@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
-from mclu_shell.cloud.guests.destroy_plan import DestroyPlan, find_users, plan_destroy
+from mclu_shell.cloud.guests.destroy_plan import DestroyPlan, plan_destroy
 from mclu_shell.cloud.guests.files.selection import UNCHECKED
 from mclu_shell.cloud.guests.leaving import GuestKey, Leaving
 from mclu_shell.cloud.guests.survey import Survey
+from mclu_shell.cloud.guests.users import find_users
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.state.guest import Guest
 from mclu_shell.errors import MCluError, UncheckedFiles

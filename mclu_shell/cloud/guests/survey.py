@@ -28,16 +28,20 @@ _DEFINITIONS_TIMEOUT_S = 60.0
 
 
 class PlannedRemovals(NamedTuple):
-    """Guests (UUIDs) and files of a node that earlier lines of a dry run would have removed; empty in a real run."""
+    """Guests (UUIDs) and files of a node that earlier lines of a dry run would have removed; empty in a real run.
+
+    `stopped` are guests that they would have stopped.
+    """
 
     guests: frozenset[str] = frozenset()
     files: frozenset[str] = frozenset()
+    stopped: frozenset[str] = frozenset()
 
 
 class NodeSurvey(NamedTuple):
     """The guests of a node by UUID, their files, and the uses of these.
 
-    `overlays` has, by key, the images that need a file. `opened` is empty if all guests to destroy are running.
+    `overlays` has, by key, the images that need a file. It and `opened` are empty on a node without guests to destroy.
     """
 
     definitions: Mapping[str, DomainDefinition]
@@ -111,11 +115,13 @@ def survey_nodes(
     failed = unanswered or {}
     targets = {node.name: {guest.uuid for guest in guests if guest.node == node.name} for node in cloud.nodes}
     left = [node for node in cloud.nodes if node.name not in failed]
-    outcomes = cloud.query(lambda node: _survey(node, targets[node.name]), left)
+    planned = removed or {}
+    stopped = {name: removals.stopped for name, removals in planned.items()}
+    outcomes = cloud.query(lambda node: _survey(node, targets[node.name], stopped.get(node.name, ())), left)
     return Survey(
         {outcome.item.name: outcome.unwrap() for outcome in outcomes if outcome.error is None},
         {**failed, **{outcome.item.name: outcome.error for outcome in outcomes if outcome.error is not None}},
-        removed or {},
+        planned,
     )
 
 
@@ -128,10 +134,11 @@ def renew_survey(survey: Survey, node: Node, guests: Sequence[Guest]) -> Survey:
     return survey._replace(nodes={**survey.nodes, node.name: renewed})
 
 
-def _survey(node: Node, targets: Collection[str]) -> NodeSurvey:
+def _survey(node: Node, targets: Collection[str], stopped: Collection[str] = ()) -> NodeSurvey:
     # Fails early if the node does not answer: fetch_definitions has a long timeout.
     node.fetch_guests()
-    definitions = node.query(lambda client: client.fetch_definitions(), _DEFINITIONS_TIMEOUT_S)
+    fetched = node.query(lambda client: client.fetch_definitions(), _DEFINITIONS_TIMEOUT_S)
+    definitions = {uuid: guest.stopped() if uuid in stopped else guest for uuid, guest in fetched.items()}
     own = [definition for uuid, definition in definitions.items() if uuid in targets]
     images = {file for guest in definitions.values() for file in disks(guest)}
     images |= {file for guest in own for file in (*noted_files(guest), *chain_files(guest))}
@@ -143,7 +150,5 @@ def _survey(node: Node, targets: Collection[str]) -> NodeSurvey:
         named = reason if file in reason else f"{file}: {reason}"
         raise MCluError(f"cannot determine backing files, nothing was deleted: {named}", place=node.name)
     overlays = find_overlays(node, {file for guest in own for file in noted_files(guest)}, files)
-    # A running guest has its own files open: they are checked again after it has stopped.
-    is_any_off = any(not guest.is_active for guest in own)
-    opened = fetch_open_files(node) if is_any_off else OpenFiles({}, frozenset())
+    opened = fetch_open_files(node) if own else OpenFiles({}, frozenset())
     return NodeSurvey(definitions, files, collect_uses(definitions, files), overlays, opened)

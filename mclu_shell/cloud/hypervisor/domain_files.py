@@ -24,6 +24,10 @@ class DomainDefinition(NamedTuple):
     # libvirt can undefine the guest without the state of its TPM.
     can_keep_tpm: bool = True
 
+    def stopped(self) -> "DomainDefinition":
+        """Return the definition as it is after the guest has stopped."""
+        return self._replace(xmls=self.xmls[:1], is_active=False) if self.is_active else self
+
 
 def own_files(xml: str) -> tuple[str, ...]:
     """Return the files that mclu created for a guest, by its metadata; none for the copy of a guest (virt-clone)."""

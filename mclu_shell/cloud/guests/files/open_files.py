@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from mclu_shell.cloud.nodes.node import Node
@@ -50,8 +51,22 @@ LIST_OPEN = r"""
         2>/dev/null | while IFS= read -r name; do show "$name" "exported by nbd-server"; done
 """
 _OPEN = re.compile(r"(\d+:\d+|[0-9a-f]+:[0-9a-f]+:\d+) (?:/proc/(\d+)/\S+|(open .*|exported .*))")
+# Prints the option -uuid of libvirt's QEMU processes, and its value in the next line: "/proc/1/cmdline-…".
+_LIST_GUESTS = r"$as grep -sazHxA1 -e -uuid /proc/[0-9]*/cmdline | tr '\0' '\n'"
+_GUEST = re.compile(r"/proc/(\d+)/cmdline-([0-9a-f-]{36})")
 # QEMU locks its images, also in other containers, whose processes /proc does not show.
 _LOCK = re.compile(r"\d+: \S+ +\S+ +\S+ +\S+ +([0-9a-f]+:[0-9a-f]+:\d+) .*")
+
+
+class FileUser(NamedTuple):
+    """A process or device that has a file open; `guest` is the UUID of the guest whose QEMU the process is."""
+
+    description: str
+    guest: str = ""
+
+
+# /proc/locks does not show the process of an open file description lock, as QEMU takes them.
+LOCKED = FileUser("locked by another process")
 
 
 class OpenFiles(NamedTuple):
@@ -60,27 +75,30 @@ class OpenFiles(NamedTuple):
     Files are given by device and inode, the users' in either notation.
     """
 
-    users: dict[str, str]
+    users: dict[str, list[FileUser]]
     locks: frozenset[str]
 
-    def describe(self, key: str) -> str:
-        """Return what has a file open; empty if nothing has."""
+    def find_users(self, key: str) -> list[FileUser]:
+        """Return what has a file open."""
         lock = lock_id(key).strip()
-        user = self.users.get(key) or self.users.get(lock)
-        return user or ("locked by another process" if lock in self.locks else "")
+        users = [*self.users.get(key, ()), *self.users.get(lock, ())]
+        return users or ([LOCKED] if lock in self.locks else [])
 
 
 def fetch_open_files(node: Node) -> OpenFiles:
     """Return the files that are open on a node; the processes of guests have theirs open, too."""
-    output = node.run_read_only(["sh", "-c", f"{LIST_OPEN}\ncat /proc/locks"], _TIMEOUT_S).out
-    lines = output.splitlines()
-    opened = [match for line in lines if (match := _OPEN.fullmatch(line))]
-    locks = [match[1] for line in lines if (match := _LOCK.fullmatch(line))]
-    return OpenFiles({match[1]: _user(match) for match in opened}, frozenset(locks))
+    script = f"{LIST_OPEN}\n{_LIST_GUESTS}\ncat /proc/locks"
+    lines = node.run_read_only(["sh", "-c", script], _TIMEOUT_S).out.splitlines()
+    guests = {match[1]: match[2] for line in lines if (match := _GUEST.fullmatch(line))}
+    users: dict[str, list[FileUser]] = {}
+    for line in lines:
+        if match := _OPEN.fullmatch(line):
+            users.setdefault(match[1], []).append(_user(match, guests))
+    return OpenFiles(users, frozenset(match[1] for line in lines if (match := _LOCK.fullmatch(line))))
 
 
-def _user(match: re.Match[str]) -> str:
-    return f"open in process {match[2]}" if match[2] else match[3]
+def _user(match: re.Match[str], guests: Mapping[str, str]) -> FileUser:
+    return FileUser(f"open in process {match[2]}", guests.get(match[2], "")) if match[2] else FileUser(match[3])
 
 
 def lock_id(key: str) -> str:

@@ -4,16 +4,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mclu_shell.cloud.guests.files.disk_files import DiskFiles
-from mclu_shell.cloud.guests.files.open_files import OpenFiles
 from mclu_shell.cloud.hypervisor.domain_files import (
     DomainDefinition,
     backing_chains,
     disks,
     disks_without_path,
-    file_identities,
     noted_files,
     nvram_files,
-    own_files,
     referenced_files,
 )
 
@@ -25,25 +22,6 @@ UNCHECKED = "for its users"
 def backing_of(image: str) -> str:
     """Return the reason to keep a file that an image needs."""
     return f"a backing file of {image}"
-
-
-def unproven_files(own: DomainDefinition, files: DiskFiles) -> list[str]:
-    """Return the noted files that the guest does not use, and that may be others than mclu made.
-
-    The guest's disk may have been moved, and another file may have got its path. mclu notes the identity of each file
-    that it makes.
-    """
-    identities = file_identities(own.xmls[0])
-    named = referenced_files(own)
-    used = {files.key(base) for file in named for base in (file, *files.backing_chain(file))}
-    return [
-        file
-        for file in own_files(own.xmls[0])
-        if file in files.sizes
-        and file not in named
-        and (file in files.links or files.key(file) not in used)
-        and (file in files.links or not identities[file] or files.ids[file].identity != identities[file])
-    ]
 
 
 @dataclass(slots=True)
@@ -128,9 +106,12 @@ class Selection:
         self.keep({file: self._why_shared(file, unchecked) for file in shared})
         return tuple(unchecked)
 
-    def keep_open_files(self, opened: OpenFiles) -> None:
-        """Keep all files if a process has one of them open, because that may need the others."""
-        users = {file: user for file in self.deleted if (user := opened.describe(self.own_key(file)))}
+    def keep_open_files(self, find_process: Callable[[str], str]) -> None:
+        """Keep all files if a process has one of them open, because that may need the others.
+
+        `find_process` returns what has the file of a key open.
+        """
+        users = {file: user for file in self.deleted if (user := find_process(self.own_key(file)))}
         self.keep(users)
         self.keep(dict.fromkeys(self.deleted if users else (), f"as {next(iter(users), '')}, which is in use"))
 

@@ -2,6 +2,7 @@
 
 import mmap
 import os
+import shlex
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mclu_shell.cloud.guests.files.open_files import fetch_open_files
+from mclu_shell.cloud.guests.files.open_files import FileUser, fetch_open_files
 from mclu_shell.cloud.nodes.node import Node
 from tests.support.mclu import InProcess
 
@@ -46,7 +47,8 @@ def use(file: Path) -> Iterator[Callable[..., str]]:
 
 def describe(node: Node, file: Path) -> str:
     status = file.stat()
-    return fetch_open_files(node).describe(f"{status.st_dev}:{status.st_ino}")
+    users = fetch_open_files(node).find_users(f"{status.st_dev}:{status.st_ino}")
+    return users[0].description if users else ""
 
 
 def test_a_file_that_nothing_uses_is_not_open(node: Node, file: Path) -> None:
@@ -56,6 +58,18 @@ def test_a_file_that_nothing_uses_is_not_open(node: Node, file: Path) -> None:
 def test_a_file_that_a_process_has_open_is_open(node: Node, file: Path) -> None:
     with file.open():
         assert describe(node, file) == f"open in process {os.getpid()}"
+
+
+def test_the_guest_of_a_qemu_process_is_known(node: Node, file: Path) -> None:
+    uuid = "11111111-2222-4333-8444-555555555555"
+    command = ["sh", "-c", f"exec 3<>{shlex.quote(str(file))}; echo; read line", "-name", "guest=web", "-uuid", uuid]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        process.stdout.readline()
+        status = file.stat()
+        users = fetch_open_files(node).find_users(f"{status.st_dev}:{status.st_ino}")
+        process.communicate(b"\n")
+    assert users == [FileUser(f"open in process {process.pid}", uuid)]
 
 
 def test_a_file_that_a_process_has_only_mapped_is_open(node: Node, file: Path) -> None:
