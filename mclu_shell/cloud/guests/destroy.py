@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from typing import Any, TypeAlias
 
 from mclu_shell.cloud.concurrency.changes import carry_out
@@ -130,7 +130,8 @@ def _destroy_batch(node: Node, batch: _Batch) -> Iterator[Destroyed]:
     for outcome in node.change_guests(guests, "stop", _STOP_TIMEOUT_S) if guests else ():
         target = node, outcome.item
         if outcome.error:
-            yield Outcome(target, error=outcome.error)
+            gone = isinstance(outcome.error, NotFound)
+            yield Outcome(target, error=_gone(target) if gone else outcome.error)
         else:
             stopped.append(target)
     removals = remove_files(node, [batch[target] for target in stopped])
@@ -139,10 +140,19 @@ def _destroy_batch(node: Node, batch: _Batch) -> Iterator[Destroyed]:
         if removal.error:
             yield Outcome(target, error=_incomplete(target, removal))
         else:
-            done[target] = batch[target].keeping(removal.kept)
+            done[target] = batch[target].keeping(removal.kept).without(removal.gone)
     kept_logs = _remove_logs(node, [log for plan in done.values() for log, _ in plan.logs])
     for target, plan in done.items():
         yield _undefine(target, plan, kept_logs)
+
+
+def _gone(target: Target, deleted: Sequence[str] = ()) -> MCluError:
+    """Return the error for a guest that something else, such as a second `destroy`, has removed at the same time."""
+    node, guest = target
+    more = f", after this command had deleted {' and '.join(deleted)}" if deleted else ""
+    error = NotFound(f"{guest.name} is gone: it was removed elsewhere{more}", place=node.name)
+    error.guest = guest.name
+    return error
 
 
 def _incomplete(target: Target, removal: Removal) -> MCluError:
@@ -160,8 +170,11 @@ def _undefine(target: Target, plan: DestroyPlan, kept_logs: Iterable[str]) -> De
     node, guest = target
     kept = tuple((log, "only root may delete it") for log, _ in plan.logs if log in kept_logs)
     try:
-        with suppress(NotFound):  # A guest without a persistent definition is gone once it is stopped.
-            node.undefine_guest(guest.name, guest.uuid, plan.nvram, keep_tpm=plan.keeps_tpm)
+        node.undefine_guest(guest.name, guest.uuid, plan.nvram, keep_tpm=plan.keeps_tpm)
+    except NotFound:
+        # A guest without a persistent definition is gone once it is stopped.
+        if plan.is_persistent:
+            return Outcome(target, error=_gone(target, [file for file, _ in plan.delete]))
     except MCluError as error:
         return Outcome(target, error=error)
     return Outcome(target, plan._replace(keep=plan.keep + kept, logs=() if kept else plan.logs))

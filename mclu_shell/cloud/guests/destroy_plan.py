@@ -1,6 +1,6 @@
 """Selection of the files that are deleted with a guest. It needs no I/O beyond the survey."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from shlex import quote
 from typing import NamedTuple
 
@@ -23,6 +23,7 @@ class DestroyPlan(NamedTuple):
     to delete.
     `shared` are files to delete that other machines may have open. `unchecked` are the nodes that must be queried
     before more can be deleted. `after` are the guests that must be destroyed before, as they need the files.
+    A guest that is not persistent is gone once it is stopped.
     """
 
     delete: tuple[tuple[str, int], ...]
@@ -35,6 +36,7 @@ class DestroyPlan(NamedTuple):
     shared: frozenset[str] = frozenset()
     unchecked: tuple[str, ...] = ()
     after: frozenset[GuestKey] = frozenset()
+    is_persistent: bool = True
 
     @property
     def all_deleted(self) -> tuple[tuple[str, int], ...]:
@@ -53,13 +55,16 @@ class DestroyPlan(NamedTuple):
 
     def keeping(self, reasons: Mapping[str, str]) -> "DestroyPlan":
         """Return the plan without the deletion of some files, which are kept for these reasons."""
-        kept = [(file, key) for (file, _), key in zip(self.delete, self.keys, strict=True) if file not in reasons]
-        names = {file for file, _ in kept}
+        more = ((file, why) for file, why in reasons.items() if file not in dict(self.keep))
+        return self.without(reasons)._replace(keep=(*self.keep, *more))
+
+    def without(self, files: Collection[str]) -> "DestroyPlan":
+        """Return the plan without the deletion of some files."""
+        left = [pair for pair in zip(self.delete, self.keys, strict=True) if pair[0][0] not in files]
         return self._replace(
-            delete=tuple((file, size) for file, size in self.delete if file in names),
-            keys=tuple(key for _, key in kept),
-            keep=(*self.keep, *((file, why) for file, why in reasons.items() if file not in dict(self.keep))),
-            nvram="" if self.nvram in reasons else self.nvram,
+            delete=tuple(file for file, _ in left),
+            keys=tuple(key for _, key in left),
+            nvram="" if self.nvram in files else self.nvram,
         )
 
 
@@ -92,6 +97,7 @@ def plan_destroy(
         logs=tuple((log, here.files.sizes.get(log, 0)) for log, why in logs.items() if not why),
         unchecked=unchecked,
         after=frozenset(users.before),
+        is_persistent=own.is_persistent,
     )
     if plan.keeps_tpm and not own.can_keep_tpm:
         raise Refused(

@@ -32,12 +32,14 @@ def undefine(domain: Any, nvram: str = "", *, keep_tpm: bool = False) -> None:
 
 
 def _stop(domain: Any) -> None:
-    """Stop a guest at once; do nothing if it is not running."""
+    """Stop a guest at once; do nothing if it is not running, but fail if it is gone."""
     try:
         domain.destroy()
     except libvirt.libvirtError as error:
         if error.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID:
             raise
+        # A transient guest that another client has stopped at the same time does not exist any more.
+        domain.isPersistent()
 
 
 # By the verbs of `LibvirtClient.change`.

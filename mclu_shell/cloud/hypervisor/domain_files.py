@@ -23,6 +23,7 @@ class DomainDefinition(NamedTuple):
     is_active: bool = False
     # libvirt can undefine the guest without the state of its TPM.
     can_keep_tpm: bool = True
+    is_persistent: bool = True
 
     def stopped(self) -> "DomainDefinition":
         """Return the definition as it is after the guest has stopped."""

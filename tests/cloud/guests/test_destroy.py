@@ -120,6 +120,26 @@ def test_a_guest_stays_with_the_one_that_uses_its_files(tmp_path: Path, clouds: 
     assert [guest.name for guest in cloud.nodes[0].fetch_guests()] == ["web1", "web2"]
 
 
+def test_a_guest_that_was_removed_elsewhere_is_not_reported_as_destroyed(
+    tmp_path: Path, clouds: Callable[..., InProcess]
+) -> None:
+    disks = make_chain(tmp_path, 1)
+    cloud = open_cloud(tmp_path, clouds, [define(1, disks[0], f"<m:file>{disks[0]}</m:file>"), define(2, Path("/no"))])
+    targets = find_guests(cloud, ["web*"])
+    survey = survey_nodes(cloud, [guest for _, guest in targets])
+    plans, _ = plan_all(survey, targets)
+    cloud.nodes[0].change_guests([guest for _, guest in targets], "stop", 10)
+    for _, guest in targets:
+        cloud.nodes[0].undefine_guest(guest.name, guest.uuid, "")
+    errors = {outcome.item[1].name: outcome.error for outcome in destroy_guests(survey, plans)}
+    assert {name: str(error) for name, error in errors.items()} == {
+        name: f"ham0: {name} is gone: it was removed elsewhere" for name in ("web1", "web2")
+    }
+    assert [error and error.guest for error in errors.values()] == ["web1", "web2"]
+    # virsh undefine, for example, keeps the files.
+    assert disks[0].exists()
+
+
 def test_guests_that_use_the_files_of_each_other_keep_one(tmp_path: Path, clouds: Callable[..., InProcess]) -> None:
     disks = [tmp_path / f"web{number}.qcow2" for number in range(1, 3)]
     for disk in disks:

@@ -36,6 +36,16 @@ def test_files_are_deleted(node: Node, files: tuple[Path, Path]) -> None:
     assert not any(file.exists() for file in files)
 
 
+def test_files_that_were_deleted_elsewhere_are_gone(node: Node, files: tuple[Path, Path], tmp_path: Path) -> None:
+    planned = plan(*files)
+    files[0].unlink()
+    assert remove_files(node, [planned]) == [Removal({}, "", (str(files[0]),))]
+    (tmp_path / "link").symlink_to("nowhere")
+    link = DestroyPlan(((str(tmp_path / "link"), 0),), (), keys=("link",))
+    assert remove_files(node, [link, link]) == [Removal({}, ""), Removal({}, "")]
+    assert remove_files(node, [link]) == [Removal({}, "", (str(tmp_path / "link"),))]
+
+
 def test_a_file_that_was_opened_after_the_plan_is_kept_with_the_others_of_its_guest(
     node: Node, files: tuple[Path, Path], tmp_path: Path
 ) -> None:

@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from mclu_shell.cloud.guests.files.file_id import FileId
+from mclu_shell.cloud.guests.files.node_lock import READ
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.errors import MCluError
 
@@ -40,7 +41,8 @@ head80() { od -An -v -tx1 -w80 -N80 -- "$1"; }
 # medium is no error. `m` is a mount point, `x` a directory that is exported. Standard error has the names that stat
 # failed on.
 _REPORT = (
-    _MAY_REFER
+    READ
+    + _MAY_REFER
     + r"""
 export LC_ALL=C TZ=UTC0
 images=$1; shift
@@ -139,7 +141,7 @@ def find_images(node: Node, directories: Sequence[str]) -> tuple[list[str], dict
 
     The second part has those whose names may not be printable: printable names, and what qemu-img reports.
     """
-    script = f"FUNCTIONS='{_MAY_REFER}'\n{_FIND}"
+    script = f"{READ}FUNCTIONS='{_MAY_REFER}'\n{_FIND}"
     found: list[str] = []
     odd: dict[str, object] = {}
     for names, _ in _split(directories, ()):

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from mclu_shell.cloud.guests.files.node_lock import READ
 from mclu_shell.cloud.nodes.node import Node
 
 _TIMEOUT_S = 60.0
@@ -87,7 +88,7 @@ class OpenFiles(NamedTuple):
 
 def fetch_open_files(node: Node) -> OpenFiles:
     """Return the files that are open on a node; the processes of guests have theirs open, too."""
-    script = f"{LIST_OPEN}\n{_LIST_GUESTS}\ncat /proc/locks"
+    script = f"{READ}{LIST_OPEN}\n{_LIST_GUESTS}\ncat /proc/locks"
     lines = node.run_read_only(["sh", "-c", script], _TIMEOUT_S).out.splitlines()
     guests = {match[1]: match[2] for line in lines if (match := _GUEST.fullmatch(line))}
     users: dict[str, list[FileUser]] = {}
