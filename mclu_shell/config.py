@@ -38,6 +38,12 @@ class NodeConfig(NamedTuple):
     connect_timeout: float = 0.8
     answer_timeout: float = 4.0
 
+    @property
+    def runs_guests(self) -> bool:
+        """True if libvirt's guests run on the machine that commands run on: they are not simulated, nor elsewhere."""
+        driver, _, rest = self.uri.partition("://")
+        return driver not in ("", "test") and rest.startswith("/")
+
 
 class Config(NamedTuple):
     """The nodes in the order of the file, which is also that of all output."""

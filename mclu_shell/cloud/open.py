@@ -70,21 +70,25 @@ def open_cloud(
 
 def _real_nodes(config: Config, directory: RunDirectory, shared: "dict[str, SharedEndpoint]") -> list[Node]:
     factory = TransportFactory()
-    makers = [partial(_make_transport, factory, node, directory, i) for i, node in enumerate(config.nodes)]
-    return [_node(node, makers[i], shared.get(node.name)) for i, node in enumerate(config.nodes)]
+    paths = [partial(_socket_path, directory, number) for number in range(len(config.nodes))]
+    return [_node(node, factory, paths[i], shared.get(node.name)) for i, node in enumerate(config.nodes)]
 
 
-def _make_transport(factory: TransportFactory, node: NodeConfig, directory: RunDirectory, number: int) -> Transport:
-    return factory.make(node, directory.path / socket_name(number))
+def _socket_path(directory: RunDirectory, number: int) -> Path:
+    return directory.path / socket_name(number)
 
 
-def _node(node: NodeConfig, make_transport: Callable[[], Transport], shared: "SharedEndpoint | None") -> Node:
+def _node(
+    node: NodeConfig, factory: TransportFactory, make_path: Callable[[], Path], shared: "SharedEndpoint | None"
+) -> Node:
+    """Return a node with its own connection, or with that of an open shell; the latter makes a path only if needed."""
     if shared is None:
-        return Node(node, make_transport())
+        return Node(node, factory.make(node, make_path()))
     from mclu_shell.cloud.sharing.node import SharedNode
     from mclu_shell.cloud.sharing.transport import SharedTransport
 
-    return SharedNode(node, SharedTransport(node, shared.libvirt, make_transport), shared.shell)
+    transport = SharedTransport(node, shared.libvirt, make_path, lambda: factory.make(node, make_path()))
+    return SharedNode(node, transport, shared.shell)
 
 
 def _shared(config: Config, directory: RunDirectory) -> "dict[str, SharedEndpoint]":

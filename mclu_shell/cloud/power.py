@@ -8,7 +8,8 @@ from mclu_shell.cloud.concurrency.cancel_scope import CancelScope
 from mclu_shell.cloud.concurrency.changes import carry_out
 from mclu_shell.cloud.concurrency.fanout import Outcome, as_completed, reordered
 from mclu_shell.cloud.nodes.node import Node
-from mclu_shell.cloud.state.guest import RUNS, Guest
+from mclu_shell.cloud.nodes.power_refusal import power_off_refusal
+from mclu_shell.cloud.state.guest import Guest
 from mclu_shell.errors import (
     ConnectionLost,
     LibvirtDown,
@@ -16,7 +17,6 @@ from mclu_shell.errors import (
     NodeFault,
     NodeOff,
     PromptRequired,
-    Refused,
     SSHDown,
     Unreachable,
 )
@@ -32,8 +32,6 @@ _DOWN_TIMEOUT_S = 180.0
 # The intervals of polls and of magic packets while a node starts.
 _POLL_S = 0.25
 _WAKE_AGAIN_S = 5.0
-# A longer list makes the error harder to read.
-_MOST_NAMES = 5
 # The faults of a node that is starting. Unreachable is one: a name that the node announces itself (mDNS, DHCP) does not
 # resolve before it is up.
 STARTING = (NodeOff, SSHDown, LibvirtDown, ConnectionLost, Unreachable, NodeBusy)
@@ -114,7 +112,7 @@ def check_power_off(cloud: "Cloud", nodes: Sequence[Node]) -> list[Outcome[Node,
 
 
 def _check_outcome(outcome: Outcome[Node, tuple[Guest, ...]]) -> Outcome[Node, None]:
-    return Outcome(outcome.item, error=outcome.error or power_off_refusal(outcome.item, outcome.unwrap()))
+    return Outcome(outcome.item, error=outcome.error or power_off_refusal(outcome.item.name, outcome.unwrap()))
 
 
 def switch_off(nodes: Sequence[Node], scope: CancelScope) -> Iterator[Outcome[Node, None]]:
@@ -137,30 +135,8 @@ def wake_nodes(nodes: Sequence[Node]) -> Iterator[Outcome[Node, None]]:
 def _switch_off(node: Node, scope: CancelScope) -> None:
     try:
         # A guest may have started since `check_power_off`.
-        if (refusal := power_off_refusal(node, node.fetch_guests(active=True))) is not None:
+        if (refusal := power_off_refusal(node.name, node.fetch_guests(active=True))) is not None:
             raise refusal
         node.power_off(_DOWN_TIMEOUT_S, scope)
     except NodeOff:
         return
-
-
-def power_off_refusal(node: Node, guests: Sequence[Guest]) -> Refused | None:
-    """Return the error for switching off a node with these guests; None if none of them is running."""
-    names = [_format(guest) for guest in guests if guest.is_active]
-    if not names:
-        return None
-    if len(names) == 1:
-        fact, remedy = f"guest {names[0]} is running", "shut it down or destroy it first"
-    else:
-        fact, remedy = f"guests {_format_names(names)} are running", "shut them down or destroy them first"
-    return Refused(f"cannot switch off: {fact}", place=node.name, remedy=remedy)
-
-
-def _format(guest: Guest) -> str:
-    return guest.name if guest.state in RUNS else f"{guest.name} ({guest.state})"
-
-
-def _format_names(names: Sequence[str]) -> str:
-    if len(names) > _MOST_NAMES:
-        names = [*names[:_MOST_NAMES], f"{len(names) - _MOST_NAMES} more"]
-    return f"{', '.join(names[:-1])} and {names[-1]}"

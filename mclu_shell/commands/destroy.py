@@ -6,12 +6,15 @@ cron jobs it does not ask, and wildcards require --yes.
 Deleted:
   definition, snapshots, checkpoints and saved memory of the guest
   disks that mclu created for it, NVRAM and TPM state of such a guest
+  its console log
 
 Kept, and listed with the reason:
   disks and NVRAM that mclu did not create
   files that a guest on any node uses, under any path, or another
     image in their directory
-  files that another process has open
+  files that another process has open or mapped, or the node uses
+  files that the guest no longer uses, unless mclu certainly made
+    them
   backing files of disks
   files on a file system that several nodes may share, while a node
     cannot be queried
@@ -40,8 +43,8 @@ from mclu_shell.output.text_renderer import printable
 from mclu_shell.units import format_size
 
 if TYPE_CHECKING:
-    from mclu_shell.cloud.guests.destroy import Target
     from mclu_shell.cloud.guests.destroy_plan import DestroyPlan
+    from mclu_shell.cloud.guests.destroy_plans import Target
     from mclu_shell.cloud.guests.survey import Survey
 
 GROUP = Group.MAKE
@@ -58,11 +61,12 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """Yield a line per destroyed guest, with the files that were kept."""
     _require_yes(context, args)
     faults: list[MCluError] = []
-    guests = find_guests(context.cloud, args.guests, faults=faults)
+    unanswered: dict[str, MCluError] = {}
+    guests = find_guests(context.cloud, args.guests, faults=faults, unanswered=unanswered)
     if args.yes or context.confirm is None:
-        yield from _destroy(context, guests, faults)
+        yield from _destroy(context, guests, faults, unanswered)
     else:
-        yield from _ask_and_destroy(context, context.confirm, guests, faults)
+        yield from _ask_and_destroy(context, context.confirm, guests, faults, unanswered)
 
 
 def dry_run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
@@ -71,10 +75,11 @@ def dry_run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
 
     _require_yes(context, args)
     faults: list[MCluError] = []
-    guests = find_guests(context.dry_run_cloud, args.guests, faults=faults)
+    unanswered: dict[str, MCluError] = {}
+    guests = find_guests(context.dry_run_cloud, args.guests, faults=faults, unanswered=unanswered)
     needs_confirmation = context.confirm is not None and not args.yes
     reported = {fault.place for fault in faults}
-    planned = dry_run_destroy(context.dry_run_cloud, guests, needs_confirmation=needs_confirmation)
+    planned = dry_run_destroy(context.dry_run_cloud, guests, unanswered, needs_confirmation=needs_confirmation)
     yield from (would(plan) for plan in planned if not (isinstance(plan, NodeFault) and plan.place in reported))
     yield from faults
 
@@ -85,17 +90,21 @@ def _require_yes(context: Context, args: argparse.Namespace) -> None:
 
 
 def _ask_and_destroy(
-    context: Context, confirm: Callable[[str], bool], guests: Sequence["Target"], faults: Sequence[MCluError]
+    context: Context,
+    confirm: Callable[[str], bool],
+    guests: Sequence["Target"],
+    faults: Sequence[MCluError],
+    unanswered: Mapping[str, MCluError],
 ) -> Iterator[Result]:
     # Here and below: completion needs only the arguments; these imports take 15 ms.
-    from mclu_shell.cloud.guests.destroy import plan_all
+    from mclu_shell.cloud.guests.destroy_plans import plan_all
     from mclu_shell.cloud.guests.survey import survey_nodes
 
-    survey = survey_nodes(context.cloud, [guest for _, guest in guests])
+    survey = survey_nodes(context.cloud, [guest for _, guest in guests], None, unanswered)
     plans, errors = plan_all(survey, guests)
     yield from errors
     if plans and confirm(_question(plans, survey)):
-        yield from _destroy(context, list(plans), faults, plans)
+        yield from _destroy(context, list(plans), faults, survey.errors, plans)
     else:
         yield from faults
         yield Text("Nothing was destroyed.")
@@ -105,13 +114,16 @@ def _destroy(
     context: Context,
     guests: Sequence["Target"],
     faults: Sequence[MCluError],
+    unanswered: Mapping[str, MCluError],
     confirmed: "Mapping[Target, DestroyPlan] | None" = None,
 ) -> Iterator[Result]:
-    from mclu_shell.cloud.guests.destroy import destroy_guests, plan_all
+    from mclu_shell.cloud.guests.destroy import destroy_guests
+    from mclu_shell.cloud.guests.destroy_plans import plan_all
     from mclu_shell.cloud.guests.survey import survey_nodes
 
-    # Again after the confirmation: a guest may have been migrated, or begun to use a file.
-    survey = survey_nodes(context.cloud, [guest for _, guest in guests])
+    # Again after the confirmation: a guest may have been migrated, or begun to use a file. Files that nodes without an
+    # answer may use are not among the confirmed ones.
+    survey = survey_nodes(context.cloud, [guest for _, guest in guests], None, unanswered)
     plans, errors = plan_all(survey, guests, confirmed, must_be_checked=confirmed is None)
     yield from errors
     # Before the changes: after an interrupt, nothing follows them.
@@ -140,7 +152,7 @@ def _question(plans: "Mapping[Target, DestroyPlan]", survey: "Survey") -> str:
     lines = []
     for (node, guest), plan in plans.items():
         lines.append(f"{guest.name} on {node.name} ({guest.condition}), {format_size(plan.size_bytes)} on disk")
-        lines += [f"  delete: {name}" for name in (*dict(plan.delete), *plan.state)]
+        lines += [f"  delete: {name}" for name in (*dict(plan.all_deleted), *plan.state)]
         lines += [f"  keep: {file} ({why})" for file, why in plan.keep]
     unchecked = {node for plan in plans.values() for node in plan.unchecked}
     lines += [f"{fault.place}: {fault.fact}" for fault in survey.faults(unchecked)]

@@ -6,8 +6,7 @@ from mclu_shell.cloud.cloud import Cloud
 from mclu_shell.cloud.concurrency.cancel_scope import CancelScope
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.open import demo_nodes, open_cloud
-from mclu_shell.cloud.power import check_power_off, power_off_refusal, switch_off
-from mclu_shell.cloud.state.guest import Guest
+from mclu_shell.cloud.power import check_power_off, switch_off
 from mclu_shell.config import demo_config
 from mclu_shell.errors import Interrupted, NodeOff, Refused
 
@@ -52,14 +51,3 @@ def test_a_guest_that_has_just_started_is_refused(cloud: Cloud, nodes: Sequence[
     assert outcomes["ham1"] is None
     assert len(nodes[0].fetch_guests(active=True)) == 2
     assert isinstance(check_power_off(cloud, nodes[1:])[0].error, NodeOff)
-
-
-def test_the_error_of_power_off_lists_five_guests(nodes: Sequence[Node]) -> None:
-    guests = [Guest("ham0", f"g{i}", str(i), "running", 1 << 30, 1) for i in range(7)]
-    assert power_off_refusal(nodes[0], [guests[0]._replace(state="shut off")]) is None
-    facts = [getattr(power_off_refusal(nodes[0], guests[:count]), "fact", None) for count in (1, 3, 7)]
-    assert facts == [
-        "cannot switch off: guest g0 is running",
-        "cannot switch off: guests g0, g1 and g2 are running",
-        "cannot switch off: guests g0, g1, g2, g3, g4 and 2 more are running",
-    ]

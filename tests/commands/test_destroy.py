@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(shutil.which("qemu-img") is None, reason="qemu-i
 UUID = "11111111-2222-4333-8444-555555555555"
 GUEST = """<domain type="test"><name>{name}</name><uuid>{uuid}</uuid>
 <metadata><m:guest xmlns:m="urn:mclu:1" uuid="{uuid}"><m:file>{disk}</m:file></m:guest></metadata>
-<memory unit="MiB">64</memory><os><type>hvm</type></os><devices>{devices}</devices></domain>"""
+<memory unit="MiB">64</memory><os><type>hvm</type><kernel>{disk}</kernel></os><devices>{devices}</devices></domain>"""
 OFF = ["off address=127.0.0.1 port={off}"]
 FAULTY = [*OFF, "faulty address=127.0.0.1 port={faulty}"]
 

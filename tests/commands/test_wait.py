@@ -165,6 +165,8 @@ def test_a_wait_for_ip_or_ssh_needs_an_address(demo: InProcess) -> None:
     assert demo("start net").status == 0
     answer = demo("wait guest net ip")
     assert (answer.status, answer.out.startswith("ham0:net 192.168."), answer.err) == (0, True, "")
+    (listed,) = [line for line in demo("list --active").out.splitlines() if "net" in line]
+    assert answer.out.split()[1] == listed.split()[-1]
     answer = demo("wait guest net ssh --timeout 0.1")
     assert answer.status == 1
     assert answer.err.startswith("mclu: ham0: net has no sshd that answers at 192.168.")

@@ -158,7 +158,9 @@ def test_a_real_run_does_what_the_dry_run_printed(clouds: Callable[..., InProces
         "would wait for ham1: at most 5 min, until libvirt answers there",
     ]
     assert real(lines).status == 0
-    assert real("list --active").out == "ham0:new  running  512M  3vcpus\nham0:web  running  2G    2vcpus\n"
+    assert real("list --active").out == (
+        "ham0:new  running  512M  3vcpus  192.168.0.1\nham0:web  running  2G    2vcpus\n"
+    )
     assert (Path(real.cloud.nodes[0].config.images) / "new.qcow2").exists()
     assert real.on == ["ham0", "ham1"]
 

@@ -11,15 +11,9 @@ from tests.lab.support.boot_sectors import IDLE, run_sector
 from tests.lab.support.cli import background, is_on, mclu, virsh
 from tests.lab.support.guests import SHIPPED, clean, sh
 from tests.lab.support.lab import RealLab
+from tests.lab.support.network import has_networks, start_network
 from tests.lab.support.terminal import ENTER, LEAVE, terminal_command
 
-# Other forward modes make libvirt set up a firewall.
-_NETWORK = """
-<network>
-  <name>default</name><forward mode='open'/><bridge name='virbr0'/>
-  <ip address='192.0.2.1' netmask='255.255.255.0'><dhcp><range start='192.0.2.5' end='192.0.2.5'/></dhcp></ip>
-</network>
-"""
 _MAC = "52:54:00:00:00:01"
 _INTERFACE = f"<interface type='network'><mac address='{_MAC}'/><source network='default'/></interface>"
 _STATUS = "/var/lib/libvirt/dnsmasq/virbr0.status"
@@ -39,10 +33,9 @@ _SSHD = "while :; do echo SSH-2.0-none | nc -l -p 22; done >/dev/null 2>&1 &"
 @pytest.fixture
 def network(lab: RealLab) -> Iterator[None]:
     """A network of libvirt on ham0 that assigns addresses to guests."""
-    if lab.run("sh", "-c", "command -v dnsmasq && virsh net-list", node="ham0").returncode:
+    if not has_networks(lab, "ham0"):
         pytest.skip("nodes cannot run networks of libvirt: dnsmasq or libvirt's network driver is missing")
-    lab.run("tee", "/tmp/network.xml", node="ham0", input=_NETWORK)
-    virsh(lab, "ham0", "net-create", "/tmp/network.xml")
+    start_network(lab, "ham0")
     yield
     if is_on(lab, "ham0"):
         clean(lab, "ham0")
@@ -131,6 +124,31 @@ def test_the_nodes_own_address_is_not_the_guests(lab: RealLab) -> None:
     assert listed(lab) == []
     result = mclu(lab, "wait", "guest", "db", "ssh", "--timeout", "1")
     assert (result.status, result.out) == (1, "")
+
+
+_FORBID_COMMANDS = """
+(echo MaxSessions 0; cat /etc/ssh/sshd_config) >/tmp/sshd_config
+mount --bind /tmp/sshd_config /etc/ssh/sshd_config
+read -r pid </run/sshd.pid; kill $pid; tail --pid=$pid -f /dev/null
+/usr/sbin/sshd -E /var/log/sshd
+"""
+
+
+@pytest.mark.usefixtures("network")
+def test_guests_are_listed_without_addresses_if_the_node_runs_no_commands(lab: RealLab) -> None:
+    run_guest_with_interface(lab)
+    write_leases(lab, _192_0_2_5=-1)
+    assert listed(lab) == ["192.0.2.5"]
+    sh(lab, "ham0", _FORBID_COMMANDS)
+    lab.wait("on", "ham0")
+    try:
+        result = mclu(lab, "list", "--active")
+        assert (result.status, result.err) == (0, "")
+        assert result.lines == ["ham0:db  running  16M  1vcpus"]
+        result = mclu(lab, "wait", "guest", "db", "ip", "--timeout", "1")
+        assert "db has no known address after 1 s" in result.err
+    finally:
+        lab.off("ham0")
 
 
 @pytest.mark.slow

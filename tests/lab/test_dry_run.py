@@ -52,6 +52,15 @@ def dry_then_real(lab: RealLab, line: str) -> str:
     return result.out
 
 
+@pytest.fixture
+def top(lab: RealLab, tmp_path: Path) -> str:
+    """Boot `top`, whose disk is an overlay on that of `cold`; return the disk of `cold`."""
+    base = f"{IMAGES}/cold.qcow2"
+    template(tmp_path / "templates", "linked", f'qemu-img create -q -f qcow2 -F qcow2 -b {base} "$output"')
+    assert mclu(lab, "boot", "linked", "ham0:top").status == 0
+    return base
+
+
 def test_dry_run_of_boot_predicts_the_guest(lab: RealLab) -> None:
     output = dry_then_real(lab, "boot tiny new --memory 160M --vcpus 1 --size 64M")
     expected = f"would boot ham0:new: tiny, 160M, 1vcpus, disk {IMAGES}/new.qcow2 (64M)"
@@ -74,15 +83,31 @@ def test_dry_run_of_destroy_predicts_the_deleted_files(lab: RealLab) -> None:
     assert sh(lab, "ham0", f"ls {IMAGES}").split() == ["cold.qcow2", "cold.qcow2.more"]
 
 
-def test_dry_run_ignores_overlays_of_guests_that_would_be_gone(lab: RealLab, tmp_path: Path) -> None:
-    base = f"{IMAGES}/cold.qcow2"
-    template(tmp_path / "templates", "linked", f'qemu-img create -q -f qcow2 -F qcow2 -b {base} "$output"')
-    assert mclu(lab, "boot", "linked", "ham0:top").status == 0
+def test_dry_run_ignores_overlays_of_guests_that_would_be_gone(lab: RealLab, top: str) -> None:
     kept = dry(lab, "destroy", "cold").out
-    assert re.search(rf"^  would keep {base} \(.*\)$", kept, re.MULTILINE), kept
+    assert re.search(rf"^  would keep {top} \(.*\)$", kept, re.MULTILINE), kept
     output = dry_then_real(lab, "destroy top; destroy cold")
-    assert re.search(rf"^  would delete {base} \(", output, re.MULTILINE), output
+    assert re.search(rf"^  would delete {top} \(", output, re.MULTILINE), output
     assert sh(lab, "ham0", f"ls {IMAGES}").split() == ["web.qcow2", "web.qcow2.more"]
+
+
+def test_dry_run_ignores_processes_of_guests_that_the_same_command_would_destroy(lab: RealLab, top: str) -> None:
+    output = dry_then_real(lab, "destroy cold top")
+    assert re.search(rf"^  would delete {top} \(", output, re.MULTILINE), output
+    assert "keep" not in output
+    assert sh(lab, "ham0", f"ls {IMAGES}").split() == ["web.qcow2", "web.qcow2.more"]
+
+
+def test_dry_run_ignores_processes_and_live_changes_of_guests_that_would_be_stopped(lab: RealLab, top: str) -> None:
+    more = f"{top}.more"
+    disk = f"<disk type='file'><driver type='raw'/><source file='{more}'/><target dev='vdc' bus='virtio'/></disk>"
+    sh(lab, "ham0", f'echo "{disk}" >/tmp/disk.xml; virsh -q attach-device --live top /tmp/disk.xml')
+    kept = dry(lab, "destroy", "cold").out
+    assert f"  would keep {more} (top uses it)" in kept
+    output = dry_then_real(lab, "shutdown --force --timeout 1 top; destroy cold")
+    assert re.search(rf"^  would keep {top} \(top uses it\)", output, re.MULTILINE), output
+    assert re.search(rf"^  would delete {more} \(", output, re.MULTILINE), output
+    assert sh(lab, "ham0", f"ls {IMAGES}").split() == ["cold.qcow2", "top.qcow2", "web.qcow2", "web.qcow2.more"]
 
 
 def test_dry_run_predicts_start_reboot_and_shutdown(lab: RealLab) -> None:

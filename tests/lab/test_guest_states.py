@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +17,7 @@ from tests.lab.support.boot_sectors import (
     run_suspended,
     wait_for_state,
 )
-from tests.lab.support.cli import background, mclu, virsh
+from tests.lab.support.cli import background, mclu, python, virsh, wait_until
 from tests.lab.support.guests import clean, sh, states
 from tests.lab.support.lab import RealLab
 
@@ -52,7 +54,8 @@ def test_a_crashed_guest_is_shown_and_counted(lab: RealLab) -> None:
     refused = mclu(lab, "off", "ham0")
     assert (refused.status, refused.err) == (
         1,
-        "mclu: ham0: not switched off: guest running: db (crashed)\n",
+        "mclu: ham0: cannot switch off: guest db is crashed (panicked) and still in memory; "
+        "run 'shutdown --force ham0:db' to stop it, or destroy it first\n",
     )
 
 
@@ -274,6 +277,62 @@ def test_a_hung_guest_delays_no_other_guest_of_its_node(lab: RealLab) -> None:
         assert mclu(lab, "list", "--active").seconds < 10
         sh(lab, "ham0", "pkill -CONT -f '[q]emu-system.*guest=db'")
         assert command.communicate(timeout=30) == ("ham0:db reset\n", "")
+
+
+_RESET = """
+import subprocess
+from mclu_shell.cloud.nodes import node as module
+from mclu_shell.cloud.open import open_cloud
+from mclu_shell.config import find_config, load_config
+from mclu_shell.errors import MCluError
+
+module._CHANGE_TIMEOUT_S = 2.0
+node = open_cloud(load_config(find_config(None))).nodes[0]
+(guest,) = node.fetch_guests()
+branch = node._guest_changes._branches._branch
+def branch_and_disturb():
+    opened = branch()
+    subprocess.run({disturb}, check=True)
+    return opened
+node._guest_changes._branches._branch = branch_and_disturb
+try:
+    node.change_guest("db", "reset", guest.uuid)
+except MCluError as error:
+    print(error.guest, error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "error"),
+    [
+        (
+            "-f '[q]emu-system.*guest=db'",
+            "db ham0: db: its QEMU process does not answer; on the node: virsh destroy db\n",
+        ),
+        (
+            "-x libvirtd",
+            "db ham0: libvirtd not answering, while changing db; on the node: systemctl restart libvirtd\n",
+        ),
+    ],
+)
+def test_a_change_without_an_answer_names_the_program_that_hangs(lab: RealLab, program: str, error: str) -> None:
+    run_sector(lab, "ham0", "db", IDLE, "running (booted)")
+    try:
+        assert python(lab, _RESET.format(disturb=f"['ssh', 'ham0', {f'pkill -STOP {program}'!r}]")) == error
+    finally:
+        sh(lab, "ham0", f"pkill -CONT {program}")
+
+
+def test_a_change_that_loses_its_node_reports_the_node_as_off(lab: RealLab, tmp_path: Path) -> None:
+    run_sector(lab, "ham0", "db", IDLE, "running (booted)")
+    begun, is_off = tmp_path / "begun", tmp_path / "off"
+    disturb = ["sh", "-c", f"touch {begun}; until [ -e {is_off} ]; do sleep 0.1; done"]
+    with ThreadPoolExecutor(1) as pool:
+        output = pool.submit(python, lab, _RESET.format(disturb=disturb))
+        wait_until(lambda: begun.exists() or output.done())
+        lab.off("ham0")
+        is_off.touch()
+        assert output.result() == "db ham0: is off; run 'on ham0'\n"
 
 
 def test_errors_of_libvirt_name_the_guest(lab: RealLab) -> None:

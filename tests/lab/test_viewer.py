@@ -64,7 +64,7 @@ def test_viewer_at_the_prompt_runs_in_the_background(web: EchoGuest, broken: str
         pid, uri, *_ = viewed(web.lab)[0].split()
         # An error of libvirt at the same time does not affect the viewer.
         shell.type(f"start {broken}" + ENTER)
-        shell.expect("mclu: ham0: libvirt: ")
+        shell.expect("mclu: ham0: broken: libvirt: ")
         shell.type("list --active" + ENTER)
         shell.expect("ham0:web  running")
         shell.expect("mclu>")

@@ -224,8 +224,8 @@ def test_wait_guest_reports_a_frozen_libvirtd_at_once(lab: RealLab) -> None:
     ("words", "call", "message"),
     [
         ("running", "state", "web is still paused"),
-        ("ip", "interfaceAddresses", "web has no known address"),
-        ("ssh", "interfaceAddresses", "web has no known address"),
+        ("ip", "addresses", "web has no known address"),
+        ("ssh", "addresses", "web has no known address"),
         ("console never", "state", "web has not printed 'never' on its console"),
     ],
 )

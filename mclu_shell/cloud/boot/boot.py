@@ -85,7 +85,7 @@ def _create(
             _require_disk(node, guest, files)
         # The template's own XML may define another log, or none.
         serial_log = guest.serial_log if plan.own_xml is None and build.output.has_log_directory else ""
-        complete = replace(guest, files=files, serial_log=serial_log)
+        complete = replace(guest, files=files, identities=build.output.identities, serial_log=serial_log)
         progress(f"starting on {node.name}")
         definition = Definition(node, guest.uuid)
         with rollback_on_error(node, complete, definition, build):

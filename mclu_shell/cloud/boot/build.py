@@ -5,11 +5,13 @@ the build, and waits for the line `keep`. If its input ends before that line (th
 lost, mclu is killed), it ends the build and removes all of its output.
 """
 
+import re
 import secrets
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from mclu_shell.cloud.boot.build_fault import template_fault
@@ -27,11 +29,14 @@ _NOTE = "note: "
 _MOST_NOTES = 20
 _LONGEST_SHOWN = 500
 _CLEAN_UP_S = 15.0
+# stat(1) prints "-" for an unknown time of birth. Without it, another file may get the inode later.
+_IDENTITY = re.compile(r"(\d+ \S+ \S+ \S+) (/.*)")
 
 
 class BuildOutput(NamedTuple):
     """The output of a build: the disk and the files beside it, and notes for the user.
 
+    `identities` have the inode and time of birth of each file, if that is known.
     `has_log_directory` is true if libvirt can write the guest's console log where mclu expects it.
     """
 
@@ -40,6 +45,7 @@ class BuildOutput(NamedTuple):
     has_log_directory: bool = False
     # Of other boots on the node, at the end of the build.
     reservations: tuple[Reservation, ...] = ()
+    identities: Mapping[str, str] = MappingProxyType({})
 
 
 class Build:
@@ -174,6 +180,7 @@ def _follow(
 ) -> BuildOutput:
     """Read the script's output until the build is ready."""
     files: list[str] = []
+    identities: dict[str, str] = {}
     notes: list[str] = []
     reservations: list[Reservation] = []
     tail: deque[str] = deque(maxlen=_TAIL_LINES)
@@ -185,12 +192,14 @@ def _follow(
             progress(line)
         elif event == "file":
             files.append(detail)
+        elif event == "identity":
+            identities |= {match[2]: match[1]} if (match := _IDENTITY.fullmatch(detail)) else {}
         elif event == "logged":
             has_log_directory = True
         elif event == "still":
             reservations += filter(None, [parse_reservation(detail)])
         elif event == "ready":
-            return BuildOutput(tuple(files), _first_notes(notes), has_log_directory, tuple(reservations))
+            return BuildOutput(tuple(files), _first_notes(notes), has_log_directory, tuple(reservations), identities)
         elif event != "started":
             raise template_fault(guest, event, detail, tail) or _fault(node, event, detail, tail)
     raise ConnectionLost("the connection was lost during the build", place=node.name, remedy=_leftovers_remedy(guest))

@@ -175,7 +175,12 @@ end_output
 [ $status -eq 0 ] || give_up failed $status
 for file in "$output" "$output".*; do
     # Only a file, or a link to the disk, can be deleted with the guest.
-    if [ -f "$file" ] || [ -L "$file" ]; then report file "$file"; elif [ -e "$file" ]; then give_up unfit "$file"; fi
+    if [ -f "$file" ] || [ -L "$file" ]; then
+        report file "$file"
+        report identity "$(LC_ALL=C TZ=UTC0 stat -c '%i %w' -- "$file" 2>/dev/null) $file"
+    elif [ -e "$file" ]; then
+        give_up unfit "$file"
+    fi
 done
 # A disk of another format than the guest's definition names is unreadable for the guest. A qcow2 file begins with
 # "QFI\373" and its version.

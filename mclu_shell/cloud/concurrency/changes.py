@@ -47,6 +47,13 @@ def begin_change() -> None:
         change.begin()
 
 
+def require_may_begin() -> None:
+    """Raise Interrupted if the change that this thread makes has not begun before an interrupt; see `begin_change`."""
+    change = _current.get()
+    if change is not None:
+        change.require_may_begin()
+
+
 def carry_out(
     items: Iterable[Item],
     change: Callable[[Item], Value],

@@ -8,7 +8,7 @@ from mclu_shell.cloud.cloud import Cloud
 from mclu_shell.cloud.concurrency.fanout import Outcome
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.power import STARTING
-from mclu_shell.cloud.state.guest import Guest, NodeReport
+from mclu_shell.cloud.state.guest import Guest, NodeReport, is_active_state
 from mclu_shell.cloud.state.unknown import UnknownUntilUp
 from mclu_shell.errors import NodeOff
 
@@ -110,6 +110,11 @@ class DryRunCloud(Cloud):
     def removed_guests(self, node: Node) -> frozenset[str]:
         """Return the UUIDs of the guests that earlier lines would have removed from a node."""
         return frozenset(self._changes[node.name].removed_guests)
+
+    def stopped_guests(self, node: Node) -> frozenset[str]:
+        """Return the UUIDs of the guests of a node that earlier lines would have stopped."""
+        states = self._changes[node.name].states
+        return frozenset(uuid for uuid, state in states.items() if not is_active_state(state))
 
     def removed_files(self, node: Node) -> frozenset[str]:
         """Return the files that earlier lines would have removed from a node."""

@@ -6,7 +6,8 @@ from mclu_shell.cloud.concurrency.fanout import gather
 from mclu_shell.cloud.dryrun.cloud import DryRunCloud
 from mclu_shell.cloud.dryrun.planned import Planned
 from mclu_shell.cloud.nodes.node import Node
-from mclu_shell.cloud.power import STARTING, power_off_refusal
+from mclu_shell.cloud.nodes.power_refusal import power_off_refusal
+from mclu_shell.cloud.power import STARTING
 from mclu_shell.cloud.state.unknown import UnknownUntilUp
 from mclu_shell.errors import MCluError, NodeFault, NodeOff
 from mclu_shell.units import format_duration
@@ -103,7 +104,8 @@ def _objections(cloud: DryRunCloud, nodes: Sequence[Node]) -> list[MCluError | N
     outcomes = cloud.fetch_guests(nodes, active=True)
     return [
         power_off_refusal(
-            outcome.item, outcome.error.guests if isinstance(outcome.error, UnknownUntilUp) else outcome.value or ()
+            outcome.item.name,
+            outcome.error.guests if isinstance(outcome.error, UnknownUntilUp) else outcome.value or (),
         )
         or outcome.error
         for outcome in outcomes

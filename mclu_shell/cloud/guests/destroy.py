@@ -2,21 +2,21 @@
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from typing import Any, TypeAlias
 
 from mclu_shell.cloud.concurrency.changes import carry_out
 from mclu_shell.cloud.concurrency.fanout import Outcome
 from mclu_shell.cloud.console.log import remove_logs
 from mclu_shell.cloud.guests.destroy_plan import DestroyPlan, plan_destroy
-from mclu_shell.cloud.guests.files.selection import UNCHECKED
+from mclu_shell.cloud.guests.destroy_plans import Target, hide_deleted, key_of
+from mclu_shell.cloud.guests.leaving import GuestKey, Leaving
+from mclu_shell.cloud.guests.order import Results, find_ranks
 from mclu_shell.cloud.guests.remove_files import Removal, remove_files
 from mclu_shell.cloud.guests.survey import Survey, renew_survey
 from mclu_shell.cloud.nodes.node import Node
-from mclu_shell.cloud.state.guest import Guest
-from mclu_shell.errors import Interrupted, MCluError, NotFound, UncheckedFiles
+from mclu_shell.errors import Interrupted, MCluError, NotFound, Refused
 
-Target: TypeAlias = tuple[Node, Guest]
 Destroyed: TypeAlias = "Outcome[Target, DestroyPlan]"
 _Batch: TypeAlias = dict[Target, DestroyPlan]
 
@@ -27,35 +27,6 @@ _BATCH = 8
 _STOP_TIMEOUT_S = 120.0
 
 
-def plan_all(
-    survey: Survey,
-    targets: Iterable[Target],
-    confirmed: Mapping[Target, DestroyPlan] | None = None,
-    *,
-    must_be_checked: bool = False,
-) -> tuple[dict[Target, DestroyPlan], list[MCluError]]:
-    """Return the plans of guests, and each error once.
-
-    `must_be_checked` turns a plan that keeps a file only because a node cannot be queried into an error.
-    """
-    plans, errors = {}, []
-    for target in targets:
-        try:
-            plan = plan_destroy(survey, target[1], None if confirmed is None else confirmed[target])
-            if must_be_checked:
-                _require_checked(target[1], plan)
-            plans[target] = plan
-        except MCluError as error:
-            errors += [] if error in errors else [error]
-    return plans, errors
-
-
-def _require_checked(guest: Guest, plan: DestroyPlan) -> None:
-    if plan.unchecked:
-        file, reason = next((file, why) for file, why in plan.keep if why.endswith(UNCHECKED))
-        raise UncheckedFiles(f"{guest.name} not destroyed: {file} is {reason}", place=guest.node, nodes=plan.unchecked)
-
-
 def destroy_guests(survey: Survey, plans: Mapping[Target, DestroyPlan]) -> Iterator[Destroyed]:
     """Stop guests, delete their files and undefine them, in this order; yield the files deleted and kept.
 
@@ -63,7 +34,16 @@ def destroy_guests(survey: Survey, plans: Mapping[Target, DestroyPlan]) -> Itera
     on one batch of guests after another: requests that wait for a node's connection would run into their deadlines.
     """
     locks = {node.name: threading.Lock() for node, _ in plans}
-    with closing(carry_out(_batches(plans), lambda batch: _destroy_next(batch, survey, locks), _name)) as outcomes:
+    results = Results()
+    planned = Leaving()
+    for target, plan in plans.items():
+        planned = planned.add(key_of(target), plan.keys)
+
+    def destroy(batch: _Batch) -> list[Destroyed]:
+        with results.recorded(map(key_of, batch)):
+            return _destroy_next(batch, survey, locks, results, planned)
+
+    with closing(carry_out(_batches(plans), destroy, _name)) as outcomes:
         for outcome in outcomes:
             yield from outcome.value or (Outcome(target, error=_reason(target, outcome)) for target in outcome.item)
 
@@ -82,40 +62,76 @@ def _reason(target: Target, outcome: "Outcome[Any, Any]") -> MCluError | None:
 
 
 def _batches(plans: Mapping[Target, DestroyPlan]) -> Iterator[_Batch]:
-    by_node: dict[str, list[tuple[Target, DestroyPlan]]] = {}
+    """Yield the guests of each node in batches, after the batches of those that use their files."""
+    groups: dict[tuple[int, str], list[tuple[Target, DestroyPlan]]] = {}
+    ranks = find_ranks({key_of(target): plan.after for target, plan in plans.items()})
     for target, plan in plans.items():
-        by_node.setdefault(target[0].name, []).append((target, plan))
-    for group in by_node.values():
+        groups.setdefault((ranks[key_of(target)], target[0].name), []).append((target, plan))
+    for _, group in sorted(groups.items(), key=lambda item: item[0][0]):
         yield from (dict(group[start : start + _BATCH]) for start in range(0, len(group), _BATCH))
 
 
-def _destroy_next(batch: _Batch, survey: Survey, locks: Mapping[str, threading.Lock]) -> list[Destroyed]:
+def _destroy_next(
+    batch: _Batch, survey: Survey, locks: Mapping[str, threading.Lock], results: Results, planned: Leaving
+) -> list[Destroyed]:
     node, _ = next(iter(batch))
     outcomes: list[Destroyed] = []
-    with locks[node.name]:
-        try:
-            # A guest may have been defined while other batches were destroyed.
-            renewed = renew_survey(survey, node, [guest for _, guest in batch])
-            plans = (
-                batch
-                if renewed is survey
-                else {target: plan_destroy(renewed, target[1], plan) for target, plan in batch.items()}
-            )
+    try:
+        results.wait_for({key for plan in batch.values() for key in plan.after})
+        outcomes += [
+            Outcome(target, error=_not_alone(target, survey, user))
+            for target, plan in batch.items()
+            if (user := results.failed(plan.after))
+        ]
+        refused = {outcome.item for outcome in outcomes}
+        with locks[node.name]:
+            plans = {target: batch[target] for target in batch if target not in refused}
+            plans = _renew(plans, survey, results, planned)
             # Outcomes before an error stay in the list.
-            outcomes.extend(_destroy_batch(node, plans))
-        except MCluError as error:
-            finished = {outcome.item for outcome in outcomes}
-            failed = [target for target in batch if target not in finished]
-            outcomes += [Outcome(target, error=_reason(target, Outcome(target, error=error))) for target in failed]
+            for outcome in _destroy_batch(node, plans):
+                outcomes.append(outcome)
+                results.add(key_of(outcome.item), outcome.value)
+    except MCluError as error:
+        finished = {outcome.item for outcome in outcomes}
+        failed = [target for target in batch if target not in finished]
+        outcomes += [Outcome(target, error=_reason(target, Outcome(target, error=error))) for target in failed]
     return outcomes
 
 
+def _not_alone(target: Target, survey: Survey, user: GuestKey) -> MCluError:
+    """Return the error for a guest whose files another one needs that was not destroyed."""
+    node, guest = target
+    name = survey.nodes[user[0]].definitions[user[1]].name
+    fact = f"{guest.name} not destroyed: {user[0]}:{name}, which was not destroyed, uses its files"
+    return Refused(fact, place=node.name)
+
+
+def _renew(batch: _Batch, survey: Survey, results: Results, planned: Leaving) -> _Batch:
+    """Return the plans for the present state of the node, and for the files that have really been deleted."""
+    if not batch:
+        return batch
+    node, _ = next(iter(batch))
+    # A guest may have been defined while other batches were destroyed.
+    renewed = renew_survey(survey, node, [guest for _, guest in batch])
+    plans = {}
+    for target, plan in batch.items():
+        leaving = results.leaving(plan.after)
+        # Only the first survey knows all files that the destroyed guests used.
+        if plan.after:
+            plan = plan_destroy(survey, target[1], plan, leaving)
+        plan = plan if renewed is survey else plan_destroy(renewed, target[1], plan, leaving)
+        plans[target] = hide_deleted(renewed, target, plan, planned)
+    return plans
+
+
 def _destroy_batch(node: Node, batch: _Batch) -> Iterator[Destroyed]:
-    stopped = []
-    for outcome in node.change_guests([guest for _, guest in batch], "stop", _STOP_TIMEOUT_S):
+    stopped: list[Target] = []
+    guests = [guest for _, guest in batch]
+    for outcome in node.change_guests(guests, "stop", _STOP_TIMEOUT_S) if guests else ():
         target = node, outcome.item
         if outcome.error:
-            yield Outcome(target, error=outcome.error)
+            gone = isinstance(outcome.error, NotFound)
+            yield Outcome(target, error=_gone(target) if gone else outcome.error)
         else:
             stopped.append(target)
     removals = remove_files(node, [batch[target] for target in stopped])
@@ -124,10 +140,19 @@ def _destroy_batch(node: Node, batch: _Batch) -> Iterator[Destroyed]:
         if removal.error:
             yield Outcome(target, error=_incomplete(target, removal))
         else:
-            done[target] = batch[target].keeping(removal.kept)
-    kept_logs = _remove_logs(node, [log for plan in done.values() for log in plan.logs])
+            done[target] = batch[target].keeping(removal.kept).without(removal.gone)
+    kept_logs = _remove_logs(node, [log for plan in done.values() for log, _ in plan.logs])
     for target, plan in done.items():
         yield _undefine(target, plan, kept_logs)
+
+
+def _gone(target: Target, deleted: Sequence[str] = ()) -> MCluError:
+    """Return the error for a guest that something else, such as a second `destroy`, has removed at the same time."""
+    node, guest = target
+    more = f", after this command had deleted {' and '.join(deleted)}" if deleted else ""
+    error = NotFound(f"{guest.name} is gone: it was removed elsewhere{more}", place=node.name)
+    error.guest = guest.name
+    return error
 
 
 def _incomplete(target: Target, removal: Removal) -> MCluError:
@@ -143,10 +168,13 @@ def _remove_logs(node: Node, logs: Sequence[str]) -> frozenset[str]:
 
 def _undefine(target: Target, plan: DestroyPlan, kept_logs: Iterable[str]) -> Destroyed:
     node, guest = target
-    kept = tuple((log, "only root may delete it") for log in plan.logs if log in kept_logs)
+    kept = tuple((log, "only root may delete it") for log, _ in plan.logs if log in kept_logs)
     try:
-        with suppress(NotFound):  # A guest without a persistent definition is gone once it is stopped.
-            node.undefine_guest(guest.name, guest.uuid, plan.nvram, keep_tpm=plan.keeps_tpm)
+        node.undefine_guest(guest.name, guest.uuid, plan.nvram, keep_tpm=plan.keeps_tpm)
+    except NotFound:
+        # A guest without a persistent definition is gone once it is stopped.
+        if plan.is_persistent:
+            return Outcome(target, error=_gone(target, [file for file, _ in plan.delete]))
     except MCluError as error:
         return Outcome(target, error=error)
-    return Outcome(target, plan._replace(keep=plan.keep + kept))
+    return Outcome(target, plan._replace(keep=plan.keep + kept, logs=() if kept else plan.logs))

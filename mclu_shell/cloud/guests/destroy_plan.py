@@ -1,22 +1,15 @@
 """Selection of the files that are deleted with a guest. It needs no I/O beyond the survey."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from shlex import quote
 from typing import NamedTuple
 
-from mclu_shell.cloud.guests.files.disk_files import DiskFiles
-from mclu_shell.cloud.guests.files.selection import Selection, backing_of
-from mclu_shell.cloud.guests.survey import NodeSurvey, Survey
-from mclu_shell.cloud.hypervisor.domain_files import (
-    DomainDefinition,
-    is_default_nvram,
-    is_named_by_libvirt,
-    memory_files,
-    nvram_files,
-    overlay_files,
-    own_files,
-    own_logs,
-)
+from mclu_shell.cloud.guests.files.made_files import existing_logs, made_files, unproven_files
+from mclu_shell.cloud.guests.files.selection import NO_LONGER_USED, Selection
+from mclu_shell.cloud.guests.leaving import GuestKey, Leaving
+from mclu_shell.cloud.guests.survey import Survey
+from mclu_shell.cloud.guests.users import Users
+from mclu_shell.cloud.hypervisor.domain_files import nvram_files
 from mclu_shell.cloud.state.guest import Guest
 from mclu_shell.errors import NotFound, Refused
 
@@ -25,21 +18,30 @@ class DestroyPlan(NamedTuple):
     """Files to delete with their sizes in bytes, files to keep with the reasons, and the rest that goes with a guest.
 
     `state` names what libvirt deletes, for example "snapshot one"; it keeps the state of a TPM if `keeps_tpm`. `nvram`
-    is the one file of `delete` that libvirt can delete, too. `logs` are console logs, beside which libvirt keeps
-    rotated logs; a log that cannot be deleted is not an error. `keys` has device and inode of each file to delete.
+    is the one file of `delete` that libvirt can delete, too. `logs` are console logs with their sizes, beside which
+    libvirt keeps rotated logs; a log that cannot be deleted is not an error. `keys` has device and inode of each file
+    to delete.
     `shared` are files to delete that other machines may have open. `unchecked` are the nodes that must be queried
-    before more can be deleted.
+    before more can be deleted. `after` are the guests that must be destroyed before, as they need the files.
+    A guest that is not persistent is gone once it is stopped.
     """
 
     delete: tuple[tuple[str, int], ...]
     keep: tuple[tuple[str, str], ...]
-    logs: tuple[str, ...] = ()
+    logs: tuple[tuple[str, int], ...] = ()
     state: tuple[str, ...] = ()
     nvram: str = ""
     keeps_tpm: bool = False
     keys: tuple[str, ...] = ()
     shared: frozenset[str] = frozenset()
     unchecked: tuple[str, ...] = ()
+    after: frozenset[GuestKey] = frozenset()
+    is_persistent: bool = True
+
+    @property
+    def all_deleted(self) -> tuple[tuple[str, int], ...]:
+        """The files to delete with their sizes in bytes, console logs included."""
+        return (*self.delete, *self.logs)
 
     @property
     def size_bytes(self) -> int:
@@ -53,21 +55,26 @@ class DestroyPlan(NamedTuple):
 
     def keeping(self, reasons: Mapping[str, str]) -> "DestroyPlan":
         """Return the plan without the deletion of some files, which are kept for these reasons."""
-        kept = [(file, key) for (file, _), key in zip(self.delete, self.keys, strict=True) if file not in reasons]
-        names = {file for file, _ in kept}
+        more = ((file, why) for file, why in reasons.items() if file not in dict(self.keep))
+        return self.without(reasons)._replace(keep=(*self.keep, *more))
+
+    def without(self, files: Collection[str]) -> "DestroyPlan":
+        """Return the plan without the deletion of some files."""
+        left = [pair for pair in zip(self.delete, self.keys, strict=True) if pair[0][0] not in files]
         return self._replace(
-            delete=tuple((file, size) for file, size in self.delete if file in names),
-            keys=tuple(key for _, key in kept),
-            keep=(*self.keep, *((file, why) for file, why in reasons.items() if file not in dict(self.keep))),
-            nvram="" if self.nvram in reasons else self.nvram,
+            delete=tuple(file for file, _ in left),
+            keys=tuple(key for _, key in left),
+            nvram="" if self.nvram in files else self.nvram,
         )
 
 
-def plan_destroy(survey: Survey, guest: Guest, confirmed: DestroyPlan | None = None) -> DestroyPlan:
+def plan_destroy(
+    survey: Survey, guest: Guest, confirmed: DestroyPlan | None = None, leaving: Leaving | None = None
+) -> DestroyPlan:
     """Choose the files to delete: those that mclu or snapshots made for the guest and that nothing else needs.
 
-    With `confirmed`, keep every file that is not deleted by that plan. Raise NotFound if the guest is gone, or the
-    error of its node.
+    With `confirmed`, keep every file that is not deleted by that plan. `leaving` are the guests that are destroyed
+    before. Raise NotFound if the guest is gone, or the error of its node.
     """
     if guest.node in survey.errors:
         raise survey.errors[guest.node]
@@ -76,17 +83,22 @@ def plan_destroy(survey: Survey, guest: Guest, confirmed: DestroyPlan | None = N
     removed = survey.removals(guest.node)
     if own is None or guest.uuid in removed.guests:
         raise NotFound(f"{guest.name} no longer exists", place=guest.node)
-    selection = Selection(own, here.files, _made_files(own, here.files), _user_of(survey, here, guest))
+    users = Users(survey, here, guest, leaving or Leaving(), set())
+    selection = Selection(own, here.files, made_files(own, here.files), users.find)
     selection.keep(_obstacles(survey, selection, guest, confirmed))
     selection.keep_foreign_files()
     selection.keep_needed_files()
     unchecked = selection.keep_shared_files(survey.unchecked(guest.node))
     selection.keep_needed_files()
-    if not own.is_active:
-        selection.keep_open_files(here.opened)
-    ignored = {guest.uuid, *removed.guests}
-    logs = tuple(log for log in own_logs(own.xmls[0]) if not here.uses.find_path(log, ignored))
-    plan = _plan(selection)._replace(logs=logs, unchecked=unchecked)
+    selection.keep_open_files(users.find_process)
+    logs = {log: users.find(log) for log in existing_logs(own, here.files)}
+    selection.keep({log: why for log, why in logs.items() if why})
+    plan = _plan(selection)._replace(
+        logs=tuple((log, here.files.sizes.get(log, 0)) for log, why in logs.items() if not why),
+        unchecked=unchecked,
+        after=frozenset(users.before),
+        is_persistent=own.is_persistent,
+    )
     if plan.keeps_tpm and not own.can_keep_tpm:
         raise Refused(
             f"cannot destroy {guest.name}: libvirt before 8.9 would delete the state of its TPM, which must be kept",
@@ -96,29 +108,12 @@ def plan_destroy(survey: Survey, guest: Guest, confirmed: DestroyPlan | None = N
     return plan
 
 
-def _user_of(survey: Survey, here: NodeSurvey, guest: Guest) -> Callable[[str], str]:
-    """Return a function that gives the reason to keep a file that others need; empty if they do not."""
-    removed = survey.removals(guest.node)
-    ignored = {guest.uuid, *removed.guests}
-
-    def find(file: str) -> str:
-        known = here.files.ids.get(file)
-        if known is None:
-            return ""
-        user = here.uses.find_here(known, ignored) or here.uses.find_mounted(file, known, ignored)
-        if user := user or survey.find_user(guest.node, file, known):
-            return f"{user} uses it"
-        images = [image for image in here.overlays.get(known.key, ()) if image not in removed.files]
-        return backing_of(images[0]) if images else ""
-
-    return find
-
-
 def _obstacles(survey: Survey, selection: Selection, guest: Guest, confirmed: DestroyPlan | None) -> dict[str, str]:
     """Return the reasons to keep files that do not depend on what needs them."""
     duplicate = survey.describe_duplicate(guest)
     reasons = dict.fromkeys(selection.made, duplicate) if duplicate else {}
-    reasons = _unconfirmed(selection.made, confirmed) | selection.files.obstacles | reasons
+    replaced = dict.fromkeys(unproven_files(selection.own, selection.files), NO_LONGER_USED)
+    reasons = _unconfirmed(selection.made, confirmed) | replaced | selection.files.obstacles | reasons
     return {file: reasons[file] for file in selection.existing if file in reasons}
 
 
@@ -128,41 +123,6 @@ def _unconfirmed(made: Iterable[str], confirmed: DestroyPlan | None) -> dict[str
         return {}
     deleted, kept = dict(confirmed.delete), dict(confirmed.keep)
     return {file: kept.get(file, "made after the confirmation") for file in made if file not in deleted}
-
-
-def _made_files(own: DomainDefinition, files: DiskFiles) -> tuple[str, ...]:
-    """Return the files that mclu made for a guest and the snapshots of them; none if mclu did not make the guest.
-
-    A snapshot can use an existing file. So an overlay counts only if libvirt chose its name: a file that the user
-    named may have been made by the user.
-    """
-    own_disks = own_files(own.xmls[0])
-    if not own_disks:
-        return ()
-    # mclu makes no symbolic links: the target of one is not mclu's.
-    keys = {files.key(file) for file in own_disks if file not in files.links}
-    overlays = [
-        file
-        for xml in own.snapshots
-        for file in overlay_files(xml)
-        if keys.intersection(map(files.key, files.backing_chain(file))) and is_named_by_libvirt(file, xml, own_disks)
-    ]
-    memory = [file for xml in own.snapshots for file in memory_files(xml)]
-    more = [file for file in (*overlays, *memory, *_made_nvram(own, files, own_disks)) if file not in files.links]
-    return tuple(dict.fromkeys((*own_disks, *more)))
-
-
-def _made_nvram(own: DomainDefinition, files: DiskFiles, own_disks: Sequence[str]) -> Iterator[str]:
-    """Yield the NVRAM file that libvirt made for a guest.
-
-    libvirt uses a file that exists, such as that of an earlier guest of the same name. So the file must be younger than
-    the guest's first file, and have the name that libvirt chooses.
-    """
-    first = next((files.ids[file] for file in own_disks if file in files.ids), None)
-    for file in nvram_files(own.xmls[0]):
-        nvram = files.ids.get(file)
-        if nvram and first and is_default_nvram(file, own.name) and nvram.is_younger_than(first):
-            yield file
 
 
 def _plan(selection: Selection) -> DestroyPlan:

@@ -41,6 +41,7 @@ def find_guests(
     *,
     active: bool | None = None,
     faults: list[MCluError] | None = None,
+    unanswered: dict[str, MCluError] | None = None,
 ) -> list[tuple["Node", Guest]]:
     """Find the guests that match, with their nodes, each once, in configuration order and then by name.
 
@@ -48,10 +49,13 @@ def find_guests(
     matches its guest in any state, so that the caller can report the wrong state.
     Raise NotFound, Ambiguous for a name on several nodes, or the error of a named node. If a wildcard may match
     guests of a node that did not reply, append that node's error to `faults`, or raise it without `faults`.
+    `unanswered` gets the errors of all nodes that did not reply, also of those that are off.
     """
     parsed = [_parse(text) for text in patterns]
     reach = {pattern: cloud.match([pattern.host]) if pattern.host else list(cloud.nodes) for pattern in parsed}
     survey = _query_all(cloud, [node for nodes in reach.values() for node in nodes])
+    if unanswered is not None:
+        unanswered |= survey.errors
     chosen: set[tuple[str, str]] = set()
     for pattern, nodes in reach.items():
         matches = _match(pattern, nodes, survey, active)

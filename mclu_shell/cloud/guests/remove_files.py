@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from mclu_shell.cloud.guests.destroy_plan import DestroyPlan
+from mclu_shell.cloud.guests.files.node_lock import DELETE
 from mclu_shell.cloud.guests.files.open_files import LIST_OPEN, lock_id
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.errors import MCluError
@@ -14,9 +15,9 @@ _TIMEOUT_S = 120.0
 # /proc/locks; "shared" if other machines may use it; its path. No file of a guest is deleted if one of them has
 # been replaced, or is open in another process: that may need the others. QEMU locks its images, so that /proc/locks has
 # those of processes in other containers, too, and the lock of a guest on another machine fails qemu-io.
-# Prints a line for each file: "open", "changed", "deleted", "kept" or "failed", with details.
+# Prints a line for each file: "deleted", "gone" (deleted elsewhere), "kept" or "failed", with details.
 _SCRIPT = (
-    f"opened=$({LIST_OPEN})"
+    f"{DELETE}opened=$({LIST_OPEN})"
     + r"""
 export LC_ALL=C
 locks=$(cat /proc/locks)
@@ -26,22 +27,24 @@ describe() {
     case $1 in
         /proc/*) process=${1#/proc/}; process=${process%%/*}
             echo "open in process $process ($(cat "/proc/$process/comm" 2>/dev/null))" ;;
-        *) device=${1#/sys/block/}; echo "open as /dev/${device%%/*}" ;;
+        *) echo "$1" ;;
     esac
 }
 check() {
     if [ "$1" = link ]; then
-        [ -L "$4" ] || echo "changed since the check"
+        [ -L "$4" ] || { [ -e "$4" ] && echo "changed since the check" || echo gone; }
         return
     fi
-    now=$(stat -c %d:%i -- "$4" 2>/dev/null) || { [ ! -e "$4" ] || echo "not accessible"; return; }
+    now=$(stat -c %d:%i -- "$4" 2>/dev/null) || { [ -e "$4" ] && echo "not accessible" || echo gone; return; }
     [ "$now" = "$1" ] || { echo "changed since the check"; return; }
-    case $newline$opened in
-        *"$newline$1 "*)
-            rest=${newline}${opened}; rest=${rest#*"$newline$1 "}
-            describe "${rest%%"$newline"*}"
-            return ;;
-    esac
+    for key in "$1" "${2# }"; do
+        case $newline$opened in
+            *"$newline$key "*)
+                rest=${newline}${opened}; rest=${rest#*"$newline$key "}
+                describe "${rest%%"$newline"*}"
+                return ;;
+        esac
+    done
     case $locks in
         *"$2 "*) echo "locked by another process"; return ;;
     esac
@@ -51,15 +54,18 @@ bad=" "
 count=$(($# / 5))
 while [ "$count" -gt 0 ]; do
     why=$(check "$2" "$3" "$4" "$5")
-    [ -z "$why" ] || bad="$bad$1 "
+    case $why in '' | gone) ;; *) bad="$bad$1 " ;; esac
     set -- "$@" "$1" "$5" "$why"
     shift 5
     count=$((count - 1))
 done
 while [ $# -gt 0 ]; do
-    case $bad in
+    case $bad$3 in
+        *" $1 "*gone) echo gone ;;
         *" $1 "*) [ -n "$3" ] && echo "kept $3" || echo "kept" ;;
-        *) error=$(rm -f -- "$2" 2>&1) && echo deleted || printf 'failed %s\n' "$(printf %s "$error" | tail -n 1)" ;;
+        # The login may be unable to see the file.
+        *) error=$(rm -f -- "$2" 2>&1) && echo "${3:-deleted}" ||
+            printf 'failed %s\n' "$(printf %s "$error" | tail -n 1)" ;;
     esac
     shift 3
 done
@@ -68,10 +74,14 @@ done
 
 
 class Removal(NamedTuple):
-    """The files of a guest that were kept after all, with the reasons, and the first error of rm; empty if none."""
+    """The files of a guest that were kept after all, with the reasons, and the first error of rm; empty if none.
+
+    `gone` are the files that did not exist any more.
+    """
 
     kept: dict[str, str]
     error: str
+    gone: tuple[str, ...] = ()
 
 
 def remove_files(node: Node, plans: Sequence[DestroyPlan]) -> list[Removal]:
@@ -104,6 +114,7 @@ def _removal(plan: DestroyPlan, lines: Sequence[str]) -> Removal:
         word, _, detail = line.partition(" ")
         if word == "kept":
             kept[file] = detail or f"as {causes[0]}, which is in use"
-        elif word != "deleted" and file != plan.nvram:
+        elif word == "failed" and file != plan.nvram:
             errors.append(detail)
-    return Removal(kept, errors[0] if errors else "")
+    gone = tuple(file for (file, _), line in zip(plan.delete, lines, strict=True) if line == "gone")
+    return Removal(kept, errors[0] if errors else "", gone)

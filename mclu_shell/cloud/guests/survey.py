@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mclu_shell.cloud.guests.files.disk_files import DiskFiles, find_overlays, inspect_files
 from mclu_shell.cloud.guests.files.file_id import FileId
-from mclu_shell.cloud.guests.files.file_uses import FileUses, collect_uses
+from mclu_shell.cloud.guests.files.file_uses import FileUse, FileUses, collect_uses
 from mclu_shell.cloud.guests.files.open_files import OpenFiles, fetch_open_files
 from mclu_shell.cloud.hypervisor.domain_files import (
     DomainDefinition,
@@ -28,16 +28,20 @@ _DEFINITIONS_TIMEOUT_S = 60.0
 
 
 class PlannedRemovals(NamedTuple):
-    """Guests (UUIDs) and files of a node that earlier lines of a dry run would have removed; empty in a real run."""
+    """Guests (UUIDs) and files of a node that earlier lines of a dry run would have removed; empty in a real run.
+
+    `stopped` are guests that they would have stopped.
+    """
 
     guests: frozenset[str] = frozenset()
     files: frozenset[str] = frozenset()
+    stopped: frozenset[str] = frozenset()
 
 
 class NodeSurvey(NamedTuple):
     """The guests of a node by UUID, their files, and the uses of these.
 
-    `overlays` has, by key, the images that need a file. `opened` is empty if all guests to destroy are running.
+    `overlays` has, by key, the images that need a file. It and `opened` are empty on a node without guests to destroy.
     """
 
     definitions: Mapping[str, DomainDefinition]
@@ -67,12 +71,15 @@ class Survey(NamedTuple):
         ]
         return f"{' and '.join(names)} {'has' if len(names) == 1 else 'have'} the same UUID" if names else ""
 
-    def find_user(self, node: str, path: str, file: FileId) -> str:
-        """Return a guest of another node (NODE:GUEST) that may need a file of this node; empty if there is none."""
-        for other, there in self._others(node):
-            if guest := there.uses.find_elsewhere(path, file, self.removals(other).guests):
-                return f"{other}:{guest}"
-        return ""
+    def find_uses(self, node: str, path: str, file: FileId) -> Iterator[tuple[str, FileUse]]:
+        """Yield the uses of a file of a node, with the nodes of the guests; on another node, it may be another file.
+
+        The guests that earlier lines of a dry run would have removed do not count.
+        """
+        removed = {name: self.removals(name).guests for name in self.nodes}
+        for name, there in ((node, self.nodes[node]), *self._others(node)):
+            uses = there.uses.find_here(path, file) if name == node else there.uses.find_elsewhere(path, file)
+            yield from ((name, use) for use in uses if use.uuid not in removed[name])
 
     def _others(self, node: str) -> Iterator[tuple[str, NodeSurvey]]:
         return ((name, there) for name, there in self.nodes.items() if name != node)
@@ -96,15 +103,25 @@ class Survey(NamedTuple):
 
 
 def survey_nodes(
-    cloud: "Cloud", guests: Sequence[Guest], removed: Mapping[str, PlannedRemovals] | None = None
+    cloud: "Cloud",
+    guests: Sequence[Guest],
+    removed: Mapping[str, PlannedRemovals] | None = None,
+    unanswered: Mapping[str, MCluError] | None = None,
 ) -> Survey:
-    """Survey all nodes at the same time; a node's error does not end the survey."""
+    """Survey all nodes at the same time; a node's error does not end the survey.
+
+    `unanswered` are the errors of nodes that have just failed to answer: to wait again would take as long.
+    """
+    failed = unanswered or {}
     targets = {node.name: {guest.uuid for guest in guests if guest.node == node.name} for node in cloud.nodes}
-    outcomes = cloud.query(lambda node: _survey(node, targets[node.name]))
+    left = [node for node in cloud.nodes if node.name not in failed]
+    planned = removed or {}
+    stopped = {name: removals.stopped for name, removals in planned.items()}
+    outcomes = cloud.query(lambda node: _survey(node, targets[node.name], stopped.get(node.name, ())), left)
     return Survey(
         {outcome.item.name: outcome.unwrap() for outcome in outcomes if outcome.error is None},
-        {outcome.item.name: outcome.error for outcome in outcomes if outcome.error is not None},
-        removed or {},
+        {**failed, **{outcome.item.name: outcome.error for outcome in outcomes if outcome.error is not None}},
+        planned,
     )
 
 
@@ -117,10 +134,11 @@ def renew_survey(survey: Survey, node: Node, guests: Sequence[Guest]) -> Survey:
     return survey._replace(nodes={**survey.nodes, node.name: renewed})
 
 
-def _survey(node: Node, targets: Collection[str]) -> NodeSurvey:
+def _survey(node: Node, targets: Collection[str], stopped: Collection[str] = ()) -> NodeSurvey:
     # Fails early if the node does not answer: fetch_definitions has a long timeout.
     node.fetch_guests()
-    definitions = node.query(lambda client: client.fetch_definitions(), _DEFINITIONS_TIMEOUT_S)
+    fetched = node.query(lambda client: client.fetch_definitions(), _DEFINITIONS_TIMEOUT_S)
+    definitions = {uuid: guest.stopped() if uuid in stopped else guest for uuid, guest in fetched.items()}
     own = [definition for uuid, definition in definitions.items() if uuid in targets]
     images = {file for guest in definitions.values() for file in disks(guest)}
     images |= {file for guest in own for file in (*noted_files(guest), *chain_files(guest))}
@@ -132,7 +150,5 @@ def _survey(node: Node, targets: Collection[str]) -> NodeSurvey:
         named = reason if file in reason else f"{file}: {reason}"
         raise MCluError(f"cannot determine backing files, nothing was deleted: {named}", place=node.name)
     overlays = find_overlays(node, {file for guest in own for file in noted_files(guest)}, files)
-    # A running guest has its own files open: they are checked again after it has stopped.
-    is_any_off = any(not guest.is_active for guest in own)
-    opened = fetch_open_files(node) if is_any_off else OpenFiles({}, frozenset())
+    opened = fetch_open_files(node) if own else OpenFiles({}, frozenset())
     return NodeSurvey(definitions, files, collect_uses(definitions, files), overlays, opened)

@@ -4,7 +4,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -27,7 +27,7 @@ from mclu_shell.errors import ConnectionLost, LibvirtFault, NotFound, Refused
 from mclu_shell.user_paths import find_home
 
 if TYPE_CHECKING:
-    from mclu_shell.cloud.hypervisor.addresses import Address
+    from mclu_shell.cloud.hypervisor.addresses import Address, Findings
     from mclu_shell.cloud.hypervisor.capabilities import Capabilities
     from mclu_shell.cloud.hypervisor.domain_files import DomainDefinition
 
@@ -128,8 +128,8 @@ class LibvirtClient:
         marked = [(g._replace(reason=SAVED) if g.uuid in saved else g, domain, values) for g, domain, values in records]
         return sorted(marked, key=lambda record: record[0].name)
 
-    def fetch_addresses(self, name: str | None = None) -> "dict[str, tuple[Address, ...]]":
-        """Return the addresses of one running guest, or of all, by UUID; some may be left from earlier runs."""
+    def fetch_addresses(self, name: str | None = None) -> "Findings":
+        """Return the addresses of one running guest, or of all; some may be left from earlier runs."""
         from mclu_shell.cloud.hypervisor.addresses import fetch_addresses
 
         with self._call("addresses"):
@@ -139,6 +139,16 @@ class LibvirtClient:
                 domain = self._query_domain(name, lambda domain: domain if domain.isActive() else None)
                 domains = [domain] if domain is not None else []
             return fetch_addresses(self._connection, domains)
+
+    def fetch_agent_addresses(self, agents: Mapping[str, Sequence[str]]) -> "dict[str, tuple[Address, ...]]":
+        """Return the addresses that guest agents report, by UUID; an agent that hangs takes 5 s or more.
+
+        `agents` has the MAC addresses of their guests, as in `Findings`.
+        """
+        from mclu_shell.cloud.hypervisor.addresses import fetch_agent_addresses
+
+        with self._call("agents"):
+            return fetch_agent_addresses(self._connection, agents)
 
     def fetch_definitions(self) -> dict[str, "DomainDefinition"]:
         """Return the definitions of all guests by UUID, in at least one call for each guest."""
@@ -174,6 +184,13 @@ class LibvirtClient:
                     raise
                 return False
             return True
+
+    def is_agent_hung(self, uuid: str) -> bool:
+        """Return whether a guest's agent is connected, but does not answer; that takes 5 s or more."""
+        from mclu_shell.cloud.hypervisor.guest_agent import is_hung
+
+        with self._call("agent ping"):
+            return is_hung(self._connection.lookupByUUIDString(uuid))
 
     def is_persistent(self, name: str) -> bool:
         """Return whether there is such a guest, and its definition survives its end."""

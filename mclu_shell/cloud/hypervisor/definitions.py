@@ -15,6 +15,7 @@ from mclu_shell.cloud.hypervisor.domain_files import (
 # The filters of `_listings`: one call for each, instead of several calls for each guest.
 _FILTERS = {
     "active": libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE,
+    "persistent": libvirt.VIR_CONNECT_LIST_DOMAINS_PERSISTENT,
     "saved": libvirt.VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE,
     "snapshots": libvirt.VIR_CONNECT_LIST_DOMAINS_HAS_SNAPSHOT,
     "checkpoints": libvirt.VIR_CONNECT_LIST_DOMAINS_HAS_CHECKPOINT,
@@ -86,7 +87,14 @@ def _fetch(connection: Any, domain: Any, listed: frozenset[str]) -> DomainDefini
     volume_files = tuple(filter(None, paths))
     can_keep_tpm = connection.getLibVersion() >= _KEEPS_TPM if has_tpm_state(xmls[0]) else True
     return DomainDefinition(
-        domain.name(), tuple(xmls), tuple(snapshots), volume_files, kept, "active" in listed, can_keep_tpm
+        domain.name(),
+        tuple(xmls),
+        tuple(snapshots),
+        volume_files,
+        kept,
+        is_active="active" in listed,
+        can_keep_tpm=can_keep_tpm,
+        is_persistent="persistent" in listed,
     )
 
 

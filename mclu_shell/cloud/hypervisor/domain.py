@@ -32,12 +32,14 @@ def undefine(domain: Any, nvram: str = "", *, keep_tpm: bool = False) -> None:
 
 
 def _stop(domain: Any) -> None:
-    """Stop a guest at once; do nothing if it is not running."""
+    """Stop a guest at once; do nothing if it is not running, but fail if it is gone."""
     try:
         domain.destroy()
     except libvirt.libvirtError as error:
         if error.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID:
             raise
+        # A transient guest that another client has stopped at the same time does not exist any more.
+        domain.isPersistent()
 
 
 # By the verbs of `LibvirtClient.change`.
@@ -47,6 +49,8 @@ VERBS: MappingProxyType[str, Callable[[Any], object]] = MappingProxyType(
         "resume": lambda domain: domain.resume(),
         "shutdown": lambda domain: domain.shutdown(),
         "reboot": lambda domain: domain.reboot(0),
+        "shutdown by ACPI": lambda domain: domain.shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN),
+        "reboot by ACPI": lambda domain: domain.reboot(libvirt.VIR_DOMAIN_REBOOT_ACPI_POWER_BTN),
         "reset": lambda domain: domain.reset(0),
         "wake": lambda domain: domain.pMWakeup(0),
         "stop": _stop,

@@ -1,11 +1,11 @@
 """The files of a guest, and the paths that it uses, from the XML of its definition and snapshots."""
 
-import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 from xml.etree import ElementTree as ET
 
 from mclu_shell.cloud.hypervisor.domain_xml import FILE, GUEST, LOG
+from mclu_shell.cloud.hypervisor.image_names import find_named_paths
 
 
 class DomainDefinition(NamedTuple):
@@ -23,6 +23,11 @@ class DomainDefinition(NamedTuple):
     is_active: bool = False
     # libvirt can undefine the guest without the state of its TPM.
     can_keep_tpm: bool = True
+    is_persistent: bool = True
+
+    def stopped(self) -> "DomainDefinition":
+        """Return the definition as it is after the guest has stopped."""
+        return self._replace(xmls=self.xmls[:1], is_active=False) if self.is_active else self
 
 
 def own_files(xml: str) -> tuple[str, ...]:
@@ -35,12 +40,21 @@ def own_logs(xml: str) -> tuple[str, ...]:
     return _metadata_paths(xml, LOG)
 
 
+def file_identities(xml: str) -> dict[str, str]:
+    """Return the inodes and times of birth of the files that mclu created, by path; earlier versions noted none."""
+    return {file.text: file.get("id", "") for file in _metadata(xml, FILE) if file.text}
+
+
 def _metadata_paths(xml: str, tag: str) -> tuple[str, ...]:
+    return tuple(file.text for file in _metadata(xml, tag) if file.text)
+
+
+def _metadata(xml: str, tag: str) -> list[ET.Element]:
     domain = ET.fromstring(xml)
     own = domain.find(f"./metadata/{GUEST}")
     if own is None or own.get("uuid") != domain.findtext("uuid", "").strip():
-        return ()
-    return tuple(file.text for file in own.findall(tag) if file.text)
+        return []
+    return own.findall(tag)
 
 
 def disk_files(xml: str) -> tuple[str, ...]:
@@ -145,8 +159,7 @@ def named_paths(xml: str) -> frozenset[str]:
         for metadata in parent.findall("metadata"):
             parent.remove(metadata)
     texts = [text for element in root.iter() for text in (element.text or "", *element.attrib.values())]
-    parts = [part.strip() for text in texts for part in (text, *re.split("[=,]", text))]
-    return frozenset(part for part in parts if part.startswith("/"))
+    return frozenset(path for text in texts for path in find_named_paths(text))
 
 
 def referenced_files(guest: DomainDefinition) -> frozenset[str]:

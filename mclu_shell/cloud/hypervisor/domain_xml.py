@@ -1,5 +1,6 @@
 """The libvirt XML of a guest for the capabilities of its node (libvirt's formatdomain.html)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from xml.etree import ElementTree as ET
@@ -26,7 +27,8 @@ _SEED_DEVICES = {"ide": "hdd", "virtio": "vdz", "scsi": "sdg", "sata": "sdf"}
 class DomainSpec:
     """The parameters of a new guest.
 
-    `files` are all files of its build. `network` is the type and name of its network (libvirt's interface source).
+    `files` are all files of its build, `identities` the inodes and times of birth of these, if known. `network` is the
+    type and name of its network (libvirt's interface source).
     `serial_log` is the file for libvirt's log of its serial console; empty for none.
     """
 
@@ -42,6 +44,7 @@ class DomainSpec:
     mac: str
     network: tuple[str, str]
     files: tuple[str, ...] = ()
+    identities: Mapping[str, str] = field(default_factory=dict)
     kernel_arguments: str | None = None
     serial_log: str = ""
     created: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -112,7 +115,8 @@ def _metadata(guest: DomainSpec) -> ET.Element:
     _text(own, f"{{{NAMESPACE}}}template", guest.template)
     _text(own, f"{{{NAMESPACE}}}created", guest.created.isoformat(timespec="seconds"))
     for file in guest.files:
-        _text(own, FILE, file)
+        identity = guest.identities.get(file)
+        _text(own, FILE, file, **({"id": identity} if identity else {}))
     if guest.serial_log:
         _text(own, LOG, guest.serial_log)
     return metadata

@@ -129,7 +129,7 @@ class MemoryQuery:
         self._transport = transport
         self._memory: KernelMemory | None = None
         self._thread = threading.Thread(target=self._read, daemon=True)
-        if _is_own(node.uri):
+        if node.runs_guests:
             self._thread.start()
 
     def _read(self) -> None:
@@ -147,9 +147,3 @@ class MemoryQuery:
         if self._thread.ident is not None:
             self._thread.join(_TIMEOUT_S)
         return self._memory.applied(report) if self._memory else report
-
-
-def _is_own(uri: str) -> bool:
-    """Return whether a libvirt URI is for the machine that commands run on, and not for a simulated one."""
-    driver, _, rest = uri.partition("://")
-    return driver not in ("", "test") and rest.startswith("/")

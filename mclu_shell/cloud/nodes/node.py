@@ -12,7 +12,8 @@ from mclu_shell.cloud.concurrency.cancel_scope import CancelScope
 from mclu_shell.cloud.concurrency.changes import begin_change
 from mclu_shell.cloud.concurrency.fanout import Outcome, gather
 from mclu_shell.cloud.nodes.connection import Connection
-from mclu_shell.cloud.nodes.guest_change import QEMU_VERBS, GuestChanges
+from mclu_shell.cloud.nodes.guest_agents import GuestAgents
+from mclu_shell.cloud.nodes.guest_change import AGENT_VERBS, QEMU_VERBS, GuestChanges
 from mclu_shell.cloud.nodes.memory import MemoryQuery
 from mclu_shell.cloud.nodes.power_off import power_off_and_wait
 from mclu_shell.cloud.state.expected import ExpectedChanges
@@ -21,9 +22,10 @@ from mclu_shell.cloud.state.node_store import NodeStore
 from mclu_shell.cloud.state.snapshot import NodeView, Phase
 from mclu_shell.cloud.transport.base import LibvirtTransport
 from mclu_shell.config import NodeConfig
-from mclu_shell.errors import ConnectionLost, NodeOff, Question
+from mclu_shell.errors import ConnectionLost, NodeOff, Question, SSHFault
 
 if TYPE_CHECKING:
+    from mclu_shell.cloud.hypervisor.addresses import Address as GuestAddress
     from mclu_shell.cloud.hypervisor.client import LibvirtClient
     from mclu_shell.cloud.transport.forward import Address, ByteStream, Forward
     from mclu_shell.cloud.transport.process import Completed, Process
@@ -62,7 +64,8 @@ class Node:
         self.store = NodeStore(config.name)
         self._connection = Connection(config, transport, self.store, self._on_event)
         self.expected = ExpectedChanges()
-        self._guest_changes = GuestChanges(config.name, self.branch)
+        self._guest_changes = GuestChanges(config.name, self._branch_for_change, self._require_answer)
+        self._guest_agents = GuestAgents(config.name, self.branch, config.answer_timeout)
         # Set to have the supervisor poll the node at once.
         self.poll_request = threading.Event()
         self._listeners: set[Callable[[GuestEvent | None], None]] = set()
@@ -125,10 +128,28 @@ class Node:
         if not guests:
             return {}
         name = guests[0].name if len(guests) == 1 else None
-        found = self.query(lambda client: client.fetch_addresses(name), self.config.answer_timeout)
+        found = self._find_addresses(name)
+        if not self.config.runs_guests:
+            # The machine that commands run on knows nothing about these guests.
+            return {uuid: tuple([one.address for one in addresses]) for uuid, addresses in found.items()}
         names = {guest.uuid: guest.name for guest in guests}
         run = partial(self.run_read_only, timeout_s=_ADDRESSES_TIMEOUT_S)
-        return confirm_addresses(lambda argv: run(argv).out, names, {uuid: found.get(uuid, ()) for uuid in names})
+        try:
+            return confirm_addresses(lambda argv: run(argv).out, names, {uuid: found.get(uuid, ()) for uuid in names})
+        except (ConnectionLost, SSHFault):
+            # sshd may allow forwarding, but no commands (`MaxSessions 0`); then no address can be proved.
+            self._require_answer()
+            return {}
+
+    def _find_addresses(self, name: str | None) -> "dict[str, tuple[GuestAddress, ...]]":
+        """Return the addresses of one running guest, or of all, from all sources."""
+        found, agents = self.query(lambda client: client.fetch_addresses(name), self.config.answer_timeout)
+        if not agents:
+            return found
+        from mclu_shell.cloud.hypervisor.addresses import unique
+
+        reported = self._guest_agents.fetch_addresses(agents)
+        return {uuid: unique([*addresses, *reported.get(uuid, ())]) for uuid, addresses in found.items()}
 
     # The store is updated while the connection is locked: otherwise an older answer could replace a newer one.
 
@@ -231,6 +252,8 @@ class Node:
         self.expected.add_guest(uuid, verb)
         has_branches = self._transport.has_branches and not self.config.uri.startswith("test:")
         if verb in QEMU_VERBS and has_branches:
+            if verb in AGENT_VERBS and self._guest_agents.is_hung(uuid):
+                verb = AGENT_VERBS[verb]
             begin_change()
             self.has_changed = True
             self._guest_changes.make(name, verb, uuid, _CHANGE_TIMEOUT_S)
@@ -288,9 +311,21 @@ class Node:
         return self._transport.direct().start(argv)
 
     def branch(self) -> "tuple[str, Forward | None]":
-        """Return a URI for a separate libvirt connection, for long calls, and the forward that cuts it."""
+        """Return a URI for a separate libvirt connection, for long calls, and the forward that cuts it.
+
+        It does not depend on an open shell, which may end earlier.
+        """
         self.query(lambda _client: None)
         return self._transport.direct().branch()
+
+    def _branch_for_change(self) -> "tuple[str, Forward | None]":
+        """Return a branch for one short change; an open shell's connection carries it."""
+        self.query(lambda _client: None)
+        return self._transport.branch()
+
+    def _require_answer(self) -> None:
+        """Raise NodeFault if the node or its libvirtd does not answer."""
+        self.query(lambda client: client.ping())
 
     def connect(self, address: "Address") -> "ByteStream":
         """Connect to an address as seen from the node; raise ConnectionRefusedError if nothing listens there."""

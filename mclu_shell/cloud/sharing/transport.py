@@ -13,21 +13,31 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mclu_shell.cloud.transport.base import LibvirtTransport, PowerControl, Transport
-from mclu_shell.cloud.transport.libvirt_socket import forwarded_uri
+from mclu_shell.cloud.transport.libvirt_socket import branch, forwarded_uri
 from mclu_shell.config import NodeConfig
 from mclu_shell.errors import Question
+
+if TYPE_CHECKING:
+    from mclu_shell.cloud.transport.forward import Forward
 
 _ANSWER_TIMEOUT_S = 1.0
 
 
 class SharedTransport(LibvirtTransport):
-    """A transport to libvirt through the shell's socket `path`; `make_own` makes this process's own transport."""
+    """A transport to libvirt through the shell's socket `path`; `make_own` makes this process's own transport.
 
-    def __init__(self, node: NodeConfig, path: Path, make_own: Callable[[], Transport]) -> None:
+    `make_path` returns the path of this process's own socket, whose directory it creates on first use.
+    """
+
+    def __init__(
+        self, node: NodeConfig, path: Path, make_path: Callable[[], Path], make_own: Callable[[], Transport]
+    ) -> None:
         self.node = node
         self._path = path
+        self._make_path = make_path
         # False once the shell's socket has failed or was cut.
         self.is_good = True
         self._make_own = make_own
@@ -67,6 +77,21 @@ class SharedTransport(LibvirtTransport):
         if self._own is None:
             self._own = self._make_own()
         return self._own
+
+    def branch(self) -> "tuple[str, Forward | None]":
+        """Forward one more socket to the shell's; the shell opens one more channel to libvirt for it."""
+        if not self.is_good:
+            return self.direct().branch()
+        return branch(self.node.uri, self._make_path(), self._connect_shell)
+
+    def _connect_shell(self) -> socket.socket:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.connect(str(self._path))
+        except OSError:
+            connection.close()
+            raise
+        return connection
 
     def direct(self) -> Transport:
         """Return this process's own transport; open it first if needed."""

@@ -93,6 +93,13 @@ class LibvirtTransport(ABC):
         """Close the transport; every call that is blocked on it ends at once."""
 
     @abstractmethod
+    def branch(self) -> "tuple[str, Forward | None]":
+        """Return a URI for one more libvirt connection, and the forward that cuts it alone (None if it needs none).
+
+        It needs `open` first.
+        """
+
+    @abstractmethod
     def direct(self) -> "Transport":
         """Return this process's own transport, open, for commands and sockets beside libvirt."""
 
@@ -118,10 +125,6 @@ class Transport(LibvirtTransport):
     @abstractmethod
     def start(self, argv: Sequence[str]) -> "Process":
         """Start a command on the machine."""
-
-    @abstractmethod
-    def branch(self) -> "tuple[str, Forward | None]":
-        """Return a URI for one more libvirt connection, and the forward that cuts it alone (None if it needs none)."""
 
     @abstractmethod
     def connect(self, address: "Address") -> "ByteStream":

@@ -108,7 +108,13 @@ def run_here(argv: Sequence[str], timeout_s: float) -> Completed:
     """Run a command on this machine; its status is -1 after a timeout."""
     try:
         completed = subprocess.run(
-            argv, capture_output=True, stdin=subprocess.DEVNULL, timeout=timeout_s, check=False, text=True
+            argv,
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            timeout=timeout_s,
+            check=False,
+            text=True,
+            errors="replace",
         )
     except subprocess.TimeoutExpired:
         return Completed(-1, "", f"{argv[0]!r} timed out after {timeout_s:g} s")

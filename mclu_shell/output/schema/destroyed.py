@@ -42,7 +42,7 @@ class Destroyed(Record):
 
 def destroyed_record(guest: "Guest", plan: "DestroyPlan") -> Destroyed:
     """Return the record of a destroyed guest."""
-    return Destroyed(guest.node, guest.name, deleted_files(plan.delete), kept_files(plan.keep), plan.state)
+    return Destroyed(guest.node, guest.name, deleted_files(plan.all_deleted), kept_files(plan.keep), plan.state)
 
 
 def deleted_files(files: Iterable[tuple[str, int]]) -> tuple[DeletedFile, ...]:

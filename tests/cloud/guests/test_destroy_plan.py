@@ -77,6 +77,54 @@ def test_a_disk_that_mclu_did_not_make_is_kept(node_with: Make, disk: Path, tmp_
     assert result.keep == ((str(other), "not made by mclu"),)
 
 
+def identity(file: Path) -> str:
+    script = "LC_ALL=C TZ=UTC0 stat -c '%i %w' -- \"$1\""
+    return subprocess.run(["sh", "-c", script, "sh", file], check=True, capture_output=True, text=True).stdout.strip()
+
+
+UNUSED = "the guest no longer uses it, and mclu may not have made it"
+
+
+def test_a_file_at_the_path_of_a_moved_disk_is_kept(node_with: Make, disk: Path, tmp_path: Path) -> None:
+    """The user has moved the disk, as blockcopy does, and has put another file in its place."""
+    noted = define("web", WEB, [tmp_path / "moved.qcow2"], [disk])
+    noted = noted.replace(f"<m:file>{disk}", f"<m:file id='{identity(disk)}'>{disk}")
+    disk.rename(tmp_path / "moved.qcow2")
+    create(disk)
+    result = plan(node_with(noted))
+    assert (result.delete, result.keep) == (
+        (),
+        ((str(disk), UNUSED), (str(tmp_path / "moved.qcow2"), "not made by mclu")),
+    )
+
+
+def test_an_unused_file_is_deleted_only_if_it_is_the_one_that_mclu_made(node_with: Make, disk: Path) -> None:
+    """The user has detached the seed, for example. Earlier versions did not note the identity."""
+    seed = create(disk.with_name("web.qcow2.seed"))
+    xml = define("web", WEB, [disk], [disk, seed])
+    assert plan(node_with(xml)).keep == ((str(seed), UNUSED),)
+    xml = xml.replace(f"<m:file>{seed}", f"<m:file id='{identity(seed)}'>{seed}")
+    assert plan(node_with(xml)).keep == ()
+    create(seed.with_name("new")).rename(seed)
+    assert plan(node_with(xml)).keep == ((str(seed), UNUSED),)
+
+
+def test_a_file_that_the_guest_needs_without_naming_it_is_deleted(node_with: Make, disk: Path) -> None:
+    """Its definition may name a file by another path, or an overlay on it that mclu made, too."""
+    overlay = create(disk.with_name("web.qcow2.top"), disk)
+    link = disk.with_name("link")
+    link.symlink_to(overlay.name)
+    result = plan(node_with(define("web", WEB, [link], [disk, overlay])))
+    assert [file for file, _ in result.delete] == [str(disk), str(overlay)]
+
+
+def test_a_file_that_another_file_of_the_guest_needs_is_kept(node_with: Make, disk: Path, tmp_path: Path) -> None:
+    """The other file is the user's own, and no disk in libvirt's eyes."""
+    overlay = create(tmp_path / "mine.qcow2", disk)
+    xml = define("web", WEB, [disk], [disk]).replace("</os>", f"<kernel>{overlay}</kernel></os>")
+    assert plan(node_with(xml)).keep == ((str(disk), f"a backing file of {overlay}"),)
+
+
 def test_a_backing_file_is_kept(node_with: Make, tmp_path: Path) -> None:
     base = create(tmp_path / "base.qcow2")
     disk = create(tmp_path / "images" / "web.qcow2", base)

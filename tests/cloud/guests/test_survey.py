@@ -64,8 +64,12 @@ def test_a_guest_of_the_same_uuid_is_a_duplicate(nodes: Callable[..., Cloud]) ->
 def test_a_file_that_another_node_uses_is_found(nodes: Callable[..., Cloud], disk: Path) -> None:
     result = survey(nodes(ham0={WEB: "web"}, ham1={DB: "db"}))
     file = result.nodes["ham0"].files.ids[str(disk)]
-    assert result.find_user("ham0", str(disk), file) == "ham1:db"
-    assert result._replace(removed={"ham1": PlannedRemovals(frozenset([DB]))}).find_user("ham0", "/x", file) == ""
+
+    def users(survey: Survey) -> set[tuple[str, str]]:
+        return {(node, use.guest) for node, use in survey.find_uses("ham0", str(disk), file)}
+
+    assert users(result) == {("ham0", "web"), ("ham1", "db")}
+    assert users(result._replace(removed={"ham1": PlannedRemovals(frozenset([DB]))})) == {("ham0", "web")}
 
 
 def test_a_node_that_cannot_be_queried_is_unchecked(nodes: Callable[..., Cloud], closed_port: int) -> None:

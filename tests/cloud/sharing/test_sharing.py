@@ -129,8 +129,13 @@ def shared_node(node: Node, shell: Path) -> SharedNode:
     def make_own() -> Transport:
         raise AssertionError("a transport of its own")
 
-    listen(shell.with_name("0.sock"))
-    return SharedNode(node.config, SharedTransport(node.config, shell.with_name("0.sock"), make_own), shell)
+    path = shell.with_name("0.sock")
+    listen(path)
+    return SharedNode(node.config, SharedTransport(node.config, path, unused_path, make_own), shell)
+
+
+def unused_path() -> Path:
+    raise AssertionError("a socket of its own")
 
 
 def test_a_shell_answers_for_its_nodes(request_socket: Path, node: Node) -> None:
@@ -222,7 +227,7 @@ def test_a_slow_answer_is_better_than_a_fault(short_directory: Path, node: Node)
     answered = threading.Event()
     report = json.dumps(report_as_json(node.fetch_report())).encode()
     listen(short_directory / "0.sock")
-    transport = SharedTransport(node.config, short_directory / "0.sock", make_own)
+    transport = SharedTransport(node.config, short_directory / "0.sock", unused_path, make_own)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(short_directory / "ask.sock"))
         listener.listen()

@@ -146,7 +146,7 @@ def test_destroy_respects_changes_made_during_the_prompt(web: RealLab) -> None:
     """destroy neither deletes a file that another guest uses by now, nor a new guest of the same name."""
     use = DEFINE.format(devices=A_DISK.format(kind="raw", file=SEED), os="")
     output = python(web, DESTROY_WITH_A_CHANGE_AT_THE_PROMPT, "ham0", use)
-    assert re.match(r"web on ham0 \(running\), [\d.]+K on disk\n(  delete: \S+\n){3}Destroy it\?\n", output), output
+    assert re.match(r"web on ham0 \(running\), [\d.]+K on disk\n(  delete: \S+\n){4}Destroy it\?\n", output), output
     assert f"kept: {SEED} (db uses it)" in output
     assert images(web, "ham0") == ["web.qcow2.seed"]
     sh(web, "ham0", f"rm {SEED}")

@@ -1,11 +1,12 @@
 """destroy on real nodes: several hundred guests in one command."""
 
+import json
 import re
 from uuid import uuid4
 
 import pytest
 
-from tests.lab.support.cli import mclu
+from tests.lab.support.cli import mclu, mclu_parallel
 from tests.lab.support.guests import IMAGES, images, states
 from tests.lab.support.lab import RealLab
 
@@ -41,6 +42,22 @@ def test_many_guests_of_one_node_are_destroyed_by_one_command(lab: RealLab, coun
     assert (states(lab, "ham1"), images(lab, "ham1")) == ({"other": "shut off"}, ["other.qcow2"])
     # One survey of each node for all guests.
     assert len(re.findall("libvirt XMLDesc of all", result.stderr)) == 2
+
+
+def test_two_commands_for_the_same_guests_report_each_guest_and_file_once(lab: RealLab) -> None:
+    names = [f"m{number}" for number in range(40)]
+    define(lab, "ham0", names)
+    results = mclu_parallel(lab, *["-o json destroy --yes m*"] * 3)
+    records = [json.loads(line) for result in results for line in result.lines]
+    destroyed = [record["guest"] for record in records if record["kind"] == "destroyed"]
+    assert sorted(destroyed) == sorted(names)
+    assert [record["kept"] for record in records if record["kind"] == "destroyed"] == [[]] * len(names)
+    gone = [record for record in records if record["kind"] != "destroyed"]
+    assert {result.status for result in results if "gone" in result.out} <= {1}
+    assert all(
+        "is gone: it was removed elsewhere" in str(record) or "no longer exists" in str(record) for record in gone
+    )
+    assert (states(lab, "ham0"), images(lab, "ham0")) == ({}, [])
 
 
 def test_a_guest_that_cannot_be_destroyed_does_not_affect_the_others(lab: RealLab) -> None:

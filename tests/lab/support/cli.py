@@ -40,10 +40,10 @@ class Result:
         assert self.seconds < LIMIT_S
 
 
-def mclu(lab: RealLab, *words: str, stdin: str | None = None) -> Result:
+def mclu(lab: RealLab, *words: str, stdin: str | None = None, timeout: float = 60) -> Result:
     """Run mclu as the operator."""
     start = time.monotonic()
-    completed = lab.run("mclu", *words, input=stdin)
+    completed = lab.run("mclu", *words, input=stdin, timeout=timeout)
     return Result(completed.returncode, completed.stdout, completed.stderr, time.monotonic() - start)
 
 

@@ -19,7 +19,7 @@ BELONGINGS = {
     "snapshots": "virsh snapshot-create-as web one; virsh snapshot-create-as web two",
     "a snapshot in files": (
         f"virsh snapshot-create-as web one --memspec file={IMAGES}/web.memory --diskspec vda,snapshot=external"
-        " --diskspec sdz,snapshot=no"
+        " --diskspec vdz,snapshot=no"
     ),
     "checkpoints": "virsh checkpoint-create-as web one; virsh checkpoint-create-as web two",
     "a managed save": "virsh managedsave web",

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -34,14 +35,18 @@ def execute(command: Sequence[str], *, stdin: str | None = None, timeout: float 
     )
 
 
-def require_lab(words: Sequence[str] = OWN) -> None:
-    """Skip the test if no lab can run here; fail it in CI, where a skipped test would go unnoticed."""
-    completed = execute([*words, "can"])
-    if completed.returncode == 0:
-        return
+def skip(reason: str) -> NoReturn:
+    """Skip the test; fail it in CI, where a skipped test would go unnoticed."""
     if os.environ.get("CI"):
-        pytest.fail(completed.stderr.strip())
-    pytest.skip(completed.stderr.strip())
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def require_lab(words: Sequence[str] = OWN) -> None:
+    """Skip the test if no lab can run here; fail it in CI."""
+    completed = execute([*words, "can"])
+    if completed.returncode != 0:
+        skip(completed.stderr.strip())
 
 
 class RealLab:

@@ -1,12 +1,12 @@
 """Disk files on a node: identities, sizes, and the files that images refer to."""
 
-import re
 import stat
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from mclu_shell.cloud.guests.files.file_id import FileId
 from mclu_shell.cloud.guests.files.file_report import FileReport, find_images, report_files
+from mclu_shell.cloud.hypervisor.image_names import Paths, UndecodableName, find_paths
 from mclu_shell.cloud.nodes.node import Node
 
 
@@ -16,8 +16,9 @@ class DiskFiles:
 
     `sizes` has the files that exist, with the bytes that deletion of that name would free. `ids` are their identities,
     `links` are symbolic links. `obstacles` are the reasons why a file must not be deleted, `unreadable` the reasons why
-    the backing files of an image are unknown. `backing` has, by key, the files that an image refers to; `opened` are
-    the images that were read, `hidden` files of unknown existence in directories that the login must not read.
+    the backing files of an image are unknown. `backing` has, by key, the files that an image refers to; `guesses`
+    are names that count only if they exist, `undecoded` images that may refer to any file. `opened` are the files that
+    were read, `hidden` files of unknown existence in directories that the login must not read.
     """
 
     sizes: dict[str, int] = field(default_factory=dict)
@@ -29,10 +30,16 @@ class DiskFiles:
     unreadable: dict[str, str] = field(default_factory=dict)
     opened: set[str] = field(default_factory=set)
     hidden: set[str] = field(default_factory=set)
+    guesses: set[str] = field(default_factory=set)
+    undecoded: set[str] = field(default_factory=set)
 
     def key(self, file: str) -> str:
         """Return a text that is the same for all paths of a file; that of a missing file is its path."""
         return self.ids[file].key if file in self.ids else file
+
+    def find_names(self, key: str) -> list[str]:
+        """Return the existing files of a key."""
+        return [file for file, known in self.ids.items() if known.key == key]
 
     def real_path(self, file: str) -> str:
         """Return the path of a file without symbolic links."""
@@ -51,7 +58,10 @@ class DiskFiles:
 
 
 def inspect_files(node: Node, images: Iterable[str], others: Iterable[str]) -> DiskFiles:
-    """Inspect disk images with their backing chains, and other files; names that are no absolute paths are ignored."""
+    """Inspect disk images and other files with their backing chains; names that are no absolute paths are ignored.
+
+    Other files may be images, too. It is no error if the login must not read one.
+    """
     files = DiskFiles()
     _inspect_chains(node, files, images, others)
     return files
@@ -60,33 +70,43 @@ def inspect_files(node: Node, images: Iterable[str], others: Iterable[str]) -> D
 def _inspect_chains(node: Node, files: DiskFiles, images: Iterable[str], others: Iterable[str]) -> None:
     todo = {file for file in images if file.startswith("/")}
     rest = {file for file in others if file.startswith("/")} - todo
+    certain = set(todo)
     while todo or rest:
         _add(files, report_files(node, sorted(todo), sorted(rest)), todo)
-        files.opened.update(todo)
+        files.opened.update(todo, rest)
         referenced = {base for bases in files.backing.values() for base in bases}
         # A chain is shown by real paths, and the target of a link is a file of its own.
-        referenced |= {files.real_path(file) for file in files.opened if file in files.ids}
-        todo, rest = referenced - files.opened, set()
+        certain |= {files.real_path(file) for file in certain if file in files.ids} | (referenced - files.guesses)
+        rest = {files.real_path(file) for file in files.opened if file in files.ids} | files.guesses
+        todo, rest = certain - files.opened, rest - certain - files.opened
+    for key, bases in files.backing.items():
+        files.backing[key] = tuple(base for base in bases if base in files.ids or base in certain)
 
 
 def find_overlays(node: Node, targets: Iterable[str], files: DiskFiles) -> dict[str, tuple[str, ...]]:
     """Find the images in the directories of `targets` that need one of them; return the images by its key.
 
     Images that `files` already covers are not returned. Files that are unreadable or no images are ignored: they
-    belong to the user.
+    belong to the user. An image that may refer to any file needs all of them.
     """
     keys = {files.key(file): file for file in targets if file in files.ids}
     paths = {files.real_path(file) for file in keys.values()}.union(targets)
     directories = {file.rpartition("/")[0] or "/" for file in paths}
     # The images that are known belong to guests.
-    images = [image for image in find_images(node, sorted(directories)) if image not in files.opened]
+    named, odd = find_images(node, sorted(directories))
+    images = [image for image in named if image not in files.opened]
     known = set(files.unreadable)
-    _inspect_chains(node, files, images, ())
+    for image in [image for image in odd if image not in files.opened]:
+        images.append(image)
+        _add_references(files, image, odd[image])
+    _inspect_chains(node, files, set(images) - odd.keys(), ())
     for image in files.unreadable.keys() - known:
         del files.unreadable[image]
     overlays: dict[str, tuple[str, ...]] = {}
     for image in images:
-        for key in {files.key(base) for base in files.backing_chain(image)} & keys.keys():
+        chain = files.backing_chain(image)
+        is_decoded = files.undecoded.isdisjoint((image, *chain))
+        for key in {files.key(base) for base in chain} & keys.keys() if is_decoded else keys:
             overlays[key] = (*overlays.get(key, ()), image)
     return overlays
 
@@ -97,9 +117,7 @@ def _add(files: DiskFiles, report: FileReport, images: Collection[str]) -> None:
     files.unreadable.update(report.unreadable)
     files.hidden.update(report.hidden)
     for file, image in report.images.items():
-        # A relative backing file depends on the name by which its disk was opened: collect those of all names.
-        key = files.key(file)
-        files.backing[key] = tuple(dict.fromkeys((*files.backing.get(key, ()), *_references(image, file))))
+        _add_references(files, file, image)
     for file, (blocks, hard_links, mode) in report.names.items():
         files.sizes[file] = blocks << 9 if hard_links == 1 and stat.S_ISREG(mode) else 0
         if stat.S_ISLNK(mode):
@@ -110,25 +128,32 @@ def _add(files: DiskFiles, report: FileReport, images: Collection[str]) -> None:
             files.obstacles[file] = "a mount point"
 
 
+def _add_references(files: DiskFiles, file: str, info: object) -> None:
+    # A relative backing file depends on the name by which its disk was opened: collect those of all names.
+    key = files.key(file)
+    try:
+        certain, guesses = _references(info, file)
+    except UndecodableName:
+        files.unreadable[file] = "cannot decode the name of its backing file"
+        files.undecoded.add(file)
+        return
+    files.guesses.update(guesses)
+    files.backing[key] = tuple(dict.fromkeys((*files.backing.get(key, ()), *certain, *guesses)))
+
+
 def _obstacle(mode: int) -> str:
     if stat.S_ISDIR(mode):
         return "a directory"
     return "a device" if stat.S_ISBLK(mode) or stat.S_ISCHR(mode) else "not a regular file"
 
 
-def _references(info: object, image: str) -> Sequence[str]:
-    """Return the files that an image refers to, from the JSON of qemu-img info."""
+def _references(info: object, image: str) -> Paths:
+    """Return the files that an image refers to, from the JSON of qemu-img info; raise UndecodableName."""
     if not isinstance(info, dict):
-        return ()
+        return Paths()
     base = str(info.get("full-backing-filename") or info.get("backing-filename") or "")
-    extents = [name if name.startswith("/") else f"{image.rpartition('/')[0]}/{name}" for name in _extents(info)]
-    return [*_paths(base), *extents]
-
-
-def _paths(name: str) -> list[str]:
-    # QEMU writes a backing file with options as "json:{...}".
-    names = re.findall(r'"(/[^"]*)"', name) if name.startswith("json:") else [name.removeprefix("file:")]
-    return [file for file in names if file.startswith("/")]
+    found = [find_paths(name, image.rpartition("/")[0]) for name in (base, *_extents(info))]
+    return Paths(*(tuple(path for paths in found for path in paths[i]) for i in range(2)))
 
 
 def _extents(info: dict[str, object]) -> list[str]:

@@ -51,6 +51,11 @@ class FileId(NamedTuple):
         return f"{self.device}:{self.inode}"
 
     @property
+    def identity(self) -> str:
+        """Inode and time of birth, which no later file on the file system has; empty if the time is unknown."""
+        return f"{self.inode} {self.born}" if self.born != _UNKNOWN_TIME else ""
+
+    @property
     def is_local(self) -> bool:
         """True if no other machine can use the file."""
         return self.is_on_local_file_system and not self.is_exported

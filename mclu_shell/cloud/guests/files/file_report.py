@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from mclu_shell.cloud.guests.files.file_id import FileId
+from mclu_shell.cloud.guests.files.node_lock import READ
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.errors import MCluError
 
@@ -19,13 +20,15 @@ _LONGEST_COMMAND = 60_000
 _TIMEOUT_S = 60.0
 
 # Tests the first bytes of an image that may refer to other files: qcow with a backing file or an incompatible feature,
-# such as an external data file; QED; VMDK. Running qemu-img on every file would take ten times as long.
+# such as an external data file; QED; VMDK, also as text. Running qemu-img on every file would take ten times as long.
+# VDI, VHD, VHDX and Parallels images have parents only of their own format, which is never that of mclu's disks.
 _MAY_REFER = r"""
 may_refer() {
     case $1 in
         " 51 46 49 fb 00 00 00 02 00 00 00 00 00 00 00 00 "*) return 1 ;;
         " 51 46 49 fb 00 00 00 03 00 00 00 00 00 00 00 00 "*" 00") return 1 ;;
-        " 51 46 49 fb "* | " 51 45 44 00 "* | " 4b 44 4d 56 "* | " 23 20 44 69 73 6b "*) return 0 ;;
+        " 51 46 49 fb "* | " 51 45 44 00 "* | " 4b 44 4d 56 "* | " 43 4f 57 44 "*) return 0 ;;
+        " 23 "* | " 0a "* | " 0d "* | " 20 "* | " 76 65 72 73 69 6f 6e 3d "*) return 0 ;;
     esac
     return 1
 }
@@ -34,10 +37,12 @@ head80() { od -An -v -tx1 -w80 -N80 -- "$1"; }
 
 # The first `images` of the files are disk images. Each line has a type: `l` is a name, `f` its file, `s` its file
 # system, `r` the real path of a file that exists, in their order, `i` the JSON of qemu-img on an image. A line `e` is
-# an image that cannot be read, with the reason in the next line. A drive without a medium is no error. `m` is a mount
-# point, `x` a directory that is exported. Standard error has the names that stat failed on.
+# an image that cannot be read, with the reason in the next line; other files need not be readable. A drive without a
+# medium is no error. `m` is a mount point, `x` a directory that is exported. Standard error has the names that stat
+# failed on.
 _REPORT = (
-    _MAY_REFER
+    READ
+    + _MAY_REFER
     + r"""
 export LC_ALL=C TZ=UTC0
 images=$1; shift
@@ -45,10 +50,12 @@ stat -c 'l %b %h %f %n' -- "$@"
 stat -L -c 'f %d %i %f %s %Y %w %n' -- "$@" 2>/dev/null
 stat -f -c 's %i %t %T %n' -- "$@" 2>/dev/null
 for file; do
-    [ "$images" -gt 0 ] || break
     images=$((images - 1))
     [ -f "$file" ] || [ -b "$file" ] || continue
-    head=$(head80 "$file" 2>&1) || { [ -b "$file" ] || printf 'e %s\n%s\n' "$file" "$head"; continue; }
+    if ! head=$(head80 "$file" 2>&1); then
+        [ "$images" -lt 0 ] || [ -b "$file" ] || printf 'e %s\n%s\n' "$file" "$head"
+        continue
+    fi
     may_refer "$head" || continue
     if info=$(qemu-img info -U --output=json -- "$file" 2>&1); then
         printf 'i %s\n%s\n' "$file" "$(printf %s "$info" | tr -d '\n')"
@@ -68,13 +75,19 @@ echo end
 )
 
 # Prints the files of some directories that may refer to another one. Symbolic links are resolved or skipped, so each
-# file has one name. A file name with a newline is skipped.
+# file has one name. A name outside ASCII may be no UTF-8, or have several lines: the JSON of qemu-img follows it.
 _FIND = r"""
+export LC_ALL=C
 for directory; do readlink -f -- "$directory"; done | sort -u | while IFS= read -r directory; do
-    find "$directory" -maxdepth 1 -type f ! -name '*
-*' -exec sh -c "$FUNCTIONS"'
+    find "$directory" -maxdepth 1 -type f -exec sh -c "$FUNCTIONS"'
         for file; do
-            if may_refer "$(head80 "$file")"; then printf "%s\n" "$file"; fi
+            may_refer "$(head80 "$file")" || continue
+            case $file in *[!\ -~]*)
+                info=$(qemu-img info -U --output=json -- "$file" | tr -d "\n")
+                [ -z "$info" ] || printf "o %s\n%s\n" "$(printf %s "$file" | tr "\n" "?")" "$info"
+                continue ;;
+            esac
+            printf "n %s\n" "$file"
         done' sh {} + 2>/dev/null
 done
 echo end
@@ -86,7 +99,7 @@ _SYSTEM = re.compile(r"s (\S+) ([0-9a-f]+) (.*?) (/.*)")
 # GNU stat quotes a name that has an apostrophe with double quotes.
 _FAILED = re.compile(r"""stat: [^'"]*['"](/.*)['"]: (.*)""")
 _DENIED = "Permission denied"
-_MISSING = ("No such file or directory", "Not a directory", "Too many levels of symbolic links")
+_MISSING = ("No such file or directory", "Not a directory", "Too many levels of symbolic links", "File name too long")
 
 
 class Status(NamedTuple):
@@ -123,16 +136,21 @@ def report_files(node: Node, images: Sequence[str], others: Sequence[str]) -> Fi
     )
 
 
-def find_images(node: Node, directories: Sequence[str]) -> list[str]:
-    """Return the files of some directories that may refer to other files."""
-    script = f"FUNCTIONS='{_MAY_REFER}'\n{_FIND}"
+def find_images(node: Node, directories: Sequence[str]) -> tuple[list[str], dict[str, object]]:
+    """Return the files of some directories that may refer to other files.
+
+    The second part has those whose names may not be printable: printable names, and what qemu-img reports.
+    """
+    script = f"{READ}FUNCTIONS='{_MAY_REFER}'\n{_FIND}"
     found: list[str] = []
+    odd: dict[str, object] = {}
     for names, _ in _split(directories, ()):
         lines = node.run_read_only(["sh", "-c", script, "mclu-look", *names], _TIMEOUT_S).out.split("\n")
         if lines[-2:] != ["end", ""]:
             raise _undecided(node, "incomplete output")
-        found += [line for line in lines[:-2] if line]
-    return found
+        found += [line[2:] for line in lines if line.startswith("n /")]
+        odd |= {line[2:]: json.loads(info) for line, info in pairwise(lines) if line.startswith("o /")}
+    return found, odd
 
 
 def _split(images: Sequence[str], others: Sequence[str]) -> Iterator[tuple[list[str], int]]:

@@ -1,21 +1,30 @@
 """The files that the guests of a node need, with their backing chains."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from mclu_shell.cloud.guests.files.disk_files import DiskFiles
 from mclu_shell.cloud.guests.files.file_id import FileId
-from mclu_shell.cloud.hypervisor.domain_files import DomainDefinition, noted_files, referenced_files
+from mclu_shell.cloud.hypervisor.domain_files import DomainDefinition, backing_chains, noted_files, referenced_files
 
 
 class FileUse(NamedTuple):
-    """A file that a guest needs; `file` is None if it does not exist."""
+    """A file that a guest needs; `file` is None if it does not exist.
+
+    `source` is the key of the file that the guest names, and that needs this one unless it is the same.
+    """
 
     path: str
     file: FileId | None
     uuid: str
     guest: str
+    source: str
+
+    @property
+    def is_direct(self) -> bool:
+        """True if the guest itself names the file."""
+        return self.file is None or self.file.key == self.source
 
 
 class FileUses:
@@ -29,32 +38,22 @@ class FileUses:
             for trait in _traits(use.path, use.file) if use.file and use.file.is_regular else ():
                 self._by_trait[trait].append(use)
 
-    def find_path(self, path: str, ignored: Collection[str]) -> str:
-        """Return the name of a guest whose definition names exactly this path; empty if there is none."""
-        return next((use.guest for use in self._by_path[path] if use.uuid not in ignored), "")
+    def find_path(self, path: str) -> list[FileUse]:
+        """Return the uses by guests whose definition names exactly this path."""
+        return self._by_path[path]
 
-    def find_here(self, file: FileId, ignored: Collection[str]) -> str:
-        """Return the name of a guest of this node that needs a file; empty if there is none.
+    def find_here(self, path: str, file: FileId) -> Iterator[FileUse]:
+        """Yield the uses of a file by guests of this node.
 
-        Guests whose UUIDs are in `ignored` do not count.
+        A file on another file system may be the same: an overlay or NFS from the node itself shows the files of a local
+        file system under other devices.
         """
-        uses = (use for use in self._by_trait[file.inode] if use.file and use.file.key == file.key)
-        return next((use.guest for use in uses if use.uuid not in ignored), "")
+        yield from (use for use in self._by_trait[file.inode] if use.file and use.file.key == file.key)
+        yield from (use for use in self.find_elsewhere(path, file) if use.file and use.file.device != file.device)
 
-    def find_elsewhere(self, path: str, file: FileId, ignored: Collection[str]) -> str:
-        """Return the name of a guest of this node that may need a file of another node; empty if there is none."""
-        return next((use.guest for use in self._find_similar(path, file, ignored)), "")
-
-    def find_mounted(self, path: str, file: FileId, ignored: Collection[str]) -> str:
-        """Return the name of a guest that may need a file of this node through another file system; empty if none.
-
-        For example, an overlay or NFS from the node itself shows the files of a local file system under other devices.
-        """
-        uses = self._find_similar(path, file, ignored)
-        return next((use.guest for use in uses if use.file and use.file.device != file.device), "")
-
-    def _find_similar(self, path: str, file: FileId, ignored: Collection[str]) -> Iterator[FileUse]:
-        uses = (use for trait in _traits(path, file) for use in self._by_trait[trait] if use.uuid not in ignored)
+    def find_elsewhere(self, path: str, file: FileId) -> Iterator[FileUse]:
+        """Yield the uses by guests of this node that may be of a file of another node."""
+        uses = (use for trait in _traits(path, file) for use in self._by_trait[trait])
         return (use for use in uses if use.file and file.may_be(path, use.file, use.path))
 
 
@@ -71,4 +70,8 @@ def collect_uses(definitions: Mapping[str, DomainDefinition], files: DiskFiles) 
 def _uses(uuid: str, guest: DomainDefinition, files: DiskFiles) -> Iterator[FileUse]:
     for path in {*referenced_files(guest), *noted_files(guest)}:
         for file in (path, *files.backing_chain(path)):
-            yield FileUse(file, files.ids.get(file), uuid, guest.name)
+            yield FileUse(file, files.ids.get(file), uuid, guest.name, files.key(path))
+    # Definitions may name backing files that the headers of images do not.
+    for path, *bases in backing_chains(guest):
+        for file in bases:
+            yield FileUse(file, files.ids.get(file), uuid, guest.name, files.key(path))

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mclu_shell.cloud.guests.files.disk_files import DiskFiles
-from mclu_shell.cloud.guests.files.open_files import OpenFiles
 from mclu_shell.cloud.hypervisor.domain_files import (
     DomainDefinition,
     backing_chains,
@@ -12,9 +11,11 @@ from mclu_shell.cloud.hypervisor.domain_files import (
     disks_without_path,
     noted_files,
     nvram_files,
+    referenced_files,
 )
 
 NOT_OURS = "not made by mclu"
+NO_LONGER_USED = "the guest no longer uses it, and mclu may not have made it"
 UNCHECKED = "for its users"
 
 
@@ -55,7 +56,8 @@ class Selection:
         self.keep(dict.fromkeys(self._foreign_files(), NOT_OURS))
         listed = {self.files.key(file) for file in (*self.kept, *self.made)}
         chains = {base for file in self.existing for base in self.files.backing_chain(file)}
-        self.keep({base: "a backing file" for base in sorted(chains) if self.files.key(base) not in listed})
+        existing = {base for base in chains if base in self.files.ids or base in self.files.hidden}
+        self.keep({base: "a backing file" for base in sorted(existing) if self.files.key(base) not in listed})
 
     def _foreign_files(self) -> Iterator[str]:
         """Yield each file once, by its first name; the target of a link in place of a file that mclu made is foreign.
@@ -81,7 +83,7 @@ class Selection:
         ]
         while True:
             needed: dict[str, str] = {}
-            for name in self.kept:
+            for name in (*self.kept, *self._others()):
                 bases = [base for top, chain in chains if top == self.files.key(name) for base in chain]
                 bases += map(self.files.key, self.files.backing_chain(name))
                 needed |= dict.fromkeys(bases, backing_of(name))
@@ -89,6 +91,12 @@ class Selection:
             if not more:
                 return
             self.keep(more)
+
+    def _others(self) -> list[str]:
+        """Return the existing files that the guest names, and that are neither kept nor deleted."""
+        listed = {self.files.key(file) for file in (*self.kept, *self.deleted)}
+        named = sorted(referenced_files(self.own))
+        return [file for file in named if file in self.files.ids and self.files.key(file) not in listed]
 
     def keep_shared_files(self, unchecked: Sequence[str]) -> tuple[str, ...]:
         """Keep files that guests of unchecked nodes may use; return these nodes if there are such files."""
@@ -98,9 +106,12 @@ class Selection:
         self.keep({file: self._why_shared(file, unchecked) for file in shared})
         return tuple(unchecked)
 
-    def keep_open_files(self, opened: OpenFiles) -> None:
-        """Keep all files if a process has one of them open, because that may need the others."""
-        users = {file: user for file in self.deleted if (user := opened.describe(self.own_key(file)))}
+    def keep_open_files(self, find_process: Callable[[str], str]) -> None:
+        """Keep all files if a process has one of them open, because that may need the others.
+
+        `find_process` returns what has the file of a key open.
+        """
+        users = {file: user for file in self.deleted if (user := find_process(self.own_key(file)))}
         self.keep(users)
         self.keep(dict.fromkeys(self.deleted if users else (), f"as {next(iter(users), '')}, which is in use"))
 

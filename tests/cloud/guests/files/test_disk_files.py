@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 import subprocess
@@ -69,10 +70,10 @@ def test_all_names_of_a_disk_have_its_backing_chain(node: Node, disks: Path) -> 
     assert files.backing_chain(f"{disks}/top.qcow2") == (f"{disks}/base.qcow2", f"{disks}/root.img")
 
 
-def test_only_images_are_opened(node: Node, disks: Path) -> None:
-    files = inspect_files(node, [], [f"{disks}/top.qcow2", f"{disks}/nowhere"])
-    assert files.backing_chain(f"{disks}/top.qcow2") == ()
-    assert list(files.sizes) == [f"{disks}/top.qcow2"]
+def test_other_files_may_be_images(node: Node, disks: Path) -> None:
+    files = inspect_files(node, [], [f"{disks}/link", f"{disks}/nowhere"])
+    assert files.backing_chain(f"{disks}/top.qcow2") == (f"{disks}/base.qcow2", f"{disks}/root.img")
+    assert f"{disks}/nowhere" not in files.sizes
     assert files.real_path(f"{disks}/nowhere") == f"{disks}/nowhere"
 
 
@@ -90,11 +91,76 @@ def test_a_loop_in_a_backing_chain_ends(node: Node, disks: Path) -> None:
     assert set(inspect_files(node, [top], []).backing_chain(top)) == {top, base}
 
 
-def test_a_backing_file_with_options_is_found(node: Node, disks: Path) -> None:
-    base = f'json:{{"driver":"raw","file":{{"driver":"file","filename":"{disks}/root.img"}}}}'
-    create(disks / "odd.qcow2", base, "raw")
+@pytest.mark.parametrize(
+    "name",
+    [
+        'json:{{"driver":"raw","file":{{"driver":"file","filename":"{}/root.img"}}}}',
+        'json:{{"driver":"raw","file.driver":"file","file.filename":"{}/root.img"}}'.replace("root", "r\\u006fot"),
+        "json:{{'driver':'raw','file':'file:{}/root.img'}}",
+        'json:{{"driver":"raw","file":{{"driver":"file","filename":"root.img"}}}}',
+        "blkdebug::{}/root.img",
+        "blkverify:{0}/root.img:{0}/other.img",
+        "host_device:{}/root.img",
+        "file:{}/root.img",
+        "file:root.img",
+    ],
+)
+def test_a_backing_file_with_options_or_a_protocol_is_found(node: Node, disks: Path, name: str) -> None:
+    rebase(disks / "odd.qcow2", name.format(disks))
     files = inspect_files(node, [f"{disks}/odd.qcow2"], [])
     assert files.backing_chain(f"{disks}/odd.qcow2") == (f"{disks}/root.img",)
+
+
+def test_a_backing_file_in_a_directory_that_is_not_ascii_is_found(node: Node, disks: Path) -> None:
+    (disks / "bücher").mkdir()
+    create(disks / "bücher" / "base.qcow2")
+    name = {"driver": "qcow2", "file": {"driver": "file", "filename": f"{disks}/bücher/base.qcow2"}}
+    rebase(disks / "odd.qcow2", f"json:{json.dumps(name)}")
+    assert "\\u00fc" in (disks / "odd.qcow2").read_text(errors="replace")
+    files = inspect_files(node, [f"{disks}/odd.qcow2"], [])
+    assert files.backing_chain(f"{disks}/odd.qcow2") == (f"{disks}/bücher/base.qcow2",)
+
+
+@pytest.mark.parametrize("name", ["json:{broken", "/lost/\udcff", 'json:{"filename":"\\ud800"}'])
+def test_an_image_whose_backing_file_name_cannot_be_decoded_may_need_any_file(
+    node: Node, disks: Path, name: str
+) -> None:
+    child, top = f"{disks}/child.qcow2", f"{disks}/top.qcow2"
+    rebase(Path(child), name)
+    assert inspect_files(node, [child], []).unreadable == {child: "cannot decode the name of its backing file"}
+    files = inspect_files(node, [top], [])
+    assert find_overlays(node, [top], files) == {files.key(top): (child,)}
+    assert files.unreadable == {}
+
+
+@pytest.mark.parametrize("name", [b"two\nlines.qcow2", b"latin1 \xff.qcow2", "bücher.qcow2".encode()])
+def test_an_overlay_with_an_odd_name_is_found(node: Node, disks: Path, name: bytes) -> None:
+    create(disks / "child.qcow2", "top.qcow2")
+    os.rename(os.fsencode(disks / "child.qcow2"), os.fsencode(disks) + b"/" + name)  # noqa: PTH104
+    top = f"{disks}/top.qcow2"
+    files = inspect_files(node, [top], [])
+    shown = name.replace(b"\n", b"?").decode(errors="replace")
+    assert find_overlays(node, [top], files) == {files.key(top): (f"{disks}/{shown}",)}
+
+
+def rebase(file: Path, base: str) -> None:
+    """Make an image with this name of a backing file, which need not exist."""
+    subprocess.run(["qemu-img", "create", "-q", "-u", "-f", "qcow2", "-F", "raw", "-b", base, file, "64K"], check=True)
+
+
+def test_a_vmdk_descriptor_with_extents_and_a_parent_is_read(node: Node, disks: Path) -> None:
+    parent, child = disks / "parent.vmdk", disks / "child.vmdk"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "vmdk", parent, "64K"], check=True)
+    options = ["-F", "vmdk", "-b", str(parent), "-o", "subformat=monolithicSparse"]
+    subprocess.run(["qemu-img", "create", "-q", "-f", "vmdk", *options, child], check=True)
+    assert str(parent) in inspect_files(node, [str(child)], []).backing_chain(str(child))
+
+
+@pytest.mark.parametrize("kind", ["qed", "qcow"])
+def test_older_formats_have_backing_files(node: Node, disks: Path, kind: str) -> None:
+    create(disks / "old", "base.qcow2", "qcow2", kind)
+    chain = inspect_files(node, [f"{disks}/old"], []).backing_chain(f"{disks}/old")
+    assert chain == (f"{disks}/base.qcow2", f"{disks}/root.img")
 
 
 def test_an_invalid_image_is_unreadable(node: Node, disks: Path) -> None:

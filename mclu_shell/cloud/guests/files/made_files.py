@@ -1,0 +1,80 @@
+"""The files that mclu and libvirt made for a guest."""
+
+from collections.abc import Iterator, Sequence
+
+from mclu_shell.cloud.guests.files.disk_files import DiskFiles
+from mclu_shell.cloud.hypervisor.domain_files import (
+    DomainDefinition,
+    file_identities,
+    is_default_nvram,
+    is_named_by_libvirt,
+    memory_files,
+    nvram_files,
+    overlay_files,
+    own_files,
+    own_logs,
+    referenced_files,
+)
+
+
+def made_files(own: DomainDefinition, files: DiskFiles) -> tuple[str, ...]:
+    """Return the files that mclu made for a guest and the snapshots of them; none if mclu did not make the guest.
+
+    A snapshot can use an existing file. So an overlay counts only if libvirt chose its name: a file that the user
+    named may have been made by the user.
+    """
+    own_disks = own_files(own.xmls[0])
+    if not own_disks:
+        return ()
+    # mclu makes no symbolic links: the target of one is not mclu's.
+    unproven = unproven_files(own, files)
+    proven = [file for file in own_disks if file not in unproven]
+    keys = {files.key(file) for file in proven if file not in files.links}
+    overlays = [
+        file
+        for xml in own.snapshots
+        for file in overlay_files(xml)
+        if keys.intersection(map(files.key, files.backing_chain(file))) and is_named_by_libvirt(file, xml, own_disks)
+    ]
+    memory = [file for xml in own.snapshots for file in memory_files(xml)]
+    more = [file for file in (*overlays, *memory, *_made_nvram(own, files, proven)) if file not in files.links]
+    return tuple(dict.fromkeys((*own_disks, *more)))
+
+
+def existing_logs(own: DomainDefinition, files: DiskFiles) -> list[str]:
+    """Return the guest's console logs, including those whose existence the login cannot see."""
+    named = referenced_files(own)
+    logs = [log for log in own_logs(own.xmls[0]) if log in named]
+    return [log for log in logs if log in files.hidden or (log in files.sizes and log not in files.obstacles)]
+
+
+def _made_nvram(own: DomainDefinition, files: DiskFiles, own_disks: Sequence[str]) -> Iterator[str]:
+    """Yield the NVRAM file that libvirt made for a guest.
+
+    libvirt uses a file that exists, such as that of an earlier guest of the same name. So the file must be younger than
+    the guest's first file, and have the name that libvirt chooses.
+    """
+    first = next((files.ids[file] for file in own_disks if file in files.ids), None)
+    for file in nvram_files(own.xmls[0]):
+        nvram = files.ids.get(file)
+        if nvram and first and is_default_nvram(file, own.name) and nvram.is_younger_than(first):
+            yield file
+
+
+def unproven_files(own: DomainDefinition, files: DiskFiles) -> list[str]:
+    """Return the noted files that the guest does not use, and that may be others than mclu made.
+
+    The guest's disk may have been moved, and another file may have got its path. mclu notes the identity of each file
+    that it makes.
+    """
+    identities = file_identities(own.xmls[0])
+    named = referenced_files(own)
+    used = {files.key(base) for file in named for base in (file, *files.backing_chain(file))}
+    return [
+        file
+        for file in own_files(own.xmls[0])
+        if file in files.sizes
+        and file not in named
+        and (file in files.links or files.key(file) not in used)
+        and (file in files.links or not identities[file] or files.ids[file].identity != identities[file])
+    ]

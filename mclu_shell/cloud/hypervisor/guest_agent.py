@@ -1,0 +1,55 @@
+"""Requests to guest agents (qemu-ga) of running guests. Errors are libvirt's."""
+
+import contextlib
+import json
+from collections.abc import Sequence
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import libvirt
+
+_CHANNEL = "org.qemu.guest_agent.0"
+# In seconds. libvirt only keeps it after an earlier request that was answered (qemuAgentGuestSync).
+_TIMEOUT_S = 1
+
+
+def is_connected(devices: ET.Element) -> bool:
+    """Return whether a program in the guest has opened the agent's channel, from the guest's devices."""
+    target = devices.find(f"./channel/target[@name='{_CHANNEL}']")
+    return target is not None and target.get("state") == "connected"
+
+
+def is_hung(domain: Any) -> bool:
+    """Return whether a guest's agent is connected, but does not answer."""
+    devices = ET.fromstring(domain.XMLDesc(0)).find("devices")
+    if devices is None or not is_connected(devices):
+        return False
+    try:
+        _ask(domain, "guest-ping")
+    except libvirt.libvirtError:
+        return True
+    return False
+
+
+def fetch_addresses(domain: Any, macs: Sequence[str]) -> list[str]:
+    """Return the addresses that a guest's agent reports, first those of NICs with these MAC addresses.
+
+    Return none if it does not answer, or has no such command.
+    """
+    with contextlib.suppress(libvirt.libvirtError, ValueError, KeyError, TypeError, AttributeError):
+        interfaces = _ask(domain, "guest-network-get-interfaces")
+        interfaces.sort(key=lambda interface: interface.get("hardware-address", "").lower() not in macs)
+        return [address["ip-address"] for interface in interfaces for address in interface.get("ip-addresses", ())]
+    return []
+
+
+def _ask(domain: Any, command: str) -> Any:
+    """Return an agent's answer to a command (QEMU's qemu-ga-ref).
+
+    This call has a timeout of its own. libvirt's calls for single purposes have none, and its setting for one
+    (virDomainAgentSetResponseTimeout) would stay and apply to all other clients.
+    """
+    import libvirt_qemu
+
+    request = json.dumps({"execute": command})
+    return json.loads(libvirt_qemu.qemuAgentCommand(domain, request, _TIMEOUT_S, 0))["return"]
