@@ -3,7 +3,7 @@ import sys
 
 PROGRAM = """
 import sys
-import mclu_shell.cloud.transport.ssh
+import mclu_shell.cloud.transport.paramiko_ssh
 import paramiko
 print([name for name in sys.modules if name.startswith(("invoke", "importlib.metadata"))])
 import importlib.metadata
