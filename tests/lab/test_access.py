@@ -229,6 +229,8 @@ def test_queries_and_power_off_go_through_a_jump_host(lab: RealLab, ssh_files: P
     assert lab.run("sh", "-c", other_lan, node="ham1").returncode == 0
     lab.run("ip", "address", "add", "10.74.0.1/16", "dev", "eth0", node="ham0")
     _configure(lab, "ham1 address=10.74.0.2")
+    known = ssh_files / "known_hosts"
+    known.write_text(f"{known.read_text()}10.74.0.2 {_key(lab, 'ham1')}\n")
     run_guest(lab, "ham1", "web")
     result = mclu(lab, "list", "--active")
     assert (result.status, result.out.split()[:2], result.err) == (0, ["ham1:web", "running"], "")

@@ -74,22 +74,15 @@ class Target(NamedTuple):
     def proxy(self) -> str:
         """The shell command that carries the connection, or empty; OpenSSH itself connects through jump hosts."""
         if not self.jump:
-            return "exec " + _expand(self.proxy_command, self._tokens()) if self.proxy_command else ""
-        *through, last = self.jump.split(",")
-        return shlex.join(["exec", "ssh", "-o", "BatchMode=yes", *self._jump_words(through, last)])
+            return _expand(self.proxy_command, self._tokens())
+        return self.jump_command("-o", "BatchMode=yes")
 
-    @property
-    def prompting_proxy(self) -> str:
-        """The same for a login that may prompt, as a value of the option ProxyCommand; empty without a jump host."""
-        if not self.jump:
-            return ""
+    def jump_command(self, *options: str) -> str:
+        """Return the command that connects through the jump hosts, whose messages show how far it has come."""
         *through, last = self.jump.split(",")
-        return shlex.join(["exec", "ssh", *self._jump_words(through, last)]).replace("%", "%%")
-
-    def _jump_words(self, through: list[str], last: str) -> list[str]:
-        words = ["-o", "LogLevel=DEBUG2", "-W", f"[{self.host}]:{self.port}"]
+        words = ["ssh", *options, "-o", "LogLevel=DEBUG2", "-W", f"[{self.host}]:{self.port}"]
         words += ["-J", ",".join(through)] if through else []
-        return [*words, "--", last if "://" in last else f"ssh://{last}"]
+        return shlex.join([*words, "--", last if "://" in last else f"ssh://{last}"])
 
     def paths(self, names: Iterable[str]) -> tuple[Path, ...]:
         """Return file names of the configuration with their tokens, variables and `~` expanded."""

@@ -1,9 +1,10 @@
 """The login with OpenSSH: in the background without questions, or at the prompt with the questions of ssh."""
 
+import math
 import threading
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from mclu_shell.cloud.transport.dial import dial
@@ -12,7 +13,14 @@ from mclu_shell.cloud.transport.openssh.config import Target
 from mclu_shell.cloud.transport.openssh.connection import OpenSSHConnection
 from mclu_shell.cloud.transport.openssh.login_faults import login_fault
 from mclu_shell.cloud.transport.openssh.master import MasterProcess
-from mclu_shell.cloud.transport.openssh.proxy import ProxyProgress, is_dropped, jump_slot, pause, proxy_fault
+from mclu_shell.cloud.transport.openssh.proxy import (
+    PROXY_TIMEOUT_S,
+    ProxyProgress,
+    is_dropped,
+    jump_slot,
+    pause,
+    proxy_fault,
+)
 from mclu_shell.cloud.transport.ssh.faults import no_greeting
 from mclu_shell.errors import NodeFault, Question, SSHFault, Unreachable
 
@@ -37,9 +45,6 @@ class OpenSSHLogin:
 
     def log_in(self, connect_timeout_s: float, greeting_timeout_s: float, *, is_on: bool) -> OpenSSHConnection:
         """Log in without questions; `is_on` if the machine has just answered. Raise NodeFault."""
-        if self._replies:
-            # They unlock the keys again that the user has unlocked; ssh gets no other reply.
-            return self.log_in_with_prompts(lambda _question: None)
         for _ in range(_ATTEMPTS - 1):
             try:
                 return self._attempt(connect_timeout_s, greeting_timeout_s, is_on=is_on)
@@ -51,8 +56,8 @@ class OpenSSHLogin:
         return self._attempt(connect_timeout_s, greeting_timeout_s, is_on=is_on)
 
     def _attempt(self, connect_timeout_s: float, greeting_timeout_s: float, *, is_on: bool) -> OpenSSHConnection:
-        with jump_slot(self._target):
-            process = self._start(*_BATCH)
+        with jump_slot(self._target), self._answering() as environment:
+            process = self._start(*(() if environment else _BATCH), environment=environment)
             try:
                 if self._target.proxy:
                     _await_proxy(process)
@@ -63,6 +68,19 @@ class OpenSSHLogin:
                 process.close()
                 raise
         return self._connection(process, is_ready=ready, asks=False)
+
+    @contextmanager
+    def _answering(self) -> Iterator[dict[str, str] | None]:
+        """Give ssh the user's earlier replies, and no others; yield the environment for it, None without replies."""
+        if not self._replies:
+            yield None
+            return
+        with AskpassServer(self._control.with_suffix(".ask")) as server:
+            threading.Thread(target=self._answer, args=(server, lambda _question: None), daemon=True).start()
+            try:
+                yield server.environment
+            finally:
+                server.end()
 
     def _await_greeting(
         self, process: MasterProcess, connect_timeout_s: float, greeting_timeout_s: float, *, is_on: bool
@@ -77,7 +95,7 @@ class OpenSSHLogin:
     def log_in_with_prompts(self, asker: Asker) -> OpenSSHConnection:
         """Log in while `asker` replies to ssh's questions, except to those that have a reply."""
         with AskpassServer(self._control.with_suffix(".ask")) as server:
-            process = self._start(*self._proxy_options(), environment=server.environment)
+            process = self._start(environment=server.environment)
             try:
                 threading.Thread(target=_end_when_ready, args=(process, server), daemon=True).start()
                 self._answer(server, asker)
@@ -100,14 +118,12 @@ class OpenSSHLogin:
                 used.add(request.prompt)
                 request.reply(reply)
 
-    def _proxy_options(self) -> tuple[str, ...]:
-        proxy = self._target.prompting_proxy
-        return ("-o", f"ProxyCommand={proxy}") if proxy else ()
-
     def _start(self, *options: str, environment: "dict[str, str] | None" = None) -> MasterProcess:
         try:
-            if "BatchMode=yes" in options and self._target.jump:
-                options = (*options, "-o", f"ProxyCommand={self._target.proxy.replace('%', '%%')}")
+            if self._target.jump:
+                # A user's own ProxyCommand is left to ssh, which expands its tokens.
+                command = self._target.jump_command(*options).replace("%", "%%")
+                options = (*options, "-o", f"ProxyCommand={command}")
             words = (*options, *self._target.words)
             return MasterProcess(words, self._control, self._greeting, environment)
         except OSError as error:
@@ -143,5 +159,7 @@ def _await_proxy(process: MasterProcess) -> None:
 
 
 def _end_when_ready(process: MasterProcess, server: AskpassServer) -> None:
-    process.wait_ready(float("inf"))
+    if not process.wait_greeted(time.monotonic() + PROXY_TIMEOUT_S):
+        process.close()
+    process.wait_ready(math.inf)
     server.end()

@@ -20,6 +20,8 @@ from mclu_shell.errors import (
 )
 
 _OFF = ("No route to host", "Connection timed out", "Host is down", "Operation timed out")
+# The second is of a jump host's ssh, which ends after the node's.
+_NO_REASON = ("debug", "Killed by signal")
 _NO_NAME = "Could not resolve hostname"
 # ssh has been refused, or has refused; a retry would be, too.
 _REFUSALS = (
@@ -46,7 +48,7 @@ _KNOWN_AT = re.compile(r"Offending .* key in (\S+)|Offending key in (\S+)")
 
 def login_fault(target: Target, messages: str, *, asks: bool) -> NodeFault:
     """Return the fault of a login that has failed with these messages; `asks` is true if ssh could prompt."""
-    lines = [line.strip() for line in messages.splitlines() if line.strip() and not line.startswith("debug")]
+    lines = [line.strip() for line in messages.splitlines() if line.strip() and not line.startswith(_NO_REASON)]
     last = lines[-1].rstrip(".").removeprefix("ssh: ") if lines else "no message"
     if last.startswith("connect to host"):
         return _connect_fault(target, last)

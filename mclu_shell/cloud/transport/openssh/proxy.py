@@ -81,7 +81,7 @@ def _connect(target: Target) -> socket.socket:
     ours, theirs = socket.socketpair()
     with tempfile.TemporaryFile() as messages, jump_slot(target):
         # In its own session, the proxy cannot read our terminal, and Ctrl-C at the prompt does not end it.
-        command = ["/bin/sh", "-c", target.proxy]
+        command = ["/bin/sh", "-c", f"exec {target.proxy}"]
         # With our copy of its end closed, `ours` reads the end of input as soon as the proxy exits.
         with theirs:
             end = theirs.fileno()

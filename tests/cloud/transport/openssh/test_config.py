@@ -201,12 +201,12 @@ class TestProxy:
 
     def test_a_command_has_its_tokens_expanded(self) -> None:
         target = read("proxycommand nc -X 5 %h %p %%", "hostname 10.0.0.7", "port 2222")
-        assert target.proxy == "exec nc -X 5 10.0.0.7 2222 %"
+        assert target.proxy == "nc -X 5 10.0.0.7 2222 %"
 
     def test_ssh_itself_connects_through_a_jump_host(self) -> None:
         target = read("proxyjump op@gate:2200", "hostname fe80::7")
         words = shlex.split(target.proxy)
-        assert words[:2] == ["exec", "ssh"]
+        assert words[0] == "ssh"
         assert words[words.index("-W") + 1] == "[fe80::7]:22"
         assert words[-2:] == ["--", "ssh://op@gate:2200"]
         assert "-J" not in words

@@ -34,6 +34,7 @@ DENIED = "root@ham0: Permission denied (publickey)."
             "cannot resolve '127.0.0.1' (Name or service not known)",
         ),
         (FAILED, HostKeyUnknown, "ssh: Host key verification failed (host key not known)"),
+        (f"{FAILED}\nKilled by signal 1.", HostKeyUnknown, "ssh: Host key verification failed (host key not known)"),
         (CHANGED, HostKeyChanged, "ssh: Host key verification failed (host key has CHANGED)"),
         (
             f"Host key ED25519 is revoked.\n{FAILED}",
