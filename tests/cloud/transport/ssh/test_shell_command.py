@@ -57,7 +57,7 @@ class TestEachShell:
 
     def test_a_shell_that_exits_first_is_reported_with_its_words(self, shell: str) -> None:
         if shell == "tcsh":
-            pytest.skip("tcsh -c goes on after exit; its start-up file is tested on a node")
+            pytest.skip("tcsh -c continues after exit; its start-up file is tested on a node")
         with pytest.raises(CommandsRefused) as caught:
             run(shell, ShellCommand(["true"]), before="echo 'not today.'; exit; ")
         assert str(caught.value).startswith("ham0: cannot run commands: not today; check the login shell of root")
