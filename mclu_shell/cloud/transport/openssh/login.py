@@ -60,7 +60,7 @@ class OpenSSHLogin:
             process = self._start(*(() if environment else _BATCH), environment=environment)
             try:
                 if self._target.proxy:
-                    _await_proxy(process)
+                    _await_proxy(process, ProxyProgress(self._target))
                 else:
                     self._await_greeting(process, connect_timeout_s, greeting_timeout_s, is_on=is_on)
                 ready = process.wait_ready(time.monotonic() + _LOGIN_TIMEOUT_S)
@@ -148,9 +148,8 @@ class OpenSSHLogin:
         return login_fault(self._target, messages, asks=asks)
 
 
-def _await_proxy(process: MasterProcess) -> None:
+def _await_proxy(process: MasterProcess, progress: ProxyProgress) -> None:
     """Wait for sshd's banner through a proxy; end the process if it does not come in time."""
-    progress = ProxyProgress()
     while not process.wait_greeted(time.monotonic() + _INTERVAL_S):
         progress.update(process.messages)
         if time.monotonic() >= progress.deadline:

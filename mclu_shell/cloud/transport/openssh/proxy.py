@@ -17,7 +17,7 @@ from mclu_shell.errors import NodeFault, NodeOff, Unreachable
 
 # The limit for a proxy command, and for the login at a jump host, which may be slow.
 PROXY_TIMEOUT_S = 15.0
-# The limit for each step after it: the jump host's connection to the node, and sshd's banner.
+# The limit for each other step: the connections to the jump host and to the node, and sshd's banner.
 _STEP_S = 4.0
 _INTERVAL_S = 0.1
 # sshd drops some of the connections if ten logins are in progress (sshd_config(5), MaxStartups).
@@ -63,18 +63,19 @@ def jump_slot(target: Target) -> contextlib.AbstractContextManager[object]:
 
 
 class ProxyProgress:
-    """The deadline of a proxy, later with each step that its messages show."""
+    """The deadline of a proxy, later with each step that the messages of a jump host's ssh show."""
 
-    def __init__(self) -> None:
+    def __init__(self, target: Target) -> None:
         self._steps = 0
-        self.deadline = time.monotonic() + PROXY_TIMEOUT_S
+        self.deadline = time.monotonic() + (_STEP_S if target.jump else PROXY_TIMEOUT_S)
 
     def update(self, messages: str) -> None:
         """Extend the deadline if the messages show another step."""
-        steps = _is_at_jump_host(messages) + _is_connected(messages)
+        is_dialled = "Connection established" in messages or _is_at_jump_host(messages)
+        steps = is_dialled + _is_at_jump_host(messages) + _is_connected(messages)
         if steps > self._steps:
             self._steps = steps
-            self.deadline = time.monotonic() + _STEP_S
+            self.deadline = time.monotonic() + (PROXY_TIMEOUT_S if steps == 1 else _STEP_S)
 
 
 def _connect(target: Target) -> socket.socket:
@@ -86,7 +87,7 @@ def _connect(target: Target) -> socket.socket:
         with theirs:
             end = theirs.fileno()
             proxy = subprocess.Popen(command, stdin=end, stdout=end, stderr=messages, start_new_session=True)
-        if not _has_banner(ours, messages):
+        if not _has_banner(ours, messages, ProxyProgress(target)):
             ours.close()
             # Its child processes share its process group.
             with contextlib.suppress(ProcessLookupError):
@@ -96,9 +97,8 @@ def _connect(target: Target) -> socket.socket:
     return ours
 
 
-def _has_banner(ours: socket.socket, messages: IO[bytes]) -> bool:
+def _has_banner(ours: socket.socket, messages: IO[bytes], progress: ProxyProgress) -> bool:
     """Return whether sshd's banner arrives in time."""
-    progress = ProxyProgress()
     ours.settimeout(_INTERVAL_S)
     while time.monotonic() < progress.deadline:
         try:
