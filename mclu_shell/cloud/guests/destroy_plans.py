@@ -72,4 +72,5 @@ def hide_deleted(survey: Survey, target: Target, plan: DestroyPlan, leaving: Lea
 def _require_checked(guest: Guest, plan: DestroyPlan) -> None:
     if plan.unchecked:
         file, reason = next((file, why) for file, why in plan.keep if why.endswith(UNCHECKED))
-        raise UncheckedFiles(f"{guest.name} not destroyed: {file} is {reason}", place=guest.node, nodes=plan.unchecked)
+        fact = f"{guest.name} not destroyed: {file} is {reason}"
+        raise UncheckedFiles(fact, place=guest.node, nodes=plan.unchecked, guest=guest.name)

@@ -14,6 +14,7 @@ from paramiko.pkey import UnknownKeyType
 
 from mclu_shell.cloud.transport.credentials import Credentials
 from mclu_shell.cloud.transport.openssh.config import Target
+from mclu_shell.files.reader import read_regular_file
 
 _log = logging.getLogger(__name__)
 
@@ -57,7 +58,8 @@ def _load(file: Path, credentials: Credentials, locked: list[Path]) -> paramiko.
     if unlocked is not None:
         return unlocked
     try:
-        return _read_key(file, file.stat().st_mtime_ns)
+        # paramiko would wait for the writer of a FIFO.
+        return _read_key(file, file.stat().st_mtime_ns) if file.is_file() else None
     except (paramiko.PasswordRequiredException, TypeError):
         # cryptography, which parses the file for paramiko, raises TypeError if the passphrase is missing.
         locked.append(file)
@@ -69,5 +71,5 @@ def _load(file: Path, credentials: Credentials, locked: list[Path]) -> paramiko.
 def _public_half(file: Path) -> bytes:
     """Return the key in the .pub file beside a key file, which identifies a key that only the agent has."""
     with contextlib.suppress(OSError, ValueError, IndexError):
-        return base64.b64decode(file.with_name(file.name + ".pub").read_text(encoding="utf-8").split()[1])
+        return base64.b64decode(read_regular_file(file.with_name(file.name + ".pub")).split()[1])
     return b""
