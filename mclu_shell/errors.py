@@ -88,7 +88,7 @@ class UncheckedFiles(Refused):
 
     def __init__(self, fact: str, *, place: str, nodes: tuple[str, ...], guest: str = "") -> None:
         remedy = (
-            f"retry when {' and '.join(nodes)} can be reached, or run 'destroy' at the prompt, which keeps the file"
+            f"retry when {' and '.join(nodes)} can be checked, or run 'destroy' at the prompt, which keeps the file"
         )
         super().__init__(fact, place=place, remedy=remedy, guest=guest)
         self.nodes = nodes
