@@ -238,7 +238,7 @@ def run() -> NoReturn:
     except OSError as error:  # The same.
         status = 1
         with contextlib.suppress(OSError):
-            sys.stderr.write(f"mclu: {system_fault(error)}\n")
+            sys.stderr.write(f"mclu: {system_fault(error)}".replace("\n", " ") + "\n")
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError):
             stream.flush()

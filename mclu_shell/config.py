@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mclu_shell.errors import ConfigError, did_you_mean, format_alternatives
+from mclu_shell.files.reader import read_file
 from mclu_shell.system_faults import system_fault
 from mclu_shell.units import parse_duration
 from mclu_shell.user_paths import is_missing, xdg_directory
@@ -72,7 +73,7 @@ def find_config(named: str | None) -> Path:
 def load_config(path: Path) -> Config:
     """Read and check a configuration file; raise ConfigError with file and line."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_file(path).decode("utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(
             "no configuration",

@@ -4,26 +4,30 @@ import shlex
 from collections.abc import Iterable, Sequence
 from typing import ClassVar, NamedTuple
 
+from mclu_shell.signals import received_status
+
 # The similarity of names from which one may be a typing error of the other, as difflib recommends.
 _MIN_RATIO = 0.6
 
 
 class MCluError(Exception):
-    """An error, printed as one line `PLACE: FACT; REMEDY`.
+    """An error, printed as one line `PLACE: FACT; REMEDY`, and its details below.
 
     `status` is mclu's exit status after it: 1 failed, 2 usage. `code` names the kind of error in JSON output.
     """
 
     code: ClassVar[str] = "failed"
-    status: ClassVar[int] = 1
+    status = 1
 
-    def __init__(self, fact: str, *, place: str = "", remedy: str = "") -> None:
+    def __init__(self, fact: str, *, place: str = "", remedy: str = "", guest: str = "") -> None:
         super().__init__(fact)
         self.fact = fact
         self.place = place
         self.remedy = remedy
-        # The guest that the error concerns, if it is one that libvirt reports about a guest.
-        self.guest = ""
+        # The guest that the error concerns, if it concerns one.
+        self.guest = guest
+        # Lines that follow the one of the error, such as the last ones of a build.
+        self.details: tuple[str, ...] = ()
 
     def with_context(self, *, fact: str | None = None, place: str | None = None) -> "MCluError":
         """Return a copy of the error with another fact or place."""
@@ -32,6 +36,12 @@ class MCluError(Exception):
         error.__dict__.update(self.__dict__)
         error.fact = self.fact if fact is None else fact
         error.place = self.place if place is None else place
+        return error
+
+    def about(self, guest: str) -> "MCluError":
+        """Return a copy of the error that concerns a guest, unless it names one already."""
+        error = self.with_context()
+        error.guest = self.guest or guest
         return error
 
     def __str__(self) -> str:
@@ -76,11 +86,11 @@ class UncheckedFiles(Refused):
 
     code = "unchecked"
 
-    def __init__(self, fact: str, *, place: str, nodes: tuple[str, ...]) -> None:
+    def __init__(self, fact: str, *, place: str, nodes: tuple[str, ...], guest: str = "") -> None:
         remedy = (
-            f"retry when {' and '.join(nodes)} can be reached, or run 'destroy' at the prompt, which keeps the file"
+            f"retry when {' and '.join(nodes)} can be checked, or run 'destroy' at the prompt, which keeps the file"
         )
-        super().__init__(fact, place=place, remedy=remedy)
+        super().__init__(fact, place=place, remedy=remedy, guest=guest)
         self.nodes = nodes
 
 
@@ -88,7 +98,11 @@ class Interrupted(MCluError):
     """Interrupted by the user; the fact lists anything that was left unfinished."""
 
     code = "interrupted"
-    status = 130
+
+    def __init__(self, fact: str, *, place: str = "", remedy: str = "", guest: str = "") -> None:
+        super().__init__(fact, place=place, remedy=remedy, guest=guest)
+        # Ctrl-C, kill and a closed terminal have different exit statuses.
+        self.status = received_status()
 
 
 class OutputError(MCluError):

@@ -32,8 +32,20 @@ def interrupt_status(interrupt: KeyboardInterrupt) -> int:
     return interrupt.status if isinstance(interrupt, Ended) else 128 + signal.SIGINT
 
 
+class _Received:
+    """The ending signal that takes, or took, effect last; Ctrl-C before any."""
+
+    number: int = signal.SIGINT
+
+
+def received_status() -> int:
+    """Return the exit status after the ending signal that was received, for errors of its effects."""
+    return 128 + _Received.number
+
+
 def raise_for(number: int) -> NoReturn:
     """Raise the exception for an ending signal."""
+    _Received.number = number
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     raise Ended(number)
@@ -91,6 +103,8 @@ def deferred(on_signal: Callable[[], object]) -> Iterator[None]:
 
     def note(number: int, _frame: FrameType | None) -> None:
         received.append(number)
+        # The first one takes effect. The block may create errors about it at once.
+        _Received.number = received[0]
         on_signal()
         if len(received) > 1 and _Write.is_blocked():
             # Otherwise the write is continued (PEP 475), and a reader that does not read would block mclu forever.

@@ -27,8 +27,9 @@ LEVELS = (
     {"config", "terminal"},
     {"global_options"},
     {"argument_parser"},
-    {"user_paths", "system_faults"},
-    {"errors", "signals", "units"},
+    {"user_paths", "system_faults", "files"},
+    {"errors", "units"},
+    {"signals"},
     # The package itself: its version.
     {"mclu_shell"},
 )

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from mclu_shell.cloud.guests.survey import Survey
 
 GROUP = Group.MAKE
-LINES = ("destroyed",)
+LINES = ("destroyed", "declined")
 
 
 def add_arguments(parser: Parser) -> None:
@@ -108,6 +108,7 @@ def _ask_and_destroy(
     else:
         yield from faults
         yield Text("Nothing was destroyed.")
+        yield from (_declined(node, guest) for node, guest in plans)
 
 
 def _destroy(
@@ -133,6 +134,13 @@ def _destroy(
     yield from survey.faults(unchecked - reported)
     for outcome in destroy_guests(survey, plans):
         yield outcome.error or _destroyed(*outcome.item, outcome.unwrap())
+
+
+def _declined(node: Node, guest: Guest) -> Text:
+    """Return the record that the user's answer was no; it has no text, as the user knows."""
+    from mclu_shell.output.schema.destroyed import Declined
+
+    return Text("", data=partial(Declined, node.name, guest.name))
 
 
 def _destroyed(node: Node, guest: Guest, plan: "DestroyPlan") -> Entry:

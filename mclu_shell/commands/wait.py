@@ -141,7 +141,8 @@ def _wait_for_guests(context: Context, request: WaitRequest, timeout_s: float) -
         context.notify(request.progress(pending))
         for outcome in as_completed(targets, lambda target: wait_for_guest(context.cloud, target, condition, scope)):
             pending.remove(outcome.item.name)
-            yield outcome.error or _guest_entry(request, *outcome.unwrap())
+            name = outcome.item.name.rpartition(":")[2]
+            yield outcome.error.about(name) if outcome.error else _guest_entry(request, *outcome.unwrap())
             context.notify(request.progress(pending))
     finally:
         scope.cancel()

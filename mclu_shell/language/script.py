@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mclu_shell.errors import UsageError
+from mclu_shell.files.reader import read_file, read_stream
 from mclu_shell.language.line import Line, Variables
 from mclu_shell.language.parser import parts
 
@@ -36,13 +37,14 @@ def read_script(name: str, words: Sequence[str] = ()) -> Script:
     """
     named = {match[1]: match[2] for word in words if (match := _NAMED.fullmatch(word))}
     variables = Variables(tuple(word for word in words if not _NAMED.fullmatch(word)), named)
-    if name == "-":
-        return Script("stdin", _text(sys.stdin.buffer.read(), "stdin"), variables)
     try:
+        if name == "-":
+            return Script("stdin", _text(read_stream(sys.stdin.buffer, "stdin"), "stdin"), variables)
         path = Path(name)
-        return Script(name, _text(path.read_bytes(), name), variables, str(path.resolve()) if path.is_file() else "")
+        return Script(name, _text(read_file(path), name), variables, str(path.resolve()) if path.is_file() else "")
     except (OSError, ValueError) as error:
-        raise UsageError(f"cannot read: {getattr(error, 'strerror', error)}", place=name) from error
+        place = "stdin" if name == "-" else name
+        raise UsageError(f"cannot read: {getattr(error, 'strerror', error)}", place=place) from error
 
 
 def _text(data: bytes, name: str) -> str:

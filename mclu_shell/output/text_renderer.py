@@ -66,7 +66,8 @@ class Renderer:
         message = f"mclu: {place}: {error}" if place else f"mclu: {error}"
         # If stderr cannot be written, the exit status still shows the failure.
         with contextlib.suppress(OSError):
-            self.err.write(self._painter(self.err)(printable(message, "\n"), "bad") + "\n")
+            lines = "\n  ".join(map(printable, (message, *error.details)))
+            self.err.write(self._painter(self.err)(lines, "bad") + "\n")
             self.err.flush()
 
     def interrupted(self, place: str = "") -> None:  # noqa: ARG002

@@ -4,7 +4,7 @@ import contextlib
 import signal
 from collections.abc import Iterator
 
-from mclu_shell.errors import Interrupted, MCluError, OutputError
+from mclu_shell.errors import MCluError, OutputError
 from mclu_shell.output.text_renderer import Renderer
 from mclu_shell.signals import interrupt_status
 from mclu_shell.system_faults import system_fault
@@ -49,7 +49,7 @@ def catch_errors(
         if is_within and isinstance(error, OutputError):
             raise
         renderer.error(error, place)
-        outcome.status = _status_of(error)
+        outcome.status = error.status
     except KeyboardInterrupt as interrupt:
         renderer.interrupted(place)
         outcome.status = interrupt_status(interrupt)
@@ -65,13 +65,6 @@ def catch_errors(
             import traceback
 
             traceback.print_exc(file=renderer.err)
-
-
-def _status_of(error: MCluError) -> int:
-    # An interrupt may become an error on its way, which names its effects.
-    if isinstance(error, Interrupted) and isinstance(error.__cause__, KeyboardInterrupt):
-        return interrupt_status(error.__cause__)
-    return error.status
 
 
 def is_interrupted(status: int) -> bool:

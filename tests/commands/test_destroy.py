@@ -78,7 +78,7 @@ def test_a_shared_file_is_kept_while_a_node_cannot_be_queried(
     assert (answer.status, answer.out) == (1, "")
     refused, why = answer.err.splitlines()
     assert refused.startswith(f"mclu: ham0: web not destroyed: {disk} is on ")
-    assert ", and cannot check off and faulty for its users; retry when off and faulty can be reached, or " in refused
+    assert ", and cannot check off and faulty for its users; retry when off and faulty can be checked, or " in refused
     fault = f"ssh: connection refused on port {closed_port}"
     assert why.startswith(f"mclu: faulty: cannot check its guests: {fault}")
     assert disk.exists()

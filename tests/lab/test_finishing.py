@@ -97,17 +97,21 @@ def test_a_signal_lets_begun_deletions_finish_and_all_are_reported(lab: RealLab,
     assert states(lab, "ham0") == dict.fromkeys(left, "running")
 
 
-def test_json_has_the_changes_and_the_interrupt(lab: RealLab) -> None:
+@each_signal
+def test_json_has_the_changes_and_the_interrupt(lab: RealLab, name: str, status: int) -> None:
     define_many(lab, "ham0")
     with deletion_gate(lab, "ham0"), signalled(lab, "-o", "json", "destroy", "hd*", "--yes") as command:
         wait_until(lambda: deletions(lab, "ham0"))
-        command.signal("TERM")
+        command.signal(name)
         open_deletion_gate(lab, "ham0")
-        status, out, _ = command.end()
+        ended, out, _ = command.end()
     *records, last = [json.loads(line) for line in out]
     destroyed = [record["guest"] for record in records if record["kind"] == "destroyed"]
-    kept = [record["fact"].split()[0] for record in records if record["kind"] == "error"]
-    assert (status, last["error"]) == (143, "interrupted")
+    errors = [record for record in records if record["kind"] == "error"]
+    kept = [record["guest"] for record in errors]
+    assert (ended, last["error"]) == (status, "interrupted")
+    assert {record["status"] for record in (*errors, last)} == {status}
+    assert [record["fact"].split()[0] for record in errors] == kept
     assert sorted(kept) == remaining(lab, "ham0")
     assert sorted(destroyed + kept) == list(NAMES)
 

@@ -11,6 +11,7 @@ from tests.lab.support.boot_sectors import (
     IDLE,
     PANIC,
     PVPANIC,
+    SLEEP_ONCE,
     run_full,
     run_panicked,
     run_sector,
@@ -244,6 +245,24 @@ def test_start_resumes_a_guest_that_was_paused_when_it_was_saved(lab: RealLab) -
     result = mclu(lab, "start", "db")
     assert (result.status, result.out, result.err) == (0, "ham0:db started\n", "")
     assert states(lab, "ham0")["db"] == "running"
+
+
+def test_start_continues_a_guest_that_was_suspended_when_it_was_saved(lab: RealLab) -> None:
+    run_suspended(lab, "ham0", "db", SLEEP_ONCE)
+    virsh(lab, "ham0", "managedsave", "db")
+    result = mclu(lab, "start", "db")
+    assert (result.status, result.out, result.err) == (0, "ham0:db started\n", "")
+    assert condition(lab).startswith("running ")
+
+
+def test_start_reports_a_restored_guest_that_suspends_again(lab: RealLab) -> None:
+    run_suspended(lab, "ham0", "db")
+    virsh(lab, "ham0", "managedsave", "db")
+    result = mclu(lab, "start", "db")
+    error = (
+        "db was started, but is pmsuspended; run 'start ham0:db' to wake it, or 'shutdown --force ham0:db' to stop it"
+    )
+    assert (result.status, result.out, result.err) == (1, "", f"mclu: ham0: {error}\n")
 
 
 @pytest.mark.usefixtures("full_guest")

@@ -49,7 +49,7 @@ LINES = {
     "wait": ["wait node ham0", "wait guest web running", "wait guest web off --timeout 0.1", "wait guest web"],
 }
 # Records that need real nodes: see tests/lab/test_json.py.
-NOT_SIMULATED = {"viewer": {"screen"}}
+NOT_SIMULATED = {"viewer": {"screen"}, "destroy": {"declined"}}
 
 
 class TestEveryCommand:

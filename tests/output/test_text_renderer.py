@@ -86,14 +86,16 @@ def test_each_stream_is_coloured_for_itself() -> None:
 def test_control_characters_are_never_written(bad: str) -> None:
     out, err = Terminal(), Terminal()
     renderer = Renderer(out, err, "never")
-    renderer.error(MCluError(f"its output:\n  a{bad}b"))
+    error = MCluError("its\noutput:", place=f"a\n{bad}")
+    error.details = (f"a{bad}b",)
+    renderer.error(error)
     for result in (Text(f"a\tb\nc{bad}d"), Entry(bad, f"on{bad}", (bad, "a\nb")), Table((Row((bad, f"{bad}\n")),))):
         renderer.show(result)
     shown = out.getvalue() + err.getvalue()
     assert not {char for char in shown if not char.isprintable()} - {"\n", "\t"}
     # Each control character is a blank; the rest of the sequence is text.
     blank = "".join(char if char.isprintable() else " " for char in bad)
-    assert err.getvalue() == f"mclu: its output:\n  a{blank}b\n"
+    assert err.getvalue() == f"mclu: a {blank}: its output:\n  a{blank}b\n"
     assert out.getvalue().splitlines()[:2] == ["a\tb", f"c{blank}d"]
     assert len(out.getvalue().splitlines()) == 2 + 3 + 1
 

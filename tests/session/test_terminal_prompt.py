@@ -1,5 +1,6 @@
 """Questions of single commands and -c lines in a real terminal."""
 
+import json
 import os
 import re
 import shutil
@@ -62,6 +63,16 @@ def test_a_wildcard_is_asked_about(run: Run) -> None:
     program.expect_exact("Destroy these 2 guests? [y/N] ")
     program.sendline("yes")
     assert sorted(end(program)[0].split()[-4:]) == ["destroyed", "destroyed", "ham0:db", "ham0:web"]
+
+
+def test_json_records_the_guests_of_a_declined_question(run: Run) -> None:
+    program = run("mclu -o json destroy ham0:web ham0:db")
+    program.expect_exact("Destroy these 2 guests? [y/N] ")
+    program.sendline("n")
+    out, status = end(program)
+    records = [json.loads(line) for line in out.splitlines()[1:]]
+    assert records == [{"kind": "declined", "node": "ham0", "guest": name} for name in ("db", "web")]
+    assert status == 0
 
 
 def test_the_end_of_the_input_means_no(run: Run) -> None:

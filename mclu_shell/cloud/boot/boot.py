@@ -77,7 +77,7 @@ def _create(
     environment = build_environment(plan.template, plan.request, guest)
     # Only the template itself knows the formats in its own XML, and a simulated guest reads no disk.
     is_read = plan.capabilities is not None and plan.capabilities.virt_type != "test"
-    expected_format = guest.disk_format if is_read else ""
+    expected_format = guest.disk_format if is_read else "any" if plan.own_xml and node.config.runs_guests else ""
     claim = MemoryClaim(node, guest.memory_bytes)
     with run_build(node, plan.template.path, guest, environment, claim.admit, progress, expected_format) as build:
         files = build.output.files

@@ -8,7 +8,7 @@ lost, mclu is killed), it ends the build and removes all of its output.
 import re
 import secrets
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
@@ -20,8 +20,9 @@ from mclu_shell.cloud.boot.environment import env_command
 from mclu_shell.cloud.hypervisor.domain_xml import DomainSpec
 from mclu_shell.cloud.nodes.memory import Reservation, parse_reservation
 from mclu_shell.cloud.nodes.node import Node
+from mclu_shell.cloud.templates.script_file import read_script
 from mclu_shell.cloud.transport.process import Process
-from mclu_shell.errors import ConnectionLost, Interrupted, MCluError, NodeFault, Refused
+from mclu_shell.errors import ConnectionLost, Interrupted, MCluError, NodeFault, Refused, TemplateError
 
 _TAIL_LINES = 8
 # A line of a build that its user needs later, such as a generated password, begins with this.
@@ -90,7 +91,7 @@ def run_build(
     guest's definition, too. Raises NodeFault, Refused or TemplateError with the failed step and the last lines of the
     build; Interrupted reports whether the node has confirmed the cleanup.
     """
-    script = template.read_bytes()
+    script = _read(template, guest)
     marker = f"@{secrets.token_hex(8)}"
     argv = [*env_command(environment), "sh", "-c", BUILD, "mclu-build", marker, guest.output, _interpreter(script)]
     argv += [str(len(script)), guest.uuid, node.config.uri, guest.serial_log, expected_format, str(guest.memory_bytes)]
@@ -107,12 +108,19 @@ def check_build(node: Node, template: Path, guest: DomainSpec, removed: Iterable
     `removed` are files that will not exist by then.
     """
     marker = f"@{secrets.token_hex(8)}"
-    script = template.read_bytes()
+    script = _read(template, guest)
     argv = ["sh", "-c", CHECK, "mclu-build", marker, guest.output, _interpreter(script), *removed]
     for line in node.run_read_only(argv).out.splitlines():
         event, _, detail = line.removeprefix(f"{marker} ").partition(" ")
         if line.startswith(f"{marker} ") and event != "ready":
             raise _fault(node, event, detail, ())
+
+
+def _read(template: Path, guest: DomainSpec) -> bytes:
+    try:
+        return read_script(template)
+    except TemplateError as error:
+        raise error.with_context(place=guest.template) from error
 
 
 def _interpreter(script: bytes) -> str:
@@ -145,10 +153,9 @@ def _cleanup(node: Node, process: Process, guest: DomainSpec, progress: Callable
 
 def _interrupted(node: Node, guest: DomainSpec, *, is_clean: bool) -> Interrupted:
     if is_clean:
-        return Interrupted("interrupted (build output was removed)", place=node.name)
-    return Interrupted(
-        "interrupted, but the cleanup is not confirmed", place=node.name, remedy=_leftovers_remedy(guest)
-    )
+        return Interrupted("interrupted (build output was removed)", place=node.name, guest=guest.name)
+    fact = "interrupted, but the cleanup is not confirmed"
+    return Interrupted(fact, place=node.name, remedy=_leftovers_remedy(guest), guest=guest.name)
 
 
 def _leftovers_remedy(guest: DomainSpec) -> str:
@@ -220,7 +227,7 @@ def _add_line(line: str, tail: deque[str], notes: list[str]) -> None:
         notes.append(shown.removeprefix(_NOTE))
 
 
-def _fault(node: Node, event: str, detail: str, tail: Iterable[str]) -> NodeFault | Refused:
+def _fault(node: Node, event: str, detail: str, tail: Collection[str]) -> NodeFault | Refused:
     """Return the error for the event with which the script has ended."""
     match event:
         case "fault":
@@ -230,6 +237,9 @@ def _fault(node: Node, event: str, detail: str, tail: Iterable[str]) -> NodeFaul
             remedy = "write temporary files to the working directory"
             return NodeFault(fact, place=node.name, remedy=remedy)
         case _:
-            lines = tuple(tail)
-            fact = f"build failed with exit status {detail} (build output was removed)"
-            return NodeFault("\n  ".join([fact + (". Its last lines:" if lines else ""), *lines]), place=node.name)
+            more = ". Its last lines:" if tail else ""
+            fault = NodeFault(
+                f"build failed with exit status {detail} (build output was removed){more}", place=node.name
+            )
+            fault.details = tuple(tail)
+            return fault

@@ -30,6 +30,19 @@ def template_fault(guest: DomainSpec, event: str, detail: str, tail: Sequence[st
             place=guest.template,
             remedy='make it in the format $format: qemu-img convert -O "$format" IMAGE "$output"',
         )
+    if event == "chain":
+        reason = detail.removeprefix("qemu-img: ") or "no answer from qemu-img"
+        return TemplateError(
+            f"cannot read the disk and its backing files after the build: {reason} (build output was removed)",
+            place=guest.template,
+            remedy='write a disk without backing file: qemu-img convert -O "$format" IMAGE "$output"',
+        )
+    if event == "dangling":
+        return TemplateError(
+            f"the build made {detail} a link to a file that does not exist after it (build output was removed)",
+            place=guest.template,
+            remedy="write the file itself; the build's working directory is removed",
+        )
     if event == "failed" and detail == str(UNKNOWN_PARAMETER) and not tail:
         return TemplateError("'build' is not supported", place=guest.template)
     return None

@@ -129,15 +129,17 @@ await() { while :; do wait "$1"; status=$?; kill -0 "$1" 2>/dev/null || return 0
 chmod 700 "$work/template"
 report started
 exec 3<&0
-cd "$work"
+mkdir "$work/directory" && cd "$work" || refuse "cannot create a directory in $work"
 # The build writes to a pipe that has a reader until its end, even if the connection is lost: SIGPIPE would end the
 # build's own clean-up at its first message. The reader holds a lock until it has passed everything on.
 mkfifo .output && exec 9>.relayed && flock 9 || refuse "cannot create a pipe in $work"
 setsid sh -c 'trap "" HUP PIPE; cat; exec cat >/dev/null' <.output 2>/dev/null 3<&- 8>&- &
 relay=$!
 exec 9>&- 4>.output
+cd "$work/directory"
 mclu_build=$uuid setsid "$work/template" build </dev/null >&4 2>&4 3<&- 4>&- 8>&- &
 build=$!
+cd "$work"
 exec 4>&-
 # A process that has escaped may keep the pipe open.
 end_output() {
@@ -173,9 +175,13 @@ await $build
 end_build
 end_output
 [ $status -eq 0 ] || give_up failed $status
+# The guest must not need a file of the build's working directory.
+rm -rf -- "$work/directory"
 for file in "$output" "$output".*; do
     # Only a file, or a link to the disk, can be deleted with the guest.
-    if [ -f "$file" ] || [ -L "$file" ]; then
+    if [ -L "$file" ] && [ ! -e "$file" ]; then
+        give_up dangling "$file"
+    elif [ -f "$file" ] || [ -L "$file" ]; then
         report file "$file"
         report identity "$(LC_ALL=C TZ=UTC0 stat -c '%i %w' -- "$file" 2>/dev/null) $file"
     elif [ -e "$file" ]; then
@@ -187,6 +193,16 @@ done
 if [ "$expected" = qcow2 ] && [ -e "$output" ] && command -v od >/dev/null; then
     header=$(od -A n -v -t x1 -N 8 "$output" | tr -d ' \n')
     case $header in 514649fb0000000[23]) ;; *) give_up format "$header" ;; esac
+fi
+# The guest could not start without a file that its disk refers to.
+if [ -n "$expected" ] && [ -e "$output" ] && command -v qemu-img >/dev/null; then
+    chain=$(LC_ALL=C timeout 30 qemu-img info -U --backing-chain --output=json -- "$output" 2>&1) ||
+        give_up chain "$(printf '%s\n' "$chain" | tail -n 1)"
+    # qemu-img does not open external data files. JSON may escape a name.
+    printf '%s\n' "$chain" | sed -n 's/^ *"data-file": "\(\/[^\\]*\)",\{0,1\}$/\1/p' | while read -r file; do
+        [ -e "$file" ] || { echo "Could not open '$file': No such file or directory"; break; }
+    done >missing
+    [ ! -s missing ] || give_up chain "$(cat missing)"
 fi
 # libvirt creates the directory of its logs, but only after it has needed it for this one.
 if [ -n "$log" ]; then mkdir -p "${log%/*}" 2>/dev/null; [ ! -d "${log%/*}" ] || report logged; fi

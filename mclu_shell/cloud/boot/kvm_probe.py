@@ -12,6 +12,7 @@ from typing import NamedTuple
 from mclu_shell.cloud.concurrency.deadline import Deadline
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.state.disk_cache import cache_directory, replace_file
+from mclu_shell.files.reader import read_regular_file
 
 # Runs an emulator with a time limit, and reports its exit status and times. It writes no file. The end of its input
 # (mclu or the connection has ended) ends the emulator. The key changes when the node boots, the kvm module is loaded
@@ -203,7 +204,7 @@ def _cache_file(node: Node) -> Path:
 def _load(file: Path) -> tuple[str, KVMResult | None]:
     """Return the key and the result of the last test; an empty key and None if there is no valid file."""
     try:
-        record = json.loads(file.read_text(encoding="utf-8"))
+        record = json.loads(read_regular_file(file))
         return str(record["key"]), KVMResult(KVMStatus(record["status"]), str(record["reason"]))
     except (OSError, ValueError, KeyError, TypeError):
         return "", None

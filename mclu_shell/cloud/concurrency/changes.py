@@ -25,7 +25,8 @@ class _Change:
     def require_may_begin(self) -> None:
         """Raise Interrupted if it has not begun before the interrupt."""
         if not self._has_begun and self._scope.is_cancelled:
-            raise Interrupted(f"{self._subject} not changed: interrupted".lstrip(), place=self._place)
+            fact = f"{self._subject} not changed: interrupted".lstrip()
+            raise Interrupted(fact, place=self._place, guest=self._subject)
 
     def begin(self) -> None:
         """Mark the change as begun, if it may begin."""
@@ -84,6 +85,8 @@ def carry_out(
                 left -= 1
                 if isinstance(result, BaseException):
                     defect = result
+                elif result.error is not None:
+                    yield result._replace(error=result.error.about(name(result.item)[1]))
                 else:
                     yield result
         finally:

@@ -45,20 +45,28 @@ def destroy_guests(survey: Survey, plans: Mapping[Target, DestroyPlan]) -> Itera
 
     with closing(carry_out(_batches(plans), destroy, _name)) as outcomes:
         for outcome in outcomes:
-            yield from outcome.value or (Outcome(target, error=_reason(target, outcome)) for target in outcome.item)
+            yield from map(_named, outcome.value or ())
+            if outcome.error is not None:
+                yield from (Outcome(target, error=_reason(target, outcome)) for target in outcome.item)
 
 
 def _name(batch: _Batch) -> tuple[str, str]:
-    (node, guest), *_ = batch
-    return node.name, guest.name
+    (node, _), *_ = batch
+    # An error of a batch concerns all its guests.
+    return node.name, ""
+
+
+def _named(outcome: Destroyed) -> Destroyed:
+    """Return an outcome whose error names its guest."""
+    return outcome if outcome.error is None else outcome._replace(error=outcome.error.about(outcome.item[1].name))
 
 
 def _reason(target: Target, outcome: "Outcome[Any, Any]") -> MCluError | None:
     """Return why a guest of a batch was not changed; an interrupt names only one of them."""
     node, guest = target
     if isinstance(outcome.error, Interrupted):
-        return Interrupted(f"{guest.name} not changed: interrupted", place=node.name)
-    return outcome.error
+        return Interrupted(f"{guest.name} not changed: interrupted", place=node.name, guest=guest.name)
+    return outcome.error and outcome.error.about(guest.name)
 
 
 def _batches(plans: Mapping[Target, DestroyPlan]) -> Iterator[_Batch]:

@@ -4,12 +4,13 @@ from collections.abc import Collection, Iterable, Mapping
 from shlex import quote
 from typing import NamedTuple
 
+from mclu_shell.cloud.guests.files.disk_files import DiskFiles
 from mclu_shell.cloud.guests.files.made_files import existing_logs, made_files, unproven_files
-from mclu_shell.cloud.guests.files.selection import NO_LONGER_USED, Selection
+from mclu_shell.cloud.guests.files.selection import NO_LONGER_USED, Selection, unreadable_user
 from mclu_shell.cloud.guests.leaving import GuestKey, Leaving
 from mclu_shell.cloud.guests.survey import Survey
 from mclu_shell.cloud.guests.users import Users
-from mclu_shell.cloud.hypervisor.domain_files import nvram_files
+from mclu_shell.cloud.hypervisor.domain_files import DomainDefinition, nvram_files, own_files
 from mclu_shell.cloud.state.guest import Guest
 from mclu_shell.errors import NotFound, Refused
 
@@ -23,7 +24,8 @@ class DestroyPlan(NamedTuple):
     to delete.
     `shared` are files to delete that other machines may have open. `unchecked` are the nodes that must be queried
     before more can be deleted. `after` are the guests that must be destroyed before, as they need the files.
-    A guest that is not persistent is gone once it is stopped.
+    `undecided` is an image that cannot be read and may need the files. A guest that is not persistent is gone once it
+    is stopped.
     """
 
     delete: tuple[tuple[str, int], ...]
@@ -36,6 +38,7 @@ class DestroyPlan(NamedTuple):
     shared: frozenset[str] = frozenset()
     unchecked: tuple[str, ...] = ()
     after: frozenset[GuestKey] = frozenset()
+    undecided: str = ""
     is_persistent: bool = True
 
     @property
@@ -83,6 +86,7 @@ def plan_destroy(
     removed = survey.removals(guest.node)
     if own is None or guest.uuid in removed.guests:
         raise NotFound(f"{guest.name} no longer exists", place=guest.node)
+    _require_access(guest, own, here.files)
     users = Users(survey, here, guest, leaving or Leaving(), set())
     selection = Selection(own, here.files, made_files(own, here.files), users.find)
     selection.keep(_obstacles(survey, selection, guest, confirmed))
@@ -90,6 +94,9 @@ def plan_destroy(
     selection.keep_needed_files()
     unchecked = selection.keep_shared_files(survey.unchecked(guest.node))
     selection.keep_needed_files()
+    undecided = users.find_undecided({selection.own_key(file) for file in selection.deleted})
+    undecided = undecided if selection.deleted else ""
+    selection.keep(dict.fromkeys(selection.deleted if undecided else (), unreadable_user(undecided)))
     selection.keep_open_files(users.find_process)
     logs = {log: users.find(log) for log in existing_logs(own, here.files)}
     selection.keep({log: why for log, why in logs.items() if why})
@@ -97,6 +104,7 @@ def plan_destroy(
         logs=tuple((log, here.files.sizes.get(log, 0)) for log, why in logs.items() if not why),
         unchecked=unchecked,
         after=frozenset(users.before),
+        undecided=undecided,
         is_persistent=own.is_persistent,
     )
     if plan.keeps_tpm and not own.can_keep_tpm:
@@ -106,6 +114,14 @@ def plan_destroy(
             remedy=f"copy /var/lib/libvirt/swtpm/{guest.uuid}, then on the node: virsh undefine {quote(guest.name)}",
         )
     return plan
+
+
+def _require_access(guest: Guest, own: DomainDefinition, files: DiskFiles) -> None:
+    """Raise MCluError for a file of the guest that may exist: it would be left behind."""
+    lost = [file for file in own_files(own.xmls[0]) if file in files.unreadable and file not in files.sizes]
+    if lost:
+        fact = f"{guest.name} not destroyed: cannot access {lost[0]}: {files.unreadable[lost[0]]}"
+        raise Refused(fact, place=guest.node, remedy="make it accessible, then retry")
 
 
 def _obstacles(survey: Survey, selection: Selection, guest: Guest, confirmed: DestroyPlan | None) -> dict[str, str]:

@@ -25,7 +25,7 @@ def plan_all(
     """Return the plans of guests in the order of these, and each error once.
 
     A guest that is destroyed, too, is no reason to keep a file. `must_be_checked` turns a plan that keeps a file only
-    because a node cannot be queried into an error.
+    because a node cannot be queried, or an image cannot be read, into an error.
     """
     order = list(targets)
     plans: dict[Target, DestroyPlan] = {}
@@ -35,7 +35,7 @@ def plan_all(
         try:
             plan = plan_destroy(survey, target[1], None if confirmed is None else confirmed[target], leaving)
             if must_be_checked:
-                _require_checked(target[1], plan)
+                _require_checked(survey, target[1], plan)
         except MCluError as error:
             errors += [] if error in errors else [error]
         else:
@@ -69,7 +69,10 @@ def hide_deleted(survey: Survey, target: Target, plan: DestroyPlan, leaving: Lea
     return plan._replace(keep=keep)
 
 
-def _require_checked(guest: Guest, plan: DestroyPlan) -> None:
+def _require_checked(survey: Survey, guest: Guest, plan: DestroyPlan) -> None:
+    if plan.undecided:
+        raise survey.nodes[guest.node].describe_unreadable(guest.node, plan.undecided, guest.name)
     if plan.unchecked:
         file, reason = next((file, why) for file, why in plan.keep if why.endswith(UNCHECKED))
-        raise UncheckedFiles(f"{guest.name} not destroyed: {file} is {reason}", place=guest.node, nodes=plan.unchecked)
+        fact = f"{guest.name} not destroyed: {file} is {reason}"
+        raise UncheckedFiles(fact, place=guest.node, nodes=plan.unchecked, guest=guest.name)

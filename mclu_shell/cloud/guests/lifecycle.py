@@ -6,15 +6,16 @@ from types import MappingProxyType
 
 from mclu_shell.cloud.console.log import mark_reboot, marking_start
 from mclu_shell.cloud.nodes.node import Node
-from mclu_shell.cloud.state.guest import CRASHED, IO_ERROR, PAUSED, RUNS, SAVED, SHUT_OFF, SUSPENDED, Condition, Guest
+from mclu_shell.cloud.state.guest import CRASHED, IO_ERROR, PAUSED, RUNS, SAVED, SUSPENDED, Condition, Guest
 from mclu_shell.cloud.state.guest_name import guest_command
-from mclu_shell.errors import LibvirtFault, MCluError, NotFound, Refused
+from mclu_shell.errors import LibvirtFault, MCluError, NodeFault, NotFound, Refused
 
 _POLL_S = 0.1
 # QEMU repeats failed disk requests as soon as a guest runs. A guest whose error persists is paused again within this
 # time; the longer one is for a guest that such an error has paused.
 _SETTLE_S = 0.3
 _SETTLE_AFTER_ERROR_S = 1.5
+_WAKE_S = 2.0
 # States in which a guest uses memory, but ignores requests.
 _DEAF = (PAUSED, CRASHED, SUSPENDED)
 _DONE = MappingProxyType({"start": "started", "resume": "resumed", "wake": "woken"})
@@ -23,7 +24,7 @@ _DONE = MappingProxyType({"start": "started", "resume": "resumed", "wake": "woke
 def start(node: Node, guest: Guest) -> str:
     """Start, resume or wake a guest, by its state; return "started", "resumed" or "woken".
 
-    Raise MCluError if it is paused again at once, as with a full disk.
+    Raise MCluError if it does not run after that, as with a full disk.
     """
     action = choose_start_action(node, guest)
     try:
@@ -34,13 +35,65 @@ def start(node: Node, guest: Guest) -> str:
             change(node, guest, action)
     except LibvirtFault as error:
         raise _explain_failed_start(error, guest) from error
-    if action == "start" and guest.reason == SAVED and _fetch_condition(node, guest).state == PAUSED:
-        # It was paused when its memory was saved.
-        change(node, guest, "resume")
-        action = "resume"
-    if action == "resume":
+    if action == "start" and guest.reason == SAVED:
+        _continue_saved(node, guest)
+    if action == "resume" or guest.reason == SAVED:
         require_stays_running(node, guest)
-    return _DONE["start" if guest.state == SHUT_OFF else action]
+    _require_runs(node, guest, action)
+    return _DONE[action]
+
+
+def _continue_saved(node: Node, guest: Guest) -> None:
+    """Resume or wake a guest that was paused or suspended when its memory was saved."""
+    # libvirt restores a suspended guest as paused. Once it is resumed, QEMU or the guest itself may suspend it again.
+    if _fetch_condition(node, guest).state != PAUSED:
+        return
+    change(node, guest, "resume")
+    if _watch(node, guest).state == SUSPENDED:
+        try:
+            change(node, guest, "wake")
+        except LibvirtFault as error:
+            raise _explain_failed_start(error, guest._replace(state=SUSPENDED, reason="")) from error
+        _wait_until_woken(node, guest)
+        _watch(node, guest)
+
+
+def _watch(node: Node, guest: Guest) -> Condition:
+    """Return the condition of a guest once it does not run, or after some time."""
+    deadline = time.monotonic() + _SETTLE_AFTER_ERROR_S
+    while (condition := _fetch_condition(node, guest)).state in RUNS and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
+    return condition
+
+
+def _wait_until_woken(node: Node, guest: Guest) -> Condition:
+    """Return the condition of a guest once it is not suspended: libvirt wakes it without waiting for its answer."""
+    deadline = time.monotonic() + _WAKE_S
+    while (condition := _fetch_condition(node, guest)).state == SUSPENDED and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
+    return condition
+
+
+def _require_runs(node: Node, guest: Guest, action: str) -> None:
+    """Raise MCluError with the remedy if a guest does not run after a successful action."""
+    try:
+        condition = _wait_until_woken(node, guest)
+    except NodeFault:
+        # libvirt has confirmed the action.
+        return
+    if condition.state not in RUNS:
+        fact = f"{guest.name} was {_DONE[action]}, but is {condition}"
+        raise MCluError(fact, place=node.name, remedy=_remedy_after_start(guest, condition.state))
+
+
+def _remedy_after_start(guest: Guest, state: str) -> str:
+    start = _command("start", guest)
+    remedies = {
+        PAUSED: f"run {start} to resume it",
+        SUSPENDED: f"run {start} to wake it, or {_command('shutdown --force', guest)} to stop it",
+        CRASHED: f"run {_command('reboot --hard', guest)} to reset it",
+    }
+    return remedies.get(state, f"run {start} to start it again")
 
 
 def choose_start_action(node: Node, guest: Guest) -> str:

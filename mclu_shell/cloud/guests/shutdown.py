@@ -26,7 +26,8 @@ def shutdown(node: Node, guest: Guest, scope: CancelScope, *, force: bool) -> st
         if _request_until_stopped(node, guest, scope, force=force):
             return "shut down"
         if scope.is_cancelled:
-            raise Interrupted(f"{guest.name} was asked to shut down, but still runs: interrupted", place=node.name)
+            fact = f"{guest.name} was asked to shut down, but still runs: interrupted"
+            raise Interrupted(fact, place=node.name, guest=guest.name)
         if not force:
             fact = f"{guest.name} is still running after {format_duration(scope.timeout_s)}"
             raise MCluError(fact, place=node.name, remedy=f"use {_FORCE}")

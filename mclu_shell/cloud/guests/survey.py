@@ -18,7 +18,7 @@ from mclu_shell.cloud.hypervisor.domain_files import (
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.state.guest import Guest
 from mclu_shell.cloud.state.unknown import UnknownUntilUp
-from mclu_shell.errors import MCluError, NodeOff
+from mclu_shell.errors import MCluError, NodeOff, Refused
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.cloud import Cloud
@@ -49,6 +49,17 @@ class NodeSurvey(NamedTuple):
     uses: FileUses
     overlays: Mapping[str, tuple[str, ...]]
     opened: OpenFiles
+
+    def describe_unreadable(self, node: str, image: str, guest: str = "") -> MCluError:
+        """Return the error for an image that may need any file, also those of a guest to destroy."""
+        users = " and ".join(sorted({use.guest for use in self.uses.find_path(image)}))
+        reason = self.files.unreadable[image].removeprefix(f"qemu-img: Could not open '{image}': ")
+        return Refused(
+            f"{guest and f'{guest} not destroyed: '}cannot determine the backing file of {image}"
+            f"{users and f', which {users} uses'}: {reason}",
+            place=node,
+            remedy=f"repair or delete {image}{users and f', or undefine {users}'}",
+        )
 
 
 class Survey(NamedTuple):
@@ -92,13 +103,21 @@ class Survey(NamedTuple):
         return tuple(name for name in (*failed, *unreadable) if name != node)
 
     def faults(self, nodes: Collection[str]) -> list[MCluError]:
-        """Return the errors of these nodes, except that a node is off."""
+        """Return the errors of these nodes, except that a node is off, and those of images that cannot be read."""
         errors = [error for name, error in self.errors.items() if name in nodes and not isinstance(error, NodeOff)]
+        images = [
+            there.describe_unreadable(name, next(iter(there.files.unreadable)))
+            for name, there in self.nodes.items()
+            if name in nodes and there.files.unreadable
+        ]
         return [
-            error
-            if isinstance(error, UnknownUntilUp)
-            else error.with_context(fact=f"cannot check its guests: {error.fact}")
-            for error in errors
+            *(
+                error
+                if isinstance(error, UnknownUntilUp)
+                else error.with_context(fact=f"cannot check its guests: {error.fact}")
+                for error in errors
+            ),
+            *images,
         ]
 
 
@@ -145,10 +164,6 @@ def _survey(node: Node, targets: Collection[str], stopped: Collection[str] = ())
     others = {file for guest in definitions.values() for file in (*referenced_files(guest), *noted_files(guest))}
     nvram = {file for guest in own for xml in guest.xmls for file in nvram_files(xml)}
     files = inspect_files(node, images, others | nvram)
-    if own and files.unreadable:
-        file, reason = next(iter(files.unreadable.items()))
-        named = reason if file in reason else f"{file}: {reason}"
-        raise MCluError(f"cannot determine backing files, nothing was deleted: {named}", place=node.name)
     overlays = find_overlays(node, {file for guest in own for file in noted_files(guest)}, files)
     opened = fetch_open_files(node) if own else OpenFiles({}, frozenset())
     return NodeSurvey(definitions, files, collect_uses(definitions, files), overlays, opened)

@@ -1,5 +1,6 @@
 """The users of the files of a guest to destroy: other guests, images and processes."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from mclu_shell.cloud.guests.files.file_uses import FileUse
@@ -62,6 +63,27 @@ class Users:
             and known.is_active
             and (uuid == self.guest.uuid or uuid in removed.guests or (self.guest.node, uuid) in self.leaving.guests)
         )
+
+    def find_undecided(self, deleted: Collection[str]) -> str:
+        """Return an image whose backing files are unknown, so that it may need any file; empty if there is none.
+
+        `deleted` are the keys of the files that are deleted with the guest: they need nothing then.
+        """
+        files = self.here.files
+        gone = {*deleted, *map(files.key, self.survey.removals(self.guest.node).files)} if files.unreadable else set()
+        for image in sorted(files.unreadable):
+            key = files.key(image)
+            if owner := self.leaving.files.get((self.guest.node, key)):
+                self.before.add(owner)
+            elif key not in gone and not self._is_forgotten(image):
+                return image
+        return ""
+
+    def _is_forgotten(self, image: str) -> bool:
+        """Return whether only guests use an image that earlier lines of a dry run would have removed."""
+        removed = self.survey.removals(self.guest.node).guests
+        users = {use.uuid for use in self.here.uses.find_path(image)}
+        return bool(users) and users <= removed
 
     def _describe(self, node: str, use: FileUse) -> str:
         place = "" if node == self.guest.node else f"{node}:"

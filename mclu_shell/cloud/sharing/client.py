@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mclu_shell.config import Config
+from mclu_shell.files.reader import read_regular_file
 
 # Files in a shell's run-time directory: its description, and the socket for requests. The shell greets each client.
 DESCRIPTION, SOCKET = "share.json", "ask.sock"
@@ -31,7 +32,7 @@ def find_shared(config: Config, directories: Iterable[Path]) -> dict[str, Shared
     for directory in directories:
         # The description may be of another version of mclu.
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-            description = json.loads((directory / DESCRIPTION).read_text(encoding="utf-8"))
+            description = json.loads(read_regular_file(directory / DESCRIPTION))
             if description["nodes"] == ours and _is_alive(directory / SOCKET):
                 sockets = {name: Path(path) for name, path in description["sockets"].items()}
                 # A shell may have a connection that others lack: the user typed the passphrase only there.

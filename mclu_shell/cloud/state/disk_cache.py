@@ -18,6 +18,7 @@ from mclu_shell.cloud.state.guest import NodeInfo
 from mclu_shell.cloud.state.json_codec import guests_from_json
 from mclu_shell.cloud.state.snapshot import NodeState, NodeView, Phase, Snapshot
 from mclu_shell.config import Config
+from mclu_shell.files.reader import read_regular_file
 from mclu_shell.user_paths import xdg_directory
 
 # Increase this number with each change of the format; files of another format are ignored.
@@ -129,7 +130,7 @@ def replace_file(file: Path, text: str) -> None:
 def load(file: Path) -> tuple[NodeView, ...]:
     """Return the cached views, without the nodes' states; none if the file is missing or invalid."""
     try:
-        cache = json.loads(file.read_text(encoding="utf-8"))
+        cache = json.loads(read_regular_file(file))
         return tuple(_view(node) for node in cache["nodes"]) if cache["format"] == _FORMAT else ()
     except (OSError, ValueError, KeyError, TypeError):
         return ()

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from mclu_shell.cloud.hypervisor.domain_xml import DomainSpec, with_metadata
 from mclu_shell.cloud.templates import template
 from mclu_shell.cloud.templates.query import NO_PARAMETER, UNKNOWN_PARAMETER
-from mclu_shell.cloud.templates.script_file import check_line_ends, check_runnable, check_syntax
+from mclu_shell.cloud.templates.script_file import check_line_ends, check_runnable, check_syntax, translated
 from mclu_shell.errors import TemplateError
 from mclu_shell.units import format_size
 
@@ -54,7 +54,8 @@ def _validate(path: Path, validate: Callable[[str], str | None]) -> str | None:
 
 def _check_rule(rule: str, check: _Check, path: Path) -> Finding:
     try:
-        detail = check(path)
+        with translated():
+            detail = check(path)
     except TemplateError as error:
         return Finding(rule, holds=False, detail="; ".join(filter(None, (error.fact, error.remedy))))
     return Finding(rule, None if detail is None else True, detail or "")

@@ -2,7 +2,6 @@
 
 import os
 from pathlib import Path
-from typing import ClassVar
 
 from mclu_shell.errors import TemplateError
 from mclu_shell.user_paths import absolute, expand_home
@@ -12,7 +11,7 @@ class DirectoryUnreadable(TemplateError):
     """Warning: a directory of $MCLU_PATH cannot be read, so templates may come from a later one, or be missing."""
 
     code = "template-directory"
-    status: ClassVar[int] = 0
+    status = 0
 
 
 def template_directories() -> list[Path]:

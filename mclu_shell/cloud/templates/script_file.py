@@ -3,12 +3,19 @@
 import os
 import shlex
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from mclu_shell.errors import TemplateError
+from mclu_shell.files.reader import read_regular_file
 
 _TIMEOUT_S = 5.0
+# All of a template is sent to the node, and its lines are checked here.
+_MOST_BYTES = 64 << 20
+# Linux reads no more of the first line (execve(2), BINPRM_BUF_SIZE).
+_LONGEST_FIRST_LINE = 256
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _SHELLS = ("sh", "dash", "bash", "ksh", "mksh", "zsh", "ash")
@@ -45,16 +52,16 @@ def check_runnable(path: Path) -> None:
         raise TemplateError("not a file")
     if not os.access(path, os.X_OK):
         raise _not_executable(path)
-    first = _read(path, 256).split(b"\n", 1)[0]
+    first = _first_line(path)
     _check_first_line(first, path)
     interpreter = _interpreter(first)
-    if not os.access(interpreter.path, os.X_OK):
+    if not os.access(interpreter.path, os.X_OK) or Path(interpreter.path).is_dir():
         raise TemplateError(f"cannot run its interpreter {interpreter.path!r} on this machine")
 
 
 def check_line_ends(path: Path) -> None:
     """Raise TemplateError if a shell would read a carriage return as part of a command."""
-    text = _read(path)
+    text = read_script(path)
     lines = text.split(b"\n")
     numbers = [number for number, line in enumerate(lines, 1) if line.endswith(b"\r")]
     if numbers and _interpreter(lines[0]).is_shell:
@@ -63,7 +70,7 @@ def check_line_ends(path: Path) -> None:
 
 def check_syntax(path: Path) -> None:
     """Raise TemplateError with the line of a syntax error, if the interpreter can check that without running it."""
-    interpreter = _interpreter(_read(path, 256).split(b"\n", 1)[0])
+    interpreter = _interpreter(_first_line(path))
     if not (command := interpreter.syntax_check(path)):
         return
     try:
@@ -88,10 +95,29 @@ def explain_failure(path: Path) -> TemplateError | None:
     return None
 
 
-def _read(path: Path, length: int = -1) -> bytes:
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raise TemplateError where the system refuses to look at a template, or to run it, as with a NUL in a path."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise TemplateError(f"cannot be read or run: {reason}") from error
+
+
+def read_script(path: Path) -> bytes:
+    """Return the text of a template; raise TemplateError if it cannot be read, or is too large to be a script."""
+    try:
+        return read_regular_file(path, _MOST_BYTES)
+    except OSError as error:
+        raise TemplateError(f"cannot be read: {error.strerror}") from None
+
+
+def _first_line(path: Path) -> bytes:
+    """Return the first line, without what the kernel does not read of it."""
     try:
         with path.open("rb") as file:
-            return file.read(length)
+            return file.read(_LONGEST_FIRST_LINE).split(b"\n", 1)[0]
     except OSError as error:
         raise TemplateError(f"cannot be read: {error.strerror}") from None
 
@@ -108,6 +134,13 @@ def _check_first_line(first: bytes, path: Path) -> None:
         raise TemplateError("not a script: its first line does not begin with #!")
     if first.endswith(b"\r"):
         raise _windows_line_ends(path, "line 1")
+    if b"\0" in first:
+        raise TemplateError("not a script: its first line has a NUL byte", remedy="save it as UTF-8")
+    words = first[2:].split()
+    if len(words) == 1 and len(first) == _LONGEST_FIRST_LINE:
+        raise TemplateError(f"the path of its interpreter is longer than {_LONGEST_FIRST_LINE - 3} bytes")
+    if not words:
+        raise TemplateError("its first line names no interpreter", remedy="begin it with #!/bin/sh, for example")
 
 
 def _windows_line_ends(path: Path, place: str) -> TemplateError:

@@ -11,7 +11,7 @@ from mclu_shell.cloud.templates import query as queries
 from mclu_shell.cloud.templates import runner
 from mclu_shell.cloud.templates.directories import template_directories, unreadable_directories
 from mclu_shell.cloud.templates.query import shown
-from mclu_shell.cloud.templates.script_file import explain_failure
+from mclu_shell.cloud.templates.script_file import explain_failure, translated
 from mclu_shell.errors import NotFound, TemplateError, did_you_mean
 from mclu_shell.units import parse_size
 from mclu_shell.user_paths import absolute
@@ -157,9 +157,10 @@ def query(path: Path, parameter: str, environment: Mapping[str, str] | None = No
 
 @contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """Add the template's name to errors."""
+    """Add the template's name to errors, and turn those of the system into TemplateError."""
     try:
-        yield
+        with translated():
+            yield
     except TemplateError as error:
         raise error.with_context(place=template_name(path)) from error.__cause__
 

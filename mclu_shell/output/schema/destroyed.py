@@ -40,6 +40,16 @@ class Destroyed(Record):
     state: Annotated[tuple[str, ...], "what libvirt deleted with the guest: `saved memory`, `snapshot NAME`, …"]
 
 
+@dataclass(frozen=True, slots=True)
+class Declined(Record):
+    """A guest was not destroyed, because the user did not confirm it."""
+
+    KIND: ClassVar = "declined"
+
+    node: Annotated[str, "node of the guest"]
+    guest: Annotated[str, "name of the guest"]
+
+
 def destroyed_record(guest: "Guest", plan: "DestroyPlan") -> Destroyed:
     """Return the record of a destroyed guest."""
     return Destroyed(guest.node, guest.name, deleted_files(plan.all_deleted), kept_files(plan.keep), plan.state)

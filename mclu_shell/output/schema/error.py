@@ -21,7 +21,7 @@ class Error(Record):
     status: Annotated[int, "exit status that it causes"]
     file: Annotated[str | None, "script or configuration file that contains it"] = None
     line: Annotated[int | None, "line number in the file, from 1"] = None
-    guest: Annotated[str | None, "guest that it concerns, if libvirt reports it about a guest"] = None
+    guest: Annotated[str | None, "guest that it concerns, if it concerns a single one"] = None
 
 
 def error_record(error: MCluError, place: str = "") -> Error:
@@ -29,6 +29,7 @@ def error_record(error: MCluError, place: str = "") -> Error:
     file, line = position(place or (error.place if isinstance(error, UsageError | ConfigError | Interrupted) else ""))
     if file is None and isinstance(error, ConfigError):
         file = error.place
+    fact = "\n  ".join((error.fact, *error.details))
     return Error(
-        error.code, error.place or None, error.fact, error.remedy or None, error.status, file, line, error.guest or None
+        error.code, error.place or None, fact, error.remedy or None, error.status, file, line, error.guest or None
     )

@@ -7,7 +7,9 @@ import pytest
 from mclu_shell.cloud.concurrency.cancel_scope import CancelScope
 from mclu_shell.cloud.concurrency.changes import begin_change, carry_out
 from mclu_shell.cloud.concurrency.fanout import gather
-from mclu_shell.errors import Interrupted
+from mclu_shell.errors import Interrupted, MCluError, NodeOff
+from mclu_shell.output.schema.error import error_record
+from mclu_shell.signals import ENDING, handled, interrupt_status, raise_for
 
 LIMIT_S = 10.0
 
@@ -113,3 +115,31 @@ def test_signals_have_their_own_handlers_again_after_the_changes() -> None:
 
 def test_begin_change_does_nothing_outside_of_changes() -> None:
     begin_change()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupt_has_the_status_of_its_signal_and_the_name_of_its_guest(number: signal.Signals) -> None:
+    started = Started(0)
+    with handled(ENDING, lambda received, _: raise_for(received)):
+        outcomes = carry_out(["quick", "late"], started.change, name, started.scope)
+        assert next(outcomes).value == "quick"
+        os.kill(os.getpid(), number)
+        late = next(outcomes)
+        with pytest.raises(KeyboardInterrupt) as interrupt:
+            next(outcomes)
+    assert late.error is not None
+    record = error_record(late.error)
+    assert (record.error, record.place, record.guest, record.status) == ("interrupted", "ham0", "late", 128 + number)
+    assert interrupt_status(interrupt.value) == record.status
+
+
+def test_an_error_names_the_guest_of_its_change() -> None:
+    fault = NodeOff("ham0")
+
+    def change(item: str) -> None:
+        raise fault if item == "web" else MCluError("known already", guest="other")
+
+    guests = {outcome.item: outcome.error.guest for outcome in carry_out(["web", "db"], change, name) if outcome.error}
+    assert guests == {"web": "web", "db": "other"}
+    # Other guests may have the same error.
+    assert fault.guest == ""

@@ -1,13 +1,18 @@
 """Faults of template files: each has a message in the words of its author, and no parameter is lost silently."""
 
+import errno
+import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from mclu_shell.cloud.templates.check import check_template
 from mclu_shell.cloud.templates.script_file import check_line_ends, check_syntax, explain_failure
 from mclu_shell.cloud.templates.template import custom_xml, read_template
 from mclu_shell.errors import TemplateError
+from tests.support.mclu import MCLU
 
 Write = Callable[[str | bytes], Path]
 
@@ -135,3 +140,64 @@ def test_a_message_about_an_unknown_parameter_is_no_failure(write: Write, unknow
     # The same template may fail, too.
     failing = SCRIPT.replace("exit 2", unknown).replace("minimum-memory) ", "minimum-memory) : $unset; ")
     assert "minimum-memory: exit status 2" in message(write(failing))
+
+
+FIRST_LINES = {
+    b"#!/bin/sh\0": "not a script: its first line has a NUL byte; save it as UTF-8",
+    b"#!/usr/bin/env sh\0": "not a script: its first line has a NUL byte; save it as UTF-8",
+    b"#!/bin/\xff\xfesh": "cannot run its interpreter '/bin/\\udcff\\udcfesh' on this machine",
+    b"#!/bin/" + b"x" * 300: "the path of its interpreter is longer than 253 bytes",
+    b"#!": "its first line names no interpreter; begin it with #!/bin/sh, for example",
+    b"#!" + b" " * 300 + b"/bin/sh": "its first line names no interpreter; begin it with #!/bin/sh, for example",
+    b"#!/tmp": "cannot run its interpreter '/tmp' on this machine",
+    b"\x7fELF\2\1\1": "not a script: its first line does not begin with #!",
+}
+
+
+@pytest.mark.parametrize(("first", "error"), FIRST_LINES.items(), ids=map(str, range(len(FIRST_LINES))))
+def test_a_first_line_that_the_system_cannot_use_is_named(write: Write, first: bytes, error: str) -> None:
+    path = write(first + b"\necho hello\n")
+    assert message(path) == f"x: {error}"
+    assert [finding.detail for finding in check_template(path, lambda _: None)] == [error]
+
+
+def test_the_arguments_of_an_interpreter_may_be_long(write: Write) -> None:
+    """Linux ignores the rest of the line (execve(2))."""
+    assert read_template(write(SCRIPT.replace("#!/bin/sh", "#!/bin/sh -" + " " * 300))).base_image == "x"
+
+
+def test_a_template_without_end_is_too_large(write: Write) -> None:
+    path = write(SCRIPT)
+    os.truncate(path, 1 << 30)
+    with pytest.raises(TemplateError, match="cannot be read: larger than 64M"):
+        check_line_ends(path)
+
+
+def test_broken_templates_hide_no_others(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(SCRIPT).rename(tmp_path / "good.template")
+    for number, first in enumerate(FIRST_LINES):
+        write(first + b"\n").rename(tmp_path / f"bad{number}.template")
+    (tmp_path / "directory.template").mkdir()
+    os.mkfifo(tmp_path / "fifo.template")
+    (tmp_path / "loop.template").symlink_to("loop.template")
+    (tmp_path / "endless.template").symlink_to("/dev/zero")
+    monkeypatch.setenv("MCLU_PATH", str(tmp_path))
+    for words in (["list", "--templates"], ["list"]):
+        done = subprocess.run([MCLU, "--demo", *words], capture_output=True, text=True, timeout=60)
+        lines = done.stdout.splitlines()
+        assert sum("broken template" in line for line in lines) == len(FIRST_LINES) + 4
+        assert any(line.split() == ["good", "template", "x", "memory>=1G"] for line in lines)
+        assert "internal error" not in done.stderr
+        assert done.stderr.count("\n") == len(FIRST_LINES) + 4
+
+
+def test_a_template_that_may_not_be_looked_up_is_an_error(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory may be listed but not entered."""
+    path = write(SCRIPT)
+    monkeypatch.setattr(Path, "is_file", failing_lookup)
+    with pytest.raises(TemplateError, match="x: cannot be read or run: Permission denied"):
+        read_template(path)
+
+
+def failing_lookup(path: Path) -> bool:
+    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))

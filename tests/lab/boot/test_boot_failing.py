@@ -23,6 +23,45 @@ def test_a_build_that_makes_a_directory_fails_and_the_directory_is_removed(lab: 
     assert traces(lab, "ham0") == before
 
 
+BACKING = "qemu-img create -q -f qcow2"
+LOST = {
+    "backing file": f'{BACKING} "$PWD/bk" 1M; {BACKING} -F qcow2 -b "$PWD/bk" "$output"',
+    "second backing file": f'{BACKING} bk 1M; {BACKING} -F qcow2 -b "$PWD/bk" "$output.base"; '
+    f'{BACKING} -F qcow2 -b "$output.base" "$output"',
+    "data file": f'{BACKING} -o data_file="$PWD/bk",data_file_raw=on "$output" 1M',
+    "backing file of the trap": f'b=$(mktemp); trap \'rm "$b"\' EXIT; {BACKING} "$b" 1M; '
+    f'{BACKING} -F qcow2 -b "$b" "$output"',
+}
+
+
+@pytest.mark.parametrize("build", LOST.values(), ids=LOST)
+@pytest.mark.parametrize("xml", ["exit 2", OWN_XML.format(more="", device="")], ids=["", "own XML"])
+def test_a_disk_must_not_need_a_file_that_the_end_of_the_build_removes(
+    lab: RealLab, templates: Path, build: str, xml: str
+) -> None:
+    template(templates, "bad", build=build, xml=xml)
+    before = traces(lab, "ham0")
+    result = mclu(lab, "boot", "bad", "web")
+    assert_error(result, "bad: cannot read the disk and its backing files after the build: Could not open '/tmp/")
+    assert "No such file or directory" in result.err
+    assert traces(lab, "ham0") == before
+
+
+@pytest.mark.parametrize("file", ["$output", "$output.kernel"])
+def test_a_link_into_the_working_directory_of_the_build_is_an_error(lab: RealLab, templates: Path, file: str) -> None:
+    template(templates, "bad", build=f'{BUILD}; mv "$output" disk; cp disk "$output"; ln -sf "$PWD/disk" "{file}"')
+    before = traces(lab, "ham0")
+    name = file.replace("$output", f"{IMAGES}/web.qcow2")
+    assert_error(mclu(lab, "boot", "bad", "web"), f"bad: the build made {name} a link to a file that does not exist")
+    assert traces(lab, "ham0") == before
+
+
+def test_a_disk_may_have_a_backing_file_that_stays(lab: RealLab, templates: Path) -> None:
+    build = f'{BACKING} "$output.base" 1M; {BACKING} -F qcow2 -b "${{output##*/}}.base" "$output"'
+    template(templates, "based", build=build)
+    assert mclu(lab, "boot", "based", "web").out == "ham0:web running\n"
+
+
 @pytest.mark.parametrize("status", [0, 3])
 def test_the_last_line_of_a_build_may_lack_a_newline(lab: RealLab, templates: Path, status: int) -> None:
     template(templates, "hasty", build=f"{BUILD}; printf 'done 100%%'; exit {status}")
@@ -33,7 +72,7 @@ def test_the_last_line_of_a_build_may_lack_a_newline(lab: RealLab, templates: Pa
         )
         return
     assert result.out == "ham0:web running\n"
-    assert re.findall("<mclu:file>(.*)</mclu:file>", virsh(lab, "ham0", "dumpxml", "web")) == [f"{IMAGES}/web.qcow2"]
+    assert re.findall("<mclu:file.*>(.*)</mclu:file>", virsh(lab, "ham0", "dumpxml", "web")) == [f"{IMAGES}/web.qcow2"]
 
 
 def test_boot_fails_while_the_directory_of_images_is_full(lab: RealLab) -> None:

@@ -11,6 +11,8 @@ from tests.lab.support.lab import RealLab
 
 pytestmark = [pytest.mark.lab(on=["ham0", "ham1"]), pytest.mark.usefixtures("templates")]
 
+BAD = "/tmp/bad"
+
 
 def test_destroy_leaves_nothing_of_a_guest(lab: RealLab) -> None:
     before = traces(lab, "ham0")
@@ -80,15 +82,34 @@ def test_missing_disks_of_other_guests_do_not_stop_destroy(web: RealLab) -> None
 
 
 def test_an_unreadable_disk_of_another_guest_stops_destroy_before_any_change(web: RealLab) -> None:
-    define_db(
-        web, A_DISK.format(kind="qcow2", file="/tmp/bad.qcow2"), before="printf 'QFI\\373rubbish' >/tmp/bad.qcow2"
-    )
+    define_db(web, A_DISK.format(kind="vmdk", file=BAD), before=f"printf KDMVrubbish >{BAD}")
     before = traces(web, "ham0")
     result = mclu(web, "destroy", "web")
     assert (result.status, result.out) == (1, "")
-    assert result.err.startswith("mclu: ham0: cannot determine backing files, nothing was deleted: ")
-    assert "bad.qcow2" in result.err
+    assert result.err.startswith(
+        f"mclu: ham0: web not destroyed: cannot determine the backing file of {BAD}, which db uses: "
+    )
+    assert result.err.endswith(f"; repair or delete {BAD}, or undefine db\n")
     assert traces(web, "ham0") == before
+    # It cannot matter to a guest without files to delete, and it needs nothing once it is deleted.
+    assert kept_files(mclu(web, "destroy", "db"), "ham0:db") == {BAD: "not made by mclu"}
+    sh(web, "ham0", f"cp {BAD} {DISK}.new; virsh destroy web; mv {DISK}.new {DISK}")
+    assert kept_files(mclu(web, "destroy", "web")) == {}
+    assert images(web, "ham0") == []
+
+
+@pytest.mark.parametrize("fault", ["damaged", "rubbish", "text", "a directory"])
+def test_a_broken_disk_of_another_guest_stops_destroy_only_if_it_may_matter(web: RealLab, fault: str) -> None:
+    make = {
+        "damaged": f"qemu-img create -q -u -f qcow2 -F raw -b /lost {BAD} 1G; printf '\\1' >/tmp/1;"
+        f" dd if=/tmp/1 of={BAD} bs=1 seek=47 conv=notrunc status=none; ! qemu-img info {BAD} 2>/dev/null",
+        "rubbish": f"printf 'QFI\\373rubbish' >{BAD}",
+        "text": f"echo '# Disk of a friend' >{BAD}",
+        "a directory": f"mkdir {BAD}",
+    }[fault]
+    define_db(web, A_DISK.format(kind="qcow2", file=BAD), before=make)
+    assert kept_files(mclu(web, "destroy", "web")) == {}
+    assert images(web, "ham0") == []
 
 
 def test_destroy_can_be_retried_after_a_file_could_not_be_deleted(web: RealLab) -> None:

@@ -50,8 +50,11 @@ def test_an_undecodable_name_prevents_every_deletion(web: RealLab) -> None:
     define_db(web, A_DISK.format(kind="qcow2", file=OVERLAY), before=make)
     result = mclu(web, "destroy", "web")
     assert (result.status, result.out) == (1, "")
-    reason = f"nothing was deleted: {OVERLAY}: cannot decode the name of its backing file"
-    assert result.err.startswith(f"mclu: ham0: cannot determine backing files, {reason}")
+    reason = (
+        f"cannot determine the backing file of {OVERLAY}, which db uses: cannot decode the name of its backing file"
+    )
+    remedy = f"repair or delete {OVERLAY}, or undefine db"
+    assert result.err == f"mclu: ham0: web not destroyed: {reason}; {remedy}\n"
     assert len(images(web, "ham0")) == 3
 
 

@@ -10,6 +10,9 @@ from tests.lab.support.lab import RealLab
 PANIC = bytes.fromhex("ba0505b001eefaf4ebfd")
 # mov dx,0x604; mov ax,0x2400; out dx,ax; cli; 1: hlt; jmp 1b (ACPI's sleep state S3)
 SLEEP = bytes.fromhex("ba0406b80024effaf4ebfd")
+# mov al,0x7e; out 0x70,al; in al,0x71; cmp al,0x5a; je 2f                    (a byte of the CMOS survives S3 and reset)
+# mov al,0x7e; out 0x70,al; mov al,0x5a; out 0x71,al; then SLEEP; 2: cli; 1: hlt; jmp 1b
+SLEEP_ONCE = bytes.fromhex("b07ee670e4713c5a740fb07ee670b05ae671" + "ba0406b80024ef" + "faf4ebfd")
 # cli; 1: hlt; jmp 1b
 IDLE = bytes.fromhex("faf4ebfd")
 # xor ax,ax; mov ds,ax; mov ss,ax; mov sp,0x7c00
@@ -77,9 +80,9 @@ def run_panicked(lab: RealLab, node: str, name: str) -> None:
     run_sector(lab, node, name, PANIC, "crashed (panicked)", devices=PVPANIC)
 
 
-def run_suspended(lab: RealLab, node: str, name: str) -> None:
-    """Start a guest that suspends to memory."""
-    run_sector(lab, node, name, SLEEP, "pmsuspended (unknown)")
+def run_suspended(lab: RealLab, node: str, name: str, code: bytes = SLEEP) -> None:
+    """Start a guest that suspends to memory, with SLEEP each time that it is woken."""
+    run_sector(lab, node, name, code, "pmsuspended (unknown)")
 
 
 def run_full(lab: RealLab, node: str, name: str, directory: str) -> None:

@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from mclu_shell.cloud.guests.files.file_id import FileId
+from mclu_shell.cloud.guests.files.image_header import read_backing_name
 from mclu_shell.cloud.guests.files.node_lock import READ
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.errors import MCluError
@@ -37,9 +38,9 @@ head80() { od -An -v -tx1 -w80 -N80 -- "$1"; }
 
 # The first `images` of the files are disk images. Each line has a type: `l` is a name, `f` its file, `s` its file
 # system, `r` the real path of a file that exists, in their order, `i` the JSON of qemu-img on an image. A line `e` is
-# an image that cannot be read, with the reason in the next line; other files need not be readable. A drive without a
-# medium is no error. `m` is a mount point, `x` a directory that is exported. Standard error has the names that stat
-# failed on.
+# an image that cannot be read, with the reason in the next line; a line `h` is followed by the first bytes of such an
+# image. Other files need not be readable. A drive without a medium is no error. `m` is a mount point, `x` a directory
+# that is exported. Standard error has the names that stat failed on.
 _REPORT = (
     READ
     + _MAY_REFER
@@ -61,12 +62,13 @@ for file; do
         printf 'i %s\n%s\n' "$file" "$(printf %s "$info" | tr -d '\n')"
     elif [ -f "$file" ]; then
         printf 'e %s\n%s\n' "$file" "$(printf %s "$info" | tail -n 1)"
+        printf 'h %s\n%s\n' "$file" "$(od -An -v -tx1 -w65536 -N65536 -- "$file")"
     fi
 done
 count=$#
 for file; do [ ! -e "$file" ] || set -- "$@" "$file"; done
 shift "$count"
-[ $# = 0 ] || readlink -f -- "$@" | sed 's/^/r /'
+[ $# = 0 ] || readlink -z -f -- "$@" | tr '\n\0' '?\n' | sed 's/^/r /'
 cut -d' ' -f5 /proc/self/mountinfo | sed 's/^/m /'
 cut -f1 /var/lib/nfs/etab 2>/dev/null | sed 's/^/x /'
 sed -n 's/^[[:space:]]*path[[:space:]]*=[[:space:]]*/x /p' /etc/samba/smb.conf 2>/dev/null
@@ -124,13 +126,16 @@ class FileReport(NamedTuple):
 
 def report_files(node: Node, images: Sequence[str], others: Sequence[str]) -> FileReport:
     """Report disk images and other files of a node; raise MCluError if that is not possible."""
-    parts = [_report(node, names, count) for names, count in _split(images, others)]
+    # The script prints a name in a line.
+    odd = {name: "its name has several lines" for name in (*images, *others) if "\n" in name}
+    split = _split([name for name in images if name not in odd], [name for name in others if name not in odd])
+    parts = [_report(node, names, count) for names, count in split]
     return FileReport(
         {name: status for part in parts for name, status in part.names.items()},
         {name: file_id for part in parts for name, file_id in part.ids.items()},
         {name: path for part in parts for name, path in part.real_paths.items()},
         {name: image for part in parts for name, image in part.images.items()},
-        {name: reason for part in parts for name, reason in part.unreadable.items()},
+        odd | {name: reason for part in parts for name, reason in part.unreadable.items()},
         frozenset().union(*(part.mounts for part in parts)),
         frozenset().union(*(part.hidden for part in parts)),
     )
@@ -176,15 +181,16 @@ def _report(node: Node, names: Sequence[str], images: int) -> FileReport:
         raise _undecided(node, (done.err.strip().splitlines() or ["incomplete output"])[-1])
     links = {match[4]: match for line in lines if (match := _LINK.fullmatch(line))}
     failures = {match[1]: match[2] for line in done.err.splitlines() if (match := _FAILED.fullmatch(line))}
-    hidden = set()
+    hidden, lost = set(), {}
     for position, name in enumerate(names):
-        reason = failures.get(name, "its name is not printable")
+        reason = failures.get(name, "stat failed")
         # A login other than root cannot see, for example, libvirt's sockets.
         if reason == _DENIED and position >= images:
             hidden.add(name)
         elif name not in links and reason not in _MISSING:
-            raise _undecided(node, f"{name}: {reason[0].lower()}{reason[1:]}")
-    return _parse(node, names, links, lines)._replace(hidden=frozenset(hidden))
+            lost[name] = f"{reason[0].lower()}{reason[1:]}"
+    report = _parse(node, names, links, lines)
+    return report._replace(unreadable=report.unreadable | lost, hidden=frozenset(hidden))
 
 
 def _parse(node: Node, names: Sequence[str], links: dict[str, re.Match[str]], lines: Sequence[str]) -> FileReport:
@@ -199,12 +205,15 @@ def _parse(node: Node, names: Sequence[str], links: dict[str, re.Match[str]], li
     ids = {name: _file_id(files[name], systems[name], real_paths[name], exports) for name in existing}
     infos = {line[2:]: following for line, following in pairwise(lines) if line.startswith("i /")}
     faults = {line[2:]: following for line, following in pairwise(lines) if line.startswith("e /")}
+    heads = {line[2:]: bytes.fromhex(following) for line, following in pairwise(lines) if line.startswith("h /")}
+    bases = {name: read_backing_name(head, ids[name].length) for name, head in heads.items() if name in ids}
+    headers = {name: {"backing-filename": base} for name, base in bases.items() if base is not None}
     return FileReport(
         {name: Status(int(match[1]), int(match[2]), int(match[3], 16)) for name, match in links.items()},
         ids,
         real_paths,
-        {name: json.loads(info) for name, info in infos.items()},
-        faults,
+        {name: json.loads(info) for name, info in infos.items()} | headers,
+        {name: fault for name, fault in faults.items() if name not in headers},
         frozenset(_unescape(line[2:]) for line in lines if line.startswith("m /")),
     )
 

@@ -24,6 +24,11 @@ def backing_of(image: str) -> str:
     return f"a backing file of {image}"
 
 
+def unreadable_user(image: str) -> str:
+    """Return the reason to keep a file that an unreadable image may need."""
+    return f"{image} may need it: cannot determine its backing file"
+
+
 @dataclass(slots=True)
 class Selection:
     """The files of a guest that mclu made for it, and the reasons to keep some of them, and others.

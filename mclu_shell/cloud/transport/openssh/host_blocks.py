@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from mclu_shell.files.reader import read_regular_file
 from mclu_shell.user_paths import expand_ssh_home, find_ssh_home
 
 _SYSTEM = Path("/etc/ssh/ssh_config")
@@ -51,7 +52,7 @@ def _settings() -> Iterator[list[str]]:
 def _lines(file: Path, base: Path, depth: int) -> Iterator[list[str]]:
     """Yield the settings of a file and of the files that it includes, even those in blocks that do not apply."""
     try:
-        text = file.read_text(encoding="utf-8", errors="replace")
+        text = read_regular_file(file).decode(errors="replace")
     except OSError:
         return
     for line in text.splitlines():

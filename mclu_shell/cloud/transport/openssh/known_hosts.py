@@ -8,6 +8,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from mclu_shell.files.reader import read_regular_file
+
+_MOST_BYTES = 64 << 20
+
 
 class KnownKey(NamedTuple):
     """One line of a known_hosts file."""
@@ -43,7 +47,7 @@ def listed_name(name: str, port: int) -> str:
 def _read(file: Path, _mtime_and_size: tuple[int, int]) -> tuple[KnownKey, ...]:
     """Return the lines of a file; parse it once for all nodes, until it changes."""
     keys = []
-    text = file.read_text(encoding="utf-8", errors="replace")
+    text = read_regular_file(file, _MOST_BYTES).decode(errors="replace")
     for number, line in enumerate(text.splitlines(), 1):
         words = line.split()
         marker = words.pop(0) if words and words[0].startswith("@") else ""

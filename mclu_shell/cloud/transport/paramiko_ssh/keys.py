@@ -15,6 +15,7 @@ import paramiko
 from paramiko.agent import AgentSSH
 
 from mclu_shell.cloud.transport.openssh.config import Algorithms, Target
+from mclu_shell.files.reader import read_regular_file
 
 _log = logging.getLogger(__name__)
 
@@ -95,7 +96,7 @@ def _read_file(file: Path) -> _File:
 def _read_key(file: Path, _mtime_ns: int) -> paramiko.PKey:
     """Parse a key file once for all nodes, until it changes."""
     # ssh does not accept everything that paramiko accepts before and between the lines.
-    text = file.read_bytes()
+    text = read_regular_file(file)
     if not text.startswith(b"-----BEGIN ") or b"\r" in text:
         raise ValueError("an unusual format")
     return paramiko.PKey.from_path(file)
@@ -120,5 +121,5 @@ def _load(file: Path) -> paramiko.PKey | None:
 def _public_half(file: Path) -> bytes:
     """Return the key in the .pub file beside a key file, which identifies a key that only the agent has."""
     with contextlib.suppress(OSError, ValueError, IndexError):
-        return base64.b64decode(file.with_name(file.name + ".pub").read_text(encoding="utf-8").split()[1])
+        return base64.b64decode(read_regular_file(file.with_name(file.name + ".pub")).split()[1])
     return b""

@@ -8,7 +8,6 @@ import pytest
 
 from mclu_shell.cloud.guests.files.disk_files import DiskFiles, find_overlays, inspect_files
 from mclu_shell.cloud.nodes.node import Node
-from mclu_shell.errors import MCluError
 from tests.support.mclu import InProcess
 
 pytestmark = pytest.mark.skipif(shutil.which("qemu-img") is None, reason="qemu-img is not installed")
@@ -164,7 +163,7 @@ def test_older_formats_have_backing_files(node: Node, disks: Path, kind: str) ->
 
 
 def test_an_invalid_image_is_unreadable(node: Node, disks: Path) -> None:
-    (disks / "bad.qcow2").write_bytes(b"QFI\xfbrubbish")
+    (disks / "bad.qcow2").write_bytes(b"KDMVrubbish")
     (name, reason), *rest = inspect_files(node, [f"{disks}/bad.qcow2"], []).unreadable.items()
     assert (name, rest) == (f"{disks}/bad.qcow2", [])
     assert "bad.qcow2" in reason
@@ -238,12 +237,29 @@ def test_other_files_in_the_directory_are_ignored(node: Node, disks: Path) -> No
     assert files.unreadable == {}
 
 
-def test_a_file_name_with_a_newline_is_an_error(node: Node, disks: Path) -> None:
+def test_a_file_name_with_a_newline_is_unreadable(node: Node, disks: Path) -> None:
     (disks / "one\u2028line").touch()
     assert f"{disks}/one\u2028line" in inspect_files(node, [], [f"{disks}/one\u2028line"]).sizes
     (disks / "two\nlines").touch()
-    with pytest.raises(MCluError, match="cannot determine backing files"):
-        inspect_files(node, [], [f"{disks}/two\nlines"])
+    files = inspect_files(node, [f"{disks}/base.qcow2"], [f"{disks}/two\nlines"])
+    assert files.unreadable == {f"{disks}/two\nlines": "its name has several lines"}
+    assert f"{disks}/base.qcow2" in files.sizes
+
+
+def test_a_broken_image_is_read_as_far_as_its_header(node: Node, disks: Path) -> None:
+    """A header that has no room for a name names no file."""
+    create(disks / "cut.qcow2", "base.qcow2")
+    with (disks / "cut.qcow2").open("r+b") as image:
+        # The offset of the L1 table.
+        image.seek(47)
+        image.write(b"\1")
+    (disks / "rubbish.qcow2").write_bytes(b"QFI\xfb" + b"rubbish" * 30)
+    (disks / "short.qcow2").write_bytes(b"QFI\xfbrubbish")
+    names = [f"{disks}/{name}.qcow2" for name in ("cut", "rubbish", "short")]
+    assert subprocess.run(["qemu-img", "info", names[0]], capture_output=True, check=False).returncode
+    files = inspect_files(node, names, [])
+    assert files.unreadable == {}
+    assert [files.backing_chain(name) for name in names] == [(f"{disks}/base.qcow2", f"{disks}/root.img"), (), ()]
 
 
 def test_a_file_that_was_not_inspected_is_its_own_real_path() -> None:
