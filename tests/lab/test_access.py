@@ -290,6 +290,17 @@ def test_faults_of_a_jump_host_and_of_the_node_behind_it_are_distinguished(lab: 
     lab.off("ham1")
 
 
+@pytest.mark.parametrize("via", ["auto", "openssh"])
+def test_an_sshd_that_drops_logins_is_no_bad_jump_host_for_twenty_nodes(
+    lab: RealLab, ssh_files: Path, via: str
+) -> None:
+    _other_sshd(lab, "-o", "MaxStartups=7:100:7")
+    (ssh_files / "config").write_text("Host n*\n  HostName ham0\n  HostKeyAlias ham0\n  ProxyJump ham1:2222\n")
+    _configure(lab, *(f"n{i} via={via}" for i in range(20)))
+    result = mclu(lab, "status")
+    assert (result.status, result.out.count(" on\n"), result.err) == (0, 20, "")
+
+
 def test_a_node_and_its_jump_host_can_be_switched_off_together(lab: RealLab, ssh_files: Path) -> None:
     """In either order, mclu reports the node as off only if it knows it."""
     (ssh_files / "config").write_text(JUMP)
