@@ -36,7 +36,7 @@ class Runner:
     """Runs set-ups in a lab whose node ham1 has no sshd but theirs."""
 
     def __init__(self, lab: RealLab) -> None:
-        self._lab = lab
+        self.lab = lab
         self._numbers = itertools.count(1)
         self._outcomes: dict[SetUp, Future[Outcome]] = {}
         self._ended: dict[str, threading.Event] = {}
@@ -69,7 +69,7 @@ class Runner:
 
     def _run(self, setup: SetUp) -> Outcome:
         number = next(self._numbers)
-        directory = self._lab.path / f"w/{number}"
+        directory = self.lab.path / f"w/{number}"
         directory.mkdir(parents=True)
         for name, text in self._files(setup, number, directory).items():
             (directory / name).write_text(text)
@@ -82,8 +82,8 @@ class Runner:
 
     def _files(self, setup: SetUp, number: int, directory: Path) -> dict[str, str]:
         address = f"10.73.{100 + number // 250}.{1 + number % 250}"
-        nodes, own = self._lab.path / "nodes/ham1/run", f"{setup.sshd}\n"
-        here: dict[str, object] = {"LAB": self._lab.path, "W": directory, "K": nodes / "keys", "S": nodes / str(number)}
+        nodes, own = self.lab.path / "nodes/ham1/run", f"{setup.sshd}\n"
+        here: dict[str, object] = {"LAB": self.lab.path, "W": directory, "K": nodes / "keys", "S": nodes / str(number)}
         here |= {"NUMBER": number, "ADDRESS": address, "HERE": _SCRIPTS, "PYTHON": sys.executable}
         settings = here | {"NODE_PID": self._node_pid}
         settings |= {"SSH_OPTIONS": _replaced(setup.options, here)}

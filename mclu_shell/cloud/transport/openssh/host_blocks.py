@@ -24,15 +24,21 @@ class HostBlocks(NamedTuple):
 
     patterns: tuple[tuple[str, ...], ...]
     simple: bool
+    # The values of HostName.
+    host_names: frozenset[str] = frozenset()
 
     def group_of(self, name: str) -> tuple[bool, ...] | str:
         """Return a key that is equal for names with the same blocks; the name itself if `simple` is false."""
-        return tuple(_applies(patterns, name) for patterns in self.patterns) if self.simple else name
+        # A result whose HostName is the name itself looks like one without HostName.
+        if not self.simple or name.lower() in self.host_names:
+            return name
+        return tuple(_applies(patterns, name) for patterns in self.patterns)
 
 
 def read_host_blocks() -> HostBlocks:
     """Read the Host lines of the user's and the system's configuration."""
     patterns: list[tuple[str, ...]] = []
+    host_names: set[str] = set()
     simple = True
     for words in _settings():
         key = words[0].lower()
@@ -40,7 +46,9 @@ def read_host_blocks() -> HostBlocks:
             patterns.append(tuple(words[1:]))
         elif key in _DISTINGUISHING or (key != "controlpath" and any("%" in word for word in words)):
             simple = False
-    return HostBlocks(tuple(dict.fromkeys(patterns)), simple)
+        elif key == "hostname":
+            host_names.update(word.lower() for word in words[1:])
+    return HostBlocks(tuple(dict.fromkeys(patterns)), simple, frozenset(host_names))
 
 
 def _settings() -> Iterator[list[str]]:
@@ -58,6 +66,9 @@ def _lines(file: Path, base: Path, depth: int) -> Iterator[list[str]]:
     for line in text.splitlines():
         words = _words(line)
         if words and words[0].lower() == "include" and depth < _MOST_DEPTH:
+            if any("$" in name or "%" in name for name in words[1:]):
+                # Newer versions of ssh expand variables and tokens here.
+                yield ["match"]
             for name in words[1:]:
                 for included in sorted(glob.glob(str(base / expand_ssh_home(name)))):  # noqa: PTH207
                     yield from _lines(Path(included), base, depth + 1)
@@ -84,4 +95,4 @@ def _applies(patterns: tuple[str, ...], name: str) -> bool:
 
 
 def _matches(name: str, pattern: str) -> bool:
-    return fnmatch.fnmatchcase(name.lower(), pattern.lower().replace("[", "[[]"))
+    return fnmatch.fnmatchcase(name, pattern.replace("[", "[[]"))
