@@ -38,6 +38,9 @@ from tests.lab.logins.setups import Outcome, SetUp, table
     SetUp("others can write", False, files="chmod 666 config"),
     SetUp("no configuration", True, files="rm config"),
     SetUp("comment and blanks", True, "  # User other\n\n\tUser   root   # root"),
+    SetUp("carriage returns", True, "User root\r\nPort 22\r"),
+    SetUp("user of mclu.conf before the configuration", True, "User other", node="user=root", options="-l root"),
+    SetUp("port of mclu.conf before the configuration", True, "Port 1", node="port=22", options="-p 22"),
     SetUp("Tag", True, "IgnoreUnknown Tag\nTag home"),
 )
 def test_blocks(log_in: Callable[[SetUp], Outcome], setup: SetUp) -> None:

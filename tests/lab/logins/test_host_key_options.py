@@ -55,6 +55,9 @@ def test_files_and_names(log_in: Callable[[SetUp], Outcome], setup: SetUp) -> No
     SetUp("ask, unknown", False, "StrictHostKeyChecking ask", files=_UNKNOWN),
     SetUp("accept-new, unknown", True, "StrictHostKeyChecking accept-new", files=_UNKNOWN),
     SetUp("accept-new, changed", False, "StrictHostKeyChecking accept-new", files=_CHANGED),
+    SetUp(
+        "accept-new, cannot be saved", True, "StrictHostKeyChecking accept-new", files=f"{_UNKNOWN}; mkdir known_hosts"
+    ),
     SetUp("no, unknown", True, "StrictHostKeyChecking no", files=_UNKNOWN),
     SetUp("no, changed", True, "StrictHostKeyChecking no", files=_CHANGED),
     SetUp("no, /dev/null", True, "StrictHostKeyChecking no\nUserKnownHostsFile /dev/null", files=_UNKNOWN),
@@ -82,6 +85,27 @@ def test_strict_host_key_checking(log_in: Callable[[SetUp], Outcome], setup: Set
         "HostKeyAlgorithms ecdsa-sha2-nistp256",
         "HostKey /run/keys/host_ecdsa",
         'echo "box $(key host_ecdsa)" >>known_hosts',
+    ),
+    SetUp(
+        "HostKeyAlgorithms, known kind second",
+        False,
+        "HostKeyAlgorithms ssh-ed25519,ecdsa-sha2-nistp256",
+        "HostKey /run/keys/host_ecdsa\nHostKey /run/keys/host_ed25519",
+        'echo "box $(key host_ecdsa)" >known_hosts',
+    ),
+    SetUp(
+        "HostKeyAlgorithms ^ssh-ed25519, known kind second",
+        False,
+        "HostKeyAlgorithms ^ssh-ed25519",
+        "HostKey /run/keys/host_ecdsa\nHostKey /run/keys/host_ed25519",
+        'echo "box $(key host_ecdsa)" >known_hosts',
+    ),
+    SetUp(
+        "HostKeyAlgorithms -rsa, known kind second",
+        True,
+        "HostKeyAlgorithms -rsa-sha2-256",
+        "HostKey /run/keys/host_ecdsa\nHostKey /run/keys/host_ed25519",
+        'echo "box $(key host_ecdsa)" >known_hosts',
     ),
     SetUp("HostKeyAlgorithms, not offered", False, "HostKeyAlgorithms ecdsa-sha2-nistp256"),
     SetUp("HostKeyAlgorithms -ssh-ed25519", False, "HostKeyAlgorithms -ssh-ed25519*"),

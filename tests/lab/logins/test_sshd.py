@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 from tests.lab.logins.setups import Outcome, SetUp, table
 
+# The sshd is on the operator's machine.
+_LOCAL, _NO_LIBVIRT = "HostName 127.0.0.1\nHostKeyAlias box\nPort 2$NUMBER", "libvirtd not running"
 _FORWARDS = "sshd does not forward sockets"
 
 
@@ -61,6 +63,15 @@ def _restricted(options: str) -> str:
         True,
         sshd="AuthorizedKeysCommand /bin/cat /run/$NUMBER/keys\nAuthorizedKeysCommandUser root",
         files='mv "$S/authorized_keys" "$S/keys"',
+    ),
+    SetUp("greeting after 3 s", True, _LOCAL, start="late_sshd 3", says=_NO_LIBVIRT),
+    SetUp(
+        "greeting after 6 s, answer_timeout",
+        True,
+        _LOCAL,
+        start="late_sshd 6",
+        node="answer_timeout=10",
+        says=_NO_LIBVIRT,
     ),
     SetUp("ClientAliveInterval", True, sshd="ClientAliveInterval 1"),
 )

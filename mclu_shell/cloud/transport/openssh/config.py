@@ -39,6 +39,8 @@ class Algorithms(NamedTuple):
     host_keys: tuple[str, ...]
     public_keys: tuple[str, ...]
     least_rsa_bits: int
+    # False if the kinds of host key that known_hosts has come first, as in ssh without HostKeyAlgorithms.
+    keeps_host_key_order: bool = False
 
 
 class Target(NamedTuple):
@@ -117,9 +119,12 @@ class SSHConfig:
                 # The group's other threads wait for the result.
                 future.set_exception(error)
         try:
-            return _for_node(future.result(), node)
+            target = _for_node(future.result(), node)
         except Unreachable as fault:
             raise fault.with_context(place=node.name) from fault
+        return target._replace(
+            algorithms=target.algorithms._replace(keeps_host_key_order=self._blocks.orders_host_keys)
+        )
 
     def control_path(self, node: NodeConfig) -> Path:
         """Return the socket of the user's own shared connection to a node (ssh_config(5), ControlPath)."""

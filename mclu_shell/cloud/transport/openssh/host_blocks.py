@@ -15,7 +15,8 @@ from mclu_shell.user_paths import expand_ssh_home, find_ssh_home
 
 _SYSTEM = Path("/etc/ssh/ssh_config")
 # Settings that can differ by more than the Host lines: with one of them, each node needs its own `ssh -G`.
-_DISTINGUISHING = ("match", "canonicalizehostname", "canonicaldomains")
+_UNKNOWN = "(unknown)"
+_DISTINGUISHING = ("match", "canonicalizehostname", "canonicaldomains", _UNKNOWN)
 _MOST_DEPTH = 16
 
 
@@ -26,6 +27,8 @@ class HostBlocks(NamedTuple):
     simple: bool
     # The values of HostName.
     host_names: frozenset[str] = frozenset()
+    # True if a HostKeyAlgorithms line may set the order.
+    orders_host_keys: bool = False
 
     def group_of(self, name: str) -> tuple[bool, ...] | str:
         """Return a key that is equal for names with the same blocks; the name itself if `simple` is false."""
@@ -39,16 +42,17 @@ def read_host_blocks() -> HostBlocks:
     """Read the Host lines of the user's and the system's configuration."""
     patterns: list[tuple[str, ...]] = []
     host_names: set[str] = set()
-    simple = True
+    simple, orders_host_keys = True, False
     for words in _settings():
         key = words[0].lower()
+        orders_host_keys |= key in ("hostkeyalgorithms", _UNKNOWN)
         if key == "host":
             patterns.append(tuple(words[1:]))
         elif key in _DISTINGUISHING or (key != "controlpath" and any("%" in word for word in words)):
             simple = False
         elif key == "hostname":
             host_names.update(word.lower() for word in words[1:])
-    return HostBlocks(tuple(dict.fromkeys(patterns)), simple, frozenset(host_names))
+    return HostBlocks(tuple(dict.fromkeys(patterns)), simple, frozenset(host_names), orders_host_keys)
 
 
 def _settings() -> Iterator[list[str]]:
@@ -68,7 +72,7 @@ def _lines(file: Path, base: Path, depth: int) -> Iterator[list[str]]:
         if words and words[0].lower() == "include" and depth < _MOST_DEPTH:
             if any("$" in name or "%" in name for name in words[1:]):
                 # Newer versions of ssh expand variables and tokens here.
-                yield ["match"]
+                yield [_UNKNOWN]
             for name in words[1:]:
                 for included in sorted(glob.glob(str(base / expand_ssh_home(name)))):  # noqa: PTH207
                     yield from _lines(Path(included), base, depth + 1)
@@ -83,8 +87,8 @@ def _words(line: str) -> list[str]:
     try:
         return shlex.split(text, comments=True)
     except ValueError:
-        # A quote is not closed, which ssh reports itself. Treat the line as a condition.
-        return ["match"]
+        # A quote is not closed, which ssh reports itself.
+        return [_UNKNOWN]
 
 
 def _applies(patterns: tuple[str, ...], name: str) -> bool:

@@ -82,11 +82,11 @@ def _connect(target: Target) -> socket.socket:
     ours, theirs = socket.socketpair()
     with tempfile.TemporaryFile() as messages, jump_slot(target):
         # In its own session, the proxy cannot read our terminal, and Ctrl-C at the prompt does not end it.
-        command = ["/bin/sh", "-c", f"exec {target.proxy}"]
+        command = [_shell(target), "-c", f"exec {target.proxy}"]
         # With our copy of its end closed, `ours` reads the end of input as soon as the proxy exits.
         with theirs:
             end = theirs.fileno()
-            proxy = subprocess.Popen(command, stdin=end, stdout=end, stderr=messages, start_new_session=True)
+            proxy = _start(command, target, end, messages)
         if not _has_banner(ours, messages, ProxyProgress(target)):
             ours.close()
             # Its child processes share its process group.
@@ -95,6 +95,19 @@ def _connect(target: Target) -> socket.socket:
             raise proxy_fault(target, _read(messages))
     ours.settimeout(None)
     return ours
+
+
+def _shell(target: Target) -> str:
+    """Return the shell for the proxy command: like ssh, the user's shell for the command of the configuration."""
+    return "/bin/sh" if target.jump else os.environ.get("SHELL") or "/bin/sh"
+
+
+def _start(command: list[str], target: Target, end: int, messages: IO[bytes]) -> "subprocess.Popen[bytes]":
+    try:
+        return subprocess.Popen(command, stdin=end, stdout=end, stderr=messages, start_new_session=True)
+    except OSError as error:
+        fact = f"cannot run {command[0]}: {error.strerror}"
+        raise Unreachable(fact, place=target.node, remedy="set SHELL to your login shell") from error
 
 
 def _has_banner(ours: socket.socket, messages: IO[bytes], progress: ProxyProgress) -> bool:

@@ -43,8 +43,10 @@ def _restrict(transport: paramiko.Transport, target: Target, lines: list[KnownKe
     """Offer only algorithms that the configuration allows; SSHFault if paramiko has none of a kind."""
     options, allowed = transport.get_security_options(), target.algorithms
     # As in ssh, the kinds of key that known_hosts has of this host come first; sshd could use another kind otherwise.
-    known = [kind for key in lines if not key.marker for kind in signature_algorithms(key.kind)]
-    host_keys = [kind for kind in known if kind in allowed.host_keys] + list(allowed.host_keys)
+    known = {kind for key in lines if not key.marker for kind in signature_algorithms(key.kind)}
+    host_keys = list(allowed.host_keys)
+    if not allowed.keeps_host_key_order:
+        host_keys.sort(key=lambda kind: kind not in known)
     try:
         options.ciphers = _common(allowed.ciphers, options.ciphers)
         options.kex = _common(allowed.key_exchange, options.kex)

@@ -80,14 +80,28 @@ weaken() {
     export SSH_AUTH_SOCK="$W/weak"
 }
 
-# Start an sshd on the operator's machine, at port 2 and $NUMBER of its loopback.
-local_sshd() {
+# Configure an sshd on the operator's machine, for port 2 and $NUMBER of its loopback.
+configure_local_sshd() {
     mkdir -p "$W/root-run/sshd"
     mount --bind "$W/root-run" /run
-    sed "s/^ListenAddress.*/ListenAddress 127.0.0.1/; s,/run/,$LAB/nodes/ham1/run/,; s/pid$/local-pid/; \$aStrictModes no" \
-        "$W/sshd_config" >"$S/local"
+    {
+        sed "s/^ListenAddress.*/ListenAddress 127.0.0.1/; s,/run/,$LAB/nodes/ham1/run/,; s/pid$/local-pid/" \
+            "$W/sshd_config"
+        echo StrictModes no
+    } >"$S/local"
+}
+
+local_sshd() {
+    configure_local_sshd
     /usr/sbin/sshd -p "2$NUMBER" -f "$S/local" -E "$W/local.log"
     await -s "$S/local-pid"
+}
+
+# Start one that greets its clients after some seconds.
+late_sshd() {
+    configure_local_sshd
+    "$PYTHON" "$HERE/serve.py" "2$NUMBER" sh -c "sleep $1; exec /usr/sbin/sshd -i -f $S/local" &
+    await_listener "2$NUMBER"
 }
 
 # Lock the agent, as `ssh-add -x` does with a password.
@@ -98,6 +112,13 @@ security_key() { "$PYTHON" "$HERE/security_key.py" "$1"; }
 
 # Listen on a port of the operator's machine.
 listen_on() {
-    busybox nc -l -p "$1" -e true &
-    until busybox netstat -ltn | grep -q ":$1 "; do sleep 0.02; done
+    "$PYTHON" "$HERE/serve.py" "$1" true &
+    await_listener "$1"
+}
+
+await_listener() {
+    for _ in $(seq 500); do
+        if ss -ltnH "sport = $1" | grep -q .; then return; fi
+        sleep 0.02
+    done
 }
