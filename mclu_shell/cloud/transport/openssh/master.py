@@ -58,14 +58,14 @@ class MasterProcess:
         self._changed = threading.Condition()
         self._lines: deque[str] = deque(maxlen=_MOST_LINES)
         self._line_count = 0
-        self._is_connected = self._is_greeted = self._is_ready = self._has_ended = False
+        self._is_connected = self._is_greeted = self._is_ready = self._has_ended = self._is_closed = False
         self._child = _start(["setpriv", "--pdeathsig", "TERM", *command], environment)
         threading.Thread(target=self._read, name=f"ssh {control.name}", daemon=True).start()
 
     @property
     def is_alive(self) -> bool:
         """True while the process runs and its connection is open."""
-        return self._is_ready and not self._has_ended
+        return self._is_ready and not self._has_ended and not self._is_closed
 
     @property
     def messages(self) -> str:
@@ -107,6 +107,8 @@ class MasterProcess:
 
     def close(self) -> None:
         """End the process; every channel and session ends at once."""
+        # The end of the process is noticed a little later.
+        self._is_closed = True
         with suppress(ProcessLookupError):
             self._child.terminate()
 
