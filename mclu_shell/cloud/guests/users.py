@@ -28,7 +28,11 @@ class Users:
         known = self.here.files.ids.get(file)
         if known is None:
             return self._find_by_path(file)
+        is_link = file in self.here.files.links
         for node, use in self.survey.find_uses(self.guest.node, file, known):
+            # A guest that names the target of a link does not need the link.
+            if is_link and not use.is_link:
+                continue
             if (node, use.uuid) != (self.guest.node, self.guest.uuid) and not self._ends(node, use):
                 return self._describe(node, use)
         removed = self.survey.removals(self.guest.node).files

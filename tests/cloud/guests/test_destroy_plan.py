@@ -146,6 +146,22 @@ def test_a_disk_that_another_guest_uses_is_kept(node_with: Make, disk: Path) -> 
     assert plan(cloud, removed=PlannedRemovals(guests=frozenset([DB]))).keep == ()
 
 
+def test_a_link_to_the_disk_of_another_guest_is_deleted_without_it(node_with: Make, disk: Path) -> None:
+    """The user has put the link in the place of the guest's disk. A guest that names the link needs it."""
+    target = create(disk.with_name("db.qcow2"))
+    overlay = create(disk.parent.parent / "top.qcow2", target)
+    disk.unlink()
+    disk.symlink_to(target)
+    for used in (target, overlay):
+        result = plan(node_with(define("web", WEB, [disk], [disk]), define("db", DB, [used], [used])))
+        assert [file for file, _ in result.delete] == [str(disk)]
+        assert result.keep == ((str(target), "not made by mclu"),)
+    by_link = create(disk.parent.parent / "link.qcow2", disk)
+    for used in (disk, by_link):
+        result = plan(node_with(define("web", WEB, [disk], [disk]), define("db", DB, [used], [used])))
+        assert (result.delete, dict(result.keep)[str(disk)]) == ((), "db uses it")
+
+
 def test_a_file_outside_the_confirmed_plan_is_kept(node_with: Make, disk: Path) -> None:
     cloud = node_with(define("web", WEB, [disk], [disk]))
     reason = "made after the confirmation"

@@ -47,14 +47,21 @@ class DiskFiles:
 
     def backing_chain(self, file: str) -> tuple[str, ...]:
         """Return the real paths of the files that an image needs, directly and indirectly."""
-        chain: dict[str, str] = {}
+        chain = {self.key(base): self.real_path(base) for base in self.backing_names(file)}
+        return tuple(chain.values())
+
+    def backing_names(self, file: str) -> tuple[str, ...]:
+        """Return the names of the files that an image needs as the images have them, which may be symbolic links."""
+        names: dict[str, None] = {}
+        seen: set[str] = set()
         todo = list(self.backing.get(self.key(file), ()))
         while todo:
             base = todo.pop()
-            if self.key(base) not in chain:
-                chain[self.key(base)] = self.real_path(base)
+            names[base] = None
+            if self.key(base) not in seen:
+                seen.add(self.key(base))
                 todo += self.backing.get(self.key(base), ())
-        return tuple(chain.values())
+        return tuple(names)
 
 
 def inspect_files(node: Node, images: Iterable[str], others: Iterable[str]) -> DiskFiles:
