@@ -133,6 +133,13 @@ def test_a_backing_file_is_kept(node_with: Make, tmp_path: Path) -> None:
     assert result.keep == ((str(base), "a backing file"),)
 
 
+def test_a_missing_backing_file_is_not_listed(node_with: Make, disk: Path, tmp_path: Path) -> None:
+    overlay = create(tmp_path / "images" / "top.qcow2", disk)
+    disk.unlink()
+    result = plan(node_with(define("web", WEB, [overlay], [overlay])))
+    assert ([file for file, _ in result.delete], result.keep) == ([str(overlay)], ())
+
+
 def test_a_disk_with_an_overlay_beside_it_is_kept(node_with: Make, disk: Path) -> None:
     overlay = create(disk.with_name("copy.qcow2"), disk)
     cloud = node_with(define("web", WEB, [disk], [disk]))

@@ -111,12 +111,12 @@ class Selection:
         self.keep({file: self._why_shared(file, unchecked) for file in shared})
         return tuple(unchecked)
 
-    def keep_open_files(self, find_process: Callable[[str], str]) -> None:
+    def keep_open_files(self, find_process: Callable[[str, str], str]) -> None:
         """Keep all files if a process has one of them open, because that may need the others.
 
-        `find_process` returns what has the file of a key open.
+        `find_process` returns what has a file open; its arguments are the file and its key.
         """
-        users = {file: user for file in self.deleted if (user := find_process(self.own_key(file)))}
+        users = {file: user for file in self.deleted if (user := find_process(file, self.own_key(file)))}
         self.keep(users)
         self.keep(dict.fromkeys(self.deleted if users else (), f"as {next(iter(users), '')}, which is in use"))
 
