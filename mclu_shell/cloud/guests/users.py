@@ -78,7 +78,7 @@ class Users:
             and (uuid in (self.guest.uuid, *removed.guests) or (node, uuid) in self.leaving.guests)
         )
 
-    def find_undecided(self, deleted: Collection[str]) -> str:
+    def find_unreadable(self, deleted: Collection[str]) -> str:
         """Return an image whose backing files are unknown, so that it may need any file; empty if there is none.
 
         `deleted` are the keys of the files that are deleted with the guest: they need nothing then.
