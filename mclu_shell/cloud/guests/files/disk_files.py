@@ -86,8 +86,9 @@ def _inspect_chains(node: Node, files: DiskFiles, images: Iterable[str], others:
         certain |= {files.real_path(file) for file in certain if file in files.ids} | (referenced - files.guesses)
         rest = {files.real_path(file) for file in files.opened if file in files.ids} | files.guesses
         todo, rest = certain - files.opened, rest - certain - files.opened
+    guesses = files.guesses - certain
     for key, bases in files.backing.items():
-        files.backing[key] = tuple(base for base in bases if base in files.ids or base in certain)
+        files.backing[key] = tuple(base for base in bases if base in files.ids or base not in guesses)
 
 
 def find_overlays(node: Node, targets: Iterable[str], files: DiskFiles) -> dict[str, tuple[str, ...]]:
