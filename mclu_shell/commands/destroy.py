@@ -20,6 +20,7 @@ Kept, and listed with the reason:
     cannot be queried
   all files, if a guest on another node has the same UUID (as after
     a migration on shared storage)
+  all files, if an image of a guest may need them but cannot be read
 
 Examples:
   destroy web

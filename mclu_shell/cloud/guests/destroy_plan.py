@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 from mclu_shell.cloud.guests.files.disk_files import DiskFiles
 from mclu_shell.cloud.guests.files.made_files import existing_logs, made_files, unproven_files
-from mclu_shell.cloud.guests.files.selection import NO_LONGER_USED, Selection, unreadable_user
+from mclu_shell.cloud.guests.files.selection import NO_LONGER_USED, Selection
 from mclu_shell.cloud.guests.leaving import GuestKey, Leaving
 from mclu_shell.cloud.guests.survey import Survey
 from mclu_shell.cloud.guests.users import Users
 from mclu_shell.cloud.hypervisor.domain_files import DomainDefinition, nvram_files, own_files
 from mclu_shell.cloud.state.guest import Guest
-from mclu_shell.errors import NotFound, Refused
+from mclu_shell.errors import MCluError, NotFound, Refused
 
 
 class DestroyPlan(NamedTuple):
@@ -94,9 +94,7 @@ def plan_destroy(
     selection.keep_needed_files()
     unchecked = selection.keep_shared_files(survey.unchecked(guest.node))
     selection.keep_needed_files()
-    undecided = users.find_undecided({selection.own_key(file) for file in selection.deleted})
-    undecided = undecided if selection.deleted else ""
-    selection.keep(dict.fromkeys(selection.deleted if undecided else (), unreadable_user(undecided)))
+    undecided = selection.keep_undecided_files(users.find_unreadable)
     selection.keep_open_files(users.find_process)
     logs = {log: users.find(log) for log in existing_logs(own, here.files)}
     selection.keep({log: why for log, why in logs.items() if why})
@@ -108,12 +106,16 @@ def plan_destroy(
         is_persistent=own.is_persistent,
     )
     if plan.keeps_tpm and not own.can_keep_tpm:
-        raise Refused(
-            f"cannot destroy {guest.name}: libvirt before 8.9 would delete the state of its TPM, which must be kept",
-            place=guest.node,
-            remedy=f"copy /var/lib/libvirt/swtpm/{guest.uuid}, then on the node: virsh undefine {quote(guest.name)}",
-        )
+        raise _loses_tpm(guest)
     return plan
+
+
+def _loses_tpm(guest: Guest) -> MCluError:
+    return Refused(
+        f"cannot destroy {guest.name}: libvirt before 8.9 would delete the state of its TPM, which must be kept",
+        place=guest.node,
+        remedy=f"copy /var/lib/libvirt/swtpm/{guest.uuid}, then on the node: virsh undefine {quote(guest.name)}",
+    )
 
 
 def _require_access(guest: Guest, own: DomainDefinition, files: DiskFiles) -> None:

@@ -88,9 +88,13 @@ class Survey(NamedTuple):
         The guests that earlier lines of a dry run would have removed do not count.
         """
         removed = {name: self.removals(name).guests for name in self.nodes}
+        return (pair for pair in self.find_present_uses(node, path, file) if pair[1].uuid not in removed[pair[0]])
+
+    def find_present_uses(self, node: str, path: str, file: FileId) -> Iterator[tuple[str, FileUse]]:
+        """Yield the same, but count the guests that earlier lines of a dry run would have removed."""
         for name, there in ((node, self.nodes[node]), *self._others(node)):
             uses = there.uses.find_here(path, file) if name == node else there.uses.find_elsewhere(path, file)
-            yield from ((name, use) for use in uses if use.uuid not in removed[name])
+            yield from ((name, use) for use in uses)
 
     def _others(self, node: str) -> Iterator[tuple[str, NodeSurvey]]:
         return ((name, there) for name, there in self.nodes.items() if name != node)

@@ -28,7 +28,11 @@ class Users:
         known = self.here.files.ids.get(file)
         if known is None:
             return self._find_by_path(file)
+        is_link = file in self.here.files.links
         for node, use in self.survey.find_uses(self.guest.node, file, known):
+            # A guest that names the target of a link does not need the link.
+            if is_link and not use.is_link:
+                continue
             if (node, use.uuid) != (self.guest.node, self.guest.uuid) and not self._ends(node, use):
                 return self._describe(node, use)
         removed = self.survey.removals(self.guest.node).files
@@ -44,27 +48,37 @@ class Users:
         left = next((use for use in uses if not self._ends(self.guest.node, use)), None)
         return self._describe(self.guest.node, left) if left else ""
 
-    def find_process(self, key: str) -> str:
-        """Return what has the file of a key open; empty if only guests have that will have stopped."""
+    def find_process(self, file: str, key: str) -> str:
+        """Return what has a file open; empty if only guests have that will have stopped. `key` is the file's key."""
         for user in self.here.opened.find_users(key):
-            # Only root sees the guest's own process.
-            if not self._stops(self.guest.uuid if user is LOCKED else user.guest):
+            if user is LOCKED and self._is_unlocked(file):
+                continue
+            guest = (self.guest.node, user.guest)
+            if not self._stops(*guest):
                 return user.description
-            if (guest := (self.guest.node, user.guest)) in self.leaving.guests:
+            if guest in self.leaving.guests:
                 self.before.add(guest)
         return ""
 
-    def _stops(self, uuid: str) -> bool:
-        """Return whether a guest of this node is running now, and will have stopped before the files are deleted."""
-        removed = self.survey.removals(self.guest.node)
-        known = self.here.definitions.get(uuid)
+    def _is_unlocked(self, file: str) -> bool:
+        """Return whether a lock on a file may be that of a guest that will have stopped.
+
+        Only root sees the process of a guest of this node. An NFS server has the locks of guests of other nodes.
+        """
+        uses = self.survey.find_present_uses(self.guest.node, file, self.here.files.ids[file])
+        return any(self._stops(node, use.uuid) for node, use in uses)
+
+    def _stops(self, node: str, uuid: str) -> bool:
+        """Return whether a guest is running now, and will have stopped before the files are deleted."""
+        removed = self.survey.removals(node)
+        known = self.survey.nodes[node].definitions.get(uuid)
         return uuid in removed.stopped or (
             known is not None
             and known.is_active
-            and (uuid == self.guest.uuid or uuid in removed.guests or (self.guest.node, uuid) in self.leaving.guests)
+            and (uuid in (self.guest.uuid, *removed.guests) or (node, uuid) in self.leaving.guests)
         )
 
-    def find_undecided(self, deleted: Collection[str]) -> str:
+    def find_unreadable(self, deleted: Collection[str]) -> str:
         """Return an image whose backing files are unknown, so that it may need any file; empty if there is none.
 
         `deleted` are the keys of the files that are deleted with the guest: they need nothing then.

@@ -7,6 +7,9 @@ from xml.etree import ElementTree as ET
 from mclu_shell.cloud.hypervisor.domain_xml import FILE, GUEST, LOG
 from mclu_shell.cloud.hypervisor.image_names import find_named_paths
 
+# libvirt passes these options to QEMU (drvqemu.html), whose working directory is /.
+_QEMU_OPTION = "{http://libvirt.org/schemas/domain/qemu/1.0}arg"
+
 
 class DomainDefinition(NamedTuple):
     """The XML of a guest, and the names of all that libvirt keeps for it.
@@ -159,7 +162,9 @@ def named_paths(xml: str) -> frozenset[str]:
         for metadata in parent.findall("metadata"):
             parent.remove(metadata)
     texts = [text for element in root.iter() for text in (element.text or "", *element.attrib.values())]
-    return frozenset(path for text in texts for path in find_named_paths(text))
+    options = [option.get("value", "") for option in root.iter(_QEMU_OPTION)]
+    paths = {path for text in texts for path in find_named_paths(text)}
+    return frozenset(paths.union(*(find_named_paths(option, "/") for option in options)))
 
 
 def referenced_files(guest: DomainDefinition) -> frozenset[str]:

@@ -42,14 +42,20 @@ def find_paths(name: str, directory: str) -> Paths:
     return Paths(certain, tuple(_guess(_parts(name), directory)))
 
 
-def find_named_paths(text: str) -> set[str]:
-    """Return all absolute paths in a text, such as a QEMU option; a path that it only may mean is included."""
+def find_named_paths(text: str, directory: str = "") -> set[str]:
+    """Return all absolute paths in a text, such as a QEMU option; a path that it only may mean is included.
+
+    With `directory`, each other part of the text counts as a path relative to it.
+    """
     # QEMU writes a comma within an option's value twice.
     options = [part.replace("\0", ",") for part in re.split("[=,]", text.replace(",,", "\0"))]
     parts = {text, *options, *re.split("[=,]", text), *(part for option in options for part in option.split(":"))}
     if "{" in text:
         parts.update(_strings_in_json(text[text.index("{") :]))
-    return {path for part in parts if (path := part.strip()).startswith("/") and not _UNDECODABLE.search(path)}
+    paths = {part.strip() for part in parts}
+    if directory:
+        paths |= {f"{directory.rstrip('/')}/{path}" for path in paths if path and path[0] not in "/{"}
+    return {path for path in paths if path.startswith("/") and not _UNDECODABLE.search(path)}
 
 
 def _absolute(name: str, directory: str) -> str:

@@ -133,6 +133,13 @@ def test_a_backing_file_is_kept(node_with: Make, tmp_path: Path) -> None:
     assert result.keep == ((str(base), "a backing file"),)
 
 
+def test_a_missing_backing_file_is_not_listed(node_with: Make, disk: Path, tmp_path: Path) -> None:
+    overlay = create(tmp_path / "images" / "top.qcow2", disk)
+    disk.unlink()
+    result = plan(node_with(define("web", WEB, [overlay], [overlay])))
+    assert ([file for file, _ in result.delete], result.keep) == ([str(overlay)], ())
+
+
 def test_a_disk_with_an_overlay_beside_it_is_kept(node_with: Make, disk: Path) -> None:
     overlay = create(disk.with_name("copy.qcow2"), disk)
     cloud = node_with(define("web", WEB, [disk], [disk]))
@@ -144,6 +151,22 @@ def test_a_disk_that_another_guest_uses_is_kept(node_with: Make, disk: Path) -> 
     cloud = node_with(define("web", WEB, [disk], [disk]), define("db", DB, [disk], []))
     assert plan(cloud).keep == ((str(disk), "db uses it"),)
     assert plan(cloud, removed=PlannedRemovals(guests=frozenset([DB]))).keep == ()
+
+
+def test_a_link_to_the_disk_of_another_guest_is_deleted_without_it(node_with: Make, disk: Path) -> None:
+    """The user has put the link in the place of the guest's disk. A guest that names the link needs it."""
+    target = create(disk.with_name("db.qcow2"))
+    overlay = create(disk.parent.parent / "top.qcow2", target)
+    disk.unlink()
+    disk.symlink_to(target)
+    for used in (target, overlay):
+        result = plan(node_with(define("web", WEB, [disk], [disk]), define("db", DB, [used], [used])))
+        assert [file for file, _ in result.delete] == [str(disk)]
+        assert result.keep == ((str(target), "not made by mclu"),)
+    by_link = create(disk.parent.parent / "link.qcow2", disk)
+    for used in (disk, by_link):
+        result = plan(node_with(define("web", WEB, [disk], [disk]), define("db", DB, [used], [used])))
+        assert (result.delete, dict(result.keep)[str(disk)]) == ((), "db uses it")
 
 
 def test_a_file_outside_the_confirmed_plan_is_kept(node_with: Make, disk: Path) -> None:

@@ -92,3 +92,11 @@ def test_an_undecodable_name_is_an_error(name: str) -> None:
 )
 def test_the_paths_in_an_option_are_found(text: str, path: str) -> None:
     assert path in find_named_paths(text)
+
+
+@pytest.mark.parametrize(
+    "option", ["file=i/web,if=none", "i/web", 'json:{"filename": "i/web"}', '{"filename":"i/web"}', "file:i/web"]
+)
+def test_a_relative_path_in_an_option_is_found(option: str) -> None:
+    assert "/i/web" in find_named_paths(option, "/")
+    assert "/i/web" not in find_named_paths(option)

@@ -95,6 +95,36 @@ def test_an_external_data_file_of_another_guest_stays(storage: RealLab) -> None:
     assert kept_files(mclu(storage, "destroy", "web")) == {SEED: "ham1:db uses it"}
 
 
+@pytest.mark.parametrize("line", ["destroy web ham1:copy", "destroy ham1:copy; destroy web"])
+def test_linked_guests_of_two_nodes_are_destroyed_together(storage: RealLab, line: str) -> None:
+    """copy runs on ham1; the backing file of its disk is that of web, which it has locked."""
+    virsh(storage, "ham0", "destroy", "web")
+    boot(storage, "ham1:copy")
+    virsh(storage, "ham1", "destroy", "copy")
+    sh(storage, "ham1", f"qemu-img rebase -u -F qcow2 -b {OTHER}/web.qcow2 {IMAGES}/copy.qcow2")
+    virsh(storage, "ham1", "start", "copy")
+    plan = mclu(storage, "-n", "-c", line)
+    assert f"  would delete {DISK} (" in plan.out
+    assert f"would keep {DISK}" not in plan.out
+    result = mclu(storage, "-o", "json", "-c", line)
+    copy, web = [json.loads(line) for line in result.lines]
+    assert (copy["guest"], web["guest"], web["kept"]) == ("copy", "web", [])
+    for node in ("ham0", "ham1"):
+        assert (states(storage, node), images(storage, node)) == ({}, [])
+
+
+def test_the_disk_behind_an_image_in_a_qemu_option_of_another_node_stays(storage: RealLab) -> None:
+    """The guest there is shut off, and its image is no disk in libvirt's eyes."""
+    virsh(storage, "ham0", "destroy", "web")
+    overlay = "/tmp/z.qcow2"
+    sh(storage, "ham1", f"qemu-img create -q -f qcow2 -F qcow2 -b {OTHER}/web.qcow2 {overlay}")
+    option = f"<q:arg value='-drive'/><q:arg value='if=none,id=y,file={overlay}'/>"
+    commandline = f"<q:commandline xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'>{option}</q:commandline>"
+    sh(storage, "ham1", DEFINE.format(os="", devices="").replace("</domain>", f"{commandline}</domain>"))
+    assert kept_files(mclu(storage, "destroy", "web")) == {DISK: "ham1:db uses it"}
+    assert images(storage, "ham0") == ["web.qcow2"]
+
+
 def test_all_files_go_if_nothing_uses_them(storage: RealLab) -> None:
     define_on_ham1(storage, f"{OTHER}/another.qcow2")
     assert kept_files(mclu(storage, "destroy", "web")) == {}

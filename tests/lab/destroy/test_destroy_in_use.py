@@ -17,6 +17,12 @@ OVERLAY = "/tmp/over.qcow2"
 _NAME = json.dumps({"driver": "qcow2", "file.driver": "file", "file.filename": DISK}).replace("/", r"\/")
 MAKE_OVERLAY = f"qemu-img create -q -u -f qcow2 -F qcow2 -b 'json:{_NAME}' {OVERLAY} 1M"
 OPTION = "<q:commandline xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'>{}</q:commandline>"
+_FILE = {"driver": "file", "filename": OVERLAY}
+# The working directory of QEMU is /.
+OPTIONS = [
+    ("-blockdev", json.dumps({"driver": "qcow2", "node-name": "x", "file": _FILE})),
+    ("-drive", f"if=none,id=x,file={OVERLAY.lstrip('/')}"),
+]
 UNUSED = "the guest no longer uses it, and mclu may not have made it"
 
 
@@ -27,10 +33,10 @@ def test_the_disk_behind_a_json_name_with_escapes_stays(web: RealLab) -> None:
     assert images(web, "ham0") == ["web.qcow2"]
 
 
-def test_the_disk_behind_an_image_in_a_qemu_option_stays(web: RealLab) -> None:
+@pytest.mark.parametrize(("option", "value"), OPTIONS)
+def test_the_disk_behind_an_image_in_a_qemu_option_stays(web: RealLab, option: str, value: str) -> None:
     virsh(web, "ham0", "destroy", "web")
-    blockdev = json.dumps({"driver": "qcow2", "node-name": "x", "file": {"driver": "file", "filename": OVERLAY}})
-    option = OPTION.format(f"<q:arg value='-blockdev'/><q:arg value='{blockdev}'/>")
+    option = OPTION.format(f"<q:arg value='{option}'/><q:arg value='{value}'/>")
     # The commandline is an element of the domain.
     sh(web, "ham0", MAKE_OVERLAY)
     define_db(web)

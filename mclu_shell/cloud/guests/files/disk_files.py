@@ -47,14 +47,21 @@ class DiskFiles:
 
     def backing_chain(self, file: str) -> tuple[str, ...]:
         """Return the real paths of the files that an image needs, directly and indirectly."""
-        chain: dict[str, str] = {}
+        chain = {self.key(base): self.real_path(base) for base in self.backing_names(file)}
+        return tuple(chain.values())
+
+    def backing_names(self, file: str) -> tuple[str, ...]:
+        """Return the names of the files that an image needs as the images have them, which may be symbolic links."""
+        names: dict[str, None] = {}
+        seen: set[str] = set()
         todo = list(self.backing.get(self.key(file), ()))
         while todo:
             base = todo.pop()
-            if self.key(base) not in chain:
-                chain[self.key(base)] = self.real_path(base)
+            names[base] = None
+            if self.key(base) not in seen:
+                seen.add(self.key(base))
                 todo += self.backing.get(self.key(base), ())
-        return tuple(chain.values())
+        return tuple(names)
 
 
 def inspect_files(node: Node, images: Iterable[str], others: Iterable[str]) -> DiskFiles:
@@ -79,8 +86,9 @@ def _inspect_chains(node: Node, files: DiskFiles, images: Iterable[str], others:
         certain |= {files.real_path(file) for file in certain if file in files.ids} | (referenced - files.guesses)
         rest = {files.real_path(file) for file in files.opened if file in files.ids} | files.guesses
         todo, rest = certain - files.opened, rest - certain - files.opened
+    guesses = files.guesses - certain
     for key, bases in files.backing.items():
-        files.backing[key] = tuple(base for base in bases if base in files.ids or base in certain)
+        files.backing[key] = tuple(base for base in bases if base in files.ids or base not in guesses)
 
 
 def find_overlays(node: Node, targets: Iterable[str], files: DiskFiles) -> dict[str, tuple[str, ...]]:

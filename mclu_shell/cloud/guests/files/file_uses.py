@@ -12,7 +12,8 @@ from mclu_shell.cloud.hypervisor.domain_files import DomainDefinition, backing_c
 class FileUse(NamedTuple):
     """A file that a guest needs; `file` is None if it does not exist.
 
-    `source` is the key of the file that the guest names, and that needs this one unless it is the same.
+    `source` is the key of the file that the guest names, and that needs this one unless it is the same. `is_link` is
+    true if the guest needs the file by a symbolic link.
     """
 
     path: str
@@ -20,6 +21,7 @@ class FileUse(NamedTuple):
     uuid: str
     guest: str
     source: str
+    is_link: bool = False
 
     @property
     def is_direct(self) -> bool:
@@ -69,9 +71,13 @@ def collect_uses(definitions: Mapping[str, DomainDefinition], files: DiskFiles) 
 
 def _uses(uuid: str, guest: DomainDefinition, files: DiskFiles) -> Iterator[FileUse]:
     for path in {*referenced_files(guest), *noted_files(guest)}:
-        for file in (path, *files.backing_chain(path)):
-            yield FileUse(file, files.ids.get(file), uuid, guest.name, files.key(path))
+        bases = files.backing_names(path)
+        for file in {path, *bases, *map(files.real_path, bases)}:
+            yield _use(file, files, uuid, guest.name, path)
     # Definitions may name backing files that the headers of images do not.
-    for path, *bases in backing_chains(guest):
-        for file in bases:
-            yield FileUse(file, files.ids.get(file), uuid, guest.name, files.key(path))
+    for path, *named in backing_chains(guest):
+        yield from (_use(file, files, uuid, guest.name, path) for file in named)
+
+
+def _use(file: str, files: DiskFiles, uuid: str, guest: str, source: str) -> FileUse:
+    return FileUse(file, files.ids.get(file), uuid, guest, files.key(source), file in files.links)

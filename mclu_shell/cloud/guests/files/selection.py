@@ -24,11 +24,6 @@ def backing_of(image: str) -> str:
     return f"a backing file of {image}"
 
 
-def unreadable_user(image: str) -> str:
-    """Return the reason to keep a file that an unreadable image may need."""
-    return f"{image} may need it: cannot determine its backing file"
-
-
 @dataclass(slots=True)
 class Selection:
     """The files of a guest that mclu made for it, and the reasons to keep some of them, and others.
@@ -111,12 +106,23 @@ class Selection:
         self.keep({file: self._why_shared(file, unchecked) for file in shared})
         return tuple(unchecked)
 
-    def keep_open_files(self, find_process: Callable[[str], str]) -> None:
+    def keep_undecided_files(self, find_unreadable: Callable[[set[str]], str]) -> str:
+        """Keep all files if an image may need them whose backing file is unknown; return that image.
+
+        The argument of `find_unreadable` are the keys of the files that are deleted.
+        """
+        deleted = {self.own_key(file) for file in self.deleted}
+        image = find_unreadable(deleted) if deleted else ""
+        reason = f"{image} may need it: cannot determine its backing file"
+        self.keep(dict.fromkeys(self.deleted if image else (), reason))
+        return image
+
+    def keep_open_files(self, find_process: Callable[[str, str], str]) -> None:
         """Keep all files if a process has one of them open, because that may need the others.
 
-        `find_process` returns what has the file of a key open.
+        `find_process` returns what has a file open; its arguments are the file and its key.
         """
-        users = {file: user for file in self.deleted if (user := find_process(self.own_key(file)))}
+        users = {file: user for file in self.deleted if (user := find_process(file, self.own_key(file)))}
         self.keep(users)
         self.keep(dict.fromkeys(self.deleted if users else (), f"as {next(iter(users), '')}, which is in use"))
 

@@ -221,6 +221,15 @@ def test_an_overlay_on_a_link_is_found_beside_the_link(node: Node, disks: Path) 
     assert str(child) in find_overlays(node, [str(link)], files)[files.key(str(link))]
 
 
+def test_the_search_for_overlays_changes_no_other_chain(node: Node, disks: Path) -> None:
+    (disks / "base.qcow2").unlink()
+    files = inspect_files(node, [f"{disks}/top.qcow2"], [])
+    before = dict(files.backing)
+    find_overlays(node, [f"{disks}/top.qcow2"], files)
+    assert f"{disks}/base.qcow2" in files.backing_chain(f"{disks}/top.qcow2")
+    assert files.backing == before
+
+
 def test_other_files_in_the_directory_are_ignored(node: Node, disks: Path) -> None:
     (disks / "bad.qcow2").write_bytes(b"QFI\xfb" + b"rubbish" * 9)
     (disks / "empty").touch()
