@@ -280,9 +280,9 @@ def test_a_shell_reports_a_node_that_loses_power_and_returns(lab: RealLab, shell
 def test_a_shell_reports_a_changed_host_key_and_reconnects(lab: RealLab, shell: Terminal) -> None:
     # The node is reinstalled, which ends its connections.
     lab.rekey("ham1")
-    shell.expect(r"^ham1: ssh: host key has CHANGED$", NOTICED_S)
+    shell.expect(r"^ham1: ssh: Host key verification failed \(host key has CHANGED\)$", NOTICED_S)
     result = shell.answer("status ham1")
-    assert result.startswith("ham1 on, ssh: host key has CHANGED\n")
+    assert result.startswith("ham1 on, ssh: Host key verification failed (host key has CHANGED)\n")
     lab.run("mclu", "status")
     lab.remember("ham1")
     assert shell.answer("status ham1").startswith("ham1 on\n")
