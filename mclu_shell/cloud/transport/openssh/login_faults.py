@@ -67,7 +67,8 @@ def login_fault(target: Target, messages: str, *, asks: bool) -> NodeFault:
         fact = f"{fact}, and ssh ignores a key that others can read"
         return SSHRefused(fact, place=target.node, remedy=f"run {quoted_command('chmod', '600', open_key[1])}")
     if not asks and _may_prompt(last, messages):
-        key = _LOCKED.search(messages)
+        needs_word = any(method in last for method in _PROMPTING_METHODS)
+        key = None if needs_word else _LOCKED.search(messages)
         remedy = f"run {quoted_command('ssh-add', key[1])}, or" if key else "run"
         return PromptRequired(fact, place=target.node, remedy=f"{remedy} mclu's interactive shell, which prompts")
     return SSHRefused(fact, place=target.node, remedy=remedy)

@@ -75,6 +75,12 @@ def test_a_locked_key_is_named_in_the_remedy() -> None:
     assert "'ssh-add /h/my.key'" in login_fault(make_target(), messages, asks=False).remedy
 
 
+def test_a_second_factor_is_no_locked_key() -> None:
+    denied = "root@ham0: Permission denied (keyboard-interactive)."
+    messages = f"debug1: Server accepts key: /h/my.key ED25519 SHA256:x\n{denied}"
+    assert login_fault(make_target(), messages, asks=False).remedy == "run mclu's interactive shell, which prompts"
+
+
 def test_an_encrypted_key_without_a_public_half_needs_a_prompt(tmp_path: Path) -> None:
     key = tmp_path / "id"
     messages = f"debug1: Trying private key: {key}\n{DENIED}"
