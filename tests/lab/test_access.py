@@ -114,7 +114,7 @@ def test_a_changed_host_key_at_another_port_is_reported_with_its_known_hosts_nam
     _other_sshd(lab)
     _configure(lab, "ham1 port=2222")
     result = mclu(lab, "status")
-    result.assert_error("ham1", "host key has CHANGED", "ssh-keygen -R '[ham1]:2222'", "'ssh -p 2222 root@ham1'")
+    result.assert_error("ham1", "host key has CHANGED", '-R "[ham1]:2222"', "'ssh -p 2222 root@ham1'")
 
 
 def test_host_key_alias_and_address_select_the_known_key(lab: RealLab, ssh_files: Path) -> None:
@@ -197,7 +197,7 @@ def _agent(lab: RealLab, *keys: Path) -> Iterator[str]:
 def test_a_locked_key_is_reported_until_the_agent_has_it(lab: RealLab, ssh_files: Path) -> None:
     unlocked = _lock(lab, ssh_files)
     result = mclu(lab, "status", "ham[12]")
-    result.assert_error("ham1", "permission denied for root", f"ssh-add {ssh_files}/id_ed25519", "passphrase")
+    result.assert_error("ham1", "Permission denied", f"ssh-add {ssh_files}/id_ed25519", "interactive shell")
     assert result.lines[-1] == "ham2 off"
     with _agent(lab, unlocked) as path:
         # The agent comes from the environment, then from ssh_config.

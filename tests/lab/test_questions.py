@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.support.cli import mclu
+from tests.lab.support.cli import mclu, wait_until
 from tests.lab.support.lab import RealLab
 from tests.shell.terminal import CTRL_C, CTRL_D, CTRL_L, ENTER, Terminal
 
 pytestmark = [pytest.mark.lab(on=["ham0", "ham1"]), pytest.mark.usefixtures("ssh_files")]
 
 ON = r" on\n  total: \d+pcpus \S+\n  free: \S+\n"
-HOST_KEY = r"Is this its key\? Type yes, no, or the fingerprint:\Z"
+HOST_KEY = r"\(yes/no/\[fingerprint\]\)\?\Z"
 
 
 def run_to_prompt(shell: Terminal, line: str, prompt: str) -> None:
@@ -35,11 +35,11 @@ def test_a_shell_prompts_for_an_unknown_host_key(lab: RealLab, shells: Callable[
     shown = lab.run("ssh-keygen", "-lf", "/etc/ssh/ssh_host_ed25519_key.pub", node="ham1").stdout.split()[1]
     shell = shells()
     # Background connections do not prompt.
-    shell.expect_toolbar("ham1: ssh: host key not known")
-    assert "Is this its key?" not in shell.screen
+    shell.expect_toolbar("ham1: ssh: Host key verification failed")
+    assert "authenticity" not in shell.screen
     run_to_prompt(shell, "status", HOST_KEY)
-    assert f"The host key of ham1 is not known:\nED25519 {shown}\n" in shell.screen
-    answer(shell, "no", "ham2 off\nham3 off\nmclu: ham1: ssh: host key not known(.|\n)*")
+    assert re.search(rf"The authenticity of host 'ham1 .*\nED25519 key fingerprint is {re.escape(shown)}", shell.screen)
+    answer(shell, "no", "ham2 off\nham3 off\nmclu: ham1: ssh: Host key verification failed(.|\n)*")
     assert "ham0 on\n" in shell.screen
     run_to_prompt(shell, "status ham1", HOST_KEY)
     shell.type(CTRL_C)
@@ -47,7 +47,7 @@ def test_a_shell_prompts_for_an_unknown_host_key(lab: RealLab, shells: Callable[
     assert mclu(lab, "status", "ham1").status == 1
     run_to_prompt(shell, "status ham1", HOST_KEY)
     shell.type("y" + ENTER)
-    shell.expect(rf"^Answer yes, no, or the fingerprint\.\n(.|\n)*{HOST_KEY}")
+    shell.expect(r"Please type 'yes', 'no' or the fingerprint:\Z")
     answer(shell, shown, f"ham1{ON}")
     shell.expect_toolbar("2 on  2 off")
     assert re.fullmatch(f"ham1{ON}", mclu(lab, "status", "ham1").out)
@@ -71,17 +71,18 @@ def test_a_shell_prompts_once_for_a_passphrase_and_repeats_after_a_wrong_one(
     shell = shells()
     # Background connections do not prompt. The toolbar has no room for both faults in full.
     shell.expect_toolbar("2 failing: ham0, ham1")
-    prompt = f"Passphrase for the key {key}:"
+    prompt = f"Enter passphrase for key '{key}':"
     assert prompt not in shell.screen
     shell.type("status ham0 ham1" + ENTER)
     shell.read_until(lambda screen: screen.endswith(prompt))
     shell.type(CTRL_D)
-    shell.expect(r"^mclu: ham1: ssh: permission denied(.|\n)*^mclu>\Z")
-    assert f"{prompt}\nham0 on, ssh: permission denied" in shell.screen
+    shell.expect(r"^mclu: ham1: ssh: root@ham1: Permission denied(.|\n)*^mclu>\Z")
+    # The question is not repeated for the second node.
+    assert shell.screen.count(prompt) == 1
     shell.type("status ham0 ham1" + ENTER)
     shell.read_until(lambda screen: screen.endswith(prompt))
     shell.type("wrong" + ENTER)
-    shell.read_until(lambda screen: screen.endswith(f"{prompt}\nThat was wrong.\n{prompt}"))
+    shell.read_until(lambda screen: screen.endswith(f"{prompt}\n{prompt}"))
     answer(shell, "open sesame", f"ham0{ON}ham1{ON}")
     assert "sesame" not in shell.screen
     shell.expect_toolbar("2 on  2 off")
@@ -89,3 +90,25 @@ def test_a_shell_prompts_once_for_a_passphrase_and_repeats_after_a_wrong_one(
     assert re.fullmatch(f"ham1{ON}", shell.answer("status ham1"))
     result = mclu(lab, "--verbose", "status", "ham1")
     assert "sesame" not in result.err
+
+
+# Of "open sesame", for crypt(3).
+_HASH = "$6$mclu$gCmcC8TAx7SMJ00vkwpQLbT4Iknz2x.NIlwCg9.JHNSRwZBTI3xjMapUYIFM6IFlmBLy99JmKigGrQkhvnZiz."
+_TWO_FACTORS = f"""
+sed 's|^root:[^:]*|root:{_HASH}|' /etc/shadow >/run/shadow && mount --bind /run/shadow /etc/shadow
+/usr/sbin/sshd -p 2222 -E /run/sshd2.log -o PidFile=/run/sshd2.pid -o UsePAM=yes -o PermitRootLogin=yes \
+    -o KbdInteractiveAuthentication=yes -o AuthenticationMethods=publickey,keyboard-interactive
+"""
+
+
+def test_a_shell_prompts_for_a_second_factor(lab: RealLab, shells: Callable[[], Terminal], ssh_files: Path) -> None:
+    assert lab.run("sh", "-c", _TWO_FACTORS, node="ham1").returncode == 0
+    wait_until(lambda: "Server listening" in lab.run("cat", "/run/sshd2.log", node="ham1").stdout)
+    (ssh_files / "config").write_text("Host ham1\n  Port 2222\n")
+    result = mclu(lab, "status", "ham1")
+    result.assert_error("ham1", "Permission denied (keyboard-interactive)", "interactive shell")
+    shell = shells()
+    run_to_prompt(shell, "status ham1", r"\(root@ham1\) Password:\Z")
+    answer(shell, "open sesame", f"ham1{ON}")
+    assert "sesame" not in shell.screen
+    lab.off("ham1")

@@ -48,6 +48,12 @@ def test_errors_are_shortened_to_the_width(count: int, width: int, text: str) ->
     assert toolbar_text(Snapshot((ON, *BAD[:count])), width) == text
 
 
+def test_the_reason_of_one_node_is_cut_if_enough_of_it_fits() -> None:
+    nodes = (ON, view("ham1", Phase.FAULTY, "ssh: a reason of many words"))
+    assert toolbar_text(Snapshot(nodes), 55) == "1 on  2 guests running  ham1: ssh: a reason of many wo…"
+    assert toolbar_text(Snapshot(nodes), 51) == "1 on  2 guests running  1 failing: ham1"
+
+
 def test_a_woken_node_counts_as_waking_not_as_off() -> None:
     nodes = (view("ham0", Phase.OFF), view("ham1", Phase.OFF), ON)
     assert toolbar_text(Snapshot(nodes), 100, {"ham1"}) == "1 on  1 off  1 waking  2 guests running"
