@@ -1,6 +1,7 @@
 """Fixtures of all tests: the installed program, sessions on a simulated cloud, and ports."""
 
 import os
+import signal
 import socket
 import subprocess
 import tempfile
@@ -35,6 +36,8 @@ def _own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     empty = tmp_path / "no-templates"
     empty.mkdir()
     monkeypatch.setenv("MCLU_PATH", str(empty))
+    # Another test of this process may have sent one.
+    monkeypatch.setattr("mclu_shell.signals._Received.number", signal.SIGINT)
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("MCLU_CONFIG", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "NO_COLOR", "SSH_AUTH_SOCK"):
         monkeypatch.delenv(name, raising=False)

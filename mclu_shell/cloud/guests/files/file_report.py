@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from mclu_shell.cloud.guests.files.file_id import FileId
+from mclu_shell.cloud.guests.files.gnu_quoting import unquote
 from mclu_shell.cloud.guests.files.image_header import read_backing_name
 from mclu_shell.cloud.guests.files.node_lock import READ
 from mclu_shell.cloud.nodes.node import Node
@@ -98,8 +99,7 @@ echo end
 _LINK = re.compile(r"l (\d+) (\d+) ([0-9a-f]+) (/.*)")
 _FILE = re.compile(r"f (\d+) (\d+) ([0-9a-f]+) (\d+) (-?\d+) (-|\S+ \S+ \S+) (/.*)")
 _SYSTEM = re.compile(r"s (\S+) ([0-9a-f]+) (.*?) (/.*)")
-# GNU stat quotes a name that has an apostrophe with double quotes.
-_FAILED = re.compile(r"""stat: [^'"]*['"](/.*)['"]: (.*)""")
+_FAILED = re.compile(r"""stat: [^'"$]*(['"$].*): (.*)""")
 _DENIED = "Permission denied"
 _MISSING = ("No such file or directory", "Not a directory", "Too many levels of symbolic links", "File name too long")
 
@@ -180,7 +180,7 @@ def _report(node: Node, names: Sequence[str], images: int) -> FileReport:
     if lines[-1] != "end":
         raise _undecided(node, (done.err.strip().splitlines() or ["incomplete output"])[-1])
     links = {match[4]: match for line in lines if (match := _LINK.fullmatch(line))}
-    failures = {match[1]: match[2] for line in done.err.splitlines() if (match := _FAILED.fullmatch(line))}
+    failures = {unquote(match[1]): match[2] for line in done.err.splitlines() if (match := _FAILED.fullmatch(line))}
     hidden, lost = set(), {}
     for position, name in enumerate(names):
         reason = failures.get(name, "stat failed")
