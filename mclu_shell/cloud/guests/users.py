@@ -105,6 +105,8 @@ class Users:
         # The guest goes, but a file stays that needs this one.
         if (node, use.uuid) in self.leaving.guests and names:
             return backing_of(f"{place}{names[0]}")
+        if use.file is None:
+            return f"{place}{use.guest} needs a file of this name, which is missing there"
         return f"{place}{use.guest} uses it"
 
     def _ends(self, node: str, use: FileUse) -> bool:

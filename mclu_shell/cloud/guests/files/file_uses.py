@@ -35,10 +35,14 @@ class FileUses:
     def __init__(self, uses: Iterable[FileUse]) -> None:
         self._by_path: defaultdict[str, list[FileUse]] = defaultdict(list)
         self._by_trait: defaultdict[object, list[FileUse]] = defaultdict(list)
+        # The file may be on a file system that is not mounted now: its base name decides.
+        self._missing: defaultdict[str, list[FileUse]] = defaultdict(list)
         for use in uses:
             self._by_path[use.path].append(use)
             for trait in _traits(use.path, use.file) if use.file and use.file.is_regular else ():
                 self._by_trait[trait].append(use)
+            if use.file is None:
+                self._missing[_base(use.path)].append(use)
 
     def find_path(self, path: str) -> list[FileUse]:
         """Return the uses by guests whose definition names exactly this path."""
@@ -51,17 +55,27 @@ class FileUses:
         file system under other devices.
         """
         yield from (use for use in self._by_trait[file.inode] if use.file and use.file.key == file.key)
-        yield from (use for use in self.find_elsewhere(path, file) if use.file and use.file.device != file.device)
+        yield from (use for use in self._find_similar(path, file) if use.file and use.file.device != file.device)
+        yield from self._missing[_base(path)]
 
     def find_elsewhere(self, path: str, file: FileId) -> Iterator[FileUse]:
         """Yield the uses by guests of this node that may be of a file of another node."""
+        yield from self._find_similar(path, file)
+        if not file.is_local:
+            yield from self._missing[_base(path)]
+
+    def _find_similar(self, path: str, file: FileId) -> Iterator[FileUse]:
         uses = (use for trait in _traits(path, file) for use in self._by_trait[trait])
         return (use for use in uses if use.file and file.may_be(path, use.file, use.path))
 
 
 def _traits(path: str, file: FileId) -> tuple[object, ...]:
     """Return what two files have in common, at least in part, if `FileId.may_be` is true of them."""
-    return file.inode, (file.length, file.modified), path.rpartition("/")[2]
+    return file.inode, (file.length, file.modified), _base(path)
+
+
+def _base(path: str) -> str:
+    return path.rpartition("/")[2]
 
 
 def collect_uses(definitions: Mapping[str, DomainDefinition], files: DiskFiles) -> FileUses:

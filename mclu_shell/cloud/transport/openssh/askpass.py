@@ -7,8 +7,9 @@ import socket
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
@@ -73,6 +74,8 @@ class AskpassServer:
         """Create the socket, and the program for SSH_ASKPASS beside it."""
         self._path = socket_path
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._pending = 0
+        self._answered_at = time.monotonic()
         self._requests: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         try:
             self._listener.bind(str(socket_path))
@@ -108,6 +111,19 @@ class AskpassServer:
     def __iter__(self) -> Iterator[Request]:
         return iter(self._requests.get, None)
 
+    def idle_s(self) -> float:
+        """Return the seconds since the last reply; 0 while a question waits for one."""
+        return 0.0 if self._pending else time.monotonic() - self._answered_at
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """Note the end of a question's reply after the block."""
+        try:
+            yield
+        finally:
+            self._pending -= 1
+            self._answered_at = time.monotonic()
+
     def end(self) -> None:
         """End the iteration."""
         self._requests.put(None)
@@ -115,7 +131,9 @@ class AskpassServer:
     def _accept(self) -> None:
         for connection in connections(self._listener):
             with suppress(OSError):
-                self._requests.put(_receive(connection))
+                request = _receive(connection)
+                self._pending += 1
+                self._requests.put(request)
 
 
 def _receive(connection: socket.socket) -> Request:

@@ -82,7 +82,8 @@ class Target(NamedTuple):
     def jump_command(self, *options: str) -> str:
         """Return the command that connects through the jump hosts, whose messages show how far it has come."""
         *through, last = self.jump.split(",")
-        words = ["ssh", *options, "-o", "LogLevel=DEBUG2", "-W", f"[{self.host}]:{self.port}"]
+        # As a shared connection, it would carry the user's other sessions.
+        words = ["ssh", *options, "-o", "ControlMaster=no", "-o", "LogLevel=DEBUG2", "-W", f"[{self.host}]:{self.port}"]
         words += ["-J", ",".join(through)] if through else []
         return shlex.join([*words, "--", last if "://" in last else f"ssh://{last}"])
 
@@ -159,7 +160,13 @@ def _run_ssh(node: NodeConfig) -> Target:
     command = ["ssh", "-G", "-N", *_ssh_options(node), "--", node.name]
     try:
         completed = subprocess.run(
-            command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=_SSH_TIMEOUT_S
+            command,
+            capture_output=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            timeout=_SSH_TIMEOUT_S,
+            text=True,
+            errors="surrogateescape",
         )
     except subprocess.TimeoutExpired:
         raise Unreachable(
@@ -228,7 +235,7 @@ def _target(node: NodeConfig, output: str) -> Target:
         words=("-o", "ForkAfterAuthentication=no") if one("forkafterauthentication") == "yes" else (),
         control_path=one("controlpath").removeprefix("none"),
     )
-    known_hosts = shlex.split(one("userknownhostsfile")) + shlex.split(one("globalknownhostsfile"))
+    known_hosts = one("userknownhostsfile").split() + one("globalknownhostsfile").split()
     return plain._replace(
         identities=plain.paths(settings.get("identityfile", [])),
         known_hosts=plain.paths(known_hosts),

@@ -42,7 +42,8 @@ def read_host_blocks() -> HostBlocks:
     """Read the Host lines of the user's and the system's configuration."""
     patterns: list[tuple[str, ...]] = []
     host_names: set[str] = set()
-    simple, orders_host_keys = True, False
+    # ssh may be built with another directory, whose blocks are unknown here.
+    simple, orders_host_keys = _SYSTEM.is_file(), False
     for words in _settings():
         key = words[0].lower()
         orders_host_keys |= key in ("hostkeyalgorithms", _UNKNOWN)

@@ -47,9 +47,10 @@ def listed_name(name: str, port: int) -> str:
 def _read(file: Path, _mtime_and_size: tuple[int, int]) -> tuple[KnownKey, ...]:
     """Return the lines of a file; parse it once for all nodes, until it changes."""
     keys = []
+    # As in ssh, no other character separates lines or words.
     text = read_regular_file(file, _MOST_BYTES).decode(errors="replace")
-    for number, line in enumerate(text.splitlines(), 1):
-        words = line.split()
+    for number, line in enumerate(text.split("\n"), 1):
+        words = [word for word in line.replace("\t", " ").split(" ") if word]
         marker = words.pop(0) if words and words[0].startswith("@") else ""
         if len(words) >= 3 and not words[0].startswith("#"):
             keys.append(KnownKey(f"{file}:{number}", marker, *words[:3]))

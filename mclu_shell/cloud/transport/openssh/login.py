@@ -1,6 +1,5 @@
 """The login with OpenSSH: in the background without questions, or at the prompt with the questions of ssh."""
 
-import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -30,6 +29,8 @@ Asker = Callable[[Question], str | None]
 _LOGIN_TIMEOUT_S = 15.0
 _ATTEMPTS = 4
 _INTERVAL_S = 0.1
+# The limit for the end of a process after SIGTERM.
+_STEP_S = 1.0
 _BATCH = ("-o", "BatchMode=yes")
 
 
@@ -107,7 +108,7 @@ class OpenSSHLogin:
     def _answer(self, server: AskpassServer, asker: Asker) -> None:
         used: set[str] = set()
         for request in server:
-            with closing(request.connection):
+            with server.answering(), closing(request.connection):
                 reply = None if request.prompt in used else self._replies.get(request.prompt)
                 if reply is None:
                     # A prompt that comes again was answered wrongly.
@@ -154,11 +155,15 @@ def _await_proxy(process: MasterProcess, progress: ProxyProgress) -> None:
         progress.update(process.messages)
         if time.monotonic() >= progress.deadline:
             process.close()
-            process.wait_ended(_INTERVAL_S)
+            process.wait_ended(_STEP_S)
+            return
 
 
 def _end_when_ready(process: MasterProcess, server: AskpassServer) -> None:
-    if not process.wait_greeted(time.monotonic() + PROXY_TIMEOUT_S):
+    if process.wait_greeted(time.monotonic() + PROXY_TIMEOUT_S):
+        while not process.has_ended and server.idle_s() < _LOGIN_TIMEOUT_S:
+            if process.wait_ready(time.monotonic() + _STEP_S):
+                break
+    if not process.is_alive:
         process.close()
-    process.wait_ready(math.inf)
     server.end()

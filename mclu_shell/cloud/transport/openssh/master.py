@@ -7,7 +7,9 @@ import logging
 import math
 import os
 import queue
+import re
 import shlex
+import signal
 import subprocess
 import threading
 import time
@@ -37,7 +39,10 @@ _OPTIONS: Final = {
     "LogLevel": "DEBUG1",
 }
 _CONNECTED = "debug1: Connection established"
+# Runs ssh unless mclu, whose process ID is $0, has ended before the kernel was asked to report its end.
+_UNLESS_ORPHANED = '[ "$PPID" = "$0" ] && exec "$@"'
 _MOST_LINES = 400
+_LAST_MESSAGES_S = 0.3
 
 
 class MasterProcess:
@@ -59,8 +64,13 @@ class MasterProcess:
         self._lines: deque[str] = deque(maxlen=_MOST_LINES)
         self._line_count = 0
         self._is_connected = self._is_greeted = self._is_ready = self._has_ended = self._is_closed = False
-        self._child = _start(["setpriv", "--pdeathsig", "TERM", *command], environment)
-        threading.Thread(target=self._read, name=f"ssh {control.name}", daemon=True).start()
+        parent = str(os.getpid())
+        self._child = _start(
+            ["setpriv", "--pdeathsig", "TERM", "sh", "-c", _UNLESS_ORPHANED, parent, *command], environment
+        )
+        reader = threading.Thread(target=self._read, name=f"ssh {control.name}", daemon=True)
+        reader.start()
+        threading.Thread(target=self._reap, args=(reader,), name=f"ssh {control.name} end", daemon=True).start()
 
     @property
     def is_alive(self) -> bool:
@@ -109,8 +119,9 @@ class MasterProcess:
         """End the process; every channel and session ends at once."""
         # The end of the process is noticed a little later.
         self._is_closed = True
-        with suppress(ProcessLookupError):
-            self._child.terminate()
+        # A proxy is in its process group, and may not end with it.
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._child.pid, signal.SIGTERM)
 
     def _first_line(self, text: str, mark: int) -> str:
         recent = list(self._lines)[-(self._line_count - mark) :] if self._line_count > mark else []
@@ -123,7 +134,8 @@ class MasterProcess:
 
     def _read(self) -> None:
         assert self._child.stderr is not None
-        listening = f"new mux listener [{self.control}]"
+        # Versions before 9.1 print "new [PATH]".
+        listening = re.compile(rf"debug1: channel \d+: new .*\[{re.escape(str(self.control))}\]")
         with self._child.stderr as lines:
             for raw in lines:
                 line = raw.decode(errors="replace").rstrip()
@@ -132,10 +144,13 @@ class MasterProcess:
                     self._line_count += 1
                     self._is_connected |= line.startswith(_CONNECTED)
                     self._is_greeted |= line.startswith(self._greeting)
-                    self._is_ready |= listening in line
+                    self._is_ready |= listening.match(line) is not None
                     self._changed.notify_all()
-        # Its proxy may hold the pipe a little longer than the process itself.
+
+    def _reap(self, reader: threading.Thread) -> None:
         self._child.wait()
+        # The last messages arrive now. A proxy may hold the pipe for longer than the process itself.
+        reader.join(_LAST_MESSAGES_S)
         with self._changed:
             self._has_ended = True
             self._changed.notify_all()

@@ -58,6 +58,7 @@ _ACCEPTED: Final[Mapping[str, Sequence[str] | None]] = {
     ),
     **_RESTRICTED,
 }
+_FILE_LISTS: Final = ("userknownhostsfile", "globalknownhostsfile")
 
 
 def unsupported_options(settings: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
@@ -68,6 +69,9 @@ def unsupported_options(settings: Mapping[str, Sequence[str]]) -> tuple[str, ...
 
 
 def _is_supported(key: str, value: str) -> bool:
+    if key in _FILE_LISTS:
+        # ssh -G prints names with blanks without quotes, so only absolute names are unambiguous.
+        return all(word.startswith(("/", "~")) or word == "none" for word in value.split())
     if key == "preferredauthentications":
         return "publickey" in value.split(",")
     accepted = _ACCEPTED.get(key.lower(), ())

@@ -84,6 +84,8 @@ class ParamikoConnection:
             authenticate(self._transport, target, deadline)
         except BaseException:
             self._transport.close()
+            # paramiko closes only what it has begun to use.
+            sock.close()
             raise
         # With a timeout, paramiko wakes ten times a second to see whether it was closed; `close` wakes it instead.
         sock.settimeout(None)

@@ -77,6 +77,16 @@ def test_the_socket_and_the_program_are_private_and_end_with_the_server(tmp_path
     assert not any(path.exists() for path in paths)
 
 
+def test_a_question_that_waits_for_its_reply_is_not_idle(server: AskpassServer) -> None:
+    with ask(server, "password: ") as program:
+        request = next(iter(server))
+        assert server.idle_s() == 0
+        with server.answering():
+            request.reply("x")
+        assert server.idle_s() > 0
+        program.communicate()
+
+
 def test_passphrases_and_passwords_are_kept_and_codes_are_not() -> None:
     replies = Replies()
     for prompt in ("Enter passphrase for key '/h/id': ", "root@ham0's password: ", "(root@ham0) Verification code: "):

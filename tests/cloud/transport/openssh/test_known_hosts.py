@@ -27,6 +27,14 @@ def test_a_plain_line_matches_each_listed_host(tmp_path: Path) -> None:
     assert known_keys((file,), "ham1", 22) == [KnownKey(f"{file}:2", "", "ham1", *KEY.split())]
 
 
+@pytest.mark.parametrize("separator", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\r"])
+def test_a_comment_ends_only_with_its_line(tmp_path: Path, separator: str) -> None:
+    """ssh knows no other separator, so the rest of the comment is no entry."""
+    file = tmp_path / "known_hosts"
+    file.write_bytes(f"# retired:{separator}ham0 {KEY}\n".encode())
+    assert numbers(file, "ham0") == []
+
+
 def test_case_does_not_matter_in_names(tmp_path: Path) -> None:
     file = write(tmp_path, f"Ham0 {KEY}")
     assert numbers(file, "hAM0") == [1]

@@ -52,6 +52,8 @@ def test_paramiko_honours_options_that_do_not_restrict_or_that_it_applies(option
         "PreferredAuthentications=password",
         "PubkeyAuthentication=no",
         "RevokedHostKeys=/etc/revoked",
+        "UserKnownHostsFile=known",
+        'UserKnownHostsFile="/h/my hosts"',
         "VerifyHostKeyDNS=yes",
     ],
 )
