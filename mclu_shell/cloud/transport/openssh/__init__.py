@@ -1,1 +1,1 @@
-"""OpenSSH's configuration and known_hosts files."""
+"""OpenSSH: its configuration and known_hosts files, and connections that its ssh process holds."""

@@ -1,4 +1,4 @@
-"""An SSH connection to a node, which runs commands and opens channels to sockets."""
+"""A connection of paramiko to a node, which runs commands and opens channels to sockets."""
 
 import contextlib
 import logging
