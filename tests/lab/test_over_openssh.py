@@ -24,9 +24,9 @@ def openssh(lab: RealLab, ssh_files: Path) -> None:
 
 
 @pytest.fixture
-def web(lab: RealLab, openssh: None) -> EchoGuest:
-    """A guest on ham0 that echoes its console, with a screen."""
-    return start_echo_guest(lab, "ham0", "web", VNC)
+def web(lab: RealLab) -> EchoGuest:
+    """A guest on ham0 that echoes its console."""
+    return start_echo_guest(lab, "ham0", "web")
 
 
 @pytest.fixture
@@ -57,11 +57,12 @@ def test_a_power_cut_ends_the_console(web: EchoGuest, console: TerminalCommand) 
     assert "\r\nmclu: ham0: is off; run 'on ham0'\r\n" in console.output
 
 
-def test_viewer_forwards_the_screen(web: EchoGuest) -> None:
-    with terminal_command(web.lab, "mclu", "viewer", "--print", "web") as command:
+def test_viewer_forwards_the_screen(lab: RealLab) -> None:
+    start_echo_guest(lab, "ham0", "web", VNC)
+    with terminal_command(lab, "mclu", "viewer", "--print", "web") as command:
         port = command.expect_match(r"vnc://127\.0\.0\.1:(\d+)\r\n")[1]
         script = f"exec 3<>/dev/tcp/127.0.0.1/{port} && head -c 12 <&3"
-        assert web.lab.run("bash", "-c", script).stdout == "RFB 003.008\n"
+        assert lab.run("bash", "-c", script).stdout == "RFB 003.008\n"
         command.type(CTRL_C)
         assert command.end() == 130
 
