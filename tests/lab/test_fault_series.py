@@ -24,8 +24,7 @@ SSH = "[s]sh -M"
 def via(lab: RealLab, ssh_files: Path, request: pytest.FixtureRequest) -> str:
     """The kind of connection, in mclu.conf."""
     value: str = request.param
-    config = lab.path / "mclu.conf"
-    config.write_text(config.read_text().replace("[global]", f"[global]\nvia={value}"))
+    lab.set_global(f"via={value}")
     return value
 
 

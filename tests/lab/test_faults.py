@@ -46,8 +46,7 @@ until [ "$(grep -c '/run/libvirt/libvirt-sock$' /proc/net/unix)" -gt 3 ]; do sle
 def via(lab: RealLab, ssh_files: Path, request: pytest.FixtureRequest) -> str:
     """Log in with paramiko first, or with OpenSSH only."""
     value: str = request.param
-    config = lab.path / "mclu.conf"
-    config.write_text(config.read_text().replace("[global]", f"[global]\nvia={value}"))
+    lab.set_global(f"via={value}")
     return value
 
 
@@ -62,8 +61,7 @@ def _web(lab: RealLab, via: str) -> Iterator[None]:
 @pytest.fixture
 def short_timeout(lab: RealLab, ssh_files: Path) -> None:
     """Halve the request timeout to shorten the test."""
-    config = lab.path / "mclu.conf"
-    config.write_text(config.read_text().replace("[global]", "[global]\nanswer_timeout=2"))
+    lab.set_global("answer_timeout=2")
 
 
 def _on_ham1(lab: RealLab, script: str) -> None:

@@ -19,8 +19,7 @@ VNC = "<graphics type='vnc' autoport='yes' listen='127.0.0.1'/>"
 @pytest.fixture
 def openssh(lab: RealLab, ssh_files: Path) -> None:
     """Log in with OpenSSH only."""
-    config = lab.path / "mclu.conf"
-    config.write_text(config.read_text().replace("[global]", "[global]\nvia=openssh"))
+    lab.set_global("via=openssh")
 
 
 @pytest.fixture

@@ -58,6 +58,11 @@ class RealLab:
         self.call("up", str(count), "--on", str(count if on is None else on), "--parent", str(os.getpid()))
         self.path = Path(self.call("path").stdout.strip())
 
+    def set_global(self, setting: str) -> None:
+        """Add a setting to the defaults of mclu.conf; the fixture `ssh_files` restores the file."""
+        config = self.path / "mclu.conf"
+        config.write_text(config.read_text().replace("[global]", f"[global]\n{setting}"))
+
     def try_call(self, verb: str, *argv: str) -> Completed:
         """Run a command of scripts/lab that may fail."""
         return execute([*self._words, verb, "--name", self.name, *argv])

@@ -75,7 +75,7 @@ class FileId(NamedTuple):
         if self.inode == other.inode or (self.length, self.modified) == (other.length, other.modified):
             return True
         # Other network file systems may invent inode numbers on each client, and a guest may be writing to the file.
-        return not (self.has_shared_inode and other.has_shared_inode) and _base(own_path) == _base(other_path)
+        return not (self.has_shared_inode and other.has_shared_inode) and base_name(own_path) == base_name(other_path)
 
     @property
     def has_shared_inode(self) -> bool:
@@ -87,5 +87,6 @@ class FileId(NamedTuple):
         return _UNKNOWN_TIME not in (self.born, other.born) and self.born >= other.born
 
 
-def _base(path: str) -> str:
+def base_name(path: str) -> str:
+    """Return the last part of a path."""
     return path.rpartition("/")[2]

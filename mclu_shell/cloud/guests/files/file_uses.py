@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from mclu_shell.cloud.guests.files.disk_files import DiskFiles
-from mclu_shell.cloud.guests.files.file_id import FileId
+from mclu_shell.cloud.guests.files.file_id import FileId, base_name
 from mclu_shell.cloud.hypervisor.domain_files import DomainDefinition, backing_chains, noted_files, referenced_files
 
 
@@ -42,7 +42,7 @@ class FileUses:
             for trait in _traits(use.path, use.file) if use.file and use.file.is_regular else ():
                 self._by_trait[trait].append(use)
             if use.file is None:
-                self._missing[_base(use.path)].append(use)
+                self._missing[base_name(use.path)].append(use)
 
     def find_path(self, path: str) -> list[FileUse]:
         """Return the uses by guests whose definition names exactly this path."""
@@ -56,13 +56,13 @@ class FileUses:
         """
         yield from (use for use in self._by_trait[file.inode] if use.file and use.file.key == file.key)
         yield from (use for use in self._find_similar(path, file) if use.file and use.file.device != file.device)
-        yield from self._missing[_base(path)]
+        yield from self._missing[base_name(path)]
 
     def find_elsewhere(self, path: str, file: FileId) -> Iterator[FileUse]:
         """Yield the uses by guests of this node that may be of a file of another node."""
         yield from self._find_similar(path, file)
         if not file.is_local:
-            yield from self._missing[_base(path)]
+            yield from self._missing[base_name(path)]
 
     def _find_similar(self, path: str, file: FileId) -> Iterator[FileUse]:
         uses = (use for trait in _traits(path, file) for use in self._by_trait[trait])
@@ -71,11 +71,7 @@ class FileUses:
 
 def _traits(path: str, file: FileId) -> tuple[object, ...]:
     """Return what two files have in common, at least in part, if `FileId.may_be` is true of them."""
-    return file.inode, (file.length, file.modified), _base(path)
-
-
-def _base(path: str) -> str:
-    return path.rpartition("/")[2]
+    return file.inode, (file.length, file.modified), base_name(path)
 
 
 def collect_uses(definitions: Mapping[str, DomainDefinition], files: DiskFiles) -> FileUses:

@@ -4,7 +4,6 @@ It ends with this process: the kernel sends it SIGTERM then (PR_SET_PDEATHSIG of
 """
 
 import logging
-import math
 import os
 import queue
 import re
@@ -61,6 +60,7 @@ class MasterProcess:
         command = ["ssh", "-M", "-N", "-T", "-S", str(control), *options, *words]
         _log.debug("%s", shlex.join(command))
         self._changed = threading.Condition()
+        self._reaping = threading.Lock()
         self._lines: deque[str] = deque(maxlen=_MOST_LINES)
         self._line_count = 0
         self._is_connected = self._is_greeted = self._is_ready = self._has_ended = self._is_closed = False
@@ -119,7 +119,13 @@ class MasterProcess:
         """End the process; every channel and session ends at once."""
         # The end of the process is noticed a little later.
         self._is_closed = True
-        # A proxy is in its process group, and may not end with it.
+        with self._reaping:
+            # After that, the process ID may be another process's.
+            if self._child.returncode is None:
+                self._end_group()
+
+    def _end_group(self) -> None:
+        """End the process and its proxy, which may not end with it."""
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._child.pid, signal.SIGTERM)
 
@@ -129,8 +135,7 @@ class MasterProcess:
 
     def _wait(self, condition: Callable[[], bool], deadline: float) -> bool:
         with self._changed:
-            timeout_s = None if deadline == math.inf else max(0.0, deadline - time.monotonic())
-            return self._changed.wait_for(condition, timeout_s)
+            return self._changed.wait_for(condition, max(0.0, deadline - time.monotonic()))
 
     def _read(self) -> None:
         assert self._child.stderr is not None
@@ -148,9 +153,12 @@ class MasterProcess:
                     self._changed.notify_all()
 
     def _reap(self, reader: threading.Thread) -> None:
-        self._child.wait()
+        os.waitid(os.P_PID, self._child.pid, os.WEXITED | os.WNOWAIT)
         # The last messages arrive now. A proxy may hold the pipe for longer than the process itself.
         reader.join(_LAST_MESSAGES_S)
+        with self._reaping:
+            self._end_group()
+            self._child.wait()
         with self._changed:
             self._has_ended = True
             self._changed.notify_all()
