@@ -54,12 +54,12 @@ STATES: dict[str, tuple[Callable[[RealLab], None], list[object], list[tuple[str,
     ),
     "host key changed": (
         lambda lab: lab.rekey("ham1"),
-        [ON, ("on", "ssh: host key has CHANGED", False), OFF, OFF],
+        [ON, ("on", "ssh: Host key verification failed (host key has CHANGED)", False), OFF, OFF],
         [("host-key-changed", "ham1")],
     ),
     "host key not known": (
         lambda lab: lab.forget("ham1"),
-        [ON, ("on", "ssh: host key not known", False), OFF, OFF],
+        [ON, ("on", "ssh: Host key verification failed (host key not known)", False), OFF, OFF],
         [("host-key-unknown", "ham1")],
     ),
 }
