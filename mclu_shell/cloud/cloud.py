@@ -66,7 +66,7 @@ class Cloud:
     ) -> Iterator[Outcome[Node, Value]]:
         """Do the same, but yield each outcome as early as possible."""
         fn = partial(_query_node, fn)
-        modules = {module for node in self.nodes for module in node.modules}
+        modules = dict.fromkeys(module for node in self.nodes for module in node.modules)
         if modules:
             cache = () if self._cache_config is None else ("mclu_shell.cloud.state.disk_cache",)
             threading.Thread(target=_import, args=((*modules, *cache),), daemon=True).start()

@@ -78,7 +78,7 @@ class Node:
     @property
     def modules(self) -> tuple[str, ...]:
         """The modules that a query imports."""
-        return ("mclu_shell.cloud.hypervisor.client", *self._transport.modules)
+        return (*self._transport.modules, "mclu_shell.cloud.hypervisor.client")
 
     @property
     def is_shared(self) -> bool:

@@ -43,10 +43,10 @@ class Master(Protocol):
         """True until the process or its connection ends."""
 
     def mark(self) -> int:
-        """Return a mark for `find_message`."""
+        """Return a mark for `find_refusal`."""
 
-    def find_message(self, text: str, mark: int, timeout_s: float, /) -> str:
-        """Return the first message with a text after the mark; empty if there is none in time."""
+    def find_refusal(self, mark: int, timeout_s: float, /) -> str:
+        """Return the first message after the mark that a channel was refused; empty if none comes in time."""
 
     def close(self) -> None:
         """End the use of the process."""
@@ -59,6 +59,7 @@ class OpenSSHConnection:
         self.target = target
         self._process = process
         self._lock = threading.Lock()
+        self._opening = threading.Lock()
         # Our ends of the open channels.
         self._ends: weakref.WeakSet[socket.socket] = weakref.WeakSet()
         # The local socket of each forwarded socket of the node.
@@ -72,14 +73,14 @@ class OpenSSHConnection:
     def responds(self, timeout_s: float) -> bool:
         """Return whether sshd answers in time; if not, close the connection."""
         try:
-            self._round_trip(time.monotonic() + timeout_s)
+            deadline = time.monotonic() + timeout_s
+            self._round_trip(self._client(deadline), deadline)
         except (OSError, EOFError):
             self.close()
         return self.is_alive
 
-    def _round_trip(self, deadline: float) -> None:
+    def _round_trip(self, client: MuxClient, deadline: float) -> None:
         """Wait for sshd's reply to a request for a channel; sshd replies in the order of the requests."""
-        client = self._client(deadline)
         ours, theirs = socket.socketpair()
         with contextlib.closing(client), ours, theirs, contextlib.suppress(MuxRefused):
             client.open_stream(*_PROBE, theirs.fileno(), deadline)
@@ -101,7 +102,7 @@ class OpenSSHConnection:
         except (OSError, EOFError, MuxRefused) as error:
             raise ConnectionLost("the connection was lost", place=self.target.node) from error
         if channel is None:
-            reason = self._process.find_message("open failed: ", mark, _REASON_TIMEOUT_S)
+            reason = self._process.find_refusal(mark, _REASON_TIMEOUT_S)
             if "administratively prohibited" in reason:
                 raise forwarding_refused(self.target, is_socket=isinstance(address, str))
         return channel
@@ -124,10 +125,12 @@ class OpenSSHConnection:
         channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             channel.settimeout(max(0.01, deadline - time.monotonic()))
-            channel.connect(str(self._forward(path, deadline)))
-            # The process may read the first request before it accepts the connection, but not the second one.
-            self._round_trip(deadline)
-            self._round_trip(deadline)
+            local = self._forward(path, deadline)
+            with self._opening:
+                channel.connect(str(local))
+                # The process greets a client after it has accepted all earlier connections, one for each socket.
+                client = self._client(deadline)
+            self._round_trip(client, deadline)
             channel.settimeout(None)
             if is_at_end(channel):
                 channel.close()

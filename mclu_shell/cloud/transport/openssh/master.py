@@ -38,6 +38,7 @@ _OPTIONS: Final = {
     "LogLevel": "DEBUG1",
 }
 _CONNECTED = "debug1: Connection established"
+_REFUSED = "open failed: "
 # Runs ssh unless mclu, whose process ID is $0, has ended before the kernel was asked to report its end.
 _UNLESS_ORPHANED = '[ "$PPID" = "$0" ] && exec "$@"'
 _MOST_LINES = 400
@@ -102,14 +103,14 @@ class MasterProcess:
         return self._has_ended
 
     def mark(self) -> int:
-        """Return a mark for `find_message`."""
+        """Return a mark for `find_refusal`."""
         return self._line_count
 
-    def find_message(self, text: str, mark: int, timeout_s: float) -> str:
-        """Return the first line with a text after the mark; wait for it until the timeout. Empty if there is none."""
-        self._wait(lambda: self._first_line(text, mark) != "", time.monotonic() + timeout_s)
+    def find_refusal(self, mark: int, timeout_s: float) -> str:
+        """Return the first message after the mark that a channel was refused; empty if none comes in time."""
+        self._wait(lambda: self._refusal(mark) != "", time.monotonic() + timeout_s)
         with self._changed:
-            return self._first_line(text, mark)
+            return self._refusal(mark)
 
     def wait_ended(self, timeout_s: float) -> None:
         """Wait for the end of the process, and so for all of its messages."""
@@ -129,9 +130,9 @@ class MasterProcess:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._child.pid, signal.SIGTERM)
 
-    def _first_line(self, text: str, mark: int) -> str:
+    def _refusal(self, mark: int) -> str:
         recent = list(self._lines)[-(self._line_count - mark) :] if self._line_count > mark else []
-        return next((line for line in recent if text in line), "")
+        return next((line for line in recent if _REFUSED in line), "")
 
     def _wait(self, condition: Callable[[], bool], deadline: float) -> bool:
         with self._changed:
@@ -143,14 +144,20 @@ class MasterProcess:
         listening = re.compile(rf"debug1: channel \d+: new .*\[{re.escape(str(self.control))}\]")
         with self._child.stderr as lines:
             for raw in lines:
-                line = raw.decode(errors="replace").rstrip()
-                with self._changed:
-                    self._lines.append(line)
-                    self._line_count += 1
-                    self._is_connected |= line.startswith(_CONNECTED)
-                    self._is_greeted |= line.startswith(self._greeting)
-                    self._is_ready |= listening.match(line) is not None
-                    self._changed.notify_all()
+                self._add(raw.decode(errors="replace").rstrip(), listening)
+
+    def _add(self, line: str, listening: re.Pattern[str]) -> None:
+        is_connected, is_greeted = line.startswith(_CONNECTED), line.startswith(self._greeting)
+        is_ready = listening.match(line) is not None
+        with self._changed:
+            self._lines.append(line)
+            self._line_count += 1
+            self._is_connected |= is_connected
+            self._is_greeted |= is_greeted
+            self._is_ready |= is_ready
+            # A login has 90 lines; each notification would need a switch of threads.
+            if is_connected or is_greeted or is_ready or _REFUSED in line:
+                self._changed.notify_all()
 
     def _reap(self, reader: threading.Thread) -> None:
         os.waitid(os.P_PID, self._child.pid, os.WEXITED | os.WNOWAIT)

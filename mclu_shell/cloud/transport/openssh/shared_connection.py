@@ -31,10 +31,10 @@ class _UsersMaster:
         return False
 
     def mark(self) -> int:
-        """Return a mark for `find_message`."""
+        """Return a mark for `find_refusal`."""
         return 0
 
-    def find_message(self, _text: str, _mark: int, _timeout_s: float) -> str:
+    def find_refusal(self, _mark: int, _timeout_s: float) -> str:
         """Return no message: those of the process go to the user's terminal."""
         return ""
 
