@@ -17,7 +17,8 @@ from mclu_shell.cloud.transport.openssh.config import Target
 from mclu_shell.cloud.transport.openssh.mux import MuxClient, MuxRefused
 from mclu_shell.cloud.transport.openssh.streams import Stream, is_at_end, read_all
 from mclu_shell.cloud.transport.process import Completed
-from mclu_shell.cloud.transport.ssh.faults import command_timed_out, forwarding_refused, session_refused
+from mclu_shell.cloud.transport.ssh.command_output import CommandOutput
+from mclu_shell.cloud.transport.ssh.faults import forwarding_refused, session_refused
 from mclu_shell.cloud.transport.ssh.remote_process import SILENT_S, RemoteProcess, start_command
 from mclu_shell.cloud.transport.ssh.shell_command import LOADER, ShellCommand
 from mclu_shell.errors import ConnectionLost
@@ -163,28 +164,27 @@ class OpenSSHConnection:
 
     def run(self, argv: Sequence[str], timeout_s: float) -> Completed:
         """Run a command on the node and wait for its end."""
-        started, deadline = time.perf_counter(), time.monotonic() + timeout_s
-        command = ShellCommand(argv)
+        started = time.perf_counter()
+        command, output = ShellCommand(argv), CommandOutput(self.target, argv, timeout_s)
         out, out_end = socket.socketpair()
         err, err_end = socket.socketpair()
         self._track(out)
         self._track(err)
         with out, err:
             with out_end, err_end:
-                session = self._session((out_end.fileno(), out_end.fileno(), err_end.fileno()), deadline)
+                session = self._session((out_end.fileno(), out_end.fileno(), err_end.fileno()), output.deadline)
             with contextlib.closing(session):
                 # A login shell that has already ended reads nothing; its output has the reason.
+                out.settimeout(timeout_s)
                 with contextlib.suppress(OSError):
                     out.sendall(command.line)
                     out.shutdown(socket.SHUT_WR)
-                output = read_all((out, err), deadline)
-                if output is None:
-                    raise command_timed_out(self.target, argv, timeout_s)
-                status = session.exit_status(max(0.1, deadline - time.monotonic()))
+                read_all({out: 1, err: 2}, output)
+                status = session.exit_status(output.left_s())
         if status == -1 and not self.is_alive:
             raise ConnectionLost("the connection was lost", place=self.target.node)
         _log.debug("%s: %s: %.1f ms", self.target.node, shlex.join(argv), (time.perf_counter() - started) * 1000)
-        return command.completed(self.target, status, *output)
+        return command.completed(self.target, status, output.out, output.err)
 
     def start(self, argv: Sequence[str]) -> RemoteProcess:
         """Start a command on the node; stderr goes to its stdout."""

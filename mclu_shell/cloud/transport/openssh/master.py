@@ -42,6 +42,8 @@ _REFUSED = "open failed: "
 # Runs ssh unless mclu, whose process ID is $0, has ended before the kernel was asked to report its end.
 _UNLESS_ORPHANED = '[ "$PPID" = "$0" ] && exec "$@"'
 _MOST_LINES = 400
+# In bytes. sshd's banner arrives here, too, and may have no end of a line.
+_LONGEST_LINE = 16 << 10
 _LAST_MESSAGES_S = 0.3
 
 
@@ -143,7 +145,7 @@ class MasterProcess:
         # Versions before 9.1 print "new [PATH]".
         listening = re.compile(rf"debug1: channel \d+: new .*\[{re.escape(str(self.control))}\]")
         with self._child.stderr as lines:
-            for raw in lines:
+            for raw in iter(lambda: lines.readline(_LONGEST_LINE), b""):
                 self._add(raw.decode(errors="replace").rstrip(), listening)
 
     def _add(self, line: str, listening: re.Pattern[str]) -> None:

@@ -2,9 +2,10 @@
 
 import selectors
 import socket
-import time
+from collections.abc import Mapping
 
 from mclu_shell.cloud.transport.openssh.mux import MuxClient
+from mclu_shell.cloud.transport.ssh.command_output import CommandOutput
 
 
 class Stream(socket.socket):
@@ -39,20 +40,15 @@ def is_at_end(channel: socket.socket) -> bool:
         return False
 
 
-def read_all(sockets: tuple[socket.socket, ...], deadline: float) -> list[bytes] | None:
-    """Return the data of each socket until its end; None if the deadline passes before."""
-    data = {each: bytearray() for each in sockets}
+def read_all(sockets: Mapping[socket.socket, int], output: CommandOutput) -> None:
+    """Read the data of sockets until their ends; the values are the numbers of the streams."""
     with selectors.DefaultSelector() as selector:
-        for each in sockets:
-            selector.register(each, selectors.EVENT_READ)
+        for each, stream in sockets.items():
+            selector.register(each, selectors.EVENT_READ, stream)
         while selector.get_map():
-            left_s = deadline - time.monotonic()
-            if left_s <= 0:
-                return None
-            for key, _ in selector.select(left_s):
+            for key, _ in selector.select(output.left_s()):
                 assert isinstance(key.fileobj, socket.socket)
                 if chunk := key.fileobj.recv(65536):
-                    data[key.fileobj] += chunk
+                    output.add(key.data, chunk)
                 else:
                     selector.unregister(key.fileobj)
-    return [bytes(each) for each in data.values()]

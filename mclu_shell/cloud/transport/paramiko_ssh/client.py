@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import select
 import shlex
 import socket
 import threading
@@ -13,9 +14,11 @@ import paramiko
 from mclu_shell.cloud.concurrency.deadline import Deadline
 from mclu_shell.cloud.transport.forward import Address
 from mclu_shell.cloud.transport.openssh.config import Target
+from mclu_shell.cloud.transport.paramiko_ssh.limits import LimitedTransport
 from mclu_shell.cloud.transport.paramiko_ssh.login import authenticate, handshake
 from mclu_shell.cloud.transport.process import Completed
-from mclu_shell.cloud.transport.ssh.faults import command_timed_out, forwarding_refused, session_refused
+from mclu_shell.cloud.transport.ssh.command_output import CommandOutput
+from mclu_shell.cloud.transport.ssh.faults import forwarding_refused, session_refused
 from mclu_shell.cloud.transport.ssh.remote_process import SILENT_S, RemoteProcess, start_command
 from mclu_shell.cloud.transport.ssh.shell_command import LOADER, ShellCommand
 from mclu_shell.errors import ConnectionLost
@@ -23,6 +26,7 @@ from mclu_shell.errors import ConnectionLost
 _log = logging.getLogger(__name__)
 
 _START_TIMEOUT_S = 10.0
+_CHUNK = 65536
 # RFC 4254, section 5.1: SSH_OPEN_ADMINISTRATIVELY_PROHIBITED.
 _PROHIBITED = 1
 _STREAM_LOCAL = "direct-streamlocal@openssh.com"
@@ -45,7 +49,23 @@ class _Session:
         return int(self._channel.exit_status) if self._channel.exit_status_ready() else -1
 
 
-class _Transport(paramiko.Transport):
+def _read_output(channel: paramiko.Channel, output: CommandOutput) -> None:
+    """Read stdout and stderr until their end."""
+    poll = select.poll()
+    poll.register(channel.fileno(), select.POLLIN)
+    is_open = True
+    while is_open:
+        poll.poll(output.left_s() * 1000)
+        # What has come before the end is in the buffers when the end is seen.
+        is_open = not (channel.eof_received or channel.closed)
+        while channel.recv_ready():
+            output.add(1, channel.recv(_CHUNK))
+        while channel.recv_stderr_ready():
+            output.add(2, channel.recv_stderr(_CHUNK))
+        output.left_s()
+
+
+class _Transport(LimitedTransport):
     """paramiko's transport, with OpenSSH's channels to unix sockets (PROTOCOL, section 2.4)."""
 
     def __init__(self, sock: socket.socket) -> None:
@@ -126,24 +146,30 @@ class ParamikoConnection:
     def run(self, argv: Sequence[str], timeout_s: float) -> Completed:
         """Run a command on the node and wait for its end."""
         started = time.perf_counter()
-        command = ShellCommand(argv)
+        command, output = ShellCommand(argv), CommandOutput(self.target, argv, timeout_s)
         try:
-            with self._transport.open_session(timeout=timeout_s) as channel:
+            with self._open_session(output.deadline) as channel:
                 channel.settimeout(timeout_s)
-                channel.exec_command(LOADER)
                 self._send_command(channel, command)
-                # The outputs are a few lines, so both streams fit into their windows.
-                err = channel.makefile_stderr("rb").read()
-                out = channel.makefile("rb").read()
-                status = channel.recv_exit_status()
+                _read_output(channel, output)
+                channel.status_event.wait(output.left_s())
         except TimeoutError as error:
-            raise command_timed_out(self.target, argv, timeout_s) from error
-        except paramiko.ChannelException as error:
-            raise session_refused(self.target) from error
+            raise output.timed_out() from error
         except (paramiko.SSHException, OSError, EOFError) as error:
             raise ConnectionLost("the connection was lost", place=self.target.node) from error
         _log.debug("%s: %s: %.1f ms", self.target.node, shlex.join(argv), (time.perf_counter() - started) * 1000)
-        return command.completed(self.target, status, out, err)
+        return command.completed(self.target, channel.exit_status, output.out, output.err)
+
+    def _open_session(self, deadline: float) -> paramiko.Channel:
+        """Start the loader before `deadline`; an sshd that does not reply to the request loses the connection."""
+        # paramiko itself would wait for the reply without end.
+        with Deadline(deadline, self.close):
+            try:
+                channel = self._transport.open_session(timeout=max(0.1, deadline - time.monotonic()))
+                channel.exec_command(LOADER)
+            except paramiko.ChannelException as error:
+                raise session_refused(self.target) from error
+        return channel
 
     def _send_command(self, channel: paramiko.Channel, command: ShellCommand) -> None:
         try:
@@ -159,11 +185,8 @@ class ParamikoConnection:
     def start(self, argv: Sequence[str]) -> RemoteProcess:
         """Start a command on the node; stderr goes to its stdout."""
         try:
-            channel = self._transport.open_session(timeout=_START_TIMEOUT_S)
+            channel = self._open_session(time.monotonic() + _START_TIMEOUT_S)
             channel.set_combine_stderr(True)
-            channel.exec_command(LOADER)
-        except paramiko.ChannelException as error:
-            raise session_refused(self.target) from error
         except (paramiko.SSHException, OSError, EOFError) as error:
             raise ConnectionLost("the connection was lost", place=self.target.node) from error
         return start_command(_Session(channel), argv, self.target, lambda: self.responds(SILENT_S))

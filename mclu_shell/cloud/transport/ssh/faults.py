@@ -35,3 +35,9 @@ def session_refused(target: Target) -> CommandsRefused:
 def command_timed_out(target: Target, argv: Sequence[str], timeout_s: float) -> SSHFault:
     """Return the fault of a command that has not ended in time."""
     return SSHFault(f"{argv[0]!r} timed out after {timeout_s:g} s", place=target.node)
+
+
+def too_much_output(target: Target, argv: Sequence[str], most: int) -> SSHFault:
+    """Return the fault of a command that prints more than `most` bytes."""
+    remedy = f"check the start-up files of {target.user}'s shell there"
+    return SSHFault(f"{argv[0]!r} printed more than {most >> 20} MiB", place=target.node, remedy=remedy)

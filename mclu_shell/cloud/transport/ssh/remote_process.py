@@ -7,11 +7,14 @@ from typing import Protocol
 
 from mclu_shell.cloud.transport.openssh.config import Target
 from mclu_shell.cloud.transport.process import split_lines
+from mclu_shell.cloud.transport.ssh.faults import too_much_output
 from mclu_shell.cloud.transport.ssh.shell_command import ShellCommand, shell_is_slow
 from mclu_shell.errors import ConnectionLost
 
 # The limit for the login shell to run the command; its start-up files may take some seconds.
 _START_TIMEOUT_S = 15.0
+# In bytes: what the login shell may print before the command.
+_MOST_GREETING = 1 << 20
 # If a running command sends nothing for this long, sshd gets a keep-alive, and as long to answer it.
 SILENT_S = 3.0
 
@@ -111,6 +114,8 @@ def start_command(
             if not data:
                 raise command.refusal(target, bytes(printed), channel.wait_status(1.0))
             printed += data
+            if len(printed) > _MOST_GREETING:
+                raise too_much_output(target, argv, _MOST_GREETING)
     except (OSError, EOFError) as error:
         channel.close()
         raise ConnectionLost("the connection was lost", place=target.node) from error

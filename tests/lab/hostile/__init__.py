@@ -1,0 +1,1 @@
+"""Nodes that try to harm mclu."""
