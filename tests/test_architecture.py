@@ -27,7 +27,7 @@ LEVELS = (
     {"config", "terminal"},
     {"global_options"},
     {"argument_parser"},
-    {"user_paths", "system_faults", "files"},
+    {"user_paths", "system_faults", "files", "parsing"},
     {"errors", "units"},
     {"signals"},
     # The package itself: its version.

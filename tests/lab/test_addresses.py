@@ -23,7 +23,8 @@ _AGENT = (
     "exec 3<>$(echo /dev/vport*); while read -r line <&3; do case $line in "
     '*guest-sync*) id=${line##*:}; echo "{\\"return\\":${id%%\\}*}}" >&3 ;; '
     '*interfaces*) echo \'{"return":[{"name":"eth0","ip-addresses":[{"ip-address":"198.51.100.7"},'
-    '{"ip-address":"192.0.2.1"},{"ip-address":"127.0.0.1"},{"ip-address":"2001:db8::7"}]}]}\' >&3 ;; '
+    '{"ip-address":"192.0.2.1"},{"ip-address":"127.0.0.1"},{"ip-address":"localhost"},'
+    '{"ip-address":"-oProxyCommand=id"},{"ip-address":"::ffff:127.0.0.1"},{"ip-address":"2001:db8::7"}]}]}\' >&3 ;; '
     "esac; done &"
 )
 _HUNG_AGENT = "exec 3<>$(echo /dev/vport*)"
@@ -169,6 +170,7 @@ def test_guest_agents_are_asked_and_their_timeout_is_left_alone(lab: RealLab, te
         listed = mclu(lab, "list", "--active").out
         assert "198.51.100.7 2001:db8::7" in listed
         assert "192.0.2.1" not in listed.split()
+        assert '"addresses": ["198.51.100.7", "2001:db8::7"]' in mclu(lab, "-o", "json", "list", "--active").out
         assert "198.51.100.7, 2001:db8::7" in mclu(lab, "wait", "guest", "web", "ip").out
         # virsh's own timeout would expire after 1 s if mclu had left it.
         console.type("kill $!; " + _HUNG_AGENT + ENTER)

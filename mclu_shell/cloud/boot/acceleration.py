@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from typing import NamedTuple
-from xml.etree import ElementTree as ET
 
 from mclu_shell.cloud.boot.kvm_probe import KVMResult, KVMStatus
 from mclu_shell.cloud.hypervisor.capabilities import Capabilities
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.errors import LibvirtDown, LibvirtFault, Refused
+from mclu_shell.parsing.xml import parse_xml
 
 # Tests KVM on a node, with the emulator and the architecture that libvirt names.
 KVMProbe = Callable[[Node, str, str], KVMResult]
@@ -48,7 +48,7 @@ _KINDS = {"kvm": "kvm", "qemu": "tcg"}
 
 def acceleration_of_xml(definition: str) -> Acceleration:
     """Return the acceleration of a template's own XML."""
-    virt_type = ET.fromstring(definition).get("type", "")
+    virt_type = parse_xml(definition).get("type", "")
     kind = _KINDS.get(virt_type, "")
     return Acceleration(kind, f"type={virt_type!r} in the template's xml" if kind == "tcg" else "", is_chosen=True)
 

@@ -4,7 +4,6 @@ import secrets
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
-from xml.etree import ElementTree as ET
 
 from mclu_shell.cloud.boot.acceleration import Acceleration, KVMProbe, acceleration_of_xml, choose_acceleration
 from mclu_shell.cloud.boot.environment import xml_environment
@@ -20,6 +19,7 @@ from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.state.guest import Guest, NodeReport
 from mclu_shell.cloud.templates.template import Template, custom_xml
 from mclu_shell.errors import MCluError, NodeFault, NodeOff, Refused, UsageError
+from mclu_shell.parsing.xml import parse_xml
 from mclu_shell.units import format_size
 
 Value = TypeVar("Value")
@@ -223,7 +223,7 @@ def _network(node: Node) -> tuple[str, str]:
 
 def _require_devices(node: Node, request: BootRequest, definition: str) -> None:
     """Raise Refused or NodeFault if the guest would lack the console or screen that the request opens."""
-    domain = ET.fromstring(definition)
+    domain = parse_xml(definition)
     for option, name, devices in (("console", "console", ("serial", "console")), ("viewer", "screen", ("graphics",))):
         if option not in request.opens:
             continue

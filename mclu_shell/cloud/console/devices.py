@@ -23,14 +23,18 @@ def fetch_devices(node: Node, name: str, feature: str) -> "ET.Element":
 
 def fetch_domain(node: Node, name: str, feature: str) -> "ET.Element":
     """Fetch a running guest's XML; raise as `fetch_devices` does."""
-    from xml.etree import ElementTree as ET
+    from mclu_shell.parsing.limits import InvalidData
+    from mclu_shell.parsing.xml import parse_xml
 
     xml = node.query(lambda client: client.fetch_live_xml(name))
     if xml is None:
         raise Refused(
             f"{name} is not running", place=node.name, remedy=f"run {guest_command('start', node.name, name)}"
         )
-    domain = ET.fromstring(xml)
+    try:
+        domain = parse_xml(xml)
+    except InvalidData as error:
+        raise error.with_context(fact=f"{name}: {error.fact}", place=node.name) from None
     if domain.get("type") == "test":
         raise NodeFault(f"simulated guests have no {feature}", place=node.name)
     return domain

@@ -78,9 +78,9 @@ def marking_start(node: Node, name: str) -> Iterator[None]:
     with suppress(MCluError):
         xml = node.query(lambda client: client.fetch_xml(name)) or ""
         if "<log " in xml:
-            from xml.etree import ElementTree as ET
+            from mclu_shell.parsing.xml import parse_xml
 
-            domain = ET.fromstring(xml)
+            domain = parse_xml(xml)
             mark = _make_mark(node, read_log_path(domain)) if _is_kept(domain) else None
     yield
     if mark is not None:

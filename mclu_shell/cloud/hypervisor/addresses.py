@@ -3,15 +3,17 @@
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
-from xml.etree import ElementTree as ET
 
 import libvirt
 
 from mclu_shell.cloud.concurrency.fanout import gather
 from mclu_shell.cloud.hypervisor import guest_agent
+from mclu_shell.parsing.address import parse_guest_address
+from mclu_shell.parsing.limits import InvalidData, parse_count
+from mclu_shell.parsing.xml import parse_xml
 
-# Loopback and link-local addresses, which a guest agent reports, too.
-_LOCAL_PREFIXES = ("127.", "169.254.", "::1", "fe80:")
+# Of one guest: a guest agent may report any number.
+_MOST_ADDRESSES = 32
 _LEASE, _ARP = 0, 2
 # The duration of a lease in libvirt's networks, unless the network defines another.
 _LEASE_S = 3600.0
@@ -47,9 +49,10 @@ def fetch_addresses(connection: Any, domains: Sequence[Any]) -> Findings:
     by_mac = _fetch_leases(connection)
     arp = _ARPTable()
     for domain in domains:
-        with contextlib.suppress(libvirt.libvirtError):  # The guest may be gone by now.
-            devices = ET.fromstring(domain.XMLDesc(0)).find("devices")
-            assert devices is not None
+        with contextlib.suppress(libvirt.libvirtError, InvalidData):  # The guest may be gone by now.
+            devices = parse_xml(domain.XMLDesc(0)).find("devices")
+            if devices is None:
+                continue
             macs = tuple([mac.get("address", "").lower() for mac in devices.findall("./interface/mac")])
             leased = [lease for mac in macs for lease in by_mac.get(mac, ())]
             findings.addresses[domain.UUIDString()] = unique([*leased, *(arp.read(domain) if macs else ())])
@@ -64,7 +67,7 @@ def fetch_agent_addresses(connection: Any, agents: Mapping[str, Sequence[str]]) 
     def ask(uuid: str) -> tuple[Address, ...]:
         with contextlib.suppress(libvirt.libvirtError):  # The guest may be gone by now.
             reported = guest_agent.fetch_addresses(connection.lookupByUUIDString(uuid), agents[uuid])
-            return tuple([Address(address, is_current=True) for address in reported])
+            return tuple([address for text in reported for address in _read(text, is_current=True)])
         return ()
 
     return {outcome.item: outcome.unwrap() for outcome in gather(agents, ask)}
@@ -75,16 +78,20 @@ def _fetch_simulated(domains: Sequence[Any]) -> dict[str, tuple[Address, ...]]:
     addresses = {}
     for domain in domains:
         with contextlib.suppress(libvirt.libvirtError):  # The guest may be gone by now.
-            addresses[domain.UUIDString()] = tuple(
-                Address(address["addr"], is_current=True)
-                for card in domain.interfaceAddresses(_LEASE).values()
-                for address in card["addrs"] or ()
-            )
+            cards = domain.interfaceAddresses(_LEASE).values()
+            found = [address["addr"] for card in cards for address in card["addrs"] or ()]
+            addresses[domain.UUIDString()] = tuple(one for text in found for one in _read(text, is_current=True))
     return addresses
 
 
+def _read(text: object, *, is_current: bool = False, renewed_at: float | None = None) -> Iterator[Address]:
+    """Yield the address that a source reports; nothing if no guest can have it."""
+    if (address := parse_guest_address(text)) is not None:
+        yield Address(address, is_current, renewed_at)
+
+
 def unique(addresses: Sequence[Address]) -> tuple[Address, ...]:
-    """Return each address once, with the best of what the sources know about it."""
+    """Return each address once, with the best of what the sources know about it; at most 32."""
     best: dict[str, Address] = {}
     for address in addresses:
         known = best.get(address.address)
@@ -93,7 +100,7 @@ def unique(addresses: Sequence[Address]) -> tuple[Address, ...]:
             known.renewed_at or 0.0,
         ):
             best[address.address] = address
-    return tuple(found for found in best.values() if not found.address.startswith(_LOCAL_PREFIXES))
+    return tuple(best.values())[:_MOST_ADDRESSES]
 
 
 class _ARPTable:
@@ -113,26 +120,34 @@ class _ARPTable:
             self._is_readable = False
             return
         for interface in interfaces.values():
-            yield from (Address(address["addr"]) for address in interface["addrs"] or ())
+            for address in interface["addrs"] or ():
+                yield from _read(address["addr"])
 
 
 def _fetch_leases(connection: Any) -> dict[str, list[Address]]:
     """Return the leases of libvirt's DHCP servers by MAC address, the newest first."""
     by_mac: dict[str, list[Address]] = {}
-    with contextlib.suppress(libvirt.libvirtError):  # There may be no network driver.
+    with contextlib.suppress(libvirt.libvirtError, InvalidData):  # There may be no network driver.
         for network in connection.listAllNetworks(libvirt.VIR_CONNECT_LIST_NETWORKS_ACTIVE):
-            duration_s = _lease_duration_s(network.XMLDesc(0))
+            duration_s = read_lease_duration(network.XMLDesc(0))
             for lease in network.DHCPLeases():
                 end = float(lease.get("expirytime") or 0)
-                address = Address(lease["ipaddr"], renewed_at=end - duration_s if end else None)
-                by_mac.setdefault((lease.get("mac") or "").lower(), []).append(address)
+                addresses = _read(lease["ipaddr"], renewed_at=end - duration_s if end else None)
+                by_mac.setdefault((lease.get("mac") or "").lower(), []).extend(addresses)
     for leases in by_mac.values():
         leases.sort(key=lambda address: -(address.renewed_at or 0.0))
     return by_mac
 
 
-def _lease_duration_s(network_xml: str) -> float:
-    """Return the longest duration of a network's leases (libvirt's formatnetwork.html, `<lease>`)."""
-    leases = ET.fromstring(network_xml).findall(".//lease")
-    durations = [float(lease.get("expiry", "60")) * _UNITS_S[lease.get("unit", "minutes")] for lease in leases]
-    return max([_LEASE_S, *durations])
+def read_lease_duration(network_xml: str) -> float:
+    """Return the longest duration of a network's leases in seconds (libvirt's formatnetwork.html, `<lease>`).
+
+    Raise InvalidData for an unknown unit.
+    """
+    durations = [_LEASE_S]
+    for lease in parse_xml(network_xml).findall(".//lease"):
+        unit = lease.get("unit", "minutes")
+        if unit not in _UNITS_S:
+            raise InvalidData(f"unknown unit {unit[:40]!r} of leases")
+        durations.append(float(parse_count(lease.get("expiry", "60")) * _UNITS_S[unit]))
+    return max(durations)

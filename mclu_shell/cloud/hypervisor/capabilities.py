@@ -4,6 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from xml.etree import ElementTree as ET
 
+from mclu_shell.parsing.limits import parse_count
+from mclu_shell.parsing.xml import parse_xml
+
 
 class Machine(NamedTuple):
     """A machine type that a node can emulate: its full name and limits."""
@@ -32,7 +35,7 @@ def parse_capabilities(xmls: Sequence[str]) -> Capabilities:
 
     Each XML is the reply for one machine type. The first has the general values, and wins if two describe one type.
     """
-    trees = [ET.fromstring(xml) for xml in xmls]
+    trees = [parse_xml(xml) for xml in xmls]
     first = trees[0]
     machines = {_machine_kind(tree): _read_machine(tree) for tree in reversed(trees) if tree.findtext("machine")}
     return Capabilities(
@@ -55,7 +58,7 @@ def _machine_kind(tree: ET.Element) -> str:
 
 def _read_machine(tree: ET.Element) -> Machine:
     vcpu = tree.find("vcpu")
-    most_vcpus = int(vcpu.get("max", "1")) if vcpu is not None else 1
+    most_vcpus = parse_count(vcpu.get("max", "1")) if vcpu is not None else 1
     return Machine(tree.findtext("machine", ""), _values(tree, "./devices/disk", "bus"), most_vcpus)
 
 

@@ -6,6 +6,7 @@ from xml.etree import ElementTree as ET
 
 from mclu_shell.cloud.hypervisor.domain_xml import FILE, GUEST, LOG
 from mclu_shell.cloud.hypervisor.image_names import find_named_paths
+from mclu_shell.parsing.xml import parse_xml
 
 # libvirt passes these options to QEMU (drvqemu.html), whose working directory is /.
 _QEMU_OPTION = "{http://libvirt.org/schemas/domain/qemu/1.0}arg"
@@ -53,7 +54,7 @@ def _metadata_paths(xml: str, tag: str) -> tuple[str, ...]:
 
 
 def _metadata(xml: str, tag: str) -> list[ET.Element]:
-    domain = ET.fromstring(xml)
+    domain = parse_xml(xml)
     own = domain.find(f"./metadata/{GUEST}")
     if own is None or own.get("uuid") != domain.findtext("uuid", "").strip():
         return []
@@ -62,27 +63,27 @@ def _metadata(xml: str, tag: str) -> list[ET.Element]:
 
 def disk_files(xml: str) -> tuple[str, ...]:
     """Return the files, devices and directories of a guest's disks, now or at the time of a snapshot."""
-    sources = ET.fromstring(xml).findall(".//disk/source")
+    sources = parse_xml(xml).findall(".//disk/source")
     paths = (source.get("file") or source.get("dev") or source.get("dir") for source in sources)
     return tuple(dict.fromkeys(filter(None, paths)))
 
 
 def required_disks(xml: str) -> tuple[str, ...]:
     """Return the files and devices of a guest's disks, without those that are optional at its start (startupPolicy)."""
-    sources = ET.fromstring(xml).findall("./devices/disk/source")
+    sources = parse_xml(xml).findall("./devices/disk/source")
     required = [source for source in sources if source.get("startupPolicy") != "optional"]
     return tuple(path for source in required if (path := source.get("file") or source.get("dev")))
 
 
 def volumes(xml: str) -> tuple[tuple[str, str], ...]:
     """Return the disks of a guest that are given as storage pool and volume."""
-    sources = ET.fromstring(xml).findall(".//disk//source[@pool]")
+    sources = parse_xml(xml).findall(".//disk//source[@pool]")
     return tuple((source.get("pool", ""), source.get("volume", "")) for source in sources)
 
 
 def path_in_pool(pool_xml: str, volume: str) -> str:
     """Return the file of a volume, from the XML of its storage pool; empty if the pool is not a directory."""
-    directory = ET.fromstring(pool_xml).findtext("./target/path", "")
+    directory = parse_xml(pool_xml).findtext("./target/path", "")
     return f"{directory}/{volume}" if directory else ""
 
 
@@ -90,7 +91,7 @@ def disks_without_path(guest: DomainDefinition) -> tuple[str, ...]:
     """Return names for the disks of a guest that have no path: network disks, and volumes of a missing pool."""
     disks = []
     for xml in guest.xmls:
-        sources = ET.fromstring(xml).findall(".//disk/source[@protocol]")
+        sources = parse_xml(xml).findall(".//disk/source[@protocol]")
         disks += [f"{source.get('protocol')}:{source.get('name', '')}" for source in sources]
         disks += [f"{pool}/{name}" for pool, name in volumes(xml) if not _has_path(guest, name)]
     return tuple(dict.fromkeys(disks))
@@ -102,26 +103,26 @@ def _has_path(guest: DomainDefinition, volume: str) -> bool:
 
 def overlay_files(snapshot_xml: str) -> tuple[str, ...]:
     """Return the disks of an external snapshot, which libvirt created or reused (libvirt's formatsnapshot.html)."""
-    sources = ET.fromstring(snapshot_xml).findall("./disks/disk[@snapshot='external']/source[@file]")
+    sources = parse_xml(snapshot_xml).findall("./disks/disk[@snapshot='external']/source[@file]")
     return tuple(source.get("file", "") for source in sources)
 
 
 def is_named_by_libvirt(overlay: str, snapshot_xml: str, disks: Iterable[str]) -> bool:
     """Return whether libvirt chose the name of an overlay: that of a disk, with the snapshot's name as its suffix."""
-    snapshot = ET.fromstring(snapshot_xml).findtext("name", "")
+    snapshot = parse_xml(snapshot_xml).findtext("name", "")
     return overlay in {f"{disk.rpartition('.')[0]}.{snapshot}" for disk in disks}
 
 
 def memory_files(snapshot_xml: str) -> tuple[str, ...]:
     """Return the memory files of an external snapshot."""
-    memories = ET.fromstring(snapshot_xml).findall("./memory[@snapshot='external'][@file]")
+    memories = parse_xml(snapshot_xml).findall("./memory[@snapshot='external'][@file]")
     return tuple(memory.get("file", "") for memory in memories)
 
 
 def backing_files(xml: str) -> dict[str, tuple[str, ...]]:
     """Return the backing files of each disk file by libvirt's XML, which may differ from the headers of the files."""
     backing: dict[str, tuple[str, ...]] = {}
-    for disk in ET.fromstring(xml).iter("disk"):
+    for disk in parse_xml(xml).iter("disk"):
         stores = [disk, *disk.iter("backingStore")]
         sources = [source for store in stores if (source := store.find("source")) is not None]
         chain = tuple(file for source in sources if (file := source.get("file") or source.get("dev")))
@@ -133,7 +134,7 @@ def backing_files(xml: str) -> dict[str, tuple[str, ...]]:
 def nvram_files(xml: str) -> tuple[str, ...]:
     """Return the files with the settings of a guest's firmware, which libvirt deletes with the guest."""
     files = []
-    for nvram in ET.fromstring(xml).findall("./os/nvram"):
+    for nvram in parse_xml(xml).findall("./os/nvram"):
         source = nvram.find("source")
         path = (source.get("file") or source.get("dev")) if source is not None else nvram.text
         files += [path.strip()] if path and path.strip() else []
@@ -147,17 +148,17 @@ def is_default_nvram(file: str, guest: str) -> bool:
 
 def has_tpm_state(xml: str) -> bool:
     """Return whether libvirt stores the state of an emulated TPM of a guest."""
-    return ET.fromstring(xml).find("./devices/tpm/backend[@type='emulator']") is not None
+    return parse_xml(xml).find("./devices/tpm/backend[@type='emulator']") is not None
 
 
 def snapshot_name(xml: str) -> str:
     """Return the name of a snapshot."""
-    return ET.fromstring(xml).findtext("name", "")
+    return parse_xml(xml).findtext("name", "")
 
 
 def named_paths(xml: str) -> frozenset[str]:
     """Return all absolute paths in a definition outside its metadata: disks, kernel, firmware, QEMU options."""
-    root = ET.fromstring(xml)
+    root = parse_xml(xml)
     for parent in [root, *root.iter("domain")]:
         for metadata in parent.findall("metadata"):
             parent.remove(metadata)

@@ -7,6 +7,8 @@ from xml.etree import ElementTree as ET
 
 from mclu_shell.cloud.hypervisor.capabilities import Capabilities, Machine
 from mclu_shell.errors import TemplateError, UsageError
+from mclu_shell.parsing.limits import InvalidData
+from mclu_shell.parsing.xml import parse_xml
 
 # The namespace of mclu's metadata in a guest: its template, time of creation, and files.
 NAMESPACE = "urn:mclu:1"
@@ -82,9 +84,9 @@ def domain_xml(guest: DomainSpec, node: Capabilities) -> str:
 def with_metadata(xml: str, guest: DomainSpec) -> str:
     """Return the XML of a template with the guest's UUID and mclu's metadata; raise TemplateError if it is invalid."""
     try:
-        domain = ET.fromstring(xml)
-    except ET.ParseError as error:
-        raise TemplateError(f"its xml is not XML ({error})", place=guest.template) from None
+        domain = parse_xml(xml)
+    except InvalidData as error:
+        raise TemplateError(f"its xml is not XML ({error.fact})", place=guest.template) from None
     if domain.tag != "domain":
         raise TemplateError(f"its xml is a <{domain.tag}>, not a <domain>", place=guest.template)
     name = domain.findtext("name", "").strip()

@@ -1,10 +1,12 @@
 """Paths in QEMU's names of images: plain paths, protocols, options and JSON (block.c and json-lexer.c of QEMU)."""
 
-import json
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
+
+from mclu_shell.parsing.json_text import parse_json
+from mclu_shell.parsing.limits import LONGEST_NAME, InvalidData
 
 # A name without a slash before its first colon has a protocol (path_has_protocol in QEMU's block.c).
 _PROTOCOL = re.compile(r"([^/:]+):(.*)", re.DOTALL)
@@ -12,7 +14,8 @@ _PROTOCOL = re.compile(r"([^/:]+):(.*)", re.DOTALL)
 _REMOTE = frozenset({"ftp", "ftps", "http", "https", "iscsi", "iser", "nvme", "rbd", "sheepdog", "vxhs"})
 _SEPARATOR = re.compile(r"[:=,?&]")
 _MOST_SEPARATORS = 20
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'', re.DOTALL)
+# A string without its end reaches to the end of the text; a search for its end at each quote would take quadratic time.
+_STRING = re.compile(r"""(["'])((?:(?!\1)[^\\]|\\.)*+)(\1|\\?\Z)""", re.DOTALL)
 # qemu-img prints U+FFFD for bytes that are not UTF-8. Lone surrogates come from JSON escapes.
 _UNDECODABLE = re.compile("[\0\n\ufffd\ud800-\udfff]")
 
@@ -30,7 +33,7 @@ class Paths(NamedTuple):
 
 def find_paths(name: str, directory: str) -> Paths:
     """Return the paths in the name of an image that an image in `directory` refers to; raise UndecodableName."""
-    if _UNDECODABLE.search(name):
+    if len(name) > LONGEST_NAME or _UNDECODABLE.search(name):
         raise UndecodableName(name)
     if name.startswith("json:"):
         return _join(_find_in_option(text, directory) for text in _strings(_parse(name.removeprefix("json:"))))
@@ -98,15 +101,15 @@ def _parts(name: str) -> set[str]:
 def _parse(text: str) -> Any:
     """Parse QEMU's JSON, which also has strings in apostrophes; an object becomes a list of pairs."""
     try:
-        return json.loads(_STRING.sub(_quote, text), object_pairs_hook=list, strict=False)
-    except (ValueError, RecursionError) as error:
+        return parse_json(_STRING.sub(_quote, text), as_pairs=True)
+    except InvalidData as error:
         raise UndecodableName(text) from error
 
 
 def _quote(match: re.Match[str]) -> str:
-    if match[0].startswith('"'):
+    if match[1] == '"' or not match[3].strip("\\"):
         return match[0].replace("\\'", "'")
-    inner = re.sub(r'\\.|"', lambda part: {"\\'": "'", '"': '\\"'}.get(part[0], part[0]), match[0][1:-1])
+    inner = re.sub(r'\\.|"', lambda part: {"\\'": "'", '"': '\\"'}.get(part[0], part[0]), match[2])
     return f'"{inner}"'
 
 
@@ -129,4 +132,4 @@ def _strings_in_json(text: str) -> Iterator[str]:
             if name.startswith("json:"):
                 yield from _strings_in_json(name.removeprefix("json:"))
     except UndecodableName:
-        yield from (match[0][1:-1].replace("\\/", "/") for match in _STRING.finditer(text))
+        yield from (match[2].replace("\\/", "/") for match in _STRING.finditer(text))

@@ -13,6 +13,8 @@ from xml.etree import ElementTree as ET
 
 import libvirt
 
+from mclu_shell.parsing.xml import parse_xml
+
 # Devices of the host and secrets are prepared only at the start, so virConnectDomainXMLToNative fails for them.
 _UNPREPARED = (".//hostdev", ".//interface[@type='hostdev']", ".//secret", ".//auth", ".//encryption")
 
@@ -30,7 +32,7 @@ def require_valid(connection: Any, xml: str) -> None:
     _require(_refused_definition(connection, xml, "\n", 0), refusal="invalid char in name")
     validate = libvirt.VIR_DOMAIN_DEFINE_VALIDATE
     _require(_refused_definition(connection, xml, "/", validate), refusal="cannot contain '/'")
-    if all(ET.fromstring(xml).find(path) is None for path in _UNPREPARED):
+    if all(parse_xml(xml).find(path) is None for path in _UNPREPARED):
         _require(_conversion(connection, xml))
 
 
@@ -63,7 +65,7 @@ def _require(error: libvirt.libvirtError | None, refusal: str = "") -> None:
 
 def _refused_definition(connection: Any, xml: str, character: str, flags: int) -> libvirt.libvirtError | None:
     """Define a domain under a name that libvirt refuses; return its error."""
-    domain = ET.fromstring(xml)
+    domain = parse_xml(xml)
     name = domain.find("name")
     assert name is not None
     name.text = f"{name.text}{character}"

@@ -2,9 +2,10 @@
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
+
+from mclu_shell.parsing.limits import InvalidData, parse_count, require_size
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.hypervisor.addresses import Address
@@ -37,9 +38,11 @@ wait
 """
 _LOCAL = re.compile(r"\|-- ([0-9.]+)\n\s+/32 host LOCAL")
 _LOCAL_6 = re.compile(r"^([0-9a-f]{32}) [0-9a-f]{2} ", re.MULTILINE)
+_TIME = re.compile(r"^@time (\d{1,12}(?:\.\d+)?)(?:\.?%N)? (\d{1,12}(?:\.\d+)?) (\d+)$", re.MULTILINE | re.ASCII)
+_START = re.compile(r"^@start (\d*)$", re.MULTILINE | re.ASCII)
 
 
-class _Facts(NamedTuple):
+class Facts(NamedTuple):
     """The node's own addresses, and the start times of its guests by UUID."""
 
     own: frozenset[str]
@@ -56,7 +59,10 @@ def confirm_addresses(
     """
     if not any(found.values()):
         return {}
-    facts = _fetch_facts(run, names)
+    try:
+        facts = parse_facts(run(["sh", "-c", _FACTS, "sh", *names.values()]), [*names])
+    except InvalidData:
+        return {}
     found = {uuid: [one for one in addresses if one.address not in facts.own] for uuid, addresses in found.items()}
     doubtful = [
         one.address
@@ -74,30 +80,23 @@ def _is_current(address: "Address", started_at: float | None) -> bool:
     return started_at is not None and address.renewed_at is not None and address.renewed_at >= int(started_at)
 
 
-def _fetch_facts(run: Run, names: Mapping[str, str]) -> _Facts:
-    out = run(["sh", "-c", _FACTS, "sh", *names.values()])
+def parse_facts(out: str, uuids: Sequence[str]) -> Facts:
+    """Read the node's answer about itself and these guests; raise InvalidData if it is incomplete."""
+    require_size(out, "list of addresses")
     own = {*_LOCAL.findall(out), *(_ipv6(digits) for digits in _LOCAL_6.findall(out))}
-    times = re.search(r"^@time (\S+) (\S+) (\d+)$", out, re.MULTILINE)
-    starts = re.findall(r"^@start (\d*)$", out, re.MULTILINE)
-    started_at: dict[str, float] = {}
-    if times is not None and len(starts) == len(names):
-        boot = float(times[1].removesuffix(".%N")) - float(times[2])
-        started_at = {
-            uuid: boot + int(start) / int(times[3]) for uuid, start in zip(names, starts, strict=True) if start
-        }
-    return _Facts(frozenset(own), started_at)
+    times, starts = _TIME.search(out), _START.findall(out)
+    # Without the node's own addresses, no address is certainly a guest's.
+    if not own or times is None or len(starts) != len(uuids) or not (ticks_per_s := parse_count(times[3])):
+        raise InvalidData("incomplete list of addresses")
+    boot = float(times[1]) - float(times[2])
+    seconds = {uuid: parse_count(start) / ticks_per_s for uuid, start in zip(uuids, starts, strict=True) if start}
+    return Facts(frozenset(own), {uuid: boot + start for uuid, start in seconds.items()})
 
 
 def _ipv6(digits: str) -> str:
     return str(ipaddress.IPv6Address(bytes.fromhex(digits)))
 
 
-def _answering(run: Run, addresses: Iterable[str]) -> set[str]:
-    """Return the addresses that answer, seen from the node; a guest agent could report anything as an address."""
-    valid = []
-    for address in addresses:
-        with suppress(ValueError):
-            valid.append(str(ipaddress.ip_address(address)))
-    if not valid:
-        return set()
-    return set(run(["sh", "-c", _ANSWERING, "sh", *valid]).split())
+def _answering(run: Run, addresses: Sequence[str]) -> set[str]:
+    """Return the addresses that answer, seen from the node."""
+    return set(run(["sh", "-c", _ANSWERING, "sh", *addresses]).split()) if addresses else set()
