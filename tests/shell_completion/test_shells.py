@@ -61,6 +61,8 @@ def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         Path(file).touch()
     # A directory with the name of a node must not be completed as a directory.
     Path("ham1").mkdir()
+    # Without it, fish would read all manual pages in the background, for half a minute.
+    Path(".local/share/fish/generated_completions").mkdir(parents=True)
 
 
 @pytest.fixture
