@@ -19,6 +19,8 @@ LONGEST_NAME = 8192
 class InvalidData(MCluError):
     """Data of a node or guest that cannot be parsed, or exceeds a limit."""
 
+    code = "invalid-data"
+
 
 def require_size(text: str, kind: str, most: int = MOST_CHARACTERS) -> None:
     """Raise InvalidData if a text is too long."""
