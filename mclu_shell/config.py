@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 from mclu_shell.errors import ConfigError, did_you_mean, format_alternatives
 from mclu_shell.files.reader import read_file
+from mclu_shell.files.trust import Untrusted, trusted_path
 from mclu_shell.system_faults import system_fault
 from mclu_shell.units import parse_duration
-from mclu_shell.user_paths import is_missing, xdg_directory
+from mclu_shell.user_paths import absolute, is_missing, xdg_directory
 
 NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 NODE_NAME_RULE = "use at most 63 letters, digits, '.', '_' and '-'"
@@ -60,14 +61,28 @@ def demo_config() -> Config:
 
 
 def find_config(named: str | None) -> Path:
-    """Return the file: --config-file, $MCLU_CONFIG, ~/.config/mclu/mclu.conf, or /etc/mclu.conf."""
+    """Return the file: --config-file, $MCLU_CONFIG, ~/.config/mclu/mclu.conf, or /etc/mclu.conf.
+
+    Raise ConfigError if other users can change it, as ssh does for ~/.ssh/config. As with `ssh -F`, this does not hold
+    for --config-file.
+    """
     if named is not None:
         return Path(named)
     if os.environ.get("MCLU_CONFIG"):
-        return Path(os.environ["MCLU_CONFIG"])
+        return _trusted(Path(os.environ["MCLU_CONFIG"]))
     own = xdg_directory("XDG_CONFIG_HOME", ".config") / "mclu" / "mclu.conf"
     # A file that cannot be looked up is reported. Otherwise mclu would work on the nodes of another file.
-    return Path("/etc/mclu.conf") if is_missing(own) else own
+    return _trusted(Path("/etc/mclu.conf") if is_missing(own) else own)
+
+
+def _trusted(path: Path) -> Path:
+    try:
+        trusted_path(absolute(path))
+    except Untrusted as error:
+        raise ConfigError(f"not read: {error.strerror}", place=str(path), remedy=error.remedy) from error
+    except (OSError, ValueError):
+        pass  # It cannot be read either.
+    return path
 
 
 def load_config(path: Path) -> Config:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 
 from mclu_shell.errors import MCluError
+from mclu_shell.files.trust import Untrusted
 
 _CHECK_PERMISSIONS = "check the permissions of the file and of the directories above it"
 _REMEDIES = {
@@ -58,4 +59,5 @@ def _os_fault(error: OSError) -> SystemFault:
     fact = error.strerror or str(error) or type(error).__name__
     # subprocess reports the program as bytes or str, os functions also a descriptor.
     place = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes | os.PathLike) else ""
-    return SystemFault(fact, place=place, remedy=_REMEDIES.get(error.errno or 0, ""))
+    remedy = error.remedy if isinstance(error, Untrusted) else _REMEDIES.get(error.errno or 0, "")
+    return SystemFault(fact, place=place, remedy=remedy)

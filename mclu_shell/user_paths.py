@@ -2,12 +2,16 @@
 
 In a container, a user may have neither a passwd entry nor $HOME. Then nothing is found below the home directory, and
 nothing is created there.
+
+sudo may keep $HOME and the XDG variables of another user. These are ignored: mclu would read that user's files, and
+write to places that they choose.
 """
 
 import os
 from pathlib import Path
 
 from mclu_shell.errors import MCluError
+from mclu_shell.files.trust import is_foreign
 
 # Nothing can be below a device, not even for root.
 NO_HOME = Path("/dev/null/no-home-directory")
@@ -15,9 +19,7 @@ NO_HOME = Path("/dev/null/no-home-directory")
 
 def find_home() -> Path:
     """Return the user's home directory, $HOME before that of the passwd entry; NO_HOME without either."""
-    home = os.environ.get("HOME", "")
-    # A relative $HOME would mean another directory after each `cd`.
-    return Path(home) if home.startswith("/") else _account_home()
+    return _own_directory("HOME") or _account_home()
 
 
 def require_home() -> Path:
@@ -30,6 +32,13 @@ def require_home() -> Path:
 def find_ssh_home() -> Path:
     """Return the home directory that OpenSSH uses: that of the passwd entry, even if $HOME differs."""
     return home if (home := _account_home()) != NO_HOME else find_home()
+
+
+def _own_directory(variable: str) -> Path | None:
+    """Return the directory that a variable names; None if it is relative, or belongs to another user."""
+    # A relative path would mean another directory after each `cd`.
+    path = Path(os.environ.get(variable, ""))
+    return None if not path.is_absolute() or is_foreign(path) else path
 
 
 def _account_home() -> Path:
@@ -54,8 +63,13 @@ def user_name() -> str:
 
 def xdg_directory(variable: str, default: str) -> Path:
     """Return a directory of the XDG Base Directory Specification, which ignores relative paths."""
-    path = os.environ.get(variable, "")
-    return Path(path) if path.startswith("/") else find_home() / default
+    return _own_directory(variable) or find_home() / default
+
+
+def runtime_directory() -> Path | None:
+    """Return $XDG_RUNTIME_DIR; None if it is not the user's own."""
+    path = _own_directory("XDG_RUNTIME_DIR")
+    return path if path is not None and os.access(path, os.W_OK | os.X_OK) and path.is_dir() else None
 
 
 def expand_home(name: str) -> str:

@@ -1,7 +1,6 @@
 """The prompt's history: prompt_toolkit's history file, private to the user and appended to by all shells."""
 
 import contextlib
-import os
 import re
 from collections.abc import Iterable
 from itertools import islice
@@ -10,6 +9,8 @@ from pathlib import Path
 from prompt_toolkit.history import FileHistory
 
 from mclu_shell.errors import MCluError
+from mclu_shell.files.private import private_file, replace_file
+from mclu_shell.files.trust import trusted_path
 from mclu_shell.user_paths import xdg_directory
 
 # Each prompt copies all lines, and each key searches them for a suggestion: 24 ms for 100,000 lines.
@@ -50,8 +51,9 @@ class ShellHistory(FileHistory):
         """Return the last lines of the file, the newest first; none if the file is missing, unreadable or special."""
         with contextlib.suppress(OSError):
             # Opening a FIFO would block until it has a writer.
-            if self._path.is_file():
-                _convert_old_format(self._path.resolve())
+            path = trusted_path(self._path)
+            if path.is_file():
+                _convert_old_format(path)
                 return islice(super().load_history_strings(), _MOST_LINES)
         return ()
 
@@ -63,24 +65,12 @@ class ShellHistory(FileHistory):
     def store_string(self, string: str) -> None:
         """Append a line to the file; keep the error for `take_error` if this fails."""
         try:
-            _make_private(self._path)
+            private_file(self._path)
             super().store_string(string)
         except OSError as error:
             if not self._has_failed:
                 self._has_failed = True
                 self._error = MCluError(f"cannot save the history: {error.strerror}", place=str(self._path))
-
-
-def _make_private(path: Path) -> None:
-    """Create the file and its directory where they are missing, for this user only; raise OSError on failure."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # Opening a FIFO would block until it has a reader.
-    if path.is_fifo():
-        raise OSError(0, "it is a FIFO")
-    path.touch(mode=0o600)
-    # The file may be a link to /dev/null, whose mode must not change.
-    if path.is_file():
-        path.chmod(0o600)
 
 
 def _convert_old_format(path: Path) -> None:
@@ -91,8 +81,4 @@ def _convert_old_format(path: Path) -> None:
             return
     lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
     entries = (re.sub(r"\\([\\n])", lambda escape: "\n" if escape[1] == "n" else "\\", line) for line in lines if line)
-    converted = path.with_name(f"{path.name}.{os.getpid()}")
-    converted.touch(mode=0o600)
-    converted.write_text("".join("\n+" + entry.replace("\n", "\n+") + "\n" for entry in entries), encoding="utf-8")
-    # Another shell may be doing the same: the file is always complete.
-    converted.replace(path)
+    replace_file(path, "".join("\n+" + entry.replace("\n", "\n+") + "\n" for entry in entries).encode())

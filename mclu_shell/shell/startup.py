@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from mclu_shell.errors import UsageError
+from mclu_shell.files.trust import Untrusted, trusted_path
 from mclu_shell.language.script import read_script
 from mclu_shell.session.session import Session
 from mclu_shell.user_paths import xdg_directory
@@ -15,8 +16,12 @@ def startup_path() -> Path:
 
 def run_startup(session: Session) -> None:
     """Run the start-up file, if it exists; report errors with file and line, and continue."""
+    path = startup_path()
     try:
-        script = read_script(str(startup_path()))
+        trusted_path(path)
+        script = read_script(str(path))
+    except Untrusted as error:
+        session.renderer.error(UsageError(f"not run: {error.strerror}", place=str(path), remedy=error.remedy))
     except UsageError as error:
         if not isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
             session.renderer.error(error)

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mclu_shell.errors import MCluError, UsageError
+from mclu_shell.files.private import replace_file
+from mclu_shell.files.trust import read_own_file
 from mclu_shell.output.results import Text
-from mclu_shell.user_paths import require_home, xdg_directory
+from mclu_shell.user_paths import is_missing, require_home, xdg_directory
 
 # A start-up file of the shell may block.
 _TIMEOUT_S = 10.0
@@ -43,10 +45,9 @@ def install(name: str) -> Text:
 def _write(text: str, file: Path) -> bool:
     """Write a file and return True; return False if it already contains the text."""
     try:
-        if file.is_file() and file.read_bytes() == text.encode():
+        if not is_missing(file) and read_own_file(file) == text.encode():
             return False
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, encoding="utf-8")
+        replace_file(file, text.encode())
     except OSError as error:
         raise MCluError(f"cannot write: {error.strerror}", place=str(file)) from error
     return True

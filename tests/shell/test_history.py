@@ -174,7 +174,7 @@ class TestLines:
         history = ShellHistory(tmp_path / "x" / "history")
         assert history.get_strings() == []
         history.append_string("status")
-        assert str(history.take_error()) == f"{tmp_path}/x/history: cannot save the history: File exists"
+        assert str(history.take_error()) == f"{tmp_path}/x/history: cannot save the history: Not a directory"
         history.append_string("list")
         assert history.take_error() is None
         assert history.get_strings() == ["status", "list"]

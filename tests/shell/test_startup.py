@@ -78,3 +78,13 @@ def test_quit_in_the_file_ends_the_shell(write_mclurc: Callable[[str], None]) ->
         assert "ham1 off" in shell.screen
         assert "ham2 off" not in shell.screen
         assert "mclu>" not in shell.screen
+
+
+def test_a_file_that_other_users_can_write_is_not_run(
+    terminal: Callable[..., Terminal], write_mclurc: Callable[[str], None]
+) -> None:
+    write_mclurc("status ham1\n")
+    Path(os.environ["HOME"], ".config", "mclu", "mclurc").chmod(0o666)
+    output = unwrapped(terminal().screen)
+    assert "mclurc:notrun:otheruserscanwriteto" in output
+    assert "ham1off" not in output

@@ -7,7 +7,7 @@ from contextlib import suppress
 from mclu_shell.cloud.boot.request import BootRequest
 from mclu_shell.cloud.hypervisor.domain_xml import DomainSpec
 from mclu_shell.cloud.templates.template import Template
-from mclu_shell.files.reader import read_regular_file
+from mclu_shell.files.trust import read_own_file
 from mclu_shell.user_paths import find_ssh_home
 
 # The variables of the template contract that a build gets only if `boot` has the option.
@@ -61,5 +61,5 @@ def _public_keys() -> str:
     keys = []
     for file in sorted((find_ssh_home() / ".ssh").glob("id_*.pub")):
         with suppress(OSError, UnicodeDecodeError):
-            keys.append(read_regular_file(file).decode().strip())
+            keys.append(read_own_file(file).decode().strip())
     return "\n".join(key for key in keys if key)

@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 from mclu_shell.cloud.concurrency.deadline import Deadline
 from mclu_shell.cloud.nodes.node import Node
-from mclu_shell.cloud.state.disk_cache import cache_directory, replace_file
-from mclu_shell.files.reader import read_regular_file
+from mclu_shell.cloud.state.disk_cache import cache_directory
+from mclu_shell.files.private import replace_file
+from mclu_shell.files.trust import read_own_file
 
 # Runs an emulator with a time limit, and reports its exit status and times. It writes no file. The end of its input
 # (mclu or the connection has ended) ends the emulator. The key changes when the node boots, the kvm module is loaded
@@ -204,7 +205,7 @@ def _cache_file(node: Node) -> Path:
 def _load(file: Path) -> tuple[str, KVMResult | None]:
     """Return the key and the result of the last test; an empty key and None if there is no valid file."""
     try:
-        record = json.loads(read_regular_file(file))
+        record = json.loads(read_own_file(file))
         return str(record["key"]), KVMResult(KVMStatus(record["status"]), str(record["reason"]))
     except (OSError, ValueError, KeyError, TypeError):
         return "", None
@@ -214,5 +215,4 @@ def _save(file: Path, key: str, result: KVMResult) -> None:
     """Save a result; if that fails, the next boot tests again."""
     text = json.dumps({"key": key, "status": result.status.value, "reason": result.reason})
     with suppress(OSError):
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        replace_file(file, text)
+        replace_file(file, text.encode())

@@ -20,6 +20,7 @@ from mclu_shell.cloud.state.json_codec import report_as_json
 from mclu_shell.cloud.transport.accept import connections
 from mclu_shell.config import Config
 from mclu_shell.errors import MCluError
+from mclu_shell.files.private import private_listener, replace_file
 
 _MAX_REQUEST_BYTES = 4096
 
@@ -30,15 +31,8 @@ class ShareServer:
     def __init__(self, config: Config, directory: Path, paths: dict[str, Path], nodes: Sequence[Node]) -> None:
         self._nodes = {node.name: node for node in nodes}
         description = {"nodes": repr(config.nodes), "sockets": {name: str(path) for name, path in paths.items()}}
-        # A reader must not see a part of the file.
-        temporary = directory / f".{DESCRIPTION}"
-        temporary.touch(mode=0o600)
-        temporary.write_text(json.dumps(description), encoding="utf-8")
-        temporary.rename(directory / DESCRIPTION)
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._listener.bind(str(directory / SOCKET))
-        (directory / SOCKET).chmod(0o600)
-        self._listener.listen()
+        replace_file(directory / DESCRIPTION, json.dumps(description).encode())
+        self._listener = private_listener(directory / SOCKET)
         threading.Thread(target=self._listen, name="share", daemon=True).start()
 
     def _listen(self) -> None:

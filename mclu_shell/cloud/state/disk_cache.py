@@ -18,7 +18,8 @@ from mclu_shell.cloud.state.guest import NodeInfo
 from mclu_shell.cloud.state.json_codec import guests_from_json
 from mclu_shell.cloud.state.snapshot import NodeState, NodeView, Phase, Snapshot
 from mclu_shell.config import Config
-from mclu_shell.files.reader import read_regular_file
+from mclu_shell.files.private import private_directory, replace_file
+from mclu_shell.files.trust import read_own_file
 from mclu_shell.user_paths import xdg_directory
 
 # Increase this number with each change of the format; files of another format are ignored.
@@ -54,12 +55,10 @@ def save(snapshot: Snapshot, file: Path) -> bool:
     """
     views = [view for view in snapshot.nodes if view.seen_at is not None]
     if views:
-        with contextlib.suppress(OSError):
-            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with _locked(file.parent) as is_locked:
-                if is_locked:
-                    replace_file(file, _merge(views, load(file)))
-                return is_locked
+        with contextlib.suppress(OSError), _locked(private_directory(file.parent)) as is_locked:
+            if is_locked:
+                replace_file(file, _merge(views, load(file)).encode())
+            return is_locked
     return True
 
 
@@ -111,26 +110,10 @@ def _merge_node(view: NodeView, cached: NodeView) -> NodeView:
     return view._replace(guests=guests, info=view.info or cached.info)
 
 
-def replace_file(file: Path, text: str) -> None:
-    """Replace a file atomically; only its owner can read it."""
-    # Reading the cache does not need this module.
-    import tempfile
-
-    # mkstemp gives mode 0600.
-    descriptor, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.stem}-")
-    try:
-        with open(descriptor, "w", encoding="utf-8") as stream:  # noqa: PTH123
-            stream.write(text)
-        os.replace(temporary, file)  # noqa: PTH105
-    except OSError:
-        os.unlink(temporary)  # noqa: PTH108
-        raise
-
-
 def load(file: Path) -> tuple[NodeView, ...]:
     """Return the cached views, without the nodes' states; none if the file is missing or invalid."""
     try:
-        cache = json.loads(read_regular_file(file))
+        cache = json.loads(read_own_file(file))
         return tuple(_view(node) for node in cache["nodes"]) if cache["format"] == _FORMAT else ()
     except (OSError, ValueError, KeyError, TypeError):
         return ()

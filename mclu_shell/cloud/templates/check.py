@@ -1,7 +1,6 @@
 """Checks of a template against each rule of docs/templates.md."""
 
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +10,7 @@ from mclu_shell.cloud.templates import template
 from mclu_shell.cloud.templates.query import NO_PARAMETER, UNKNOWN_PARAMETER
 from mclu_shell.cloud.templates.script_file import check_line_ends, check_runnable, check_syntax, translated
 from mclu_shell.errors import TemplateError
+from mclu_shell.files.private import temporary_directory
 from mclu_shell.units import format_size
 
 
@@ -150,7 +150,7 @@ def _sample_xml(path: Path) -> str | None:
 def _check_standalone(path: Path) -> str:
     """Check that a copy of the template alone gives the same output: only the template is copied to the node."""
     # TemporaryDirectory recurses without end if it may not remove its directory.
-    directory = tempfile.mkdtemp(prefix="mclu-")
+    directory = temporary_directory("mclu-")
     try:
         copy = Path(shutil.copy(path, directory))
         template.check_probe(copy)

@@ -11,6 +11,7 @@ from typing import Protocol, TypeAlias
 
 from mclu_shell.cloud.transport.accept import connections
 from mclu_shell.errors import NodeFault
+from mclu_shell.files.private import private_listener
 
 _CHUNK = 65536
 _LOOPBACK = "127.0.0.1"
@@ -103,11 +104,7 @@ class Forward(_SocketForwarder):
 
     def __init__(self, path: Path, connect: Callable[[], ByteStream]) -> None:
         self.path = path
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        listener.bind(str(path))
-        path.chmod(0o600)
-        listener.listen(16)
-        super().__init__(listener, connect)
+        super().__init__(private_listener(path), connect)
 
     def close(self) -> None:
         """End all connections, stop listening and remove the socket."""

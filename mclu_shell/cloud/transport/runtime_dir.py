@@ -10,6 +10,8 @@ from pathlib import Path
 
 from mclu_shell.config import Config
 from mclu_shell.errors import MCluError
+from mclu_shell.files.private import temporary_directory
+from mclu_shell.user_paths import runtime_directory
 
 _PREFIX = "mclu-run-"
 # The path of a unix socket has at most 108 bytes (unix(7)).
@@ -50,13 +52,9 @@ class RunDirectory:
 
 
 def _create(parent: Path) -> Path:
-    # A one-shot beside an open shell does without this import.
-    import tempfile
-
     _remove_abandoned(parent)
     try:
-        # mkdtemp guarantees mode 0700.
-        path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+        path = temporary_directory(_PREFIX, parent)
         # The kernel releases the lock when this process ends.
         fcntl.flock(os.open(path, os.O_RDONLY), fcntl.LOCK_EX)
     except OSError as error:
@@ -88,10 +86,9 @@ def _is_private(path: Path) -> bool:
 
 
 def _parent() -> Path:
-    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    usable = len(runtime) < _LONGEST_PARENT and os.path.isdir(runtime) and os.access(runtime, os.W_OK | os.X_OK)  # noqa: PTH112
+    runtime = runtime_directory()
     # $TMPDIR may be too long.
-    return Path(runtime if usable else "/tmp")
+    return runtime if runtime is not None and len(str(runtime)) < _LONGEST_PARENT else Path("/tmp")
 
 
 def _remove_abandoned(parent: Path) -> None:

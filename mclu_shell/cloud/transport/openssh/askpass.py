@@ -5,7 +5,6 @@ import queue
 import shlex
 import socket
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from typing import NamedTuple
 from mclu_shell.cloud.transport.accept import connections
 from mclu_shell.cloud.transport.openssh import askpass_program
 from mclu_shell.errors import MCluError, Question
+from mclu_shell.files.private import PROGRAM_MODE, private_listener, replace_file, temporary_program
 
 _LONGEST = 64 << 10
 _REQUEST_TIMEOUT_S = 1.0
@@ -73,17 +73,13 @@ class AskpassServer:
     def __init__(self, socket_path: Path) -> None:
         """Create the socket, and the program for SSH_ASKPASS beside it."""
         self._path = socket_path
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._pending = 0
         self._answered_at = time.monotonic()
         self._requests: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         try:
-            self._listener.bind(str(socket_path))
-            socket_path.chmod(0o600)
-            self._listener.listen()
             self._program = _write_program(socket_path)
+            self._listener = private_listener(socket_path)
         except OSError as error:
-            self._listener.close()
             raise MCluError(f"cannot create a socket: {error.strerror}", place=str(socket_path.parent)) from error
         threading.Thread(target=self._accept, name="askpass", daemon=True).start()
 
@@ -147,15 +143,11 @@ def _receive(connection: socket.socket) -> Request:
 
 def _write_program(socket_path: Path) -> Path:
     """Write the program that ssh executes, in a directory that allows it: a run-time directory may be noexec."""
-    script = f'#!/bin/sh\nexec {shlex.join([sys.executable, "-I", "-S", askpass_program.__file__])} "$@"\n'
+    words = [sys.executable, "-I", "-S", askpass_program.__file__]
+    script = f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n'.encode()
     program = socket_path.with_suffix(".sh")
-    program.write_text(script)
-    program.chmod(0o700)
+    replace_file(program, script, PROGRAM_MODE)
     if not os.access(program, os.X_OK):
         program.unlink()
-        descriptor, name = tempfile.mkstemp(prefix="mclu-askpass-", dir=os.environ.get("TMPDIR", "/tmp"))
-        os.close(descriptor)
-        program = Path(name)
-        program.write_text(script)
-        program.chmod(0o700)
+        program = temporary_program("mclu-askpass-", script)
     return program

@@ -39,8 +39,9 @@ _OPTIONS: Final = {
 }
 _CONNECTED = "debug1: Connection established"
 _REFUSED = "open failed: "
-# Runs ssh unless mclu, whose process ID is $0, has ended before the kernel was asked to report its end.
-_UNLESS_ORPHANED = '[ "$PPID" = "$0" ] && exec "$@"'
+# Runs ssh unless mclu, whose process ID is $0, has ended before the kernel was asked to report its end. ssh creates
+# known_hosts with the umask of its caller, so other users must not get write permission.
+_UNLESS_ORPHANED = 'umask go-w; [ "$PPID" = "$0" ] && exec "$@"'
 _MOST_LINES = 400
 _LAST_MESSAGES_S = 0.3
 
