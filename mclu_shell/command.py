@@ -190,9 +190,17 @@ class Parser(ArgumentParser):
         self._words = words
         with_blank = [word for word in self._unknown_options() if " " in word]
         # argparse takes an option with a blank in it for a positional argument. The arguments of a script may be any.
-        if with_blank and all(action.nargs != argparse.REMAINDER for action in self.arguments):
+        if self._takes_any_words:
+            # Without this, argparse would remove the `--` after the name of a script.
+            begins_with_option = words and words[0] != "-" and words[0].startswith("-")
+            return self.parse_args(words if begins_with_option else ["--", *words])
+        if with_blank:
             self.error(f"unrecognized arguments: {with_blank[0]}")
         return self.parse_args(self._with_default_values(words))
+
+    @property
+    def _takes_any_words(self) -> bool:
+        return any(action.nargs == argparse.REMAINDER for action in self.arguments)
 
     def _with_default_values(self, words: list[str]) -> list[str]:
         """Return `--wait ham1` as `--wait=300 ham1`: argparse takes any word for an option's optional value."""

@@ -1,7 +1,7 @@
 """Run a script.
 
 The whole script is checked before its first command runs. The arguments are $1 to $9, $@ and $# in the script;
-NAME=value sets ${NAME}.
+NAME=value sets ${NAME}, except after --.
 
 Examples:
   run morning.mclu

@@ -33,10 +33,9 @@ class Script(NamedTuple):
 def read_script(name: str, words: Sequence[str] = ()) -> Script:
     """Read a script from a file or standard input (`-`); raise UsageError if it cannot be read.
 
-    `words` are its arguments; those of the form `NAME=value` set variables instead.
+    `words` are its arguments; those of the form `NAME=value` set variables instead, unless `--` is before them.
     """
-    named = {match[1]: match[2] for word in words if (match := _NAMED.fullmatch(word))}
-    variables = Variables(tuple(word for word in words if not _NAMED.fullmatch(word)), named)
+    variables = _variables(words)
     try:
         if name == "-":
             return Script("stdin", _text(read_stream(sys.stdin.buffer, "stdin"), "stdin"), variables)
@@ -45,6 +44,13 @@ def read_script(name: str, words: Sequence[str] = ()) -> Script:
     except (OSError, ValueError) as error:
         place = "stdin" if name == "-" else name
         raise UsageError(f"cannot read: {getattr(error, 'strerror', error)}", place=place) from error
+
+
+def _variables(words: Sequence[str]) -> Variables:
+    end = words.index("--") if "--" in words else len(words)
+    named = {match[1]: match[2] for word in words[:end] if (match := _NAMED.fullmatch(word))}
+    others = [word for word in words[:end] if not _NAMED.fullmatch(word)]
+    return Variables((*others, *words[end + 1 :]), named)
 
 
 def _text(data: bytes, name: str) -> str:

@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import re
+import shlex
 import signal
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, TextIO
@@ -14,11 +16,23 @@ if TYPE_CHECKING:
 
 # The time for a reader to process the last output after a signal.
 _LAST_READ_S = 1.0
+# Variables that sh and its variants use (sh(1), bash(1), ksh(1)), and those of the loader.
+_OF_SH = re.compile(
+    r"PATH|CDPATH|FPATH|ENV|IFS|HOME|PWD|OLDPWD|SHELL|SHELLOPTS|BASH\w*|KSH\w*|LD_\w*|LC_\w*|LANG|LINENO|PS\d|PPID|U?ID|"
+    r"E?UID|E?GID|GROUPS|GLOBIGNORE|EXECIGNORE|FIGNORE|TMPDIR|TMOUT|POSIX\w*|COMP_\w*|OPT\w*|DIRSTACK|FUNC\w*|_|RANDOM|"
+    r"SECONDS|HIST\w*|MAIL\w*|PROMPT_COMMAND|TRAP\w*|EPOCH\w*|PIPESTATUS"
+)
 
 
-def _sh_command(text: str, variables: Variables) -> tuple[list[str], dict[str, str]]:
-    """Return the command and environment that run a text in sh, with a script's arguments as its own."""
-    return ["/bin/sh", "-c", text, "sh", *variables.arguments], {**os.environ, **variables.named}
+def _sh_command(text: str, variables: Variables) -> list[str]:
+    """Return the command that runs a text in sh, with a script's arguments as its own, and its named ones as variables.
+
+    They are not exported: a file name such as LD_PRELOAD=x, which `*` passed on, would control every program. The
+    environment's own variables stay exported when they are set, and those of the shell control it: both are left out.
+    """
+    named = {name: value for name, value in variables.named.items() if name not in os.environ}
+    settings = [f"{name}={shlex.quote(value)};" for name, value in named.items() if not _OF_SH.fullmatch(name)]
+    return ["/bin/sh", "-c", " ".join([*settings, text]), "sh", *variables.arguments]
 
 
 def run_in_user_shell(text: str, variables: Variables, out: TextIO | None = None) -> int:
@@ -27,8 +41,7 @@ def run_in_user_shell(text: str, variables: Variables, out: TextIO | None = None
     import subprocess
 
     with _ignoring_interrupts():
-        command, environment = _sh_command(text, variables)
-        return subprocess.run(command, env=environment, stdout=out, check=False).returncode
+        return subprocess.run(_sh_command(text, variables), stdout=out, check=False).returncode
 
 
 @contextlib.contextmanager
@@ -39,8 +52,7 @@ def pipe_to_user_shell(text: str, variables: Variables, out: TextIO | None = Non
     """
     import subprocess
 
-    command, environment = _sh_command(text, variables)
-    process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=out, text=True)
+    process = subprocess.Popen(_sh_command(text, variables), stdin=subprocess.PIPE, stdout=out, text=True)
     with process as reader, _killed_on_exit(reader):
         assert reader.stdin is not None
         try:

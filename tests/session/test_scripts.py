@@ -158,6 +158,41 @@ class TestArguments:
         assert files.run('!echo "$2" $# ${NAME}\nstatus ham1 | sed s/off/$1/', "away", "a  b", "NAME=c").status == 0
         assert capfd.readouterr().out == "a  b 2 c\nham1 away\n"
 
+    @pytest.mark.parametrize(
+        "setting",
+        [
+            "PATH=.",
+            "LD_PRELOAD=./x.so",
+            "BASH_ENV=x",
+            "ENV=x",
+            "IFS=s",
+            "SHELL=./ls",
+            "PYTHONPATH=.",
+            "HOME=.",
+            "NEW=x",
+        ],
+    )
+    def test_named_arguments_are_not_the_environment_of_programs(
+        self, files: Files, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, setting: str
+    ) -> None:
+        monkeypatch.chdir(files.directory)
+        monkeypatch.delenv("MCLU_TEST", raising=False)
+        program = files.directory / "ls"
+        program.write_text("#!/bin/sh\necho hostile\n")
+        program.chmod(0o755)
+        text = "!ls x.mclu; basename x/ls; printenv LD_PRELOAD NEW BASH_ENV PYTHONPATH GCONV_PATH; cat </dev/null\n"
+        # The parts of an unquoted variable, as IFS separates them.
+        assert files.run(text + "!x='as is'; echo $x\nstatus ham1 | cat", setting).status == 0
+        answer = capfd.readouterr()
+        assert (answer.out, answer.err) == ("x.mclu\nls\nas is\nham1 off\n", "")
+
+    def test_arguments_after_two_dashes_are_positional(self, files: Files, capfd: pytest.CaptureFixture[str]) -> None:
+        text = '!echo $# "$1" "$2" $A\nstatus ham$#'
+        assert files.run(text, "A=a", "x", "--", "B=b", "--").out == "ham3 off\n"
+        assert capfd.readouterr().out == "3 x B=b a\n"
+        inner = files.write("inner.mclu", 'status "$1"')
+        assert "bad node name 'NAME=x'" in files.run(f"run {inner} -- NAME=x").err
+
 
 class TestNestedScripts:
     def test_a_script_runs_another_with_its_own_arguments(self, files: Files) -> None:

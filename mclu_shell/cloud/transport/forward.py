@@ -15,7 +15,8 @@ from mclu_shell.files.private import private_listener
 
 _CHUNK = 65536
 _LOOPBACK = "127.0.0.1"
-_ROOT = 0
+# The state of an established connection, in /proc/net/tcp and in TCP_INFO (tcp(7)).
+_ESTABLISHED = 1
 # The address of a listening socket on a machine: a path, or a host and port as the machine sees them.
 Address: TypeAlias = str | tuple[str, int]
 
@@ -113,7 +114,7 @@ class Forward(_SocketForwarder):
 
 
 class PortForward(_SocketForwarder):
-    """A forward from a TCP port, for programs without unix sockets; only the same user and root can connect."""
+    """A forward from a TCP port, for programs without unix sockets; only connections of the same user are admitted."""
 
     def __init__(self, connect: Callable[[], ByteStream]) -> None:
         listener = socket.create_server((_LOOPBACK, 0), backlog=16)
@@ -123,21 +124,32 @@ class PortForward(_SocketForwarder):
         super().__init__(listener, connect)
 
     def _is_allowed(self, end: socket.socket, /) -> bool:
-        is_ours = _owner(end.getpeername(), self.address) in (os.getuid(), _ROOT)
-        if is_ours:
-            self.was_used.set()
-        return is_ours
+        # The order matters: while this end is established, no other client can have got the client's port.
+        with contextlib.suppress(OSError):
+            if _owner(end.getpeername(), self.address) == os.getuid() and _is_established(end):
+                self.was_used.set()
+                return True
+        return False
 
 
 def _owner(client: tuple[str, int], server: tuple[str, int]) -> int | None:
-    """Return the user ID of a connection's client on this machine (proc(5), /proc/net/tcp); None if unknown."""
+    """Return the user ID of a connection's client on this machine (proc(5), /proc/net/tcp); None if unknown.
+
+    When a program has closed its end, the kernel shows the user ID 0 and no inode: its owner is unknown.
+    """
     addresses = [_in_proc(client), _in_proc(server)]
-    with contextlib.suppress(OSError), open("/proc/net/tcp", encoding="ascii") as table:  # noqa: PTH123
+    with open("/proc/net/tcp", encoding="ascii") as table:  # noqa: PTH123
         for line in table:
             fields = line.split()
             if fields[1:3] == addresses:
-                return int(fields[7])
+                is_open = int(fields[3], 16) == _ESTABLISHED and fields[9] != "0"
+                return int(fields[7]) if is_open else None
     return None
+
+
+def _is_established(end: socket.socket) -> bool:
+    # The first byte of struct tcp_info is the state.
+    return end.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _ESTABLISHED
 
 
 def _in_proc(address: tuple[str, int]) -> str:

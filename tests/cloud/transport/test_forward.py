@@ -170,6 +170,39 @@ def test_a_port_forwards_connections_of_the_same_user(directory: Path, server: s
         socket.create_connection(forward.address)
 
 
+# Connects to a port and sends keys; the connection is closed at once, reset at once, or kept open for a moment.
+FLOOD = """
+import os, socket, struct, sys, time
+for number in range(int(sys.argv[2])):
+    connection = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+    if number % 3 == 1:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    try:
+        connection.send(b"keys")
+        number % 3 == 2 and time.sleep(0.001)
+    except OSError:
+        pass
+    connection.close()
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_port_admits_no_connection_of_a_flood_of_another_user(directory: Path, server: socket.socket) -> None:
+    forward = PortForward(lambda: connect(directory / "far"))
+    flood = subprocess.Popen(["/usr/bin/python3", "-c", FLOOD, str(forward.address[1]), "60"], user=2, cwd="/")
+    # The user's own connections work at the same time.
+    while flood.poll() is None:
+        with socket.create_connection(forward.address) as near, server.accept()[0] as far:
+            far.settimeout(5)
+            near.send(b"mine")
+            assert far.recv(4) == b"mine"
+    assert flood.returncode == 0
+    server.settimeout(0.2)
+    with pytest.raises(TimeoutError):
+        server.accept()
+    forward.close()
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_a_port_closes_connections_of_other_users(directory: Path, server: socket.socket) -> None:
     forward = PortForward(lambda: connect(directory / "far"))
