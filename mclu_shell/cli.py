@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 from mclu_shell.errors import MCluError, UsageError
 from mclu_shell.global_options import global_parser
 from mclu_shell.signals import ENDING, interrupt_status, is_output_broken, is_put_off, is_within, raise_for
-from mclu_shell.system_faults import system_fault
+from mclu_shell.system_faults import log_error, system_fault
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.cloud import Cloud
@@ -142,7 +142,9 @@ def _color(option: str) -> str:
 def _log_to_stderr() -> None:
     import logging
 
-    logging.basicConfig(format="mclu: debug: %(message)s", level=logging.WARNING)
+    from mclu_shell.output.debug_log import DebugHandler
+
+    logging.basicConfig(handlers=[DebugHandler()], level=logging.WARNING)
     logging.getLogger("mclu_shell").setLevel(logging.DEBUG)
 
 
@@ -153,8 +155,12 @@ def _config(options: argparse.Namespace) -> "Config":
 
 
 def _cloud(options: argparse.Namespace) -> "Cloud":
+    import threading
+
     from mclu_shell.cloud.open import open_cloud
 
+    # A thread must not print a traceback into the prompt.
+    threading.excepthook = lambda args: log_error("internal error", args.exc_value)
     if options.demo:
         from mclu_shell.cloud.open import demo_nodes
 

@@ -49,6 +49,10 @@ class MCluError(Exception):
         return f"{message}; {self.remedy}" if self.remedy else message
 
 
+class Defect(AssertionError):
+    """A broken assumption within mclu, which nothing that a node sends can cause."""
+
+
 class UsageError(MCluError):
     """The command line is wrong: syntax error, unknown command, bad option or value."""
 
@@ -221,6 +225,18 @@ class ConnectionLost(NodeFault):
 
     code = "link-lost"
     power = "unknown"
+
+
+class TooMuchData(NodeFault):
+    """The node sent more data than any proper answer has."""
+
+    code = "too-much-data"
+
+
+class InvalidAnswer(NodeFault):
+    """The node sent an answer that cannot be read."""
+
+    code = "invalid-answer"
 
 
 class NodeBusy(NodeFault):

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import sys
 from collections.abc import Iterator
 
 from mclu_shell.errors import MCluError
@@ -31,6 +32,22 @@ class SystemFault(MCluError):
     """A call of this machine's operating system failed; `place` is the path, if there is one."""
 
     code = "system"
+
+
+def fault_of(error: Exception) -> MCluError:
+    """Return the error for the user; for a defect in mclu, one that asks for a report."""
+    if (fault := system_fault(error)) is not None:
+        return fault
+    return MCluError(f"internal error: {error!r}", remedy="run mclu with -v for a traceback, and report it")
+
+
+def log_error(message: str, error: BaseException | None) -> None:
+    """Log the traceback of an error at the debug level, which only -v prints."""
+    # Without -v, nothing imports logging, which takes some milliseconds.
+    if "logging" in sys.modules:
+        import logging
+
+        logging.getLogger(__name__).debug("%s", message, exc_info=error)
 
 
 def system_fault(error: BaseException) -> SystemFault | None:

@@ -24,6 +24,8 @@ T = TypeVar("T")
 _MOST_SHOWN = 100
 # A node with less free memory cannot run any guest.
 _LEAST_MEMORY = "16M"
+# In characters, with the name of the node.
+_LONGEST_NAME = 500
 
 
 class Candidate(NamedTuple):
@@ -187,7 +189,12 @@ def _names_of(node: "NodeView", is_offered: _GuestFilter) -> _Names:
 
 def _is_bare(name: str) -> bool:
     # A colon would end the name of a node, and a leading dash begin an option.
-    return ":" not in name and name[:1] != "-" and name.isprintable()
+    return ":" not in name and name[:1] != "-" and _is_shown(name)
+
+
+def _is_shown(name: str) -> bool:
+    # libvirt allows names of 4 MiB.
+    return len(name) <= _LONGEST_NAME and name.isprintable()
 
 
 def _guests_of_host(
@@ -195,7 +202,7 @@ def _guests_of_host(
 ) -> list[Candidate]:
     host = context.word.partition(":")[0].casefold()
     own = [guest for node in views if node.name.casefold() == host for guest in node.guests if is_offered(guest)]
-    texts = {text: guest for guest in own if context.fits(text := f"{guest.node}:{guest.name}") and text.isprintable()}
+    texts = {text: guest for guest in own if context.fits(text := f"{guest.node}:{guest.name}") and _is_shown(text)}
     return [Candidate(text, _describe_guest(texts[text])) for text in truncate(list(texts), str)]
 
 

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TypeVar
 
 from mclu_shell.cloud.concurrency.fanout import Outcome, gather, in_order
+from mclu_shell.cloud.nodes.answers import answer_of
 from mclu_shell.cloud.nodes.auth_prompts import retry_after_prompts
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.nodes.supervisor import Supervisor
@@ -18,8 +19,7 @@ from mclu_shell.cloud.state.node_store import Listener
 from mclu_shell.cloud.state.snapshot import NodeView, Snapshot
 from mclu_shell.cloud.transport.runtime_dir import RunDirectory, socket_paths
 from mclu_shell.config import Config
-from mclu_shell.errors import NotFound, PromptRequired, Question, Unreachable, did_you_mean
-from mclu_shell.system_faults import SystemFault, translated
+from mclu_shell.errors import NotFound, PromptRequired, Question, did_you_mean
 
 Value = TypeVar("Value")
 
@@ -177,13 +177,9 @@ def _notify_of_change(on_change: Callable[[], None], before: NodeView, now: Node
 
 
 def _query_node(fn: Callable[[Node], Value], node: Node) -> Value:
-    """Call `fn` for a node; name the node in errors of this machine, such as too many open files."""
-    try:
-        with translated():
-            return fn(node)
-    except SystemFault as fault:
-        fact = f"{fault.place}: {fault.fact}" if fault.place else fault.fact
-        raise Unreachable(fact, place=node.name, remedy=fault.remedy) from fault
+    """Call `fn` for a node; any error in it is a fault of this node."""
+    with answer_of(node.name):
+        return fn(node)
 
 
 def _import(modules: Iterable[str]) -> None:

@@ -19,8 +19,20 @@ _SGR = {"good": "32", "bad": "31", "quiet": "2", "plain": ""}
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
-def printable(text: str, kept: str = "") -> str:
-    """Replace control characters by blanks, except those kept, so that foreign text cannot control the terminal."""
+# In characters. libvirt allows names of 4 MiB; longer text is cut in the middle, so that an error keeps its remedy.
+_LONGEST, _LONGEST_CELL, _LONGEST_TEXT = 2000, 500, 1 << 20
+# A longer cell does not widen its column.
+_WIDEST = 100
+
+
+def printable(text: str, kept: str = "", longest: int = _LONGEST) -> str:
+    """Replace control characters by blanks, except those kept, and cut long text.
+
+    Foreign text cannot control or fill the terminal then. All text that is shown passes through this function.
+    """
+    if len(text) > longest:
+        half = longest // 2
+        text = f"{text[:half]} … {text[-half:]}"
     return _CONTROLS.sub(lambda match: match[0] if match[0] in kept else " ", text)
 
 
@@ -70,6 +82,12 @@ class Renderer:
             self.err.write(self._painter(self.err)(lines, "bad") + "\n")
             self.err.flush()
 
+    def debug(self, text: str) -> None:
+        """Write a text for debugging, such as a traceback, which may quote a node."""
+        with contextlib.suppress(OSError):
+            self.err.write(printable(text, "\n", _LONGEST_TEXT) + "\n")
+            self.err.flush()
+
     def interrupted(self, place: str = "") -> None:  # noqa: ARG002
         """End the progress message; the user knows about the interrupt."""
         self.end_progress()
@@ -112,7 +130,7 @@ def as_text(result: Result, painter: Callable[[str, str], str] = _unpainted) -> 
     """Return the lines of a result, each ended by a newline."""
     match result:
         case Text():
-            return printable(result.text, "\n\t") + "\n" if result.text else ""
+            return printable(result.text, "\n\t", _LONGEST_TEXT) + "\n" if result.text else ""
         case Entry():
             head = f"{printable(result.name)} {painter(printable(result.state), result.tone)}"
             return "".join(line + "\n" for line in (head, *(f"  {printable(line)}" for line in result.details)))
@@ -125,8 +143,11 @@ def as_text(result: Result, painter: Callable[[str, str], str] = _unpainted) -> 
 def _table(rows: tuple[Row, ...], painter: Callable[[str, str], str]) -> str:
     """Align the columns, with two blanks between them and none at the end of a line."""
     count = max((len(row.cells) for row in rows), default=0)
-    padded = [(*map(printable, row.cells), *[""] * (count - len(row.cells))) for row in rows]
-    widths = [max(len(cells[i]) for cells in padded) for i in range(count)]
+    padded = [
+        (*(printable(cell, longest=_LONGEST_CELL) for cell in row.cells), *[""] * (count - len(row.cells)))
+        for row in rows
+    ]
+    widths = [min(_WIDEST, max(len(cells[i]) for cells in padded)) for i in range(count)]
     lines = []
     for row, cells in zip(rows, padded, strict=True):
         line = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from mclu_shell.errors import MCluError, OutputError
 from mclu_shell.output.text_renderer import Renderer
 from mclu_shell.signals import interrupt_status
-from mclu_shell.system_faults import system_fault
+from mclu_shell.system_faults import fault_of
 
 DONE, FAILED, INTERRUPTED = 0, 1, 130
 # Shells report a signal as its number plus this.
@@ -59,12 +59,11 @@ def catch_errors(
         outcome.status = READER_GONE
     except Exception as error:  # noqa: BLE001
         outcome.status = FAILED
-        defect = MCluError(f"internal error: {error!r}", remedy="run mclu with -v for a traceback, and report it")
-        renderer.error(system_fault(error) or defect, place)
+        renderer.error(fault_of(error), place)
         if verbose:
             import traceback
 
-            traceback.print_exc(file=renderer.err)
+            renderer.debug(traceback.format_exc())
 
 
 def is_interrupted(status: int) -> bool:

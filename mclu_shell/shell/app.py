@@ -188,16 +188,18 @@ class Shell(cmd2.Cmd):
 
     def _ask(self, question: Question) -> str | None:
         """Prompt for the reply to a node's question; return None at the end of the input."""
+        # sshd may ask anything (RFC 4256).
+        text = printable(question.text, "\n")
         if question.is_notice:
-            self.poutput(question.text)
+            self.poutput(text)
             return None
         self._store_typeahead()
         reply = ""
         if question.is_secret:
             with contextlib.suppress(EOFError):
-                return getpass(question.text)
+                return getpass(text)
         else:
-            self.poutput(question.text, end="")
+            self.poutput(text, end="")
             self.stdout.flush()
             reply = self.stdin.readline()
         if not reply:

@@ -21,6 +21,7 @@ from mclu_shell.cloud.hypervisor.domain_xml import DomainSpec
 from mclu_shell.cloud.nodes.memory import Reservation, parse_reservation
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.templates.script_file import read_script
+from mclu_shell.cloud.transport.output import limited_lines
 from mclu_shell.cloud.transport.process import Process
 from mclu_shell.errors import ConnectionLost, Interrupted, MCluError, NodeFault, Refused, TemplateError
 
@@ -168,7 +169,7 @@ def _claim(
 ) -> None:
     """Wait until the node has claimed the name and the memory; begin the build if `admit` does not raise."""
     earlier: list[Reservation] = []
-    for line in process.lines():
+    for line in limited_lines(node.name, process.lines(), "the build", (marker, _NOTE)):
         event, _, detail = line.removeprefix(f"{marker} ").partition(" ")
         if not line.startswith(f"{marker} "):
             continue
@@ -192,7 +193,7 @@ def _follow(
     reservations: list[Reservation] = []
     tail: deque[str] = deque(maxlen=_TAIL_LINES)
     has_log_directory = False
-    for line in process.lines():
+    for line in limited_lines(node.name, process.lines(), "the build", (marker, _NOTE)):
         event, _, detail = line.removeprefix(f"{marker} ").partition(" ")
         if not line.startswith(f"{marker} "):
             _add_line(line, tail, notes)

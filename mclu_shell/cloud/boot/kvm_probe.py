@@ -12,6 +12,7 @@ from typing import NamedTuple
 from mclu_shell.cloud.concurrency.deadline import Deadline
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.state.disk_cache import cache_directory
+from mclu_shell.cloud.transport.output import limited_lines
 from mclu_shell.files.private import replace_file
 from mclu_shell.files.trust import read_own_file
 
@@ -182,7 +183,7 @@ def _run(node: Node, emulator: str, options: tuple[str, ...], limit_s: float, ca
     key, output = "", []
     try:
         with Deadline(time.monotonic() + limit_s + _SPARE_S, process.close):
-            for line in process.lines():
+            for line in limited_lines(node.name, process.lines(), "the KVM test"):
                 event, _, detail = line.removeprefix(f"{marker} ").partition(" ")
                 if not line.startswith(f"{marker} "):
                     output.append(line)

@@ -7,8 +7,8 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from queue import Empty, SimpleQueue
 from typing import Generic, NamedTuple, TypeVar
 
-from mclu_shell.errors import MCluError
-from mclu_shell.system_faults import system_fault
+from mclu_shell.errors import Defect, MCluError
+from mclu_shell.system_faults import fault_of, log_error
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
@@ -111,7 +111,12 @@ def _run_one(
         results.put(Outcome(item, value=fn(item)))
     except MCluError as error:
         results.put(Outcome(item, error=error))
+    except Defect as error:
+        # Raise it in the calling thread instead of losing it with this one.
+        results.put(error)
+    except Exception as error:  # noqa: BLE001
+        # It must not take the outcomes of the other items with it.
+        log_error("internal error", error)
+        results.put(Outcome(item, error=fault_of(error)))
     except BaseException as error:  # noqa: BLE001
-        # Raise a defect in the calling thread instead of losing it with this one.
-        fault = system_fault(error)
-        results.put(error if fault is None else Outcome(item, error=fault))
+        results.put(error)

@@ -73,7 +73,7 @@ class LibvirtClient:
         with contextlib.suppress(libvirt.libvirtError):
             self._connection.close()
 
-    def subscribe(self, on_event: Callable[[GuestEvent], None], on_close: Callable[[], None]) -> None:
+    def subscribe(self, on_event: Callable[[GuestEvent | None], None], on_close: Callable[[], None]) -> None:
         """Call `on_event` for guests' events, and `on_close` when the connection ends, in libvirt's event thread."""
         self._subscription = self._subscription or Subscription(self._connection)
         with self._call("domainEventRegisterAny"):

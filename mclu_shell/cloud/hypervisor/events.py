@@ -9,6 +9,7 @@ from typing import Any
 import libvirt
 
 from mclu_shell.cloud.state.guest import GuestEvent
+from mclu_shell.system_faults import log_error
 
 # The state after a lifecycle event (virDomainEventType). After other events the state must be queried.
 _EVENT_STATES = MappingProxyType(
@@ -48,14 +49,14 @@ class Subscription:
         self._connection = connection
         self._callbacks: list[int] = []
 
-    def open(self, on_event: Callable[[GuestEvent], None], on_close: Callable[[], None]) -> None:
-        """Register `on_event` for guests' events, and `on_close` for the end of the connection."""
+    def open(self, on_event: Callable[[GuestEvent | None], None], on_close: Callable[[], None]) -> None:
+        """Register `on_event` for guests' events, with None for one that cannot be read, and `on_close` for the end."""
 
         def on_lifecycle(_connection: Any, domain: Any, event: int, _detail: int, _opaque: None) -> None:
-            on_event(GuestEvent(domain.UUIDString(), domain.name(), _EVENT_STATES.get(event)))
+            on_event(_read_event(domain, _EVENT_STATES.get(event)))
 
         def on_other(_connection: Any, domain: Any, *_details: Any) -> None:
-            on_event(GuestEvent(domain.UUIDString(), domain.name(), None))
+            on_event(_read_event(domain, None))
 
         # First, because `close` unregisters it if there are any callbacks.
         self._connection.registerCloseCallback(lambda *_details: on_close(), None)
@@ -71,3 +72,12 @@ class Subscription:
         if self._callbacks:
             with contextlib.suppress(libvirt.libvirtError):
                 self._connection.unregisterCloseCallback()
+
+
+def _read_event(domain: Any, state: str | None) -> GuestEvent | None:
+    try:
+        return GuestEvent(domain.UUIDString(), domain.name(), state)
+    except Exception as error:  # noqa: BLE001
+        # libvirt would print a traceback into the prompt. The next poll reports the fault.
+        log_error("invalid event", error)
+        return None

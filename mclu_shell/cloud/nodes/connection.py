@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from mclu_shell.cloud.concurrency.deadline import Deadline
+from mclu_shell.cloud.nodes.answers import answer_of
 from mclu_shell.cloud.nodes.client_limit import describe_client_limit
 from mclu_shell.cloud.state.guest import GuestEvent
 from mclu_shell.cloud.state.node_store import NodeStore
@@ -84,7 +85,8 @@ class Connection:
     @contextmanager
     def _updating_state(self) -> Iterator[None]:
         try:
-            yield
+            with answer_of(self._node.name):
+                yield
         except NodeFault as fault:
             if self._client is not None and type(fault) is LibvirtFault:
                 # libvirt has answered with an error: the connection works, and other threads may be using it.

@@ -6,13 +6,13 @@ libvirt's calls.
 
 import threading
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import NamedTuple
 
+from mclu_shell.cloud.nodes.answers import answer_of
 from mclu_shell.cloud.state.guest import NodeReport
 from mclu_shell.cloud.transport.base import LibvirtTransport
 from mclu_shell.config import NodeConfig
-from mclu_shell.errors import NodeFault
+from mclu_shell.errors import InvalidAnswer, MCluError, NodeFault, TooMuchData
 
 # Defines reservations: prints those of the boots on this node, except of the one that holds $claim. A claim names
 # the process with the claim open as descriptor 8. So no lock is tried, which could refuse it to a boot; and claims of
@@ -51,6 +51,8 @@ reservations reserved
 )
 # How much longer than libvirt's answer it may take: a shell has to be started for it.
 _TIMEOUT_S = 1.0
+# The limit for the command itself.
+_RUN_TIMEOUT_S = 30.0
 
 
 class Reservation(NamedTuple):
@@ -126,24 +128,29 @@ class MemoryQuery:
 
     def __init__(self, node: NodeConfig, transport: LibvirtTransport) -> None:
         self._argv = ["sh", "-c", MEMORY_SCRIPT, "mclu-memory", node.images]
+        self._node = node.name
         self._transport = transport
         self._memory: KernelMemory | None = None
+        self._fault: MCluError | None = None
         self._thread = threading.Thread(target=self._read, daemon=True)
         if node.runs_guests:
             self._thread.start()
 
     def _read(self) -> None:
-        # Without the command, as where sshd forces another one, libvirt's figures stand.
-        with suppress(NodeFault, OSError):
-            process = self._transport.direct().start(self._argv)
-            try:
-                process.end_input()
-                self._memory = parse_memory(process.lines())
-            finally:
-                process.close()
+        try:
+            with answer_of(self._node):
+                done = self._transport.direct().run(self._argv, _RUN_TIMEOUT_S)
+                self._memory = parse_memory(done.out.splitlines())
+        except (TooMuchData, InvalidAnswer) as error:
+            self._fault = error
+        except NodeFault:
+            # Without the command, as where sshd forces another one, libvirt's figures stand.
+            pass
 
     def complete(self, report: NodeReport) -> NodeReport:
-        """Return a report of libvirt with the kernel's figures, if they come in time."""
+        """Return a report of libvirt with the kernel's figures, if they come in time; raise InvalidAnswer."""
         if self._thread.ident is not None:
             self._thread.join(_TIMEOUT_S)
+        if self._fault is not None:
+            raise self._fault
         return self._memory.applied(report) if self._memory else report

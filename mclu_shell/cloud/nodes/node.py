@@ -22,7 +22,7 @@ from mclu_shell.cloud.state.node_store import NodeStore
 from mclu_shell.cloud.state.snapshot import NodeView, Phase
 from mclu_shell.cloud.transport.base import LibvirtTransport
 from mclu_shell.config import NodeConfig
-from mclu_shell.errors import ConnectionLost, NodeOff, Question, SSHFault
+from mclu_shell.errors import ConnectionLost, Defect, NodeOff, Question, SSHFault
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.hypervisor.addresses import Address as GuestAddress
@@ -57,7 +57,7 @@ class Node:
         self.config = config
         self._transport = transport
         self._reported_at = -math.inf
-        # Set for a dry run: a method that would change something raises AssertionError, because that is a defect.
+        # Set for a dry run: a method that would change something raises Defect.
         self.is_read_only = False
         # True after a change that may have left the list of guests in `view` outdated.
         self.has_changed = False
@@ -286,7 +286,7 @@ class Node:
 
     def _require_writable(self) -> None:
         if self.is_read_only:
-            raise AssertionError(f"a dry run was about to change {self.name}")
+            raise Defect(f"a dry run was about to change {self.name}")
 
     def run(self, argv: Sequence[str], timeout_s: float = _RUN_TIMEOUT_S) -> "Completed":
         """Run a command on the node and wait for its end."""

@@ -7,6 +7,10 @@ from collections.abc import Callable, Mapping
 from mclu_shell.cloud.state.guest import Guest, GuestEvent, NodeReport, is_active_state
 from mclu_shell.cloud.state.snapshot import NodeState, NodeView, Phase
 
+# In characters: the toolbar and alerts show the reason, in which a node may have a part.
+_LONGEST_REASON = 500
+# libvirtd may invent guests. The poll after an event is newer anyway.
+_MOST_EVENT_STATES = 10_000
 # Called after each change with the previous and the new view, by the thread that makes it. It must not block.
 Listener = Callable[[NodeView, NodeView], None]
 
@@ -25,6 +29,7 @@ class NodeStore:
 
     def set_state(self, phase: Phase, why: str = "") -> None:
         """Set the node's phase, and the reason for it."""
+        why = why[:_LONGEST_REASON]
         with self._lock:
             if (phase, why) != (self.view.state.phase, self.view.state.why):
                 self._replace(self.view._replace(state=NodeState(phase, time.monotonic(), why)))
@@ -79,7 +84,7 @@ class NodeStore:
         """Apply the new state of a known guest; an unknown guest appears with the next list."""
         with self._lock:
             self.event_count += 1
-            if event.state is not None:
+            if event.state is not None and len(self._event_states) < _MOST_EVENT_STATES:
                 self._event_states[event.uuid] = (self.event_count, event.state)
                 self._replace(self.view._replace(guests=tuple(map(self._with_event_state, self.view.guests))))
 

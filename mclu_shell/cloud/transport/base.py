@@ -5,6 +5,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from mclu_shell.errors import Defect
+
 if TYPE_CHECKING:
     from mclu_shell.cloud.transport.forward import Address, ByteStream, Forward
     from mclu_shell.cloud.transport.process import Completed, Process
@@ -74,7 +76,7 @@ class LibvirtTransport(ABC):
 
     def log_in(self, _asker: "Callable[[Question], str | None]", /) -> None:
         """Log in while `_asker` replies to questions, after PromptRequired; raise NodeFault if that fails, too."""
-        raise AssertionError("this transport raises no PromptRequired")
+        raise Defect("this transport raises no PromptRequired")
 
     @abstractmethod
     def responds(self, timeout_s: float, /) -> bool:

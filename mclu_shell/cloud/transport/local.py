@@ -77,7 +77,7 @@ class LocalTransport(Transport):
 
     def run(self, argv: Sequence[str], timeout_s: float) -> Completed:
         """Run a command on this machine."""
-        return run_here(argv, timeout_s)
+        return run_here(self.node.name, argv, timeout_s)
 
     def start(self, argv: Sequence[str]) -> Process:
         """Start a command on this machine."""

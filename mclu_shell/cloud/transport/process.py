@@ -2,9 +2,12 @@
 
 import subprocess
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import NamedTuple, Protocol
+
+from mclu_shell.cloud.transport.output import Output, read_streams
 
 # In bytes. The rest of a longer line is dropped: no message or path is this long.
 _LONGEST_LINE = 16 << 10
@@ -104,18 +107,18 @@ class LocalProcess:
         threading.Thread(target=self._child.wait, daemon=True).start()
 
 
-def run_here(argv: Sequence[str], timeout_s: float) -> Completed:
+def run_here(node: str, argv: Sequence[str], timeout_s: float) -> Completed:
     """Run a command on this machine; its status is -1 after a timeout."""
-    try:
-        completed = subprocess.run(
-            argv,
-            capture_output=True,
-            stdin=subprocess.DEVNULL,
-            timeout=timeout_s,
-            check=False,
-            text=True,
-            errors="replace",
-        )
-    except subprocess.TimeoutExpired:
-        return Completed(-1, "", f"{argv[0]!r} timed out after {timeout_s:g} s")
-    return Completed(completed.returncode, completed.stdout, completed.stderr)
+    output, deadline = Output(node, repr(argv[0]), count=2), time.monotonic() + timeout_s
+    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert child.stderr is not None
+        try:
+            read_streams((child.stdout, child.stderr), output, deadline)
+            status = child.wait(max(0.0, deadline - time.monotonic()))
+        except (TimeoutError, subprocess.TimeoutExpired):
+            return Completed(-1, "", f"{argv[0]!r} timed out after {timeout_s:g} s")
+        finally:
+            child.kill()
+    out, err = (bytes(part).decode(errors="replace") for part in output.parts)
+    return Completed(status, out, err)

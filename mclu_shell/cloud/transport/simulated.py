@@ -76,7 +76,7 @@ class SimulatedTransport(Transport):
 
     def run(self, argv: Sequence[str], timeout_s: float) -> Completed:
         """Run a command on this machine, which has the directory of the simulated guests."""
-        return run_here(argv, timeout_s)
+        return run_here(self.node.name, argv, timeout_s)
 
     def start(self, argv: Sequence[str]) -> Process:
         """Start a command on this machine."""

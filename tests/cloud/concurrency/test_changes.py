@@ -7,7 +7,7 @@ import pytest
 from mclu_shell.cloud.concurrency.cancel_scope import CancelScope
 from mclu_shell.cloud.concurrency.changes import begin_change, carry_out
 from mclu_shell.cloud.concurrency.fanout import gather
-from mclu_shell.errors import Interrupted, MCluError, NodeOff
+from mclu_shell.errors import Defect, Interrupted, MCluError, NodeOff
 from mclu_shell.output.schema.error import error_record
 from mclu_shell.signals import ENDING, handled, interrupt_status, raise_for
 
@@ -76,14 +76,14 @@ def test_a_defect_in_one_change_does_not_end_the_others() -> None:
 
     def change(item: str) -> str:
         if item == "broken":
-            raise ZeroDivisionError
+            raise Defect
         return started.change(item)
 
     outcomes = carry_out(["broken", "slow"], change, name)
     started.release.set()
     threading.Thread(target=started.all_begun.wait, daemon=True).start()
     assert next(outcomes).value == "slow"
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(Defect):
         next(outcomes)
 
 

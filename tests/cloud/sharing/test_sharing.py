@@ -23,7 +23,7 @@ from mclu_shell.cloud.state.snapshot import Phase
 from mclu_shell.cloud.transport.base import Transport
 from mclu_shell.cloud.transport.runtime_dir import RunDirectory
 from mclu_shell.config import demo_config, parse_config
-from mclu_shell.errors import ConnectionLost, NodeFault
+from mclu_shell.errors import ConnectionLost, Defect, NodeFault
 
 CONFIG = parse_config("[nodes]\nham0\nham1 user=me", Path("x.conf"))
 OTHER = parse_config("[nodes]\nham0\nham1 user=you", Path("x.conf"))
@@ -127,7 +127,7 @@ def shared_node(node: Node, shell: Path) -> SharedNode:
     """Return a one-shot's node, whose own transport fails."""
 
     def make_own() -> Transport:
-        raise AssertionError("a transport of its own")
+        raise Defect("a transport of its own")
 
     path = shell.with_name("0.sock")
     listen(path)
@@ -266,7 +266,7 @@ def test_a_silent_shell_is_asked_only_once(short_directory: Path, node: Node) ->
         listener.listen()
         one_shot = shared_node(node, short_directory / "ask.sock")
         for _ in range(2):
-            with pytest.raises(AssertionError, match="a transport of its own"):
+            with pytest.raises(Defect, match="a transport of its own"):
                 one_shot.fetch_report()
         listener.settimeout(0)
         listener.accept()[0].close()

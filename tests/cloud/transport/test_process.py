@@ -65,8 +65,8 @@ def test_writing_to_a_command_that_has_ended_is_harmless() -> None:
 
 
 def test_run_here_returns_status_and_output() -> None:
-    done = run_here(["sh", "-c", 'echo "$1"; echo no >&2; exit 4', "sh", "$(id); 'x'"], 10)
+    done = run_here("ham0", ["sh", "-c", 'echo "$1"; echo no >&2; exit 4', "sh", "$(id); 'x'"], 10)
     assert (done.status, done.out, done.err) == (4, "$(id); 'x'\n", "no\n")
-    done = run_here([sys.executable, "-c", "import signal; signal.pause()"], 0.5)
+    done = run_here("ham0", [sys.executable, "-c", "import signal; signal.pause()"], 0.5)
     assert (done.status, done.out) == (-1, "")
     assert "timed out after 0.5 s" in done.err

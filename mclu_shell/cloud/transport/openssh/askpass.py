@@ -135,7 +135,9 @@ class AskpassServer:
 def _receive(connection: socket.socket) -> Request:
     """Read the request of an askpass program."""
     connection.settimeout(_REQUEST_TIMEOUT_S)
-    data = b"".join(iter(lambda: connection.recv(_LONGEST), b""))
+    data = bytearray()
+    while len(data) < _LONGEST and (chunk := connection.recv(_LONGEST)):
+        data += chunk
     connection.settimeout(None)
     kind, _, prompt = data.decode(errors="replace").partition("\0")
     return Request(prompt, kind, connection)

@@ -15,7 +15,8 @@ from typing import Protocol
 from mclu_shell.cloud.transport.forward import Address
 from mclu_shell.cloud.transport.openssh.config import Target
 from mclu_shell.cloud.transport.openssh.mux import MuxClient, MuxRefused
-from mclu_shell.cloud.transport.openssh.streams import Stream, is_at_end, read_all
+from mclu_shell.cloud.transport.openssh.streams import Stream, is_at_end
+from mclu_shell.cloud.transport.output import Output, read_streams
 from mclu_shell.cloud.transport.process import Completed
 from mclu_shell.cloud.transport.ssh.faults import command_timed_out, forwarding_refused, session_refused
 from mclu_shell.cloud.transport.ssh.remote_process import SILENT_S, RemoteProcess, start_command
@@ -164,7 +165,7 @@ class OpenSSHConnection:
     def run(self, argv: Sequence[str], timeout_s: float) -> Completed:
         """Run a command on the node and wait for its end."""
         started, deadline = time.perf_counter(), time.monotonic() + timeout_s
-        command = ShellCommand(argv)
+        command, output = ShellCommand(argv), Output(self.target.node, repr(argv[0]), count=2)
         out, out_end = socket.socketpair()
         err, err_end = socket.socketpair()
         self._track(out)
@@ -175,16 +176,18 @@ class OpenSSHConnection:
             with contextlib.closing(session):
                 # A login shell that has already ended reads nothing; its output has the reason.
                 with contextlib.suppress(OSError):
+                    out.settimeout(timeout_s)
                     out.sendall(command.line)
                     out.shutdown(socket.SHUT_WR)
-                output = read_all((out, err), deadline)
-                if output is None:
-                    raise command_timed_out(self.target, argv, timeout_s)
+                try:
+                    read_streams((out, err), output, deadline)
+                except TimeoutError as error:
+                    raise command_timed_out(self.target, argv, timeout_s) from error
                 status = session.exit_status(max(0.1, deadline - time.monotonic()))
         if status == -1 and not self.is_alive:
             raise ConnectionLost("the connection was lost", place=self.target.node)
         _log.debug("%s: %s: %.1f ms", self.target.node, shlex.join(argv), (time.perf_counter() - started) * 1000)
-        return command.completed(self.target, status, *output)
+        return command.completed(self.target, status, *map(bytes, output.parts))
 
     def start(self, argv: Sequence[str]) -> RemoteProcess:
         """Start a command on the node; stderr goes to its stdout."""

@@ -16,8 +16,11 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
+
+from mclu_shell.cloud.transport.budget import Budget
 
 _log = logging.getLogger(__name__)
 
@@ -43,6 +46,10 @@ _REFUSED = "open failed: "
 # known_hosts with the umask of its caller, so other users must not get write permission.
 _UNLESS_ORPHANED = 'umask go-w; [ "$PPID" = "$0" ] && exec "$@"'
 _MOST_LINES = 400
+# In bytes; OpenSSH's own messages have at most 1 KiB, but sshd's banner may have any length.
+_LONGEST_LINE = 8 << 10
+# In bytes, for all messages: sshd may have ssh print any number (RFC 4253, section 11.3).
+_MESSAGE_BYTES, _MESSAGE_BYTES_PER_S = 1 << 20, 64 << 10
 _LAST_MESSAGES_S = 0.3
 
 
@@ -144,7 +151,10 @@ class MasterProcess:
         # Versions before 9.1 print "new [PATH]".
         listening = re.compile(rf"debug1: channel \d+: new .*\[{re.escape(str(self.control))}\]")
         with self._child.stderr as lines:
-            for raw in lines:
+            budget = Budget(_MESSAGE_BYTES, _MESSAGE_BYTES_PER_S)
+            for raw in iter(partial(lines.readline, _LONGEST_LINE), b""):
+                if not budget.spend(len(raw)):
+                    self.close()
                 self._add(raw.decode(errors="replace").rstrip(), listening)
 
     def _add(self, line: str, listening: re.Pattern[str]) -> None:

@@ -37,6 +37,7 @@ class MuxClient:
     def __init__(self, path: Path, deadline: float) -> None:
         """Connect before `deadline` (of `time.monotonic`); OSError if the ssh process does not answer."""
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._deadline = deadline
         try:
             self._limit(deadline)
             self._socket.connect(str(path))
@@ -107,6 +108,7 @@ class MuxClient:
             raise ConnectionError(f"unknown reply {reply:#x} of ssh's control protocol")
 
     def _limit(self, deadline: float) -> None:
+        self._deadline = deadline
         self._socket.settimeout(max(0.01, deadline - time.monotonic()))
 
     def _send(self, message: bytes) -> None:
@@ -121,6 +123,8 @@ class MuxClient:
     def _read(self, size: int) -> bytes:
         data = b""
         while len(data) < size:
+            # The deadline is for the whole message.
+            self._limit(self._deadline)
             if not (part := self._socket.recv(size - len(data))):
                 raise EOFError
             data += part

@@ -6,10 +6,8 @@ import random
 import signal
 import socket
 import subprocess
-import tempfile
 import threading
 import time
-from typing import IO
 
 from mclu_shell.cloud.transport.openssh.config import Target
 from mclu_shell.cloud.transport.ssh.faults import connection_refused, no_greeting
@@ -23,6 +21,9 @@ _INTERVAL_S = 0.1
 # sshd drops some of the connections if ten logins are in progress (sshd_config(5), MaxStartups).
 _MOST_LOGINS = 6
 _ATTEMPTS = 4
+_LAST_MESSAGES_S = 0.3
+# In bytes, for the messages of a proxy.
+_CHUNK, _MOST_MESSAGES = 1 << 16, 1 << 18
 _PAUSE_S = (0.1, 0.6)
 _DROPPED = ("kex_exchange_identification", "Connection closed by", "Connection reset by")
 _lock = threading.Lock()
@@ -80,19 +81,21 @@ class ProxyProgress:
 
 def _connect(target: Target) -> socket.socket:
     ours, theirs = socket.socketpair()
-    with tempfile.TemporaryFile() as messages, jump_slot(target):
+    with jump_slot(target):
         # In its own session, the proxy cannot read our terminal, and Ctrl-C at the prompt does not end it.
         command = [_shell(target), "-c", f"exec {target.proxy}"]
         # With our copy of its end closed, `ours` reads the end of input as soon as the proxy exits.
         with theirs:
             end = theirs.fileno()
-            proxy = _start(command, target, end, messages)
+            proxy = _start(command, target, end)
+            messages = _Messages(proxy)
         if not _has_banner(ours, messages, ProxyProgress(target)):
             ours.close()
             # Its child processes share its process group.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(proxy.pid, signal.SIGTERM)
-            raise proxy_fault(target, _read(messages))
+            messages.wait_ended()
+            raise proxy_fault(target, messages.text)
     ours.settimeout(None)
     return ours
 
@@ -102,30 +105,49 @@ def _shell(target: Target) -> str:
     return "/bin/sh" if target.jump else os.environ.get("SHELL") or "/bin/sh"
 
 
-def _start(command: list[str], target: Target, end: int, messages: IO[bytes]) -> "subprocess.Popen[bytes]":
+def _start(command: list[str], target: Target, end: int) -> "subprocess.Popen[bytes]":
     try:
-        return subprocess.Popen(command, stdin=end, stdout=end, stderr=messages, start_new_session=True)
+        return subprocess.Popen(command, stdin=end, stdout=end, stderr=subprocess.PIPE, start_new_session=True)
     except OSError as error:
         fact = f"cannot run {command[0]}: {error.strerror}"
         raise Unreachable(fact, place=target.node, remedy="set SHELL to your login shell") from error
 
 
-def _has_banner(ours: socket.socket, messages: IO[bytes], progress: ProxyProgress) -> bool:
+def _has_banner(ours: socket.socket, messages: "_Messages", progress: ProxyProgress) -> bool:
     """Return whether sshd's banner arrives in time."""
     ours.settimeout(_INTERVAL_S)
     while time.monotonic() < progress.deadline:
         try:
             return ours.recv(1, socket.MSG_PEEK) != b""
         except TimeoutError:
-            progress.update(_read(messages))
+            progress.update(messages.text)
         except OSError:
             return False
     return False
 
 
-def _read(messages: IO[bytes]) -> str:
-    # The proxy writes at the same file offset, so it must stay.
-    return os.pread(messages.fileno(), 1 << 20, 0).decode(errors="replace")
+class _Messages:
+    """The first messages of a proxy; a thread reads the others until its end, so that it never blocks."""
+
+    def __init__(self, proxy: "subprocess.Popen[bytes]") -> None:
+        self._data = bytearray()
+        self._reader = threading.Thread(target=self._read, args=(proxy,), name="proxy messages", daemon=True)
+        self._reader.start()
+
+    @property
+    def text(self) -> str:
+        """The messages so far."""
+        return bytes(self._data).decode(errors="replace")
+
+    def wait_ended(self) -> None:
+        """Wait a moment for the last messages of a proxy that ends."""
+        self._reader.join(_LAST_MESSAGES_S)
+
+    def _read(self, proxy: "subprocess.Popen[bytes]") -> None:
+        assert proxy.stderr is not None
+        with proxy.stderr as messages:
+            while chunk := messages.read1(_CHUNK):  # type: ignore[attr-defined]
+                self._data += chunk[: _MOST_MESSAGES - len(self._data)]
 
 
 def _is_at_jump_host(messages: str) -> bool:

@@ -1,8 +1,6 @@
 """Our ends of the channels that an ssh process carries."""
 
-import selectors
 import socket
-import time
 
 from mclu_shell.cloud.transport.openssh.mux import MuxClient
 
@@ -37,22 +35,3 @@ def is_at_end(channel: socket.socket) -> bool:
         return channel.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
     except BlockingIOError:
         return False
-
-
-def read_all(sockets: tuple[socket.socket, ...], deadline: float) -> list[bytes] | None:
-    """Return the data of each socket until its end; None if the deadline passes before."""
-    data = {each: bytearray() for each in sockets}
-    with selectors.DefaultSelector() as selector:
-        for each in sockets:
-            selector.register(each, selectors.EVENT_READ)
-        while selector.get_map():
-            left_s = deadline - time.monotonic()
-            if left_s <= 0:
-                return None
-            for key, _ in selector.select(left_s):
-                assert isinstance(key.fileobj, socket.socket)
-                if chunk := key.fileobj.recv(65536):
-                    data[key.fileobj] += chunk
-                else:
-                    selector.unregister(key.fileobj)
-    return [bytes(each) for each in data.values()]

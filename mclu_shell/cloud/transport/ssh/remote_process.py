@@ -6,12 +6,15 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from mclu_shell.cloud.transport.openssh.config import Target
+from mclu_shell.cloud.transport.output import Output
 from mclu_shell.cloud.transport.process import split_lines
 from mclu_shell.cloud.transport.ssh.shell_command import ShellCommand, shell_is_slow
 from mclu_shell.errors import ConnectionLost
 
 # The limit for the login shell to run the command; its start-up files may take some seconds.
 _START_TIMEOUT_S = 15.0
+# In bytes, for the output of the start-up files before the command's.
+_MOST_PRINTED = 1 << 18
 # If a running command sends nothing for this long, sshd gets a keep-alive, and as long to answer it.
 SILENT_S = 3.0
 
@@ -93,13 +96,14 @@ def start_command(
 
     Raise CommandsRefused if it does not, and ConnectionLost.
     """
-    command, printed = ShellCommand(argv, streams=(1,)), bytearray()
+    command = ShellCommand(argv, streams=(1,))
+    printed = Output(target.node, "the login shell", most_bytes=_MOST_PRINTED)
     deadline = time.monotonic() + _START_TIMEOUT_S
     try:
         # A login shell that has already ended reads nothing; its output has the reason.
         with contextlib.suppress(OSError):
             channel.sendall(command.line)
-        while (output := command.output(bytes(printed))) is None:
+        while (output := command.output(bytes(printed.parts[0]))) is None:
             if time.monotonic() > deadline:
                 raise shell_is_slow(target, _START_TIMEOUT_S)
             try:
@@ -109,8 +113,8 @@ def start_command(
                     raise
                 continue
             if not data:
-                raise command.refusal(target, bytes(printed), channel.wait_status(1.0))
-            printed += data
+                raise command.refusal(target, bytes(printed.parts[0]), channel.wait_status(1.0))
+            printed.add(data)
     except (OSError, EOFError) as error:
         channel.close()
         raise ConnectionLost("the connection was lost", place=target.node) from error
