@@ -19,7 +19,7 @@ from mclu_shell.cloud.transport.forward import PortForward
 from mclu_shell.errors import ConnectionLost, MCluError, OutputError
 from mclu_shell.output.results import Handover, Result, Text
 from mclu_shell.output.schema.screen import ScreenRecord
-from mclu_shell.terminal import Terminal
+from mclu_shell.terminal.relay import Terminal
 from mclu_shell.user_paths import expand_home
 
 # virt-viewer would make its own connection to libvirt; remote-viewer, of the same package, takes an address.

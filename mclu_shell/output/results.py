@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mclu_shell.cloud.nodes.node import Node
     from mclu_shell.cloud.state.guest import Guest
     from mclu_shell.output.schema.record import Record
-    from mclu_shell.terminal import Terminal
+    from mclu_shell.terminal.relay import Terminal
 
 # Called for -o json only, so that text output does not pay for the record.
 Data: TypeAlias = Callable[[], "Record"]

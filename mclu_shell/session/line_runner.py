@@ -204,7 +204,7 @@ class LineRunner:
 
     def _hand_over(self, handover: Handover, renderer: Renderer) -> None:
         # Most commands need no terminal.
-        from mclu_shell.terminal import Terminal
+        from mclu_shell.terminal.relay import Terminal
 
         renderer.end_progress()
         try:

@@ -11,6 +11,8 @@ import tty
 from collections.abc import Callable, Iterator
 from typing import TextIO
 
+from mclu_shell.terminal.reset import begin_foreign_output, end_foreign_output
+
 # ^] detaches, as in telnet and virsh.
 _ESCAPE = b"\x1d"
 _CHUNK = 65536
@@ -53,9 +55,19 @@ class Terminal:
         end of the input ends nothing: `far` may still respond to it.
         """
         self._out.flush()
-        with self._raw():
+        with self._foreign_output(), self._raw():
             relay = _Relay(self._stdin.fileno(), self._out.fileno(), far, tee, escapes=self.is_typed)
             return relay.begin(self._typed_ahead()) or relay.run()
+
+    @contextlib.contextmanager
+    def _foreign_output(self) -> Iterator[None]:
+        begin_foreign_output(self._out)
+        try:
+            yield
+        finally:
+            # A closed terminal (SIGHUP) cannot be written to.
+            with contextlib.suppress(OSError):
+                end_foreign_output(self._out)
 
     @contextlib.contextmanager
     def _raw(self) -> Iterator[None]:

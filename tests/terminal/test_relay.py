@@ -12,7 +12,7 @@ from typing import TextIO
 
 import pytest
 
-from mclu_shell.terminal import Terminal
+from mclu_shell.terminal.relay import Terminal
 
 LIMIT_S = 10.0
 
@@ -58,7 +58,9 @@ class Far:
 
 
 @pytest.fixture
-def far() -> Iterator[Far]:
+def far(monkeypatch: pytest.MonkeyPatch) -> Iterator[Far]:
+    # No control sequences of mclu's own.
+    monkeypatch.setenv("TERM", "dumb")
     master, slave = os.openpty()
     ours, theirs = socket.socketpair()
     theirs.settimeout(LIMIT_S)
@@ -171,3 +173,14 @@ def test_a_closed_output_is_noticed_while_the_guest_is_silent(far: Far) -> None:
         far.given, far.out = given, out
         in_thread(far).join(LIMIT_S)
         assert [type(result) for result in far.result] == [BrokenPipeError]
+
+
+def test_the_terminal_is_reset_after_the_last_output(far: Far, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    far.guest.send(b"\x1b]0;hostile\x07")
+    far.guest.close()
+    far.relay()
+    shown = b""
+    while not shown.endswith(b"\x1b[23;0t"):
+        shown += os.read(far.keyboard, 1000)
+    assert shown.startswith(b"\x1b[22;0t\x1b]0;hostile\x07\x18")

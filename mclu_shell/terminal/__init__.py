@@ -1,0 +1,1 @@
+"""The user's terminal while a guest has it."""
