@@ -12,14 +12,18 @@ from io import TextIOWrapper
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
-from mclu_shell.errors import MCluError, UsageError
+from mclu_shell.errors import ConfigError, MCluError, UsageError
 from mclu_shell.global_options import global_parser
 from mclu_shell.signals import ENDING, interrupt_status, is_output_broken, is_put_off, is_within, raise_for
 from mclu_shell.system_faults import system_fault
+from mclu_shell.user_paths import is_missing
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mclu_shell.cloud.cloud import Cloud
     from mclu_shell.config import Config
+    from mclu_shell.errors import Question
     from mclu_shell.output.text_renderer import Renderer
     from mclu_shell.session.session import Session
 
@@ -106,13 +110,16 @@ def _session(options: argparse.Namespace) -> "Session":
     session = Session(
         lambda: _cloud(options),
         _renderer(options),
+        lambda: _config_to_write(options),
         keep_going=options.keep_going,
         verbose=options.verbose,
         is_dry=options.dry_run,
     )
-    if not options.is_shell and sys.stdin.isatty() and sys.stderr.isatty():
-        # The session asks nothing in scripts. The interactive shell has prompts of its own.
-        session.interaction = session.interaction._replace(confirm=lambda question: _confirm(session, question))
+    if sys.stdin.isatty() and sys.stderr.isatty():
+        # The session asks nothing in scripts. The interactive shell replaces these by prompts of its own.
+        session.interaction = session.interaction._replace(
+            confirm=lambda question: _confirm(session, question), ask=lambda question: _ask(session, question)
+        )
     return session
 
 
@@ -122,6 +129,13 @@ def _confirm(session: "Session", question: str) -> bool:
 
     session.renderer.end_progress()
     return confirm(question)
+
+
+def _ask(session: "Session", question: "Question") -> str | None:
+    from mclu_shell.session.terminal_prompt import ask
+
+    session.renderer.end_progress()
+    return ask(question)
 
 
 def _renderer(options: argparse.Namespace) -> "Renderer":
@@ -150,6 +164,12 @@ def _config(options: argparse.Namespace) -> "Config":
     from mclu_shell.config import demo_config, find_config, load_config
 
     return demo_config() if options.demo else load_config(find_config(options.config_file))
+
+
+def _config_to_write(options: argparse.Namespace) -> "Path | None":
+    from mclu_shell.config import config_to_write
+
+    return None if options.demo else config_to_write(options.config_file)
 
 
 def _cloud(options: argparse.Namespace) -> "Cloud":
@@ -194,13 +214,37 @@ def _run(options: argparse.Namespace, session: "Session") -> int:
 
 def _run_shell(options: argparse.Namespace, session: "Session") -> int:
     # Print an error in the configuration before the slow import of the shell's libraries.
-    nodes = _config(options).nodes
+    try:
+        nodes = _config(options).nodes
+    except ConfigError as error:
+        if not _is_config_missing(session):
+            raise
+        if status := _offer_init(error, session):
+            return status
+        nodes = _config(options).nodes
     from mclu_shell.shell.app import run_shell
 
     gc.freeze()
     gc.enable()
     _allow_many_files()
     return run_shell(session, len(nodes))
+
+
+def _is_config_missing(session: "Session") -> bool:
+    path = session.find_config()
+    return path is not None and is_missing(path)
+
+
+def _offer_init(missing: ConfigError, session: "Session") -> int:
+    """Offer to write the configuration; return 0 if it was written. Without a user to ask, raise the error."""
+    confirm = session.interaction.confirm
+    if confirm is None or session.is_dry:
+        raise missing
+    session.renderer.error(missing)
+    if not confirm("Find your nodes and write it now?"):
+        return missing.status
+    status = session.run_words(["init"])
+    return status or (missing.status if _is_config_missing(session) else 0)
 
 
 def _allow_many_files() -> None:

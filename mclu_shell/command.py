@@ -4,11 +4,12 @@ import argparse
 from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from functools import cache
+from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from mclu_shell.argument_parser import MAX_WIDTH, ArgumentParser
-from mclu_shell.errors import UsageError, did_you_mean
+from mclu_shell.errors import Question, UsageError, did_you_mean
 from mclu_shell.global_options import global_parser
 from mclu_shell.language.line import Line
 from mclu_shell.language.script import Script
@@ -52,6 +53,10 @@ class Prompt(NamedTuple):
     commands: Callable[[], Sequence[LoggedCommand]]
 
 
+def _no_config() -> None:
+    return None
+
+
 class Context(NamedTuple):
     """The environment of a command. The cloud opens on first use, so `help` needs no configuration."""
 
@@ -66,6 +71,10 @@ class Context(NamedTuple):
     open_dry_run_cloud: Callable[[], "DryRunCloud"] | None = None
     # True if the output is for a program (-o json).
     is_data: bool = False
+    # Returns the file that `init` writes; None if there is none, as with --demo.
+    find_config: Callable[[], Path | None] = _no_config
+    # Shows a question of ssh and returns the reply; None without a user at a terminal, and in scripts.
+    ask: Callable[[Question], str | None] | None = None
 
     @property
     def cloud(self) -> "Cloud":

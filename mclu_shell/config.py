@@ -16,8 +16,9 @@ NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 NODE_NAME_RULE = "use at most 63 letters, digits, '.', '_' and '-'"
 _MAC = re.compile(r"[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}")
 _HOST = re.compile(r"[A-Za-z0-9:][A-Za-z0-9.:%_-]*")
-_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@\\-]*")
+USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@\\-]*")
 _CHOICES = {"via": ("auto", "paramiko", "openssh", "local", "ssh"), "accel": ("auto", "kvm", "tcg")}
+_SYSTEM = Path("/etc/mclu.conf")
 _URI = re.compile(r"[a-z]+://[^?#]*")
 
 
@@ -65,9 +66,19 @@ def find_config(named: str | None) -> Path:
         return Path(named)
     if os.environ.get("MCLU_CONFIG"):
         return Path(os.environ["MCLU_CONFIG"])
-    own = xdg_directory("XDG_CONFIG_HOME", ".config") / "mclu" / "mclu.conf"
+    own = _own_config()
     # A file that cannot be looked up is reported. Otherwise mclu would work on the nodes of another file.
-    return Path("/etc/mclu.conf") if is_missing(own) else own
+    return _SYSTEM if is_missing(own) else own
+
+
+def config_to_write(named: str | None) -> Path:
+    """Return the file that `init` writes: the one that mclu reads; the user's own if there is none."""
+    path = find_config(named)
+    return _own_config() if path == _SYSTEM and is_missing(path) and named is None else path
+
+
+def _own_config() -> Path:
+    return xdg_directory("XDG_CONFIG_HOME", ".config") / "mclu" / "mclu.conf"
 
 
 def load_config(path: Path) -> Config:
@@ -75,12 +86,7 @@ def load_config(path: Path) -> Config:
     try:
         text = read_file(path).decode("utf-8-sig")
     except FileNotFoundError:
-        raise ConfigError(
-            "no configuration",
-            place=str(path),
-            remedy="write one with a line 'NAME mac=…' per node under [nodes] (see mclu.conf.example), "
-            "or try 'mclu --demo'",
-        ) from None
+        raise _missing(path) from None
     except (OSError, UnicodeDecodeError) as error:
         fault = system_fault(error) if isinstance(error, OSError) else None
         reason, remedy = (fault.fact, fault.remedy) if fault else ("not a text file", "")
@@ -88,7 +94,14 @@ def load_config(path: Path) -> Config:
     return parse_config(text, path)
 
 
-def parse_config(text: str, path: Path) -> Config:
+def _missing(path: Path) -> ConfigError:
+    remedy = "run 'mclu init' to write one, or try 'mclu --demo'"
+    if path == _SYSTEM:
+        return ConfigError(f"no configuration: neither {_own_config()} nor {path} exists", remedy=remedy)
+    return ConfigError("no configuration", place=str(path), remedy=remedy)
+
+
+def parse_config(text: str, path: Path, *, may_be_empty: bool = False) -> Config:
     """Parse and check the text of a configuration; `path` is for errors."""
     section = ""
     defaults: dict[str, str | int | float] = {}
@@ -110,8 +123,9 @@ def parse_config(text: str, path: Path) -> Config:
             nodes[name] = settings
         else:
             raise ConfigError(f"{words[0]!r} is before the first section", place=place, remedy="write [nodes] above it")
-    if not nodes:
-        raise ConfigError("no nodes", place=str(path), remedy="write a line 'NAME mac=…' per node under [nodes]")
+    if not nodes and not may_be_empty:
+        remedy = "run 'mclu init', or write a line 'NAME mac=…' per node under [nodes]"
+        raise ConfigError("no nodes", place=str(path), remedy=remedy)
     # After all lines, as [global] may follow [nodes]. The keys are the fields of NodeConfig, and _value returns the
     # type of each.
     configs = (NodeConfig(name, **(defaults | settings)) for name, settings in nodes.items())  # type: ignore[arg-type]
@@ -182,7 +196,7 @@ def _checked(key: str, value: str) -> str | int | float:
         case "address" | "broadcast":
             return _matching(_HOST, value, "a host name or an IP address")
         case "user":
-            return _matching(_USER, value, "a user's name")
+            return _matching(USER, value, "a user's name")
         case "uri":
             return _matching(_URI, value, "of the form qemu:///system")
         case "images":

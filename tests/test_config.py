@@ -172,7 +172,7 @@ def load_fault(path: Path) -> str:
 
 def test_the_error_of_a_missing_file_has_remedies(tmp_path: Path) -> None:
     message = load_fault(tmp_path / "none.conf")
-    assert message.startswith(f"{tmp_path}/none.conf: no configuration; write one")
+    assert message.startswith(f"{tmp_path}/none.conf: no configuration; run 'mclu init'")
     assert "mclu --demo" in message
 
 

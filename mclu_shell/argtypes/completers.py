@@ -92,6 +92,14 @@ def nodes(*excluded_phases: str) -> Completer:
     return complete
 
 
+def ssh_hosts(context: CompletionContext) -> list[Candidate]:
+    """Complete the hosts of the SSH configuration and of known_hosts, also after `USER@`."""
+    from mclu_shell.cloud.discovery.candidates import host_names
+
+    user = "".join(context.word.rpartition("@")[:2])
+    return [Candidate(f"{user}{name}", source) for name, source in host_names().items()]
+
+
 def _describe_node(node: "NodeView") -> str:
     phase, why = node.state.phase, node.state.why
     if phase == "on":

@@ -11,7 +11,7 @@ from mclu_shell.argtypes.completers import Candidate as Candidate
 from mclu_shell.argtypes.completers import Completer
 from mclu_shell.argtypes.completers import CompletionContext as CompletionContext
 from mclu_shell.cloud.state.guest_name import check_new_name, has_wildcard, parse_guest
-from mclu_shell.config import NODE_NAME, NODE_NAME_RULE
+from mclu_shell.config import NODE_NAME, NODE_NAME_RULE, USER
 from mclu_shell.units import format_duration, parse_duration, parse_size
 
 
@@ -46,6 +46,19 @@ NODE = ArgType(_node_pattern, completers.nodes())
 # A faulty node answers, so it is not off. A node of unknown state may be off.
 NODE_TO_WAKE = ArgType(_node_pattern, completers.nodes("on", "faulty"))
 NODE_TO_SWITCH_OFF = ArgType(_node_pattern, completers.nodes("off"))
+
+
+def _login(text: str) -> tuple[str, str]:
+    """Return user and host of `[USER@]HOST`; the user may be empty."""
+    user, at, host = text.rpartition("@")
+    if not NODE_NAME.fullmatch(host):
+        raise ValueError(f"bad host {host!r}: {NODE_NAME_RULE}")
+    if at and not USER.fullmatch(user):
+        raise ValueError(f"bad user {user!r}: write USER@HOST")
+    return user, host
+
+
+HOST = ArgType(_login, completers.ssh_hosts)
 
 
 def _guest_pattern(text: str) -> str:

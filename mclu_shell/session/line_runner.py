@@ -4,7 +4,8 @@ import contextlib
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
 from io import TextIOWrapper
-from typing import TYPE_CHECKING, TextIO
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from mclu_shell import command_loader
 from mclu_shell.command import Command, Context, HelpRequested
@@ -32,19 +33,23 @@ from mclu_shell.user_paths import expand_home
 if TYPE_CHECKING:
     import argparse
 
+T = TypeVar("T")
+U = TypeVar("U")
+
 
 class LineRunner:
     """Runs single lines. `run_script` runs the script that a command yields, and writes to the given renderer."""
 
     def __init__(
         self, cloud: LazyCloud, stdout: TextIO, run_script: Callable[[Script, Renderer], int],
-        *, is_dry: bool, verbose: bool,
+        find_config: Callable[[], Path | None], *, is_dry: bool, verbose: bool,
     ) -> None:  # fmt: skip
         self.interaction = Interaction()
         self.has_quit = False
         self._cloud = cloud
         self._stdout = stdout
         self._run_script = run_script
+        self._find_config = find_config
         self._is_dry = is_dry
         self._verbose = verbose
 
@@ -131,10 +136,12 @@ class LineRunner:
             self._cloud.open,
             # A reader such as less has the screen to itself.
             _ignore if line.pipe else renderer.progress,
-            self._confirm_for(place),
+            self._unless_script(place, self.interaction.confirm),
             self.interaction.prompt,
             self._cloud.open_dry_run,
             renderer.is_data,
+            self._find_config,
+            self._unless_script(place, self.interaction.ask),
         )
         with (
             writing(),
@@ -145,9 +152,9 @@ class LineRunner:
             outcome.status = self._show(results, renderer, place, must_finish=self._changes_something(command))
         return outcome.status
 
-    def _confirm_for(self, place: str) -> Callable[[str], bool] | None:
-        """Return the function that asks the user; None in a script, except one that is run at the prompt."""
-        return None if place and self.interaction.prompt is None else self.interaction.confirm
+    def _unless_script(self, place: str, ask: Callable[[T], U] | None) -> Callable[[T], U] | None:
+        """Return a function that asks the user; None in a script, except one that is run at the prompt."""
+        return None if place and self.interaction.prompt is None else ask
 
     def _changes_something(self, command: Command) -> bool:
         return command.dry_run is not None and not self._is_dry

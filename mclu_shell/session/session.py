@@ -26,6 +26,7 @@ from mclu_shell.session.script_check import ScriptCheck
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from mclu_shell.cloud.cloud import Cloud
 
@@ -41,18 +42,23 @@ class Session:
         self,
         open_cloud: Callable[[], "Cloud"],
         renderer: Renderer,
+        find_config: Callable[[], "Path | None"] = lambda: None,
         *,
         keep_going: bool = False,
         verbose: bool = False,
         is_dry: bool = False,
     ) -> None:
+        """Create a session; `find_config` returns the file that `init` writes, None if there is none."""
         self.renderer = renderer
+        self.find_config = find_config
         self.keep_going = keep_going
         self.verbose = verbose
         # A dry run: print changes instead of making them.
         self.is_dry = is_dry
         self._cloud = LazyCloud(open_cloud, self._configure)
-        self._runner = LineRunner(self._cloud, renderer.out, self._run_nested, is_dry=is_dry, verbose=verbose)
+        self._runner = LineRunner(
+            self._cloud, renderer.out, self._run_nested, find_config, is_dry=is_dry, verbose=verbose
+        )
         # The paths of the running scripts, the innermost last.
         self._running: list[str] = []
 
@@ -84,7 +90,8 @@ class Session:
         self._cloud.close()
 
     def _configure(self, cloud: "Cloud") -> None:
-        if self.interaction.ask is not None:
+        # Only the interactive shell asks; one-shots fail with ssh's message.
+        if self.interaction.prompt is not None:
             cloud.asker = self._ask
         if self.is_dry:
             cloud.make_read_only()

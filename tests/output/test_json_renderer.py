@@ -33,6 +33,7 @@ LINES = {
     "destroy": ["destroy web", "destroy nosuch", "destroy 'w*'", "destroy 'd*' --yes"],
     "help": ["help", "help status", "help st", "help nosuch", "status --help"],
     "history": ["history", "history 1"],
+    "init": ["init", "init --yes", "init 'a b'"],
     "list": ["list", "list --active", "list --inactive", "list --templates", "list --bogus"],
     "off": ["off ham0", "off ham1", "off ham0 ham1", "off nosuch"],
     "on": ["on ham1", "on ham1 --wait", "on nosuch"],
@@ -49,7 +50,7 @@ LINES = {
     "wait": ["wait node ham0", "wait guest web running", "wait guest web off --timeout 0.1", "wait guest web"],
 }
 # Records that need real nodes: see tests/lab/test_json.py.
-NOT_SIMULATED = {"viewer": {"screen"}, "destroy": {"declined"}}
+NOT_SIMULATED = {"viewer": {"screen"}, "destroy": {"declined"}, "init": {"candidate", "configuration"}}
 
 
 class TestEveryCommand:
@@ -99,8 +100,8 @@ class TestDryRun:
             answer, text = dry(line), text_demo(line)
             assert (answer.status, answer.err) == (text.status, text.err), line
             seen |= {one["kind"] for one in read(answer.out)}
-        # The simulated nodes have no screens to look at.
-        assert ("planned" in seen) == (name != "viewer")
+        # The simulated nodes have no screens to look at, and no mclu.conf to write.
+        assert ("planned" in seen) == (name not in ("viewer", "init"))
         assert seen <= {"planned", "error", "errors"}
         assert Strict.headings == 0
 

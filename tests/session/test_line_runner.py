@@ -25,7 +25,7 @@ class Lines:
         self.out, self.err = io.StringIO(), io.StringIO()
         self.renderer = Renderer(self.out, self.err)
         self.cloud = LazyCloud(self._open, lambda _cloud: None)
-        self.runner = LineRunner(self.cloud, self.out, self._run_script, is_dry=is_dry, verbose=False)
+        self.runner = LineRunner(self.cloud, self.out, self._run_script, lambda: None, is_dry=is_dry, verbose=False)
 
     def _open(self) -> Cloud:
         return open_cloud(demo_config(), demo_nodes)

@@ -6,7 +6,8 @@ One `ssh -G` serves a whole group: sixty nodes cost one process instead of sixty
 import fnmatch
 import glob
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,6 +30,8 @@ class HostBlocks(NamedTuple):
     host_names: frozenset[str] = frozenset()
     # True if a HostKeyAlgorithms line may set the order.
     orders_host_keys: bool = False
+    # The names without wildcards in Host and `Match host` lines, in the order of the files.
+    names: tuple[str, ...] = ()
 
     def group_of(self, name: str) -> tuple[bool, ...] | str:
         """Return a key that is equal for names with the same blocks; the name itself if `simple` is false."""
@@ -41,11 +44,13 @@ class HostBlocks(NamedTuple):
 def read_host_blocks() -> HostBlocks:
     """Read the Host lines of the user's and the system's configuration."""
     patterns: list[tuple[str, ...]] = []
+    names: list[str] = []
     host_names: set[str] = set()
     # ssh may be built with another directory, whose blocks are unknown here.
     simple, orders_host_keys = _SYSTEM.is_file(), False
     for words in _settings():
         key = words[0].lower()
+        names += _plain_names(key, words[1:])
         orders_host_keys |= key in ("hostkeyalgorithms", _UNKNOWN)
         if key == "host":
             patterns.append(tuple(words[1:]))
@@ -53,7 +58,18 @@ def read_host_blocks() -> HostBlocks:
             simple = False
         elif key == "hostname":
             host_names.update(word.lower() for word in words[1:])
-    return HostBlocks(tuple(dict.fromkeys(patterns)), simple, frozenset(host_names), orders_host_keys)
+    unique_names = tuple(dict.fromkeys(names))
+    return HostBlocks(tuple(dict.fromkeys(patterns)), simple, frozenset(host_names), orders_host_keys, unique_names)
+
+
+def _plain_names(key: str, values: Sequence[str]) -> Iterator[str]:
+    """Yield the names without wildcards and negation in the values of a Host or Match line."""
+    if key == "match":
+        lists = [names for kind, names in pairwise(values) if kind.lower() in ("host", "originalhost")]
+        values = ",".join(lists).split(",")
+    elif key != "host":
+        return
+    yield from (name for name in values if name and not any(char in name for char in "*?!"))
 
 
 def _settings() -> Iterator[list[str]]:

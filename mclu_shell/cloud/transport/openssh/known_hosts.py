@@ -4,6 +4,7 @@ import base64
 import fnmatch
 import hashlib
 import hmac
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -36,6 +37,27 @@ def known_keys(files: tuple[Path, ...], name: str, port: int) -> list[KnownKey]:
     """Return the lines that list a host, as `[name]:port` if the port is not 22; a missing file has none."""
     host = listed_name(name, port)
     return [line for file in files for line in _lines(file) if line.names(host)]
+
+
+class ListedHosts(NamedTuple):
+    """The hosts of known_hosts files by name and port, and the number of hashed entries, whose names are unknown."""
+
+    hosts: tuple[tuple[str, int], ...]
+    hashed: int
+
+
+def list_hosts(files: Iterable[Path]) -> ListedHosts:
+    """Return the hosts that the files list, each by the first name of its line."""
+    lines = [line for file in files for line in _lines(file) if not line.marker]
+    hashed = {line.hosts for line in lines if line.hosts.startswith("|")}
+    hosts = (_split_port(line.hosts.split(",")[0]) for line in lines if line.hosts not in hashed)
+    return ListedHosts(tuple(dict.fromkeys(host for host in hosts if not set(host[0]) & set("*?!"))), len(hashed))
+
+
+def _split_port(listed: str) -> tuple[str, int]:
+    """Return name and port of an entry, such as `[ham0]:2222`."""
+    name, colon, port = listed.removeprefix("[").partition("]:")
+    return (name, int(port)) if colon and port.isdecimal() else (listed, 22)
 
 
 def listed_name(name: str, port: int) -> str:
