@@ -75,6 +75,8 @@ class Context(NamedTuple):
     find_config: Callable[[], Path | None] = _no_config
     # Shows a question of ssh and returns the reply; None without a user at a terminal, and in scripts.
     ask: Callable[[Question], str | None] | None = None
+    # True if the output is a terminal that shows headings and colour.
+    is_styled: bool = False
 
     @property
     def cloud(self) -> "Cloud":

@@ -39,6 +39,7 @@ def _own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Another test of this process may have sent one.
     monkeypatch.setattr("mclu_shell.signals._Received.number", signal.SIGINT)
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("TERM", "xterm-256color")
     for name in ("MCLU_CONFIG", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "NO_COLOR", "SSH_AUTH_SOCK"):
         monkeypatch.delenv(name, raising=False)
 

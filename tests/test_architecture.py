@@ -50,7 +50,7 @@ IMPORTERS = {
     "wakeonlan": "cloud/transport/wake_on_lan.py",
     "cmd2": "shell/*.py",
     "prompt_toolkit": "shell/*.py",
-    "rich": "output/text_renderer.py",
+    "wcwidth": "output/text_width.py",
     "re2": "cloud/console/regex.py",
 }
 # The only packages whose __init__.py may hold more than a docstring: the version, and the import of paramiko without

@@ -11,6 +11,7 @@ from typing import TypeVar
 from mclu_shell.cloud.concurrency.fanout import Outcome, gather, in_order
 from mclu_shell.cloud.nodes.auth_prompts import retry_after_prompts
 from mclu_shell.cloud.nodes.node import Node
+from mclu_shell.cloud.nodes.polls import Polls
 from mclu_shell.cloud.nodes.supervisor import Supervisor
 from mclu_shell.cloud.state.alerts import Alerts
 from mclu_shell.cloud.state.guest import Guest, NodeReport
@@ -66,10 +67,7 @@ class Cloud:
     ) -> Iterator[Outcome[Node, Value]]:
         """Do the same, but yield each outcome as early as possible."""
         fn = partial(_query_node, fn)
-        modules = dict.fromkeys(module for node in self.nodes for module in node.modules)
-        if modules:
-            cache = () if self._cache_config is None else ("mclu_shell.cloud.state.disk_cache",)
-            threading.Thread(target=_import, args=((*modules, *cache),), daemon=True).start()
+        self._prepare_query()
         # Only the main thread may prompt: the threads behind the prompt must not take over the terminal.
         asker = self.asker if threading.current_thread() is threading.main_thread() else None
         outcomes = in_order(self.nodes if nodes is None else nodes, fn)
@@ -79,6 +77,18 @@ class Cloud:
                 yield from retry_after_prompts([outcome, *outcomes], fn, asker, self.nodes)
                 return
             yield outcome
+
+    def _prepare_query(self) -> None:
+        """Import the modules of a query in the background."""
+        modules = dict.fromkeys(module for node in self.nodes for module in node.modules)
+        if modules:
+            cache = () if self._cache_config is None else ("mclu_shell.cloud.state.disk_cache",)
+            threading.Thread(target=_import, args=((*modules, *cache),), daemon=True).start()
+
+    def polls(self, fn: Callable[[Node], Value], nodes: Sequence[Node] | None, interval_s: float) -> Polls[Value]:
+        """Return repeated queries of all nodes, or those given; they prompt for nothing."""
+        self._prepare_query()
+        return Polls(self.nodes if nodes is None else nodes, partial(_query_node, fn), interval_s)
 
     def reach(self, nodes: Sequence[Node] | None = None) -> list[Outcome[Node, None]]:
         """Connect to the libvirt of nodes; the outcomes have the errors."""

@@ -1,33 +1,45 @@
 """List running guests and templates.
 
-A guest's line shows its node and name, state, memory, virtual CPUs, and IP addresses if known. A template's line shows
-its base image, memory and disk size. Guests on nodes that are off are not listed.
+A guest's line shows its node and name, state, memory, virtual CPUs, and IP addresses if known; a terminal also shows
+its template. A template's line shows its base image, memory and disk size. Guests on nodes that are off are not listed.
+
+--sort and --columns apply to guests, or with --templates to templates. With --columns, other tables are left out.
+
+Columns:
+  guest node state memory vcpus address template seen
+  template image memory min-memory min-size             (with --templates)
 
 Examples:
-  list              running guests and templates
-  list --inactive   guests that are defined, but not running
+  list                            running guests and templates
+  list --inactive                 guests that are defined, but not running
+  list --sort memory --watch      the largest guests first, until you press q
+  list --columns guest,address    a table of these columns
 """
 
 import argparse
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
+from typing import TypeAlias
 
+from mclu_shell.argtypes.view_options import add_view_options
 from mclu_shell.cloud.concurrency.fanout import Outcome, gather
 from mclu_shell.cloud.nodes.node import Node
-from mclu_shell.cloud.state.guest import Guest
-from mclu_shell.cloud.state.snapshot import NodeView
 from mclu_shell.cloud.templates.directories import unreadable_directories
 from mclu_shell.cloud.templates.template import Template, find_templates, read_template_cached, template_name
 from mclu_shell.command import Context, Group, Parser
 from mclu_shell.errors import MCluError, NodeOff
-from mclu_shell.output.results import Result, Row, Table
+from mclu_shell.output.results import Result, Row, Table, Watch
 from mclu_shell.output.schema.guest import guest_record
 from mclu_shell.output.schema.template import broken_template_record, template_record
-from mclu_shell.units import format_age, format_size
+from mclu_shell.output.tables.column import View, column_names
+from mclu_shell.output.tables.guests import GUEST_COLUMNS, ListedGuest
+from mclu_shell.output.tables.templates import TEMPLATE_COLUMNS, ReadTemplate
+from mclu_shell.units import format_size
 
 GROUP = Group.LOOK
 DOCUMENT = ("guests", "templates")
+
+_Guests: TypeAlias = tuple[ListedGuest, ...]
 
 
 def add_arguments(parser: Parser) -> None:
@@ -50,56 +62,75 @@ def add_arguments(parser: Parser) -> None:
     )
     which.add_argument("--templates", action="store_const", dest="which", const="templates", help="only templates")
     parser.set_defaults(which="all")
+    add_view_options(parser, column_names(GUEST_COLUMNS, TEMPLATE_COLUMNS))
 
 
 def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     """Yield a table of guests, a table of templates, then the errors."""
-    faults: list[MCluError] = []
-    if args.which != "templates":
-        yield _guests(context, active=args.which != "inactive", faults=faults)
-    if args.which in ("all", "templates"):
-        yield _templates(faults)
+    view = View(args.sort, args.columns, context.is_styled)
+    view.check(TEMPLATE_COLUMNS if args.which == "templates" else GUEST_COLUMNS)
+    nodes = () if args.which == "templates" else context.cloud.nodes
+    has_templates = "template" in args.columns if args.columns else context.is_styled
+    fetch = partial(_fetch, active=args.which != "inactive", has_templates=has_templates or args.sort == "template")
+    if args.watch is not None:
+        yield Watch(context.cloud.polls(fetch, nodes, args.watch), partial(_answer, args.which, view))
+        return
+    outcomes = context.cloud.query(fetch, nodes) if nodes else []
+    yield from _answer(args.which, view, [(outcome.item, outcome) for outcome in outcomes])
+
+
+def _fetch(node: Node, *, active: bool, has_templates: bool) -> _Guests:
+    guests = node.fetch_guests(active=active, addresses=active)
+    templates = node.fetch_templates() if has_templates and guests else {}
+    return tuple(ListedGuest(guest, templates.get(guest.uuid, "")) for guest in guests)
+
+
+def _answer(which: str, view: View, outcomes: Sequence[tuple[Node, Outcome[Node, _Guests] | None]]) -> Iterator[Result]:
+    faults = [outcome.error for _, outcome in outcomes if outcome and outcome.error]
+    faults = [fault for fault in faults if not isinstance(fault, NodeOff)]
+    if which != "templates":
+        items = [item for node, outcome in outcomes for item in _items(node, outcome, active=which != "inactive")]
+        yield view.table(items, GUEST_COLUMNS, _guest_row)
+    if which == "templates":
+        yield _templates(view, faults)
+    elif which == "all" and view.columns is None:
+        # The order is that of guests.
+        yield _templates(view._replace(sort=None), faults)
     yield from faults
 
 
-def _guests(context: Context, *, active: bool, faults: list[MCluError]) -> Table:
-    outcomes = context.cloud.query(lambda node: node.fetch_guests(active=active, addresses=active is not False))
-    faults += [outcome.error for outcome in outcomes if outcome.error and not isinstance(outcome.error, NodeOff)]
-    return Table(tuple(row for outcome in outcomes for row in _rows(outcome, active=active)))
+def _items(node: Node, outcome: Outcome[Node, _Guests] | None, *, active: bool) -> Iterable[ListedGuest]:
+    """Return the guests of a node; if it does not answer, those last known."""
+    if outcome is not None and outcome.error is None:
+        return outcome.unwrap()
+    if outcome is not None and isinstance(outcome.error, NodeOff):
+        return ()
+    view = node.view
+    return [ListedGuest(guest, cached=view) for guest in view.guests if guest.is_active == active]
 
 
-def _rows(outcome: Outcome[Node, tuple[Guest, ...]], *, active: bool) -> list[Row]:
-    """Return a row per guest; for a node that does not answer, its last known guests with their age."""
-    if outcome.error is None:
-        return [_guest(guest) for guest in outcome.unwrap()]
-    if isinstance(outcome.error, NodeOff):
-        return []
-    view = outcome.item.view
-    return [_guest(guest, view) for guest in view.guests if guest.is_active == active]
-
-
-def _guest(guest: Guest, remembered: NodeView | None = None) -> Row:
-    """Return a guest's row; `remembered` is the cached view that the guest comes from, if any."""
+def _guest_row(item: ListedGuest) -> Row:
+    guest = item.guest
     cells = (
-        f"{guest.node}:{guest.name}",
+        item.name,
         str(guest.condition),
         format_size(guest.memory_bytes),
         f"{guest.vcpus}vcpus",
         " ".join(guest.addresses),
-        f"{format_age(remembered.age_s)} ago" if remembered else "",
+        item.age,
     )
-    data = partial(guest_record, guest, remembered.seen_at if remembered else None)
+    data = partial(guest_record, guest, item.cached.seen_at if item.cached else None)
     return Row(cells, tone="plain" if guest.is_active else "quiet", data=data)
 
 
-def _templates(faults: list[MCluError]) -> Table:
+def _templates(view: View, faults: list[MCluError]) -> Table:
     faults += unreadable_directories()
     outcomes = gather(find_templates(), read_template_cached)
     faults += [outcome.error for outcome in outcomes if outcome.error]
-    return Table(tuple(_template(outcome) for outcome in outcomes))
+    return view.table(outcomes, TEMPLATE_COLUMNS, _template_row)
 
 
-def _template(outcome: Outcome[Path, Template]) -> Row:
+def _template_row(outcome: ReadTemplate) -> Row:
     template, path = outcome.value, outcome.item
     if template is None:
         name = template_name(path)

@@ -23,6 +23,9 @@ class JSONRenderer(Renderer):
 
     def __init__(self, out: TextIO | None = None, err: TextIO | None = None, color: str = "auto") -> None:
         super().__init__(out, err, color)
+        # The document of the current command, if it has one, and its name.
+        self._document: _Document | None = None
+        self._name = ""
         # Collects or writes the records of the current command.
         self._take: Callable[[Record], None] = self._write_error_document
 
@@ -36,15 +39,32 @@ class JSONRenderer(Renderer):
 
         If a signal ends mclu, no document is written: half of one would look complete.
         """
-        document: _Document = {plural: [] for plural in (*(kinds or ()), Error.PLURAL)}
-        previous = self._take
-        self._take = self._write_line if kinds is None else partial(_put, document)
+        previous = self._take, self._document, self._name
+        self._name = name
+        self._document = None if kinds is None else {plural: [] for plural in (*kinds, Error.PLURAL)}
+        self._take = self._write_line if self._document is None else partial(_put, self._document)
         try:
             yield
+            self.end_answer()
         finally:
-            self._take = previous
-        if kinds is not None:
-            self._write({"kind": name, **document})
+            self._take, self._document, self._name = previous
+
+    def end_answer(self) -> None:
+        """Write the document; a command with several answers writes one for each."""
+        if self._document is not None:
+            self._write({"kind": self._name, **self._document})
+            for records in self._document.values():
+                records.clear()
+
+    @property
+    def is_styled(self) -> bool:
+        """False: JSON has no style."""
+        return False
+
+    @property
+    def can_redraw(self) -> bool:
+        """False: each answer is a document."""
+        return False
 
     def show(self, result: Result) -> None:
         """Take the records of a result; headings have none."""

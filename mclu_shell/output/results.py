@@ -1,8 +1,8 @@
 """Results that commands yield: text for people, with a record (`data`) for -o json."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from mclu_shell.errors import MCluError
 from mclu_shell.language.script import Script
@@ -11,9 +11,12 @@ if TYPE_CHECKING:
     from mclu_shell.cloud.concurrency.fanout import Outcome
     from mclu_shell.cloud.dryrun.planned import Planned
     from mclu_shell.cloud.nodes.node import Node
+    from mclu_shell.cloud.nodes.polls import Polls
     from mclu_shell.cloud.state.guest import Guest
     from mclu_shell.output.schema.record import Record
     from mclu_shell.terminal import Terminal
+
+Value = TypeVar("Value")
 
 # Called for -o json only, so that text output does not pay for the record.
 Data: TypeAlias = Callable[[], "Record"]
@@ -26,12 +29,19 @@ class Text(NamedTuple):
     data: Data | None = None
 
 
+class Meter(NamedTuple):
+    """A line of details with a share of 0 to 1, which a terminal shows as a bar."""
+
+    text: str
+    share: float
+
+
 class Entry(NamedTuple):
-    """A node or guest and its state, with lines of details; `tone` is good, bad, quiet or plain."""
+    """A node or guest and its state, with lines of details; `tone` is a tone of `style`."""
 
     name: str
     state: str
-    details: tuple[str, ...] = ()
+    details: tuple[str | Meter, ...] = ()
     tone: str = "plain"
     data: Data | None = None
 
@@ -44,11 +54,28 @@ class Row(NamedTuple):
     data: Data | None = None
 
 
+class Heading(NamedTuple):
+    """The heading of a column; `is_toned` if its cells have the tone of their row, instead of the whole line."""
+
+    text: str
+    is_right: bool = False
+    is_toned: bool = False
+
+
 class Table(NamedTuple):
-    """Rows with aligned columns; `data` if the table as a whole is one record."""
+    """Rows with aligned columns; `data` if the table as a whole is one record. Only terminals show the headings."""
 
     rows: tuple[Row, ...]
     data: Data | None = None
+    headings: tuple[Heading, ...] = ()
+
+
+class Watch(NamedTuple, Generic[Value]):
+    """An answer that is shown again after each change of its polls, until the user ends it."""
+
+    polls: "Polls[Value]"
+    # Called with the latest outcomes, as `Polls.latest`.
+    answer: Callable[[Sequence[tuple["Node", "Outcome[Node, Value] | None"]]], Iterable["Result"]]
 
 
 class Quit(NamedTuple):
@@ -85,4 +112,4 @@ def would(planned: "Planned | MCluError") -> Text | MCluError:
 
 # An error among the results is shown and sets the exit status to 1; the command continues.
 # The session runs a Script or a Handover before it takes the next result.
-Result: TypeAlias = Text | Entry | Table | Handover | Script | Quit | MCluError
+Result: TypeAlias = Text | Entry | Table | Watch[Any] | Handover | Script | Quit | MCluError

@@ -12,7 +12,7 @@ from mclu_shell.command import Command, Context, HelpRequested
 from mclu_shell.errors import MCluError, OutputError, UsageError
 from mclu_shell.language.line import Line
 from mclu_shell.language.script import Script
-from mclu_shell.output.results import Handover, Quit, Result
+from mclu_shell.output.results import Handover, Quit, Result, Watch
 from mclu_shell.output.text_renderer import Renderer
 from mclu_shell.session.exit_status import (
     DONE,
@@ -142,6 +142,7 @@ class LineRunner:
             renderer.is_data,
             self._find_config,
             self._unless_script(place, self.interaction.ask),
+            renderer.is_styled,
         )
         with (
             writing(),
@@ -202,6 +203,11 @@ class LineRunner:
             self.has_quit = True
         elif isinstance(result, Script):
             return self._run_script(result, renderer)
+        elif isinstance(result, Watch):
+            # Most commands do not need it.
+            from mclu_shell.session.watching import show_watch
+
+            show_watch(result, renderer, lambda item: self._show_one(item, renderer, place))
         elif isinstance(result, Handover):
             self._hand_over(result, renderer)
         else:

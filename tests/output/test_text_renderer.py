@@ -132,4 +132,5 @@ def test_progress_is_removed_before_the_next_output() -> None:
     finally:
         os.close(main)
     assert "waiting for ham1" in shown
-    assert shown.endswith(("\x1b[2K", "\x1b[?25h"))
+    assert shown.endswith("\r\x1b[K")
+    assert "\x1b[?25l" not in shown

@@ -19,7 +19,7 @@ def test_a_script_runs_line_by_line(demo: InProcess) -> None:
     ("last", "message"),
     [
         ("lst", "mclu: x.mclu:3: unknown command 'lst'; did you mean 'list'?\n"),
-        ("status --bogus", "mclu: x.mclu:3: status: unrecognized arguments: --bogus; see 'help status'\n"),
+        ("status --zzz", "mclu: x.mclu:3: status: unrecognized arguments: --zzz; see 'help status'\n"),
         (
             "on 'a;b'",
             "mclu: x.mclu:3: on: argument NODE: bad node name 'a;b': "

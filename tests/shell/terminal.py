@@ -33,7 +33,7 @@ class Terminal:
     """A program in a terminal of a fixed size, and its screen."""
 
     def __init__(self, *words: str, program: str = str(MCLU)) -> None:
-        environment = {**os.environ, "TERM": "xterm-256color"}
+        environment = {**os.environ, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8"}
         # prompt_toolkit queries the position of the cursor, and shows no toolbar without a reply.
         self._screen = _Screen(self._reply)
         self._stream = pyte.Stream(self._screen)
@@ -83,6 +83,11 @@ class Terminal:
         self._program.closed = True
         process.closed = process.terminated = True
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+    def resize(self, columns: int) -> None:
+        """Change the width, as the user does with the mouse."""
+        self._screen.resize(LINES, columns)
+        self._program.setwinsize(LINES, columns)
 
     def _reply(self, data: str) -> None:
         # The program may have ended.

@@ -4,7 +4,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -149,6 +149,13 @@ class LibvirtClient:
 
         with self._call("agents"):
             return fetch_agent_addresses(self._connection, agents)
+
+    def fetch_templates(self, uuids: Collection[str]) -> dict[str, str]:
+        """Return the templates of guests by UUID, in a call for each; empty for a guest that mclu did not create."""
+        from mclu_shell.cloud.hypervisor.definitions import fetch_templates
+
+        with self._call("metadata of guests"):
+            return fetch_templates(self._connection, uuids)
 
     def fetch_definitions(self) -> dict[str, "DomainDefinition"]:
         """Return the definitions of all guests by UUID, in at least one call for each guest."""

@@ -1,9 +1,12 @@
 """The definitions of all guests of a node. Errors are libvirt's."""
 
+from collections.abc import Collection
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import libvirt
 
+from mclu_shell.cloud.concurrency.fanout import as_completed
 from mclu_shell.cloud.hypervisor.domain_files import (
     DomainDefinition,
     has_tpm_state,
@@ -11,6 +14,7 @@ from mclu_shell.cloud.hypervisor.domain_files import (
     snapshot_name,
     volumes,
 )
+from mclu_shell.cloud.hypervisor.domain_xml import NAMESPACE
 
 # The filters of `_listings`: one call for each, instead of several calls for each guest.
 _FILTERS = {
@@ -22,6 +26,9 @@ _FILTERS = {
 }
 # The first version with VIR_DOMAIN_UNDEFINE_KEEP_TPM, 8.9.
 _KEEPS_TPM = 8_009_000
+# Calls that wait for their replies on one connection.
+_PARALLEL_CALLS = 16
+_NO_TEMPLATE = (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_NO_DOMAIN_METADATA)
 # The guest, its saved memory, a snapshot or a checkpoint is gone by now.
 _GONE = (
     libvirt.VIR_ERR_NO_DOMAIN,
@@ -55,6 +62,30 @@ def _fetch_again(connection: Any, domain: Any, uuid: str) -> dict[str, DomainDef
         if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
             return {}
         raise
+
+
+def fetch_templates(connection: Any, uuids: Collection[str]) -> dict[str, str]:
+    """Return the templates of guests by UUID; empty for a guest that mclu did not create or that is gone."""
+    domains = [domain for domain in connection.listAllDomains() if domain.UUIDString() in uuids]
+    shares = [domains[first::_PARALLEL_CALLS] for first in range(min(len(domains), _PARALLEL_CALLS))]
+    templates = dict.fromkeys(uuids, "")
+    for outcome in as_completed(shares, lambda share: [(one.UUIDString(), _fetch_template(one)) for one in share]):
+        templates.update(outcome.unwrap())
+    return templates
+
+
+def _fetch_template(domain: Any) -> str:
+    try:
+        xml = domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, NAMESPACE)
+        # libvirt removes the namespace.
+        return ET.fromstring(xml).findtext("{*}template", "").strip()
+    except libvirt.libvirtError as error:
+        if error.get_error_code() not in _NO_TEMPLATE:
+            raise
+        return ""
+    except ET.ParseError:
+        # Anybody may write into the metadata.
+        return ""
 
 
 def _listings(connection: Any) -> dict[str, frozenset[str]]:

@@ -68,6 +68,8 @@ class Node:
         self._guest_agents = GuestAgents(config.name, self.branch, config.answer_timeout)
         # Set to have the supervisor poll the node at once.
         self.poll_request = threading.Event()
+        # By UUID; the template of a guest never changes.
+        self._templates: dict[str, str] = {}
         self._listeners: set[Callable[[GuestEvent | None], None]] = set()
 
     @property
@@ -140,6 +142,14 @@ class Node:
             # sshd may allow forwarding, but no commands (`MaxSessions 0`); then no address can be proved.
             self._require_answer()
             return {}
+
+    def fetch_templates(self) -> dict[str, str]:
+        """Return the templates of the guests in `view` by UUID; the first time it takes a call for each guest."""
+        uuids = {guest.uuid for guest in self.view.guests}
+        if unknown := uuids - self._templates.keys():
+            fetched = self.query(lambda client: client.fetch_templates(unknown), self.config.answer_timeout)
+            self._templates = {uuid: self._templates[uuid] for uuid in uuids - unknown} | fetched
+        return self._templates
 
     def _find_addresses(self, name: str | None) -> "dict[str, tuple[GuestAddress, ...]]":
         """Return the addresses of one running guest, or of all, from all sources."""

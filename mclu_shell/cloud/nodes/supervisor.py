@@ -18,9 +18,9 @@ _MAX_RETRY_S = 15.0
 # The maximum for a node that was woken.
 _MAX_WAKING_RETRY_S = 2.0
 # Retrying a refused login soon would have sshd lock the user out (PerSourcePenalties, fail2ban).
-_REFUSED_S = 300.0
+REFUSED_S = 300.0
 # The wait after an event, so that several events cause one poll.
-_SETTLE_S = 0.02
+SETTLE_S = 0.02
 _BUSY_S = 0.1
 # The delay of the first poll, per node, so that the answers do not arrive all at once.
 _SPREAD_S = 0.002
@@ -64,7 +64,7 @@ class Supervisor:
             if self._wait_for_request(node, wait_s * random.uniform(0.8, 1.2)):
                 # The event may be the first of many, or the end of the connection.
                 retry_s = _FIRST_RETRY_S
-                self._closing.wait(_SETTLE_S)
+                self._closing.wait(SETTLE_S)
 
     def _wait_for_request(self, node: Node, wait_s: float) -> bool:
         """Wait until the node needs a poll; return whether one was requested, for example after an event."""
@@ -82,7 +82,7 @@ class Supervisor:
         except NodeBusy:
             return _BUSY_S
         except SSHRefused:
-            return _REFUSED_S
+            return REFUSED_S
         except MCluError:
             return None
         return _SILENT_S

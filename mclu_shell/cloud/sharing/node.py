@@ -68,6 +68,14 @@ class SharedNode(Node):
         ask_node = partial(super().fetch_guests, active=active, addresses=addresses, unchecked=unchecked)
         return self._ask_shell(request, read, ask_node)
 
+    def fetch_templates(self) -> dict[str, str]:
+        """Return the templates of the guests by UUID."""
+
+        def read(answer: Any) -> dict[str, str]:
+            return {str(uuid): str(template) for uuid, template in answer.items()}
+
+        return self._ask_shell({"question": "templates"}, read, super().fetch_templates)
+
     def _ask_shell(self, request: dict[str, Any], read: Callable[[Any], T], ask_node: Callable[[], T]) -> T:
         """Return the shell's answer; ask the node itself if the shell has none, or an invalid one."""
         if not self.is_shared:
@@ -97,7 +105,7 @@ class SharedNode(Node):
             answer = read(request.answer(timeout_s))
         except TimeoutError:
             raise
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ConnectionLost("the open shell sent no valid answer", place=self.name) from error
         self.store.set_state(Phase.ON)
         return answer

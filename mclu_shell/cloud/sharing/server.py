@@ -67,10 +67,12 @@ class ShareServer:
 
 
 def _answer_request(node: Node, request: dict[str, Any]) -> Any:
-    """Return a node's answer to a request: its report, or its guests with the arguments of `Node.fetch_guests`.
+    """Return a node's answer to a request: its report, its templates, or its guests as `Node.fetch_guests`.
 
     A node that is gone or busy is not waited for: the one-shot can connect to it itself.
     """
     if request["question"] == "report":
         return report_as_json(node.fetch_report(unchecked=True))
+    if request["question"] == "templates":
+        return node.fetch_templates()
     return node.fetch_guests(active=request["active"], addresses=request["addresses"], unchecked=True)

@@ -1,0 +1,1 @@
+"""The columns of tables, and the layout of tables on a terminal."""
