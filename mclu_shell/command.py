@@ -1,12 +1,12 @@
 """Commands: their records, their argument parser, and the context that they run in."""
 
 import argparse
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from textwrap import wrap
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
 
 from mclu_shell.argument_parser import MAX_WIDTH, ArgumentParser
 from mclu_shell.errors import Question, UsageError, did_you_mean
@@ -17,7 +17,11 @@ from mclu_shell.output.results import Result
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.cloud import Cloud
+    from mclu_shell.cloud.concurrency.fanout import Outcome
     from mclu_shell.cloud.dryrun.cloud import DryRunCloud
+    from mclu_shell.cloud.nodes.node import Node
+
+Value = TypeVar("Value")
 
 
 class Group(StrEnum):
@@ -82,6 +86,17 @@ class Context(NamedTuple):
     def cloud(self) -> "Cloud":
         """The cloud of this session."""
         return self.open_cloud()
+
+    def query_in_order(
+        self, fn: Callable[["Node"], Value], nodes: "Sequence[Node] | None" = None
+    ) -> "Iterator[Outcome[Node, Value]]":
+        """Query nodes as `Cloud.query_in_order`; the progress names the node that is waited for."""
+        targets = self.cloud.nodes if nodes is None else nodes
+        # Without nodes no configuration is needed.
+        outcomes = self.cloud.query_in_order(fn, targets) if targets else iter(())
+        for node in targets:
+            self.notify(f"waiting for {node.name}")
+            yield next(outcomes)
 
     @property
     def dry_run_cloud(self) -> "DryRunCloud":

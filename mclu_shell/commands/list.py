@@ -75,7 +75,7 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     if args.watch is not None:
         yield Watch(context.cloud.polls(fetch, nodes, args.watch), partial(_answer, args.which, view))
         return
-    outcomes = context.cloud.query(fetch, nodes) if nodes else []
+    outcomes = context.query_in_order(fetch, nodes)
     yield from _answer(args.which, view, [(outcome.item, outcome) for outcome in outcomes])
 
 

@@ -53,7 +53,8 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     guests = find_guests(context.cloud, args.guests, active=True, faults=faults)
     # Before the changes: after an interrupt, nothing follows them.
     yield from faults
-    context.notify("waiting for the guest to shut down" if len(guests) == 1 else "waiting for guests to shut down")
+    names = ", ".join(f"{node.name}:{guest.name}" for node, guest in guests)
+    context.notify(f"waiting for {names} to shut down")
     scope = CancelScope(args.timeout)
     for outcome in change_guests(guests, partial(shutdown, scope=scope, force=args.force), scope):
         yield changed(outcome, "quiet")

@@ -31,6 +31,7 @@ from mclu_shell.argtypes.view_options import add_view_options
 from mclu_shell.cloud.concurrency.fanout import Outcome
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.state.guest import NodeReport
+from mclu_shell.cloud.state.snapshot import Phase
 from mclu_shell.command import Context, Group, Parser
 from mclu_shell.errors import NodeFault, NodeOff
 from mclu_shell.output.results import Entry, Meter, Result, Row, Watch
@@ -62,7 +63,7 @@ def run(context: Context, args: argparse.Namespace) -> Iterator[Result]:
     if args.watch is not None:
         yield Watch(cloud.polls(lambda node: node.fetch_report(), nodes, args.watch), partial(_answer, view))
         return
-    outcomes = cloud.query_in_order(lambda node: node.fetch_report(), nodes)
+    outcomes = context.query_in_order(lambda node: node.fetch_report(), nodes)
     yield from _answer(view, ((outcome.item, outcome) for outcome in outcomes))
 
 
@@ -88,10 +89,10 @@ def _answer(view: View, outcomes: Iterable[tuple[Node, Outcome[Node, NodeReport]
 def _listed(node: Node, outcome: Outcome[Node, NodeReport] | None) -> ListedNode:
     """Return a node's item; if it does not answer, with its last known figures."""
     view = node.view
-    if outcome is None:
+    if outcome is None and view.state.phase != Phase.OFF:
         return ListedNode(node.name, "unknown", "quiet", "connecting", view.report, view.seen_at)
-    fault = outcome.error
-    if isinstance(fault, NodeOff):
+    fault = outcome.error if outcome else None
+    if outcome is None or isinstance(fault, NodeOff):
         return ListedNode(node.name, "off", "quiet")
     if isinstance(fault, NodeFault):
         return ListedNode(node.name, fault.power, "bad", fault.fact, view.report, view.seen_at)

@@ -29,9 +29,8 @@ class ProgressLine:
         self._thread = threading.Thread(target=self._animate, name="progress", daemon=True)
 
     def show(self, message: str) -> None:
-        """Show a printable message."""
+        """Show a printable message, if the work takes longer than an interval."""
         self._message = message
-        self._draw()
         if not self._thread.ident:
             self._thread.start()
 
@@ -40,7 +39,7 @@ class ProgressLine:
         # Before the lock: an interrupt while waiting for it must not leave the thread running.
         self._closing.set()
         with self._lock, contextlib.suppress(OSError):
-            self._stream.write(_ERASE)
+            self._stream.write(_ERASE if self._step else "")
             self._stream.flush()
 
     def _animate(self) -> None:

@@ -374,3 +374,19 @@ def test_a_hundred_reconnects_leave_no_threads_and_descriptors(lab: RealLab) -> 
     assert guests == [1, 0]
     for which in (0, 1):
         assert max(count[which] for count in last) <= max(count[which] for count in first) + 2, (first, last)
+
+
+def test_a_watch_shows_events_at_once_while_another_node_is_silent(lab: RealLab, shell: Terminal) -> None:
+    run_guest(lab, "ham0", "web")
+    shell.expect_toolbar("1 guest running")
+    # Only events are quicker than this interval.
+    shell.type("list --active --watch 60" + ENTER)
+    shell.expect(r"^ham0:web +running +64M +1\nq quits")
+    lab.freeze("ham1")
+    virsh(lab, "ham0", "suspend", "web")
+    shell.expect(r"^ham0:web +paused +64M +1\nq quits")
+    virsh(lab, "ham0", "destroy", "web")
+    shell.expect(r"watch 60\nq quits")
+    shell.type("q")
+    shell.expect_prompt()
+    lab.thaw("ham1")

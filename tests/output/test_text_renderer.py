@@ -126,9 +126,12 @@ def test_progress_is_removed_before_the_next_output() -> None:
         with os.fdopen(theirs, "w") as err:
             renderer = Renderer(io.StringIO(), err)
             renderer.progress("waiting for ham1")
+            shown = ""
+            while "Ctrl-C cancels" not in shown:
+                shown += read_terminal(main)
             renderer.show(Text("x"))
             renderer.end_progress()
-        shown = "".join(iter(lambda: read_terminal(main), ""))
+        shown += "".join(iter(lambda: read_terminal(main), ""))
     finally:
         os.close(main)
     assert "waiting for ham1" in shown

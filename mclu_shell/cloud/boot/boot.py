@@ -53,7 +53,7 @@ def boot(
         progress(f"testing KVM on {node.name}")
         return probe_kvm(node, emulator, arch)
 
-    progress("looking for a node")
+    progress(f"looking for a node for {request.name}")
     survey = survey_nodes(cloud, template, request)
     while True:
         plan = plan_boot(cloud, template, request, survey, test_kvm)
@@ -73,7 +73,7 @@ def _create(
 ) -> tuple[str, ...]:
     """Create and start the planned guest unless one of `nodes` gets a guest of its name; return the build's notes."""
     node, guest = plan.node, plan.guest
-    progress(f"building on {node.name}")
+    progress(f"building {node.name}:{guest.name}")
     environment = build_environment(plan.template, plan.request, guest)
     # Only the template itself knows the formats in its own XML, and a simulated guest reads no disk.
     is_read = plan.capabilities is not None and plan.capabilities.virt_type != "test"
@@ -86,7 +86,7 @@ def _create(
         # The template's own XML may define another log, or none.
         serial_log = guest.serial_log if plan.own_xml is None and build.output.has_log_directory else ""
         complete = replace(guest, files=files, identities=build.output.identities, serial_log=serial_log)
-        progress(f"starting on {node.name}")
+        progress(f"starting {node.name}:{guest.name}")
         definition = Definition(node, guest.uuid)
         with rollback_on_error(node, complete, definition, build):
             with _step("define"):

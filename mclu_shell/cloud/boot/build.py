@@ -196,7 +196,7 @@ def _follow(
         event, _, detail = line.removeprefix(f"{marker} ").partition(" ")
         if not line.startswith(f"{marker} "):
             _add_line(line, tail, notes)
-            progress(line)
+            progress(f"{node.name}:{guest.name}: {line}")
         elif event == "file":
             files.append(detail)
         elif event == "identity":
