@@ -13,12 +13,12 @@ from tests.lab.support.lab import RealLab
 from tests.shell.terminal import CTRL_C, Terminal
 from tests.support.mclu import MCLU
 
-# An interface on a bridge, whose ports are a card and a guest's interface.
+# An interface on a bridge, whose ports are a guest's interface, the first by name, and a card.
 BRIDGE = """
 ip link add card0 address 52:54:00:00:00:01 type veth peer name far0
 ip link add bridge0 type bridge
-ip tuntap add guest0 mode tap
-ip link set guest0 address 02:00:00:00:00:01 master bridge0
+ip tuntap add a-guest0 mode tap
+ip link set a-guest0 address 02:00:00:00:00:01 master bridge0
 ip link set card0 master bridge0
 ip link add link bridge0 name host0 type macvlan
 ip addr add 10.99.0.1/24 dev host0
@@ -111,6 +111,6 @@ def test_the_card_is_found_below_bridges(lab: RealLab) -> None:
     assert made.returncode == 0, made.stderr
     connection = "SSH_CONNECTION=10.99.0.2 50000 ::ffff:10.99.0.1 22"
     report = parse_report(lab.run("env", connection, *SCRIPT, node="ham1").stdout)
-    lab.run("sh", "-c", "ip link del host0; ip link del bridge0; ip link del card0; ip link del guest0", node="ham1")
+    lab.run("sh", "-c", "ip link del host0; ip link del bridge0; ip link del card0; ip link del a-guest0", node="ham1")
     assert report.card is not None
     assert (report.card.name, report.card.mac) == ("card0", "52:54:00:00:00:01")

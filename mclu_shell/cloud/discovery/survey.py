@@ -18,7 +18,16 @@ from mclu_shell.cloud.state.guest import NodeInfo
 from mclu_shell.cloud.transport.openssh.config import SSHConfig, Target
 from mclu_shell.cloud.transport.runtime_dir import socket_name
 from mclu_shell.config import Config, NodeConfig
-from mclu_shell.errors import ConnectionLost, MCluError, NodeFault, NodeOff, Question, SSHFault
+from mclu_shell.errors import (
+    ConnectionLost,
+    LibvirtFault,
+    MCluError,
+    NodeFault,
+    NodeOff,
+    PromptRequired,
+    Question,
+    SSHFault,
+)
 
 # More logins at a time make each so slow that it misses its deadline.
 _MOST_QUERIES = 48
@@ -174,7 +183,13 @@ def _reason(host: Host, twin: str | None) -> str:
     if host.is_off:
         known = host.mac or host.candidate.source == Source.NAMED
         return "" if known else "its MAC address is unknown while it is off"
-    return host.error.fact if host.error else ""
+    return _fault(host.error, host.candidate.source) if host.error else ""
+
+
+def _fault(error: MCluError, source: Source) -> str:
+    """Return the fault of a host, with the remedy if the user configured it and it is probably a node."""
+    has_remedy = source == Source.SSH and isinstance(error, LibvirtFault | PromptRequired) and error.remedy
+    return f"{error.fact}; {error.remedy}" if has_remedy else error.fact
 
 
 def _known(host: Host) -> str:
