@@ -133,3 +133,19 @@ def test_progress_is_removed_before_the_next_output() -> None:
         os.close(main)
     assert "waiting for ham1" in shown
     assert shown.endswith(("\x1b[2K", "\x1b[?25h"))
+
+
+def test_a_long_name_neither_fills_nor_widens_a_table() -> None:
+    rows = (Row(("ham0:" + "x" * (4 << 20), "running")), Row(("ham0:web", "running")))
+    first, second = as_text(Table(rows)).splitlines()
+    assert len(first) < 600
+    assert first.endswith("running")
+    assert len(second) < 120
+
+
+def test_a_long_fact_keeps_the_remedy() -> None:
+    err = io.StringIO()
+    Renderer(err=err).error(NodeFault(f"no disk {'x' * (4 << 20)}", place="ham0", remedy="try again"))
+    assert len(err.getvalue()) < 2100
+    assert err.getvalue().startswith("mclu: ham0: no disk xxx")
+    assert err.getvalue().endswith("; try again\n")

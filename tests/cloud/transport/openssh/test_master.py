@@ -45,3 +45,14 @@ def test_ssh_does_not_run_if_its_parent_has_ended(tmp_path: Path) -> None:
     command = [sys.executable, "-c", program, str(tmp_path / "0.ctl")]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ}, timeout=30)
     assert "OpenSSH" not in done.stdout
+
+
+def test_endless_messages_end_the_process(tmp_path: Path) -> None:
+    process = start(tmp_path / "0.ctl", "-o", "ProxyCommand=sh -c 'yes >&2'")
+    assert eventually(lambda: process.has_ended, 10.0)
+    assert len(process.messages) < 1 << 20
+
+
+def test_a_message_without_end_ends_the_process(tmp_path: Path) -> None:
+    process = start(tmp_path / "0.ctl", "-o", "ProxyCommand=sh -c 'cat /dev/zero >&2'")
+    assert eventually(lambda: process.has_ended, 10.0)
