@@ -10,12 +10,14 @@ def logged(message: str, *values: object, error: BaseException | None = None) ->
     stream = io.StringIO()
     handler = DebugHandler()
     handler.setStream(stream)
-    handler.emit(logging.LogRecord("mclu_shell", logging.DEBUG, "", 0, message, values, (type(error), error, None) if error else None))
+    exception = (type(error), error, None) if error else None
+    handler.emit(logging.LogRecord("mclu_shell", logging.DEBUG, "", 0, message, values, exception))
     return stream.getvalue()
 
 
 def test_text_of_a_node_cannot_control_the_terminal_or_forge_a_line() -> None:
-    assert logged("%s: %s", "ham0", "\x1b]0;title\x07\x9b2J\nmclu: forged") == "mclu: debug: ham0:  ]0;title  2J mclu: forged\n"
+    line = logged("%s: %s", "ham0", "\x1b]0;title\x07\x9b2J\nmclu: forged")
+    assert line == "mclu: debug: ham0:  ]0;title  2J mclu: forged\n"
 
 
 def test_long_text_is_cut() -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mclu_shell.errors import MCluError
+from mclu_shell.errors import MCluError, NodeFault
 from mclu_shell.output.results import Entry, Row, Table, Text
 from mclu_shell.output.text_renderer import Renderer, as_text
 

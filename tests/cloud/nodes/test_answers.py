@@ -26,7 +26,7 @@ def cloud() -> Iterator[Cloud]:
 
 
 def read_missing_field() -> object:
-    return {"state.state": 1}["balloon.maximum"]  # type: ignore[index]
+    return {"state.state": 1}["balloon.maximum"]
 
 
 def read_name() -> object:

@@ -1,4 +1,5 @@
 import threading
+import tracemalloc
 
 import pytest
 
@@ -147,3 +148,18 @@ def test_changes_by_many_threads_lose_nothing() -> None:
     for thread in threads:
         thread.join()
     assert set(states(store).values()) == {"shut off"}
+
+
+def test_events_of_invented_guests_do_not_fill_the_memory() -> None:
+    store = NodeStore("ham0")
+    tracemalloc.start()
+    for i in range(30_000):
+        store.apply_event(GuestEvent(f"uuid-{i}", "x", "running"))
+    assert tracemalloc.get_traced_memory()[0] < 5 << 20
+    tracemalloc.stop()
+
+
+def test_the_reason_of_a_state_is_cut() -> None:
+    store = NodeStore("ham0")
+    store.set_state(Phase.FAULTY, "x" * (4 << 20))
+    assert len(store.view.state.why) <= 500

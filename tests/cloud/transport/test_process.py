@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mclu_shell.cloud.transport.output import limited_lines
 from mclu_shell.cloud.transport.process import LocalProcess, run_here, split_lines
+from mclu_shell.errors import TooMuchData
 
 
 def lines(chunks: Iterable[bytes]) -> list[str]:
@@ -70,3 +72,16 @@ def test_run_here_returns_status_and_output() -> None:
     done = run_here("ham0", [sys.executable, "-c", "import signal; signal.pause()"], 0.5)
     assert (done.status, done.out) == (-1, "")
     assert "timed out after 0.5 s" in done.err
+
+
+def test_run_here_ends_a_command_with_endless_output() -> None:
+    with pytest.raises(TooMuchData, match="'yes' sent more than 4096 KiB") as caught:
+        run_here("ham0", ["yes"], 10)
+    assert caught.value.place == "ham0"
+
+
+def test_only_lines_that_are_kept_have_a_limit() -> None:
+    lines = ["x" * 1000] * 10_000
+    assert len(list(limited_lines("ham0", iter(lines), "the build", "@"))) == 10_000
+    with pytest.raises(TooMuchData, match="ham0: the build sent more than 4096 KiB"):
+        list(limited_lines("ham0", iter(lines), "the build", "x"))

@@ -66,3 +66,8 @@ class TestThroughACommand:
             connect_through_proxy(make_target(proxy=f"/bin/sh -c 'sleep 60 & echo $! > {note}; wait'"))
         child = int(note.read_text())
         assert eventually(lambda: has_ended(child))
+
+    def test_endless_messages_neither_fill_the_memory_nor_block_the_command(self) -> None:
+        proxy = "/bin/sh -c 'yes | head -c 50000000 >&2; echo SSH-2.0-x; exec cat'"
+        with connect_through_proxy(make_target(proxy=proxy)) as ours:
+            assert ours.recv(100) == b"SSH-2.0-x\n"
