@@ -107,7 +107,7 @@ def test_the_shell_shows_the_fault_instead_of_a_traceback(
     assert polled.wait(10)
     assert faulty.wait(10)
     polled.clear()
-    # The supervisor goes on.
+    # The supervisor polls again.
     node.poll_request.set()
     assert polled.wait(10)
     assert "Traceback" not in capfd.readouterr().err

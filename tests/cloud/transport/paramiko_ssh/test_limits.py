@@ -133,7 +133,7 @@ def test_endless_lines_before_the_greeting_end_the_login(tmp_path: Path) -> None
         threading.Thread(target=send, daemon=True).start()
         with fake_sshd(tmp_path, flood) as other:
             target = make_target(port=listener.getsockname()[1])._replace(algorithms=other.algorithms)
-        with pytest.raises(SSHFault):
-            ParamikoConnection(target, dial(target, 2.0), time.monotonic() + 3)
+        with pytest.raises(SSHFault, match="sshd sent too many messages"):
+            ParamikoConnection(target, dial(target, 2.0), time.monotonic() + LIMIT_S)
     assert tracemalloc.get_traced_memory()[1] < MOST_BYTES
     tracemalloc.stop()
