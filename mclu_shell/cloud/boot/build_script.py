@@ -14,6 +14,8 @@ is_held() {
 # * The script's own lines begin with a random marker, so that a build cannot forge them. Each begins on a new line,
 #   because the build may not have ended its last one.
 # * flock needs a file. `-ef` checks that the locked file still has its name: its previous owner removes it at its end.
+# * Other users may be able to write to the directory of images. With noclobber (-C), sh creates a file with O_EXCL: it
+#   follows no link and opens no file of theirs. Later, only the open file is written to.
 # * Background jobs of sh get no input unless it is passed to them explicitly.
 # * A plain `exec` that cannot open its file would end sh at once, without a message.
 # * Everything is written to one stream: two streams would be mixed within a line.
@@ -69,15 +71,22 @@ head -c "$length" | tee "${work:-/dev/null}/template" >/dev/null 2>&1
 # An incomplete template must not run: its sender may be gone, or the disk full.
 [ "$(stat -c %s "$work/template")" = "$length" ] || refuse "the template did not arrive completely in $work"
 require_programs
-command exec 8>>"$claim" || refuse_directory
-flock -n 8 && [ "$claim" -ef /proc/self/fd/8 ] || refuse_rival
+# Remove a claim that no process has locked: the node lost power during its boot.
+drop() { ( flock -n 9 && [ ! -L "$1" ] && [ "$1" -ef /proc/self/fd/9 ] && rm -f -- "$1" ) 9<"$1"; }
+exists() { [ -e "$claim" ] || [ -L "$claim" ]; }
+if exists; then
+    [ -f "$claim" ] && [ ! -L "$claim" ] || refuse "$claim is not a file of mclu; remove it there"
+    drop "$claim" || refuse_rival
+fi
+set -C
+if ! command exec 8>"$claim"; then exists && refuse_rival || refuse_directory; fi
+set +C
+[ -f /proc/self/fd/8 ] && flock -n 8 && [ ! -L "$claim" ] && [ "$claim" -ef /proc/self/fd/8 ] || refuse_rival
 trap 'leave; rm -f -- "$claim"' EXIT
-# Remove unlocked claims: the node lost power during these boots. Their disks stay, as they may be the user's by now.
+# Remove the claims of other boots. Their disks stay, as they may be the user's by now.
 sweep() {
     find "$images" -maxdepth 1 -type f -mmin +1 -name '.mclu-*.building' |
-        while read -r file; do
-            ( flock -n 9 && [ "$file" -ef /proc/self/fd/9 ] && rm -f -- "$file" ) 9<"$file"
-        done
+        while read -r file; do drop "$file"; done
 }
 sweep 2>/dev/null
 require_no_files
@@ -85,7 +94,7 @@ require_no_files
 # Where a directory cannot be locked, as with NFS, both may count each other.
 reserve() {
     ! command exec 7<"$images" || flock -w 5 7
-    echo "$$ $needed_bytes $uuid" >"$claim"
+    echo "$$ $needed_bytes $uuid" >&8
     reservations reserved
     command exec 7<&-
 } 2>/dev/null

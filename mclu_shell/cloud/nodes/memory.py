@@ -16,12 +16,13 @@ from mclu_shell.errors import InvalidAnswer, MCluError, NodeFault, TooMuchData
 
 # Defines reservations: prints those of the boots on this node, except of the one that holds $claim. A claim names
 # the process with the claim open as descriptor 8. So no lock is tried, which could refuse it to a boot; and claims of
-# another node in a shared directory do not count.
+# another node in a shared directory do not count, nor those of processes of another user.
 RESERVATIONS = r"""
 reservations() {
     for other in "$images"/.mclu-*.building; do
-        [ "$other" != "$claim" ] && [ -f "$other" ] && read -r holder reserved owner <"$other" || continue
-        [ ! "/proc/$holder/fd/8" -ef "$other" ] || report "$1" "$reserved" "$owner"
+        [ "$other" != "$claim" ] && [ -f "$other" ] && [ ! -L "$other" ] || continue
+        read -r holder reserved owner <"$other" || continue
+        [ ! -O "/proc/$holder" ] || [ ! "/proc/$holder/fd/8" -ef "$other" ] || report "$1" "$reserved" "$owner"
     done 2>/dev/null
 }
 """
