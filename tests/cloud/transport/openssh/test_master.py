@@ -47,6 +47,19 @@ def test_ssh_does_not_run_if_its_parent_has_ended(tmp_path: Path) -> None:
     assert "OpenSSH" not in done.stdout
 
 
+def test_files_of_ssh_are_not_writable_for_other_users(tmp_path: Path) -> None:
+    """ssh creates known_hosts with its umask. A starter of ssh keeps the umask of its own start."""
+    file = tmp_path / "file"
+    program = (
+        "import sys; from pathlib import Path; from mclu_shell.cloud.transport.openssh import master; "
+        "words = ('-o', 'ProxyCommand=touch ' + sys.argv[2], 'host'); "
+        "process = master.MasterProcess(words, Path(sys.argv[1]), ''); process.wait_ended(10)"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "0.ctl"), str(file)]
+    subprocess.run(command, check=True, timeout=30, umask=0)
+    assert file.stat().st_mode & 0o777 == 0o644
+
+
 def test_endless_messages_end_the_process(tmp_path: Path) -> None:
     process = start(tmp_path / "0.ctl", "-o", "ProxyCommand=sh -c 'yes >&2'")
     assert eventually(lambda: process.has_ended, 10.0)
