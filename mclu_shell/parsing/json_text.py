@@ -7,24 +7,29 @@ from typing import Any
 from mclu_shell.parsing.limits import MOST_CHARACTERS, InvalidData, require_depth, require_size
 
 
-def parse_json(text: str | bytes, *, most: int = MOST_CHARACTERS, as_pairs: bool = False) -> Any:
+def parse_json(text: str | bytes, most: int = MOST_CHARACTERS) -> Any:
     """Return a JSON value; raise InvalidData for text that is no JSON, too long or nested too deeply.
 
-    `as_pairs`: objects become lists of pairs, and strings may have control characters.
+    The parser itself limits the depth, to Python's limit of recursion. Ten thousand guests take no other check.
     """
-    try:
-        decoded = text.decode() if isinstance(text, bytes) else text
-        require_size(decoded, "JSON", most)
-        value = json.loads(decoded, object_pairs_hook=list, strict=False) if as_pairs else json.loads(decoded)
-    except InvalidData:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise InvalidData(f"invalid JSON: {error}") from None
+    return _parse(text, most)
+
+
+def parse_pairs(text: str) -> Any:
+    """Return the same with objects as lists of pairs, for callers that recurse; strings may have control characters."""
+    value = _parse(text, MOST_CHARACTERS, object_pairs_hook=list, strict=False)
     require_depth(value, _children, "JSON")
     return value
 
 
+def _parse(text: str | bytes, most: int, **options: Any) -> Any:
+    try:
+        decoded = text.decode() if isinstance(text, bytes) else text
+        require_size(decoded, "JSON", most)
+        return json.loads(decoded, **options)
+    except (ValueError, RecursionError) as error:
+        raise InvalidData(f"invalid JSON: {error}") from None
+
+
 def _children(value: Any) -> Iterable[Any]:
-    if isinstance(value, dict):
-        return value.values()
     return value if isinstance(value, list | tuple) else ()

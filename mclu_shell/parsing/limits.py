@@ -38,8 +38,13 @@ def require_depth(root: T, children: Callable[[T], Iterable[T]], kind: str) -> N
     raise InvalidData(f"{kind} is nested too deeply (at most {MOST_LEVELS} levels)")
 
 
+def is_count(text: str) -> bool:
+    """Return whether a text is a number below 2**63 in decimal digits, as the kernel and libvirt print it."""
+    return text.isascii() and text.isdecimal() and len(text) <= 19 and int(text) < 1 << 63
+
+
 def parse_count(text: str) -> int:
-    """Return a number of at most 19 decimal digits, as the kernel and libvirt print it; raise InvalidData."""
-    if not (text.isascii() and text.isdecimal() and len(text) <= 19):
+    """Return such a number; raise InvalidData."""
+    if not is_count(text):
         raise InvalidData(f"{text[:40]!r} is not a number")
     return int(text)

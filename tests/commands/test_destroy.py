@@ -41,7 +41,7 @@ def make(
             own = disk if node == "ham0" else "/no/such/disk"
             xmls = (GUEST.format(name=name, uuid=uuid, disk=own, devices=devices) for name, uuid in uuids.items())
             lines.append(write_node(tmp_path, node, *xmls))
-        text = "\n".join(["[nodes]", *lines, *more])
+        text = "\n".join([f"[global]\nimages={tmp_path}\n[nodes]", *lines, *more])
         return clouds(text.format(off=silent_port, faulty=closed_port))
 
     return made
@@ -99,7 +99,7 @@ def test_the_question_lists_files_without_control_characters(
 ) -> None:
     odd = tmp_path / "odd\x9b2J.img"
     odd.write_bytes(bytes(512))
-    devices = f"<disk type='file'><source file='{odd}'/><target dev='sda'/></disk>"
+    devices = f"<disk type='file'><driver type='qcow2'/><source file='{odd}'/><target dev='sda'/></disk>"
     mclu = make(FAULTY, devices)
     questions: list[str] = []
 

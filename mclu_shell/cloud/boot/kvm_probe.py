@@ -4,6 +4,7 @@ import json
 import re
 import secrets
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from enum import Enum
 from pathlib import Path
@@ -15,6 +16,8 @@ from mclu_shell.cloud.state.disk_cache import cache_directory
 from mclu_shell.cloud.transport.output import limited_lines
 from mclu_shell.files.private import replace_file
 from mclu_shell.files.trust import read_own_file
+from mclu_shell.parsing.json_text import parse_json
+from mclu_shell.parsing.limits import InvalidData
 
 # Runs an emulator with a time limit, and reports its exit status and times. It writes no file. The end of its input
 # (mclu or the connection has ended) ends the emulator. The key changes when the node boots, the kvm module is loaded
@@ -69,6 +72,7 @@ _SPARE_S = 10.0
 _SIGKILL, _SIGTERM, _TIMED_OUT = 128 + 9, 128 + 15, 124
 # Errors of QEMU that may depend on the user or pass soon. libvirt starts QEMU as another user.
 _OTHER_CAUSES = ("Permission denied", "Device or resource busy", "Cannot allocate memory")
+_ENDED = re.compile(r"(\d{1,3}) (\d{1,12}(?:\.\d{1,12})?) (\d{1,12}(?:\.\d{1,12})?)", re.ASCII)
 _QEMU_ERROR = re.compile(r"\S*(?:qemu|kvm)\S*: (?!warning:)(?:error: |-accel kvm: )?(.+)")
 _LONGEST_REASON = 200
 
@@ -192,11 +196,17 @@ def _run(node: Node, emulator: str, options: tuple[str, ...], limit_s: float, ca
                 elif event == "missing":
                     return _Run(key, None, 0.0, limit_s, (f"the node has no {detail}",))
                 else:
-                    status, start, end = detail.split()
-                    return _Run(key, int(status), float(end) - float(start), limit_s, tuple(output))
+                    return _end_run(key, detail, limit_s, output)
     finally:
         process.close()
     return _Run(key, None, 0.0, limit_s, (*output, "the test did not end"))
+
+
+def _end_run(key: str, detail: str, limit_s: float, output: Sequence[str]) -> _Run:
+    """Return the run of an emulator, from its exit status and the times of its start and end."""
+    if (match := _ENDED.fullmatch(detail)) is None:
+        return _Run(key, None, 0.0, limit_s, (*output, f"unexpected result {detail[:40]!r}"))
+    return _Run(key, int(match[1]), float(match[3]) - float(match[2]), limit_s, tuple(output))
 
 
 def _cache_file(node: Node) -> Path:
@@ -206,9 +216,9 @@ def _cache_file(node: Node) -> Path:
 def _load(file: Path) -> tuple[str, KVMResult | None]:
     """Return the key and the result of the last test; an empty key and None if there is no valid file."""
     try:
-        record = json.loads(read_own_file(file))
+        record = parse_json(read_own_file(file))
         return str(record["key"]), KVMResult(KVMStatus(record["status"]), str(record["reason"]))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, InvalidData, ValueError, KeyError, TypeError):
         return "", None
 
 

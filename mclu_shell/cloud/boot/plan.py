@@ -12,9 +12,9 @@ from mclu_shell.cloud.boot.placement import FreeMemory, choose_node, no_node_on
 from mclu_shell.cloud.boot.request import BootRequest
 from mclu_shell.cloud.cloud import Cloud
 from mclu_shell.cloud.concurrency.fanout import Outcome
-from mclu_shell.cloud.console.log import log_path
 from mclu_shell.cloud.hypervisor.capabilities import Capabilities
 from mclu_shell.cloud.hypervisor.domain_xml import DomainSpec, domain_xml, with_metadata
+from mclu_shell.cloud.hypervisor.file_names import DISK_FORMAT, FileNames
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.state.guest import Guest, NodeReport
 from mclu_shell.cloud.templates.template import Template, custom_xml
@@ -24,7 +24,6 @@ from mclu_shell.units import format_size
 
 Value = TypeVar("Value")
 
-_FORMAT = "qcow2"
 _DEFAULT_MEMORY_BYTES = 1 << 30
 _MOST_DEFAULT_VCPUS = 4
 # Disks grow as they are filled, so one may be larger than the free space. A larger one than this is a typing error.
@@ -191,20 +190,21 @@ def _find_room(cloud: Cloud, candidates: Sequence[Node], survey: BootSurvey) -> 
 def _domain_spec(
     node: Node, report: NodeReport, template: Template, request: BootRequest, memory_bytes: int
 ) -> DomainSpec:
+    names = FileNames.of(node.config)
     return DomainSpec(
         name=request.name,
         uuid=str(uuid.uuid4()),
         template=template.name,
         memory_bytes=memory_bytes,
         vcpus=request.vcpus or min(report.info.pcpus, _MOST_DEFAULT_VCPUS),
-        output=f"{node.config.images}/{request.name}.{_FORMAT}",
-        disk_format=_FORMAT,
+        output=names.disk(request.name),
+        disk_format=DISK_FORMAT,
         disk_bus=template.disk_bus or "virtio",
         network_model=template.network_model or "virtio",
         mac="52:54:00:" + ":".join(f"{byte:02x}" for byte in secrets.token_bytes(3)),
         network=_network(node),
         kernel_arguments=template.kernel_arguments,
-        serial_log=log_path(node, request.name),
+        serial_log=names.console_log(request.name),
     )
 
 

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING
 from mclu_shell.cloud.console.devices import fetch_domain
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.errors import MCluError
+from mclu_shell.parsing.limits import is_count
 
 if TYPE_CHECKING:
     from xml.etree import ElementTree as ET
 
-# SELinux lets virtlogd write here, but not to the directory of images.
-_DIRECTORY = "/var/log/libvirt/qemu"
 _NAMESPACE = "urn:mclu:console:1"
 _SINCE = f"{{{_NAMESPACE}}}since"
 # The log belongs to root; its directory may be readable only by root.
@@ -42,11 +41,6 @@ if [ "$inode" = end ]; then from=$2; else [ "$1" = "$inode" ] && [ "$2" -ge "$fr
 printf +
 $as sh -c "$follow" sh "$log" $((from + 1))
 """
-
-
-def log_path(node: Node, name: str) -> str:
-    """Return the path for a new guest's log; empty unless the node's libvirt is the system instance."""
-    return f"{_DIRECTORY}/{name}.serial" if node.config.uri.endswith("/system") else ""
 
 
 def read_log_path(domain: "ET.Element") -> str:
@@ -118,13 +112,19 @@ def follow_log(node: Node, domain: "ET.Element") -> Iterator[Iterator[bytes] | N
     if not log:
         yield None
         return
-    inode, offset = ("0", "0") if since is None else (since.get("inode", "0"), since.get("offset", "0"))
+    inode, offset = ("0", "0") if since is None else _read_mark(since)
     if not is_from_start(domain):
         inode = "end"
     with closing(node.start_read_only(["sh", "-c", _FOLLOW, "mclu-wait", log, inode, offset])) as process:
         chunks = process.chunks()
         first = next(chunks, b"")
         yield _with(first[1:], chunks) if first else None
+
+
+def _read_mark(since: "ET.Element") -> tuple[str, str]:
+    """Return the inode and the size of a log in metadata, which may come from another machine; else zeros."""
+    inode, offset = since.get("inode", ""), since.get("offset", "")
+    return (inode, offset) if is_count(inode) and is_count(offset) else ("0", "0")
 
 
 def _with(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:

@@ -7,6 +7,7 @@ from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.state.guest_name import guest_command
 from mclu_shell.cloud.transport.forward import Address, PortForward
 from mclu_shell.errors import MCluError
+from mclu_shell.parsing.limits import is_count
 
 if TYPE_CHECKING:
     from xml.etree import ElementTree as ET
@@ -66,7 +67,7 @@ def graphics_address(graphics: "ET.Element") -> Address | None:
         if path:
             return path
     port = graphics.get("port", "")
-    if not port.isdecimal():
+    if not is_count(port) or int(port) >= 1 << 16:
         return None
     addresses = [listen.get("address") for listen in graphics.findall("./listen")]
     host = next((address for address in addresses if address), graphics.get("listen", ""))

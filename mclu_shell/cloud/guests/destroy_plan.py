@@ -120,7 +120,7 @@ def _loses_tpm(guest: Guest) -> MCluError:
 
 def _require_access(guest: Guest, own: DomainDefinition, files: DiskFiles) -> None:
     """Raise MCluError for a file of the guest that may exist: it would be left behind."""
-    lost = [file for file in own_files(own.xmls[0]) if file in files.unreadable and file not in files.sizes]
+    lost = [file for file in own_files(own) if file in files.unreadable and file not in files.sizes]
     if lost:
         fact = f"{guest.name} not destroyed: cannot access {lost[0]}: {files.unreadable[lost[0]]}"
         raise Refused(fact, place=guest.node, remedy="make it accessible, then retry")

@@ -6,15 +6,18 @@ from typing import TYPE_CHECKING, NamedTuple
 from mclu_shell.cloud.guests.files.disk_files import DiskFiles, find_overlays, inspect_files
 from mclu_shell.cloud.guests.files.file_id import FileId
 from mclu_shell.cloud.guests.files.file_uses import FileUse, FileUses, collect_uses
+from mclu_shell.cloud.guests.files.image_formats import RAW, find_formats
 from mclu_shell.cloud.guests.files.open_files import OpenFiles, fetch_open_files
 from mclu_shell.cloud.hypervisor.domain_files import (
     DomainDefinition,
     chain_files,
+    claimed_files,
     disks,
     noted_files,
     nvram_files,
     referenced_files,
 )
+from mclu_shell.cloud.hypervisor.file_names import FileNames
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.state.guest import Guest
 from mclu_shell.cloud.state.unknown import UnknownUntilUp
@@ -161,13 +164,19 @@ def _survey(node: Node, targets: Collection[str], stopped: Collection[str] = ())
     # Fails early if the node does not answer: fetch_definitions has a long timeout.
     node.fetch_guests()
     fetched = node.query(lambda client: client.fetch_definitions(), _DEFINITIONS_TIMEOUT_S)
-    definitions = {uuid: guest.stopped() if uuid in stopped else guest for uuid, guest in fetched.items()}
+    names = FileNames.of(node.config)
+    definitions = {
+        uuid: (guest.stopped() if uuid in stopped else guest)._replace(names=names) for uuid, guest in fetched.items()
+    }
     own = [definition for uuid, definition in definitions.items() if uuid in targets]
     images = {file for guest in definitions.values() for file in disks(guest)}
     images |= {file for guest in own for file in (*noted_files(guest), *chain_files(guest))}
     others = {file for guest in definitions.values() for file in (*referenced_files(guest), *noted_files(guest))}
-    nvram = {file for guest in own for xml in guest.xmls for file in nvram_files(xml)}
-    files = inspect_files(node, images, others | nvram)
+    formats = find_formats(definitions.values())
+    # Their paths may be wrong, and their content is irrelevant.
+    unread = {file for guest in own for file in claimed_files(guest)} - images - others
+    unread |= {file for guest in own for xml in guest.xmls for file in nvram_files(xml)}
+    files = inspect_files(node, images, others | unread, dict.fromkeys(unread, RAW) | formats)
     overlays = find_overlays(node, {file for guest in own for file in noted_files(guest)}, files)
     opened = fetch_open_files(node) if own else OpenFiles({}, frozenset())
     return NodeSurvey(definitions, files, collect_uses(definitions, files), overlays, opened)

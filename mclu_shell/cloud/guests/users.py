@@ -121,8 +121,8 @@ def find_users(survey: Survey, guest: Guest) -> frozenset[GuestKey]:
     own = here.definitions.get(guest.uuid) if here else None
     if here is None or own is None:
         return frozenset()
-    files = (*made_files(own, here.files), *own_logs(own.xmls[0]))
+    files = (*made_files(own, here.files), *own_logs(own))
     made = [(file, here.files.ids[file]) for file in files if file in here.files.ids]
     users = {(node, use.uuid) for file, known in made for node, use in survey.find_uses(guest.node, file, known)}
-    users |= {(guest.node, use.uuid) for log in own_logs(own.xmls[0]) for use in here.uses.find_path(log)}
+    users |= {(guest.node, use.uuid) for log in own_logs(own) for use in here.uses.find_path(log)}
     return frozenset(users - {(guest.node, guest.uuid)})

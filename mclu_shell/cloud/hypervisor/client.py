@@ -24,7 +24,6 @@ from mclu_shell.cloud.hypervisor.events import Subscription
 from mclu_shell.cloud.hypervisor.stream import ConsoleStream
 from mclu_shell.cloud.state.guest import SAVED, Condition, Guest, GuestEvent, NodeInfo, NodeReport
 from mclu_shell.errors import ConnectionLost, LibvirtFault, NotFound, Refused
-from mclu_shell.parsing.limits import InvalidData
 from mclu_shell.user_paths import find_home
 
 if TYPE_CHECKING:
@@ -311,8 +310,6 @@ class LibvirtClient:
             yield
         except libvirt.libvirtError as error:
             raise self._fault(error) from error
-        except InvalidData as error:
-            raise LibvirtFault(f"libvirt {name}: {error.fact}", place=self.node) from error
         finally:
             _log.debug("%s: libvirt %s: %.1f ms", self.node, name, (time.perf_counter() - started) * 1000)
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from xml.etree import ElementTree as ET
 
 from mclu_shell.cloud.hypervisor.domain_xml import FILE, GUEST, LOG
+from mclu_shell.cloud.hypervisor.file_names import FileNames
 from mclu_shell.cloud.hypervisor.image_names import find_named_paths
 from mclu_shell.parsing.xml import parse_xml
 
@@ -17,6 +18,7 @@ class DomainDefinition(NamedTuple):
 
     `xmls` has the persistent definition, then that of the running guest and of its saved memory, if any. `volumes` are
     the paths of the disks that are given by storage pool and volume. `kept` names, for example, "snapshot one".
+    `names` are those of files on the guest's node.
     """
 
     name: str
@@ -28,25 +30,35 @@ class DomainDefinition(NamedTuple):
     # libvirt can undefine the guest without the state of its TPM.
     can_keep_tpm: bool = True
     is_persistent: bool = True
+    names: FileNames = FileNames()
 
     def stopped(self) -> "DomainDefinition":
         """Return the definition as it is after the guest has stopped."""
         return self._replace(xmls=self.xmls[:1], is_active=False) if self.is_active else self
 
 
-def own_files(xml: str) -> tuple[str, ...]:
-    """Return the files that mclu created for a guest, by its metadata; none for the copy of a guest (virt-clone)."""
-    return _metadata_paths(xml, FILE)
+def own_files(guest: DomainDefinition) -> tuple[str, ...]:
+    """Return the files that mclu created for a guest: those in its metadata that have a name of mclu's.
+
+    The copy of a guest (virt-clone) has none. Files of a guest that was renamed since are the user's.
+    """
+    return tuple(file for file in claimed_files(guest) if guest.names.is_built(file, guest.name))
 
 
-def own_logs(xml: str) -> tuple[str, ...]:
+def own_logs(guest: DomainDefinition) -> tuple[str, ...]:
     """Return the console logs that mclu set up for a guest."""
-    return _metadata_paths(xml, LOG)
+    logs = _metadata_paths(guest.xmls[0], LOG)
+    return tuple(log for log in logs if log == guest.names.console_log(guest.name))
 
 
-def file_identities(xml: str) -> dict[str, str]:
+def claimed_files(guest: DomainDefinition) -> tuple[str, ...]:
+    """Return all files in a guest's metadata, which may be wrong: it came with an imported or migrated guest."""
+    return _metadata_paths(guest.xmls[0], FILE)
+
+
+def file_identities(guest: DomainDefinition) -> dict[str, str]:
     """Return the inodes and times of birth of the files that mclu created, by path; earlier versions noted none."""
-    return {file.text: file.get("id", "") for file in _metadata(xml, FILE) if file.text}
+    return {file.text: file.get("id", "") for file in _metadata(guest.xmls[0], FILE) if file.text}
 
 
 def _metadata_paths(xml: str, tag: str) -> tuple[str, ...]:
@@ -141,11 +153,6 @@ def nvram_files(xml: str) -> tuple[str, ...]:
     return tuple(files)
 
 
-def is_default_nvram(file: str, guest: str) -> bool:
-    """Return whether libvirt chose the path of a guest's NVRAM file (qemuDomainNVRAMPathFormat)."""
-    return file.endswith((f"/qemu/nvram/{guest}_VARS.fd", f"/qemu/nvram/{guest}_VARS.qcow2"))
-
-
 def has_tpm_state(xml: str) -> bool:
     """Return whether libvirt stores the state of an emulated TPM of a guest."""
     return parse_xml(xml).find("./devices/tpm/backend[@type='emulator']") is not None
@@ -163,9 +170,23 @@ def named_paths(xml: str) -> frozenset[str]:
         for metadata in parent.findall("metadata"):
             parent.remove(metadata)
     texts = [text for element in root.iter() for text in (element.text or "", *element.attrib.values())]
+    return frozenset(path for text in texts for path in find_named_paths(text)) | option_paths(root)
+
+
+def written_paths(root: ET.Element) -> frozenset[str]:
+    """Return the paths of files that a guest writes, other than disks: those of its devices, firmware and memory."""
+    devices = [device for device in root.iterfind(".//devices/*") if device.tag != "disk"]
+    elements = [*devices, *root.iterfind(".//os/nvram"), *root.iterfind("./memory")]
+    texts = [
+        text for top in elements for element in top.iter() for text in (element.text or "", *element.attrib.values())
+    ]
+    return frozenset(path for text in texts for path in find_named_paths(text))
+
+
+def option_paths(root: ET.Element) -> frozenset[str]:
+    """Return the paths in a definition's options for QEMU, which may open any files."""
     options = [option.get("value", "") for option in root.iter(_QEMU_OPTION)]
-    paths = {path for text in texts for path in find_named_paths(text)}
-    return frozenset(paths.union(*(find_named_paths(option, "/") for option in options)))
+    return frozenset(path for option in options for path in find_named_paths(option, "/"))
 
 
 def referenced_files(guest: DomainDefinition) -> frozenset[str]:
@@ -175,8 +196,9 @@ def referenced_files(guest: DomainDefinition) -> frozenset[str]:
 
 def noted_files(guest: DomainDefinition) -> tuple[str, ...]:
     """Return the files that mclu or a snapshot may have made for a guest."""
-    snapshots = [file for xml in guest.snapshots for file in (*overlay_files(xml), *memory_files(xml))]
-    return tuple(dict.fromkeys((*own_files(guest.xmls[0]), *snapshots)))
+    files = [file for xml in guest.snapshots for file in (*overlay_files(xml), *memory_files(xml))]
+    made = [file for file in files if guest.names.is_snapshot_file(file, guest.name)]
+    return tuple(dict.fromkeys((*own_files(guest), *made)))
 
 
 def disks(guest: DomainDefinition) -> tuple[str, ...]:

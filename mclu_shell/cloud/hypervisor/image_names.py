@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from mclu_shell.parsing.json_text import parse_json
+from mclu_shell.parsing.json_text import parse_pairs
 from mclu_shell.parsing.limits import LONGEST_NAME, InvalidData
 
 # A name without a slash before its first colon has a protocol (path_has_protocol in QEMU's block.c).
@@ -101,7 +101,7 @@ def _parts(name: str) -> set[str]:
 def _parse(text: str) -> Any:
     """Parse QEMU's JSON, which also has strings in apostrophes; an object becomes a list of pairs."""
     try:
-        return parse_json(_STRING.sub(_quote, text), as_pairs=True)
+        return parse_pairs(_STRING.sub(_quote, text))
     except InvalidData as error:
         raise UndecodableName(text) from error
 

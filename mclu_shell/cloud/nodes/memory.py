@@ -13,6 +13,7 @@ from mclu_shell.cloud.state.guest import NodeReport
 from mclu_shell.cloud.transport.base import LibvirtTransport
 from mclu_shell.config import NodeConfig
 from mclu_shell.errors import InvalidAnswer, MCluError, NodeFault, TooMuchData
+from mclu_shell.parsing.limits import is_count, parse_count
 
 # Defines reservations: prints those of the boots on this node, except of the one that holds $claim. A claim names
 # the process with the claim open as descriptor 8. So no lock is tried, which could refuse it to a boot; and claims of
@@ -91,7 +92,7 @@ def reserved_bytes(reservations: Iterable[Reservation], report: NodeReport) -> i
 def parse_reservation(text: str) -> Reservation | None:
     """Read the bytes and the UUID of a reservation; None if they are not there, as in a claim that is being written."""
     amount, _, uuid = text.strip().partition(" ")
-    return Reservation(int(amount), uuid) if amount.isdecimal() and uuid else None
+    return Reservation(parse_count(amount), uuid) if is_count(amount) and uuid else None
 
 
 def parse_memory(lines: Iterable[str]) -> KernelMemory | None:
@@ -103,7 +104,7 @@ def parse_memory(lines: Iterable[str]) -> KernelMemory | None:
         name, *words = line.split()[:4] or [""]
         if name == "reserved":
             reservations.append(parse_reservation(line.removeprefix(name)))
-        elif not words or not all(map(str.isdecimal, words)):
+        elif not words or not all(map(is_count, words)):
             continue
         elif name == "huge" and len(words) == 3:
             page_kib, total, used = map(int, words)

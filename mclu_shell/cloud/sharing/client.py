@@ -8,8 +8,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mclu_shell.cloud.state.json_codec import MOST_CACHED_CHARACTERS
 from mclu_shell.config import Config
 from mclu_shell.files.reader import read_regular_file
+from mclu_shell.parsing.json_text import parse_json
+from mclu_shell.parsing.limits import InvalidData
 
 # Files in a shell's run-time directory: its description, and the socket for requests. The shell greets each client.
 DESCRIPTION, SOCKET = "share.json", "ask.sock"
@@ -34,8 +37,8 @@ def find_shared(config: Config, directories: Iterable[Path]) -> dict[str, Shared
     ours = repr(config.nodes)
     for directory in directories:
         # The description may be of another version of mclu.
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-            description = json.loads(read_regular_file(directory / DESCRIPTION))
+        with contextlib.suppress(OSError, InvalidData, ValueError, KeyError, TypeError, AttributeError):
+            description = parse_json(read_regular_file(directory / DESCRIPTION))
             if description["nodes"] == ours and _is_alive(directory / SOCKET):
                 sockets = {name: Path(path) for name, path in description["sockets"].items()}
                 # A shell may have a connection that others lack: the user typed the passphrase only there.
@@ -60,7 +63,7 @@ class ShareRequest:
         self._received = bytearray()
 
     def answer(self, timeout_s: float) -> Any:
-        """Send the request and return the answer; OSError or ValueError if there is none in time.
+        """Send the request and return the answer; OSError or InvalidData if there is none in time.
 
         After a TimeoutError, another call waits for the same answer.
         """
@@ -75,7 +78,7 @@ class ShareRequest:
         self._connection.close()
         if not self._received.startswith(GREETING):
             raise ConnectionResetError
-        return json.loads(self._received[len(GREETING) :])
+        return parse_json(bytes(self._received[len(GREETING) :]), MOST_CACHED_CHARACTERS)
 
     @staticmethod
     def _receive(connection: socket.socket, deadline: float) -> bytes:

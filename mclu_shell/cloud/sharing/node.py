@@ -20,6 +20,7 @@ from mclu_shell.cloud.state.json_codec import guests_from_json, report_from_json
 from mclu_shell.cloud.state.snapshot import Phase
 from mclu_shell.config import NodeConfig
 from mclu_shell.errors import ConnectionLost
+from mclu_shell.parsing.limits import InvalidData
 
 T = TypeVar("T")
 
@@ -97,7 +98,7 @@ class SharedNode(Node):
             answer = read(request.answer(timeout_s))
         except TimeoutError:
             raise
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, InvalidData) as error:
             raise ConnectionLost("the open shell sent no valid answer", place=self.name) from error
         self.store.set_state(Phase.ON)
         return answer

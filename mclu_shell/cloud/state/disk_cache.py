@@ -12,14 +12,14 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-from mclu_shell.cloud.state.guest import NodeInfo
-from mclu_shell.cloud.state.json_codec import guests_from_json
-from mclu_shell.cloud.state.snapshot import NodeState, NodeView, Phase, Snapshot
+from mclu_shell.cloud.state.json_codec import MOST_CACHED_CHARACTERS, view_from_json
+from mclu_shell.cloud.state.snapshot import NodeView, Snapshot
 from mclu_shell.config import Config
 from mclu_shell.files.private import private_directory, replace_file
 from mclu_shell.files.trust import read_own_file
+from mclu_shell.parsing.json_text import parse_json
+from mclu_shell.parsing.limits import InvalidData
 from mclu_shell.user_paths import xdg_directory
 
 # Increase this number with each change of the format; files of another format are ignored.
@@ -113,16 +113,18 @@ def _merge_node(view: NodeView, cached: NodeView) -> NodeView:
 def load(file: Path) -> tuple[NodeView, ...]:
     """Return the cached views, without the nodes' states; none if the file is missing or invalid."""
     try:
-        cache = json.loads(read_own_file(file))
-        return tuple(_view(node) for node in cache["nodes"]) if cache["format"] == _FORMAT else ()
-    except (OSError, ValueError, KeyError, TypeError):
+        return read_cache(read_own_file(file))
+    except (OSError, InvalidData):
         return ()
 
 
-def _view(node: dict[str, Any]) -> NodeView:
-    info = NodeInfo(**node["info"]) if node["info"] else None
-    state = NodeState(Phase.UNSEEN, time.monotonic())
-    return NodeView(node["name"], state, guests_from_json(node["guests"]), info, float(node["seen_at"]))
+def read_cache(text: bytes) -> tuple[NodeView, ...]:
+    """Return the views in the text of a cache; raise InvalidData. A text of another format has none."""
+    cache = parse_json(text, MOST_CACHED_CHARACTERS)
+    try:
+        return tuple([view_from_json(node) for node in cache["nodes"]]) if cache["format"] == _FORMAT else ()
+    except (KeyError, TypeError) as error:
+        raise InvalidData(f"not a cache ({error!r})") from None
 
 
 class CacheWriter:

@@ -20,7 +20,7 @@ UUID = "{}1111111-2222-4333-8444-555555555555"
 GUEST = """<domain type="test"><name>{name}</name><uuid>{uuid}</uuid>
 <metadata><m:guest xmlns:m="urn:mclu:1" uuid="{uuid}">{made}</m:guest></metadata><memory unit="MiB">64</memory>
 <os><type>hvm</type></os>
-<devices><disk type='file'><source file='{disk}'/><target dev='vda'/></disk></devices></domain>"""
+<devices><disk type='file'><driver type='qcow2'/><source file='{disk}'/><target dev='vda'/></disk></devices></domain>"""
 
 
 def define(number: int, disk: Path, made: str = "") -> str:
@@ -33,7 +33,7 @@ def test_a_guest_defined_after_the_survey_keeps_its_disk(tmp_path: Path, clouds:
         subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(disk), "64K"], check=True)
     guests = [define(i, disk, f"<m:file>{disk}</m:file>") for i, disk in enumerate(disks, 1)]
     (tmp_path / "ham0.xml").write_text(f"<node>{''.join(guests)}</node>")
-    cloud = clouds(f"[nodes]\nham0 via=local uri=test://{tmp_path}/ham0.xml\n").cloud
+    cloud = clouds(f"[nodes]\nham0 via=local uri=test://{tmp_path}/ham0.xml images={tmp_path}\n").cloud
     targets = find_guests(cloud, ["web*"])
     survey = survey_nodes(cloud, [guest for _, guest in targets])
     plans, errors = plan_all(survey, targets)
@@ -57,7 +57,7 @@ def make_chain(tmp_path: Path, count: int) -> list[Path]:
 
 def open_cloud(tmp_path: Path, clouds: Callable[..., InProcess], guests: list[str]) -> Cloud:
     (tmp_path / "ham0.xml").write_text(f"<node>{''.join(guests)}</node>")
-    return clouds(f"[nodes]\nham0 via=local uri=test://{tmp_path}/ham0.xml\n").cloud
+    return clouds(f"[nodes]\nham0 via=local uri=test://{tmp_path}/ham0.xml images={tmp_path}\n").cloud
 
 
 def test_guests_are_destroyed_after_those_that_use_their_files(

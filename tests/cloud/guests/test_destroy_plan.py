@@ -21,7 +21,7 @@ WEB, DB = "11111111-2222-4333-8444-555555555555", "21111111-2222-4333-8444-55555
 GUEST = """<domain type="test"><name>{name}</name><uuid>{uuid}</uuid>
 <metadata><m:guest xmlns:m="urn:mclu:1" uuid="{uuid}">{made}</m:guest></metadata>
 <memory unit="MiB">64</memory><os><type>hvm</type>{nvram}</os><devices>{disks}</devices></domain>"""
-DISK = "<disk type='file'><source file='{}'/><target dev='vd{}'/></disk>"
+DISK = "<disk type='file'><driver type='qcow2'/><source file='{}'/><target dev='vd{}'/></disk>"
 
 Make = Callable[..., Cloud]
 
@@ -41,7 +41,7 @@ def node_with(tmp_path: Path, clouds: Callable[..., InProcess]) -> Make:
     """Return a function that makes a cloud of one node with these definitions."""
 
     def make(*definitions: str) -> Cloud:
-        return clouds(f"[nodes]\n{write_node(tmp_path, 'ham0', *definitions)}").cloud
+        return clouds(f"[nodes]\n{write_node(tmp_path, 'ham0', *definitions)} images={tmp_path}/images").cloud
 
     return make
 
@@ -75,6 +75,49 @@ def test_a_disk_that_mclu_did_not_make_is_kept(node_with: Make, disk: Path, tmp_
     result = plan(node_with(define("web", WEB, [disk, other], [disk])))
     assert [file for file, _ in result.delete] == [str(disk)]
     assert result.keep == ((str(other), "not made by mclu"),)
+
+
+@pytest.mark.parametrize("name", ["other/web.qcow2", "images/db.qcow2", "images/web.img"])
+def test_a_file_that_only_metadata_gives_to_the_guest_is_kept(node_with: Make, tmp_path: Path, name: str) -> None:
+    """Metadata comes with an imported or migrated guest, and may even have the identity of the file."""
+    (tmp_path / "images").mkdir()
+    file = create(tmp_path / name)
+    xml = define("web", WEB, [], [file]).replace("<m:file>", f"<m:file id='{identity(file)}'>")
+    for given in (xml, define("web", WEB, [file], [file])):
+        result = plan(node_with(given))
+        assert (result.delete, result.keep) == ((), ((str(file), "not made by mclu"),))
+
+
+RAW_DISK = "<disk type='file'><source file='{}'/><target dev='vdz'/></disk>"
+LOG = "<serial type='file'><source path='{0}'/><log file='{0}'/></serial>"
+
+
+@pytest.mark.parametrize("device", [RAW_DISK, LOG, "<console type='file'><source path='{}'/></console>"])
+def test_data_of_another_guest_that_imitates_an_overlay_keeps_nothing(
+    node_with: Make, disk: Path, tmp_path: Path, device: str
+) -> None:
+    """A guest can write the header of an image to its raw disk or its console."""
+    written = create(tmp_path / "images" / "written.img", disk)
+    db = define("db", DB, [], []).replace("</devices>", f"{device.format(written)}</devices>")
+    assert plan(node_with(define("web", WEB, [disk], [disk]), db)).keep == ()
+    # qemu-img cannot open the image, so its backing file would be unknown.
+    written.write_bytes(b"QFI\xfb\0\0\0\x03" + b"\xff" * 504)
+    assert plan(node_with(define("web", WEB, [disk], [disk]), db)).keep == ()
+
+
+def test_the_format_of_a_disk_is_that_of_its_definition(node_with: Make, disk: Path, tmp_path: Path) -> None:
+    overlay = create(tmp_path / "images" / "top.qcow2", disk)
+    cloud = node_with(define("web", WEB, [disk], [disk]), define("db", DB, [overlay], []))
+    assert plan(cloud).keep == ((str(disk), "db uses it"),)
+
+
+def test_a_raw_backing_file_refers_to_no_other(node_with: Make, disk: Path, tmp_path: Path) -> None:
+    """It may have been the disk of another guest."""
+    base = create(tmp_path / "base.img", disk)
+    top = tmp_path / "top.qcow2"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(base), str(top)], check=True)
+    cloud = node_with(define("web", WEB, [disk], [disk]), define("db", DB, [top], []))
+    assert plan(cloud).keep == ()
 
 
 def identity(file: Path) -> str:
@@ -134,7 +177,7 @@ def test_a_backing_file_is_kept(node_with: Make, tmp_path: Path) -> None:
 
 
 def test_a_missing_backing_file_is_not_listed(node_with: Make, disk: Path, tmp_path: Path) -> None:
-    overlay = create(tmp_path / "images" / "top.qcow2", disk)
+    overlay = create(tmp_path / "images" / "web.qcow2.top", disk)
     disk.unlink()
     result = plan(node_with(define("web", WEB, [overlay], [overlay])))
     assert ([file for file, _ in result.delete], result.keep) == ([str(overlay)], ())

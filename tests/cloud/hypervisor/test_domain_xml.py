@@ -4,8 +4,9 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from mclu_shell.cloud.hypervisor.capabilities import Capabilities, Machine, parse_capabilities
-from mclu_shell.cloud.hypervisor.domain_files import disk_files, own_files, own_logs
+from mclu_shell.cloud.hypervisor.domain_files import DomainDefinition, claimed_files, disk_files, own_files, own_logs
 from mclu_shell.cloud.hypervisor.domain_xml import DomainSpec, domain_xml, with_metadata
+from mclu_shell.cloud.hypervisor.file_names import FileNames
 from mclu_shell.errors import TemplateError
 
 NODE = Capabilities(
@@ -36,6 +37,10 @@ GUEST = DomainSpec(
 )
 
 
+def defined(xml: str) -> DomainDefinition:
+    return DomainDefinition("web", (xml,), (), (), names=FileNames("/images", is_system=True))
+
+
 def built(guest: DomainSpec = GUEST, node: Capabilities = NODE) -> ET.Element:
     return ET.fromstring(domain_xml(guest, node))
 
@@ -64,9 +69,9 @@ def test_the_log_of_the_serial_console_belongs_to_the_guest() -> None:
     assert log is not None
     # Output of an earlier run would be mistaken for output of this one.
     assert log.attrib == {"file": "/var/log/libvirt/qemu/web.serial", "append": "off"}
-    assert own_logs(xml) == ("/var/log/libvirt/qemu/web.serial",)
-    assert "web.serial" not in "".join(own_files(xml))
-    assert (built().find("./devices/serial/log"), own_logs(domain_xml(GUEST, NODE))) == (None, ())
+    assert own_logs(defined(xml)) == ("/var/log/libvirt/qemu/web.serial",)
+    assert "web.serial" not in "".join(claimed_files(defined(xml)))
+    assert (built().find("./devices/serial/log"), own_logs(defined(domain_xml(GUEST, NODE)))) == (None, ())
 
 
 def test_the_cpu_is_the_hosts_with_kvm_and_the_maximum_without() -> None:
@@ -108,18 +113,18 @@ def test_a_seed_is_a_cd_rom() -> None:
 
 
 def test_own_files_are_read_from_the_metadata() -> None:
-    assert own_files(domain_xml(GUEST, NODE)) == GUEST.files
-    assert own_files("<domain><name>other</name></domain>") == ()
+    assert own_files(defined(domain_xml(GUEST, NODE))) == GUEST.files
+    assert own_files(defined("<domain><name>web</name></domain>")) == ()
 
 
 def test_special_characters_in_names_are_escaped() -> None:
     nasty = "<x>&'\""
-    assert own_files(domain_xml(replace(GUEST, files=(nasty,)), NODE)) == (nasty,)
+    assert claimed_files(defined(domain_xml(replace(GUEST, files=(nasty,)), NODE))) == (nasty,)
 
 
 def test_the_xml_of_a_template_keeps_its_elements_and_gets_metadata() -> None:
     xml = with_metadata("<domain type='qemu'><name>web</name><odd/></domain>", GUEST)
-    assert own_files(xml) == GUEST.files
+    assert own_files(defined(xml)) == GUEST.files
     assert ET.fromstring(xml).find("odd") is not None
 
 

@@ -24,6 +24,7 @@ from mclu_shell.cloud.transport.base import Transport
 from mclu_shell.cloud.transport.runtime_dir import RunDirectory
 from mclu_shell.config import demo_config, parse_config
 from mclu_shell.errors import ConnectionLost, Defect, NodeFault
+from mclu_shell.parsing.limits import InvalidData
 
 CONFIG = parse_config("[nodes]\nham0\nham1 user=me", Path("x.conf"))
 OTHER = parse_config("[nodes]\nham0\nham1 user=you", Path("x.conf"))
@@ -195,7 +196,7 @@ def test_a_shell_does_not_wait_for_a_busy_node(request_socket: Path, node: Node)
     work = threading.Thread(target=node.change, args=(hold,))
     work.start()
     assert begun.wait(5)
-    with pytest.raises(ValueError, match="Expecting value"):
+    with pytest.raises(InvalidData, match="Expecting value"):
         ShareRequest(request_socket, {"node": node.name, "question": "report"}).answer(1)
     done.set()
     work.join()

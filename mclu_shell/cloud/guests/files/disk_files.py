@@ -1,13 +1,19 @@
 """Disk files on a node: identities, sizes, and the files that images refer to."""
 
 import stat
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from mclu_shell.cloud.guests.files.file_id import FileId
 from mclu_shell.cloud.guests.files.file_report import FileReport, find_images, report_files
-from mclu_shell.cloud.hypervisor.image_names import Paths, UndecodableName, find_paths
+from mclu_shell.cloud.guests.files.image_formats import RAW, UNKNOWN, known_format
+from mclu_shell.cloud.hypervisor.image_names import UndecodableName, find_paths
 from mclu_shell.cloud.nodes.node import Node
+from mclu_shell.errors import MCluError
+
+# A command on the node for each link. QEMU opens every file of a chain, and the usual limit of open files is 1024.
+_LONGEST_CHAIN = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +24,8 @@ class DiskFiles:
     `links` are symbolic links. `obstacles` are the reasons why a file must not be deleted, `unreadable` the reasons why
     the backing files of an image are unknown. `backing` has, by key, the files that an image refers to; `guesses`
     are names that count only if they exist, `undecoded` images that may refer to any file. `opened` are the files that
-    were read, `hidden` files of unknown existence in directories that the login must not read.
+    were read, `hidden` files of unknown existence in directories that the login must not read. `formats` are those
+    that guests and other images state.
     """
 
     sizes: dict[str, int] = field(default_factory=dict)
@@ -32,6 +39,7 @@ class DiskFiles:
     hidden: set[str] = field(default_factory=set)
     guesses: set[str] = field(default_factory=set)
     undecoded: set[str] = field(default_factory=set)
+    formats: dict[str, str] = field(default_factory=dict)
 
     def key(self, file: str) -> str:
         """Return a text that is the same for all paths of a file; that of a missing file is its path."""
@@ -64,12 +72,14 @@ class DiskFiles:
         return tuple(names)
 
 
-def inspect_files(node: Node, images: Iterable[str], others: Iterable[str]) -> DiskFiles:
+def inspect_files(
+    node: Node, images: Iterable[str], others: Iterable[str], formats: Mapping[str, str] = MappingProxyType({})
+) -> DiskFiles:
     """Inspect disk images and other files with their backing chains; names that are no absolute paths are ignored.
 
-    Other files may be images, too. It is no error if the login must not read one.
+    Other files may be images, too. It is no error if the login must not read one. Raw files by `formats` are not read.
     """
-    files = DiskFiles()
+    files = DiskFiles(formats=dict(formats))
     _inspect_chains(node, files, images, others)
     return files
 
@@ -78,14 +88,20 @@ def _inspect_chains(node: Node, files: DiskFiles, images: Iterable[str], others:
     todo = {file for file in images if file.startswith("/")}
     rest = {file for file in others if file.startswith("/")} - todo
     certain = set(todo)
-    while todo or rest:
-        _add(files, report_files(node, sorted(todo), sorted(rest)), todo)
+    for _ in range(_LONGEST_CHAIN):
+        if not (todo or rest):
+            break
+        _add(files, report_files(node, sorted(todo), sorted(rest), files.formats), todo)
         files.opened.update(todo, rest)
+        for file in todo | rest:
+            files.formats.setdefault(files.real_path(file), files.formats.get(file, UNKNOWN))
         referenced = {base for bases in files.backing.values() for base in bases}
         # A chain is shown by real paths, and the target of a link is a file of its own.
         certain |= {files.real_path(file) for file in certain if file in files.ids} | (referenced - files.guesses)
         rest = {files.real_path(file) for file in files.opened if file in files.ids} | files.guesses
         todo, rest = certain - files.opened, rest - certain - files.opened
+    else:
+        raise MCluError(f"a chain of more than {_LONGEST_CHAIN} backing files", place=node.name)
     guesses = files.guesses - certain
     for key, bases in files.backing.items():
         files.backing[key] = tuple(base for base in bases if base in files.ids or base not in guesses)
@@ -140,13 +156,17 @@ def _add_references(files: DiskFiles, file: str, info: object) -> None:
     # A relative backing file depends on the name by which its disk was opened: collect those of all names.
     key = files.key(file)
     try:
-        certain, guesses = _references(info, file)
+        found = [(find_paths(name, file.rpartition("/")[0]), kind) for name, kind in _references(info)]
     except UndecodableName:
         files.unreadable[file] = "cannot decode the name of its backing file"
         files.undecoded.add(file)
         return
-    files.guesses.update(guesses)
-    files.backing[key] = tuple(dict.fromkeys((*files.backing.get(key, ()), *certain, *guesses)))
+    for paths, kind in found:
+        files.guesses.update(paths.guesses)
+        for base in paths.certain:
+            files.formats.setdefault(base, kind)
+    bases = (path for paths, _ in found for path in (*paths.certain, *paths.guesses))
+    files.backing[key] = tuple(dict.fromkeys((*files.backing.get(key, ()), *bases)))
 
 
 def _obstacle(mode: int) -> str:
@@ -155,13 +175,16 @@ def _obstacle(mode: int) -> str:
     return "a device" if stat.S_ISBLK(mode) or stat.S_ISCHR(mode) else "not a regular file"
 
 
-def _references(info: object, image: str) -> Paths:
-    """Return the files that an image refers to, from the JSON of qemu-img info; raise UndecodableName."""
+def _references(info: object) -> Iterator[tuple[str, str]]:
+    """Yield the names of files that an image refers to, with their formats, from the JSON of qemu-img info."""
     if not isinstance(info, dict):
-        return Paths()
-    base = str(info.get("full-backing-filename") or info.get("backing-filename") or "")
-    found = [find_paths(name, image.rpartition("/")[0]) for name in (base, *_extents(info))]
-    return Paths(*(tuple(path for paths in found for path in paths[i]) for i in range(2)))
+        return
+    name = str(info.get("full-backing-filename") or info.get("backing-filename") or "")
+    # In other names, the format is that of a node, which may have several files.
+    is_path = not name.startswith("json:")
+    yield name, known_format(info.get("backing-filename-format")) if is_path else UNKNOWN
+    # They have the guest's data from their beginning, and refer to no other files.
+    yield from ((extent, RAW) for extent in _extents(info))
 
 
 def _extents(info: dict[str, object]) -> list[str]:

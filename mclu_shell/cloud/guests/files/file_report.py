@@ -3,22 +3,27 @@
 The nodes need sh, stat, od, find and qemu-img. One call reports any number of files, as each call takes 50 ms or more.
 """
 
-import json
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import NamedTuple
 
 from mclu_shell.cloud.guests.files.file_id import FileId
 from mclu_shell.cloud.guests.files.gnu_quoting import unquote
+from mclu_shell.cloud.guests.files.image_formats import RAW, UNKNOWN
 from mclu_shell.cloud.guests.files.image_header import read_backing_name
 from mclu_shell.cloud.guests.files.node_lock import READ
 from mclu_shell.cloud.nodes.node import Node
-from mclu_shell.errors import MCluError
+from mclu_shell.cloud.transport.process import Completed
+from mclu_shell.parsing.json_text import parse_json
+from mclu_shell.parsing.limits import InvalidData
 
 # Linux limits one argument, which is the whole command in an SSH session, to 128 KiB.
 _LONGEST_COMMAND = 60_000
+# With each name come its quotes, a space and its format.
+_WITH_NAME = 24
 _TIMEOUT_S = 60.0
 
 # Tests the first bytes of an image that may refer to other files: qcow with a backing file or an incompatible feature,
@@ -37,29 +42,32 @@ may_refer() {
 head80() { od -An -v -tx1 -w80 -N80 -- "$1"; }
 """
 
-# The first `images` of the files are disk images. Each line has a type: `l` is a name, `f` its file, `s` its file
-# system, `r` the real path of a file that exists, in their order, `i` the JSON of qemu-img on an image. A line `e` is
-# an image that cannot be read, with the reason in the next line; a line `h` is followed by the first bytes of such an
-# image. Other files need not be readable. A drive without a medium is no error. `m` is a mount point, `x` a directory
-# that is exported. Standard error has the names that stat failed on.
+# The first word has a kind for each file: the format of an image; `any` if that is unknown; `may` for a file that is
+# perhaps an image, and need not be readable; `no` for one that is not read, as its content is a guest's.
+# Each line has a type: `l` is a name, `f` its file, `s` its file system, `r` the real path of a file that exists, in
+# their order, `i` the JSON of qemu-img on an image. A line `e` is an image that cannot be read, with the reason in the
+# next line; a line `h` is followed by the first bytes of such an image. A drive without a medium is no error. `m` is a
+# mount point, `x` a directory that is exported. Standard error has the names that stat failed on.
 _REPORT = (
     READ
     + _MAY_REFER
     + r"""
 export LC_ALL=C TZ=UTC0
-images=$1; shift
+kinds=$1; shift
 stat -c 'l %b %h %f %n' -- "$@"
 stat -L -c 'f %d %i %f %s %Y %w %n' -- "$@" 2>/dev/null
 stat -f -c 's %i %t %T %n' -- "$@" 2>/dev/null
 for file; do
-    images=$((images - 1))
-    [ -f "$file" ] || [ -b "$file" ] || continue
+    kind=${kinds%% *} kinds=${kinds#* }
+    [ "$kind" != no ] && { [ -f "$file" ] || [ -b "$file" ]; } || continue
     if ! head=$(head80 "$file" 2>&1); then
-        [ "$images" -lt 0 ] || [ -b "$file" ] || printf 'e %s\n%s\n' "$file" "$head"
+        [ "$kind" = may ] || [ -b "$file" ] || printf 'e %s\n%s\n' "$file" "$head"
         continue
     fi
     may_refer "$head" || continue
-    if info=$(qemu-img info -U --output=json -- "$file" 2>&1); then
+    format="-f $kind"
+    case $kind in any | may) format= ;; esac
+    if info=$(qemu-img info -U --output=json $format -- "$file" 2>&1); then
         printf 'i %s\n%s\n' "$file" "$(printf %s "$info" | tr -d '\n')"
     elif [ -f "$file" ]; then
         printf 'e %s\n%s\n' "$file" "$(printf %s "$info" | tail -n 1)"
@@ -96,8 +104,11 @@ done
 echo end
 """
 
-_LINK = re.compile(r"l (\d+) (\d+) ([0-9a-f]+) (/.*)")
-_FILE = re.compile(r"f (\d+) (\d+) ([0-9a-f]+) (\d+) (-?\d+) (-|\S+ \S+ \S+) (/.*)")
+_NUMBER = r"(\d{1,18})"
+_LINK = re.compile(rf"l {_NUMBER} {_NUMBER} ([0-9a-f]{{1,8}}) (/.*)", re.ASCII)
+_FILE = re.compile(
+    rf"f {_NUMBER} (\d{{1,20}}) ([0-9a-f]{{1,8}}) {_NUMBER} (-?\d{{1,18}}) (-|\S+ \S+ \S+) (/.*)", re.ASCII
+)
 _SYSTEM = re.compile(r"s (\S+) ([0-9a-f]+) (.*?) (/.*)")
 _FAILED = re.compile(r"""stat: [^'"$]*(['"$].*): (.*)""")
 _DENIED = "Permission denied"
@@ -124,12 +135,15 @@ class FileReport(NamedTuple):
     hidden: frozenset[str] = frozenset()
 
 
-def report_files(node: Node, images: Sequence[str], others: Sequence[str]) -> FileReport:
-    """Report disk images and other files of a node; raise MCluError if that is not possible."""
+def report_files(node: Node, images: Sequence[str], others: Sequence[str], formats: Mapping[str, str]) -> FileReport:
+    """Report disk images and other files of a node; raise MCluError if that is not possible.
+
+    `formats` has the formats of images as far as they are known; RAW files are not read.
+    """
     # The script prints a name in a line.
     odd = {name: "its name has several lines" for name in (*images, *others) if "\n" in name}
     split = _split([name for name in images if name not in odd], [name for name in others if name not in odd])
-    parts = [_report(node, names, count) for names, count in split]
+    parts = [_report(node, names, count, formats) for names, count in split]
     return FileReport(
         {name: status for part in parts for name, status in part.names.items()},
         {name: file_id for part in parts for name, file_id in part.ids.items()},
@@ -150,12 +164,21 @@ def find_images(node: Node, directories: Sequence[str]) -> tuple[list[str], dict
     found: list[str] = []
     odd: dict[str, object] = {}
     for names, _ in _split(directories, ()):
-        lines = node.run_read_only(["sh", "-c", script, "mclu-look", *names], _TIMEOUT_S).out.split("\n")
-        if lines[-2:] != ["end", ""]:
-            raise _undecided(node, "incomplete output")
-        found += [line[2:] for line in lines if line.startswith("n /")]
-        odd |= {line[2:]: json.loads(info) for line, info in pairwise(lines) if line.startswith("o /")}
+        done = node.run_read_only(["sh", "-c", script, "mclu-look", *names], _TIMEOUT_S)
+        with _at(node):
+            named, unprintable = parse_images(done.out)
+        found += named
+        odd |= unprintable
     return found, odd
+
+
+def parse_images(out: str) -> tuple[list[str], dict[str, object]]:
+    """Read the output of the search for images; raise InvalidData."""
+    lines = out.split("\n")
+    if lines[-2:] != ["end", ""]:
+        raise InvalidData("incomplete output")
+    odd = {line[2:]: parse_json(info) for line, info in pairwise(lines) if line.startswith("o /")}
+    return [line[2:] for line in lines if line.startswith("n /")], odd
 
 
 def _split(images: Sequence[str], others: Sequence[str]) -> Iterator[tuple[list[str], int]]:
@@ -163,22 +186,29 @@ def _split(images: Sequence[str], others: Sequence[str]) -> Iterator[tuple[list[
     part: list[str] = []
     count = length = 0
     for position, name in enumerate((*images, *others)):
-        if length + len(name.encode()) + 3 > _LONGEST_COMMAND:
+        if length + len(name.encode()) + _WITH_NAME > _LONGEST_COMMAND:
             yield part, count
             part, count, length = [], 0, 0
         part.append(name)
         count += position < len(images)
-        length += len(name.encode()) + 3
+        length += len(name.encode()) + _WITH_NAME
     if part:
         yield part, count
 
 
-def _report(node: Node, names: Sequence[str], images: int) -> FileReport:
-    done = node.run_read_only(["sh", "-c", _REPORT, "mclu-look", str(images), *names], _TIMEOUT_S)
+def _report(node: Node, names: Sequence[str], images: int, formats: Mapping[str, str]) -> FileReport:
+    kinds = [_kind(formats.get(name, UNKNOWN), "any" if i < images else "may") for i, name in enumerate(names)]
+    done = node.run_read_only(["sh", "-c", _REPORT, "mclu-look", " ".join(kinds), *names], _TIMEOUT_S)
+    with _at(node):
+        return parse_report(names, images, done)
+
+
+def parse_report(names: Sequence[str], images: int, done: Completed) -> FileReport:
+    """Read the output of the report of some files, of which the first are images; raise InvalidData."""
     # splitlines() would also split at other separators, which a file name may contain.
     lines = done.out.removesuffix("\n").split("\n")
     if lines[-1] != "end":
-        raise _undecided(node, (done.err.strip().splitlines() or ["incomplete output"])[-1])
+        raise InvalidData((done.err.strip().splitlines() or ["incomplete output"])[-1])
     links = {match[4]: match for line in lines if (match := _LINK.fullmatch(line))}
     failures = {unquote(match[1]): match[2] for line in done.err.splitlines() if (match := _FAILED.fullmatch(line))}
     hidden, lost = set(), {}
@@ -188,31 +218,37 @@ def _report(node: Node, names: Sequence[str], images: int) -> FileReport:
         if reason == _DENIED and position >= images:
             hidden.add(name)
         elif name not in links and reason not in _MISSING:
-            lost[name] = f"{reason[0].lower()}{reason[1:]}"
-    report = _parse(node, names, links, lines)
+            lost[name] = f"{reason[:1].lower()}{reason[1:]}"
+    report = _parse(names, links, lines)
     return report._replace(unreadable=report.unreadable | lost, hidden=frozenset(hidden))
 
 
-def _parse(node: Node, names: Sequence[str], links: dict[str, re.Match[str]], lines: Sequence[str]) -> FileReport:
+def _kind(image_format: str, unknown: str) -> str:
+    if image_format == RAW:
+        return "no"
+    return unknown if image_format == UNKNOWN or unknown == "may" else image_format
+
+
+def _parse(names: Sequence[str], links: dict[str, re.Match[str]], lines: Sequence[str]) -> FileReport:
     files = {match[7]: match for line in lines if (match := _FILE.fullmatch(line))}
     systems = {match[4]: match for line in lines if (match := _SYSTEM.fullmatch(line))}
     paths = [line[2:] for line in lines if line.startswith("r ")]
     exports = [line[2:].rstrip("/") + "/" for line in lines if line.startswith("x /")]
     existing = [name for name in names if name in files]
     if len(paths) != len(existing) or not systems.keys() >= files.keys():
-        raise _undecided(node, "files changed at the same time")
+        raise InvalidData("files changed at the same time")
     real_paths = dict(zip(existing, paths, strict=True))
     ids = {name: _file_id(files[name], systems[name], real_paths[name], exports) for name in existing}
     infos = {line[2:]: following for line, following in pairwise(lines) if line.startswith("i /")}
     faults = {line[2:]: following for line, following in pairwise(lines) if line.startswith("e /")}
-    heads = {line[2:]: bytes.fromhex(following) for line, following in pairwise(lines) if line.startswith("h /")}
+    heads = {line[2:]: _octets(following) for line, following in pairwise(lines) if line.startswith("h /")}
     bases = {name: read_backing_name(head, ids[name].length) for name, head in heads.items() if name in ids}
     headers = {name: {"backing-filename": base} for name, base in bases.items() if base is not None}
     return FileReport(
         {name: Status(int(match[1]), int(match[2]), int(match[3], 16)) for name, match in links.items()},
         ids,
         real_paths,
-        {name: json.loads(info) for name, info in infos.items()} | headers,
+        {name: parse_json(info) for name, info in infos.items()} | headers,
         {name: fault for name, fault in faults.items() if name not in headers},
         frozenset(_unescape(line[2:]) for line in lines if line.startswith("m /")),
     )
@@ -238,5 +274,18 @@ def _unescape(text: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
 
 
-def _undecided(node: Node, reason: str) -> MCluError:
-    return MCluError(f"cannot determine backing files, nothing was deleted: {reason}", place=node.name)
+def _octets(digits: str) -> bytes:
+    try:
+        return bytes.fromhex(digits)
+    except ValueError as error:
+        raise InvalidData(str(error)) from None
+
+
+@contextmanager
+def _at(node: Node) -> Iterator[None]:
+    """Name the node and the consequence in errors of its output."""
+    try:
+        yield
+    except InvalidData as error:
+        fact = f"cannot determine backing files, nothing was deleted: {error.fact}"
+        raise error.with_context(fact=fact, place=node.name) from None

@@ -4,6 +4,9 @@ import re
 
 # 'text', "text", $'text' with escapes, and one escaped character.
 _PIECE = re.compile(r"""\$'((?:[^'\\]|\\.)*)'|'([^']*)'|"([^"]*)"|\\(.)""", re.DOTALL)
+# coreutils print octal escapes and these letters (quotearg.c).
+_ESCAPE = re.compile(rb"\\([0-7]{1,3}|.)", re.DOTALL)
+_LETTERS = {b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
 
 
 def unquote(text: str) -> str:
@@ -13,9 +16,13 @@ def unquote(text: str) -> str:
     while match := _PIECE.match(text, position):
         escaped, *others = match.groups()
         if escaped is not None:
-            octets = escaped.encode().decode("unicode_escape").encode("latin-1", errors="replace")
-            pieces.append(octets)
+            pieces.append(_ESCAPE.sub(_octet, escaped.encode(errors="replace")))
         else:
-            pieces.append("".join(filter(None, others)).encode())
+            pieces.append("".join(filter(None, others)).encode(errors="replace"))
         position = match.end()
     return b"".join(pieces).decode(errors="replace") if position == len(text) else text
+
+
+def _octet(match: re.Match[bytes]) -> bytes:
+    digits = match[1]
+    return bytes([int(digits, 8) & 0xFF]) if digits.isdigit() else _LETTERS.get(digits, digits)

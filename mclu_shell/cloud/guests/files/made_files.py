@@ -6,7 +6,6 @@ from mclu_shell.cloud.guests.files.disk_files import DiskFiles
 from mclu_shell.cloud.hypervisor.domain_files import (
     DomainDefinition,
     file_identities,
-    is_default_nvram,
     is_named_by_libvirt,
     memory_files,
     nvram_files,
@@ -23,7 +22,7 @@ def made_files(own: DomainDefinition, files: DiskFiles) -> tuple[str, ...]:
     A snapshot can use an existing file. So an overlay counts only if libvirt chose its name: a file that the user
     named may have been made by the user.
     """
-    own_disks = own_files(own.xmls[0])
+    own_disks = own_files(own)
     if not own_disks:
         return ()
     # mclu makes no symbolic links: the target of one is not mclu's.
@@ -34,9 +33,16 @@ def made_files(own: DomainDefinition, files: DiskFiles) -> tuple[str, ...]:
         file
         for xml in own.snapshots
         for file in overlay_files(xml)
-        if keys.intersection(map(files.key, files.backing_chain(file))) and is_named_by_libvirt(file, xml, own_disks)
+        if own.names.is_snapshot_file(file, own.name)
+        and is_named_by_libvirt(file, xml, own_disks)
+        and keys.intersection(map(files.key, files.backing_chain(file)))
     ]
-    memory = [file for xml in own.snapshots for file in memory_files(xml)]
+    memory = [
+        file
+        for xml in own.snapshots
+        for file in memory_files(xml)
+        if own.names.is_snapshot_file(file, own.name) and _is_younger(files, file, proven)
+    ]
     more = [file for file in (*overlays, *memory, *_made_nvram(own, files, proven)) if file not in files.links]
     return tuple(dict.fromkeys((*own_disks, *more)))
 
@@ -44,21 +50,21 @@ def made_files(own: DomainDefinition, files: DiskFiles) -> tuple[str, ...]:
 def existing_logs(own: DomainDefinition, files: DiskFiles) -> list[str]:
     """Return the guest's console logs, including those whose existence the login cannot see."""
     named = referenced_files(own)
-    logs = [log for log in own_logs(own.xmls[0]) if log in named]
+    logs = [log for log in own_logs(own) if log in named]
     return [log for log in logs if log in files.hidden or (log in files.sizes and log not in files.obstacles)]
 
 
 def _made_nvram(own: DomainDefinition, files: DiskFiles, own_disks: Sequence[str]) -> Iterator[str]:
-    """Yield the NVRAM file that libvirt made for a guest.
-
-    libvirt uses a file that exists, such as that of an earlier guest of the same name. So the file must be younger than
-    the guest's first file, and have the name that libvirt chooses.
-    """
-    first = next((files.ids[file] for file in own_disks if file in files.ids), None)
+    """Yield the NVRAM file that libvirt made for a guest: libvirt chose its name, but uses a file that exists."""
     for file in nvram_files(own.xmls[0]):
-        nvram = files.ids.get(file)
-        if nvram and first and is_default_nvram(file, own.name) and nvram.is_younger_than(first):
+        if own.names.is_nvram(file, own.name) and _is_younger(files, file, own_disks):
             yield file
+
+
+def _is_younger(files: DiskFiles, file: str, own_disks: Sequence[str]) -> bool:
+    """Return whether a file is younger than the guest's first file; an older one is that of an earlier guest."""
+    first = next((files.ids[disk] for disk in own_disks if disk in files.ids), None)
+    return first is not None and file in files.ids and files.ids[file].is_younger_than(first)
 
 
 def unproven_files(own: DomainDefinition, files: DiskFiles) -> list[str]:
@@ -67,12 +73,12 @@ def unproven_files(own: DomainDefinition, files: DiskFiles) -> list[str]:
     The guest's disk may have been moved, and another file may have got its path. mclu notes the identity of each file
     that it makes.
     """
-    identities = file_identities(own.xmls[0])
+    identities = file_identities(own)
     named = referenced_files(own)
     used = {files.key(base) for file in named for base in (file, *files.backing_chain(file))}
     return [
         file
-        for file in own_files(own.xmls[0])
+        for file in own_files(own)
         if file in files.sizes
         and file not in named
         and (file in files.links or files.key(file) not in used)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from mclu_shell.cloud.guests.files.node_lock import READ
 from mclu_shell.cloud.nodes.node import Node
+from mclu_shell.parsing.limits import is_count
 
 _TIMEOUT_S = 60.0
 
@@ -51,7 +52,9 @@ LIST_OPEN = r"""
     sed -n 's/^[[:space:]]*exportname[[:space:]]*=[[:space:]]*//p' /etc/nbd-server/config /etc/nbd-server/conf.d/* \
         2>/dev/null | while IFS= read -r name; do show "$name" "exported by nbd-server"; done
 """
-_OPEN = re.compile(r"(\d+:\d+|[0-9a-f]+:[0-9a-f]+:\d+) (?:/proc/(\d+)/\S+|(open .*|exported .*))")
+_OPEN = re.compile(
+    r"(\d{1,18}:\d{1,20}|[0-9a-f]{1,8}:[0-9a-f]{1,8}:\d{1,20}) (?:/proc/(\d+)/\S+|(open .*|exported .*))"
+)
 # Prints the option -uuid of libvirt's QEMU processes, and its value in the next line: "/proc/1/cmdline-…".
 _LIST_GUESTS = r"$as grep -sazHxA1 -e -uuid /proc/[0-9]*/cmdline | tr '\0' '\n'"
 _GUEST = re.compile(r"/proc/(\d+)/cmdline-([0-9a-f-]{36})")
@@ -89,7 +92,12 @@ class OpenFiles(NamedTuple):
 def fetch_open_files(node: Node) -> OpenFiles:
     """Return the files that are open on a node; the processes of guests have theirs open, too."""
     script = f"{READ}{LIST_OPEN}\n{_LIST_GUESTS}\ncat /proc/locks"
-    lines = node.run_read_only(["sh", "-c", script], _TIMEOUT_S).out.splitlines()
+    return parse_open_files(node.run_read_only(["sh", "-c", script], _TIMEOUT_S).out)
+
+
+def parse_open_files(out: str) -> OpenFiles:
+    """Read the output of the list; lines that are not of its form are ignored."""
+    lines = out.splitlines()
     guests = {match[1]: match[2] for line in lines if (match := _GUEST.fullmatch(line))}
     users: dict[str, list[FileUser]] = {}
     for line in lines:
@@ -105,6 +113,6 @@ def _user(match: re.Match[str], guests: Mapping[str, str]) -> FileUser:
 def lock_id(key: str) -> str:
     """Return device and inode in the notation of /proc/locks (fs/locks.c), after a space; "-" for other keys."""
     device, _, inode = key.partition(":")
-    if not inode:
+    if not is_count(device) or not inode:
         return "-"
     return f" {os.major(int(device)):02x}:{os.minor(int(device)):02x}:{inode}"

@@ -7,6 +7,7 @@ from mclu_shell.cloud.guests.files.disk_files import DiskFiles
 from mclu_shell.cloud.hypervisor.domain_files import (
     DomainDefinition,
     backing_chains,
+    claimed_files,
     disks,
     disks_without_path,
     noted_files,
@@ -66,7 +67,7 @@ class Selection:
         """
         listed = {self.files.key(file) for file in self.made if file not in self.files.links}
         nvram = [file for xml in self.own.xmls for file in nvram_files(xml)]
-        for file in (*disks(self.own), *noted_files(self.own), *nvram):
+        for file in (*disks(self.own), *claimed_files(self.own), *noted_files(self.own), *nvram):
             name = self.files.real_path(file) if file in self.made and file in self.files.links else file
             if name in self.files.sizes and self.files.key(name) not in listed:
                 listed.add(self.files.key(name))

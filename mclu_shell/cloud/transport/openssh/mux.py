@@ -100,12 +100,7 @@ class MuxClient:
         for descriptor in descriptors:
             # One message for each, with a byte that ssh ignores.
             socket.send_fds(self._socket, [b"\0"], [descriptor])
-        reply, _request = struct.unpack_from(">II", message := self._receive())
-        if reply in _FAILURES:
-            (length,) = struct.unpack_from(">I", message, 8)
-            raise MuxRefused(message[12 : 12 + length].decode(errors="replace"))
-        if reply not in (_OK, _OPENED):
-            raise ConnectionError(f"unknown reply {reply:#x} of ssh's control protocol")
+        check_reply(self._receive())
 
     def _limit(self, deadline: float) -> None:
         self._deadline = deadline
@@ -129,6 +124,17 @@ class MuxClient:
                 raise EOFError
             data += part
         return data
+
+
+def check_reply(message: bytes) -> None:
+    """Check the reply to a request; raise MuxRefused or, if the message is invalid, ConnectionError."""
+    reply, _request = struct.unpack_from(">II", message.ljust(8, b"\0"))
+    if reply in _FAILURES:
+        # The reason is a string (RFC 4251, section 5).
+        length = int.from_bytes(message[8:12], "big")
+        raise MuxRefused(message[12 : 12 + length].decode(errors="replace"))
+    if reply not in (_OK, _OPENED):
+        raise ConnectionError(f"unknown reply {reply:#x} of ssh's control protocol")
 
 
 def _forward(local: Path, remote: str) -> bytes:
