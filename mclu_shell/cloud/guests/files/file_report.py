@@ -66,7 +66,12 @@ for file; do
     fi
     may_refer "$head" || continue
     format="-f $kind"
-    case $kind in any | may) format= ;; esac
+    case $kind$head in
+        any* | may*) format= ;;
+        # Other content refers to nothing: QEMU does not open the file.
+        qcow2" 51 46 49 fb "* | qed" 51 45 44 00 "*) ;;
+        qcow2* | qed*) continue ;;
+    esac
     if info=$(qemu-img info -U --output=json $format -- "$file" 2>&1); then
         printf 'i %s\n%s\n' "$file" "$(printf %s "$info" | tr -d '\n')"
     elif [ -f "$file" ]; then
