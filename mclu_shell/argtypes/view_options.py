@@ -23,7 +23,7 @@ def add_view_options(parser: argparse.ArgumentParser, names: Sequence[str]) -> N
         nargs="?",
         const=_WATCH_S,
         type=ArgType(_parse_interval, lambda _context: [_interval(seconds) for seconds in _SUGGESTED_WATCH_S]),
-        help=f"show each change, and look every SECONDS (default: {_WATCH_S:g}); q ends",
+        help=f"follow changes; query every SECONDS (default: {_WATCH_S:g})",
     )
 
 

@@ -23,7 +23,7 @@ def test_a_shell_follows_guests_nodes_and_faults_with_one_login(lab: RealLab, sh
     assert re.fullmatch(f"ham0{ON}ham1{ON}ham2 off\nham3 off\n", shell.answer("status"))
     # A guest is started and destroyed by others.
     run_guest(lab, "ham0", "web")
-    assert shell.answer("list --active").split()[:2] == ["ham0:web", "running"]
+    assert shell.answer("list --active").splitlines()[1].split()[:2] == ["ham0:web", "running"]
     assert "cannot switch off: guest web is running;" in shell.answer("off ham0 ham1")
     end_guests(lab, "ham0")
     assert shell.answer("list --active") == ""

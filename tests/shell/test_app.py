@@ -19,7 +19,7 @@ def test_the_shell_prints_a_greeting_and_runs_commands(shell: Terminal) -> None:
     assert "4 nodes" in shell.screen
     assert "'help' lists the commands, Ctrl-D leaves." in shell.screen
     shell.run("status")
-    assert "ham0 on\n  total: 8pcpus 30.9G\n  used:  2guests 4vcpus 6G\n  free: 24.9G\nham1 off\n" in shell.screen
+    assert re.search(r"^ham0 on\n  total: 8pcpus 30.9G\n  used:  .*\n  free: 24.9G\nham1 off\n", shell.screen, re.M)
 
 
 def test_a_line_has_separators_quotes_comments_pipes_and_programs(shell: Terminal) -> None:

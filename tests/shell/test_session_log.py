@@ -30,7 +30,7 @@ def test_the_script_repeats_the_session(shell: Terminal, tmp_path: Path, mclu: C
     ShellHistory(history_path()).store_string("status of another shell")
     shell.run("alias up='on ham1 --wait'")
     shell.run("up; status 'ham1' | tr a-z A-Z # loud")
-    shell.run("help status")
+    shell.run("help quit")
     shell.run("-on ham9; status ham2 >'my file'")
     shell.run("!echo '$HOME' it\\'s $((6 * 7)); echo b")
     shell.run(" status ham3")
