@@ -117,6 +117,12 @@ class TemplateError(MCluError):
     code = "template"
 
 
+class Unhealthy(MCluError):
+    """`doctor` has found faults; they are among its checks."""
+
+    code = "unhealthy"
+
+
 class NodeFault(MCluError):
     """A request to a node failed; `place` is the node's name."""
 

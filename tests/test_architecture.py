@@ -35,7 +35,7 @@ LEVELS = (
 )
 # The packages and modules of cloud/, the highest first, with the same rule.
 CLOUD_LEVELS = (
-    {"dryrun", "discovery"},
+    {"dryrun", "discovery", "doctor"},
     {"boot", "guests", "open"},
     {"power"},
     {"cloud"},

@@ -31,6 +31,7 @@ LINES = {
     "boot": ["boot mine new", "boot mine new", "boot nosuch x", "boot mine ham3:x", "boot --console mine x"],
     "console": ["console web", "console nosuch"],
     "destroy": ["destroy web", "destroy nosuch", "destroy 'w*'", "destroy 'd*' --yes"],
+    "doctor": ["doctor", "doctor ham0 --boot", "doctor ham1", "doctor --fix", "doctor nosuch"],
     "help": ["help", "help status", "help st", "help nosuch", "status --help"],
     "history": ["history", "history 1"],
     "init": ["init", "init --yes", "init 'a b'"],
@@ -50,7 +51,7 @@ LINES = {
     "wait": ["wait node ham0", "wait guest web running", "wait guest web off --timeout 0.1", "wait guest web"],
 }
 # Records that need real nodes: see tests/lab/test_json.py.
-NOT_SIMULATED = {"viewer": {"screen"}, "destroy": {"declined"}, "init": {"candidate", "configuration"}}
+NOT_SIMULATED = {"doctor": {"repairs"}, "viewer": {"screen"}, "destroy": {"declined"}, "init": {"candidate", "configuration"}}
 
 
 class TestEveryCommand:

@@ -1,6 +1,6 @@
 """A survey of the guests and files of all nodes, for any number of guests to destroy."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from mclu_shell.cloud.guests.files.disk_files import DiskFiles, find_overlays, inspect_files
@@ -157,17 +157,31 @@ def renew_survey(survey: Survey, node: Node, guests: Sequence[Guest]) -> Survey:
     return survey._replace(nodes={**survey.nodes, node.name: renewed})
 
 
+def survey_files(node: Node, more: Iterable[str]) -> NodeSurvey:
+    """Survey a node's guests and their files, and `more` files."""
+    definitions = node.query(lambda client: client.fetch_definitions(), _DEFINITIONS_TIMEOUT_S)
+    images, others = _named_files(definitions)
+    files = inspect_files(node, images, others.union(more))
+    return NodeSurvey(definitions, files, collect_uses(definitions, files), {}, OpenFiles({}, frozenset()))
+
+
 def _survey(node: Node, targets: Collection[str], stopped: Collection[str] = ()) -> NodeSurvey:
     # Fails early if the node does not answer: fetch_definitions has a long timeout.
     node.fetch_guests()
     fetched = node.query(lambda client: client.fetch_definitions(), _DEFINITIONS_TIMEOUT_S)
     definitions = {uuid: guest.stopped() if uuid in stopped else guest for uuid, guest in fetched.items()}
     own = [definition for uuid, definition in definitions.items() if uuid in targets]
-    images = {file for guest in definitions.values() for file in disks(guest)}
+    images, others = _named_files(definitions)
     images |= {file for guest in own for file in (*noted_files(guest), *chain_files(guest))}
-    others = {file for guest in definitions.values() for file in (*referenced_files(guest), *noted_files(guest))}
     nvram = {file for guest in own for xml in guest.xmls for file in nvram_files(xml)}
     files = inspect_files(node, images, others | nvram)
     overlays = find_overlays(node, {file for guest in own for file in noted_files(guest)}, files)
     opened = fetch_open_files(node) if own else OpenFiles({}, frozenset())
     return NodeSurvey(definitions, files, collect_uses(definitions, files), overlays, opened)
+
+
+def _named_files(definitions: Mapping[str, DomainDefinition]) -> tuple[set[str], set[str]]:
+    """Return the disk images of guests, and all files that they name."""
+    images = {file for guest in definitions.values() for file in disks(guest)}
+    others = {file for guest in definitions.values() for file in (*referenced_files(guest), *noted_files(guest))}
+    return images, others

@@ -1,8 +1,12 @@
 """A node's domain capabilities (libvirt's formatdomaincaps.html)."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from xml.etree import ElementTree as ET
+
+# A label of the DAC security driver: numbers of a user and a group.
+_OWNER = re.compile(r"\+(\d{1,10}):\+(\d{1,10})")
 
 
 class Machine(NamedTuple):
@@ -25,6 +29,29 @@ class Capabilities(NamedTuple):
     graphics: frozenset[str]
     # None if libvirt is too old to report them.
     panic_models: frozenset[str] | None = None
+
+
+class Host(NamedTuple):
+    """A node as its libvirt describes it (virConnectGetCapabilities).
+
+    `owner` is QEMU's user and group; None if libvirt names none. `networks` has for each of libvirt's networks whether
+    it is active, and whether it starts with the node; None without a network driver.
+    """
+
+    uuid: str
+    version: int
+    owner: tuple[int, int] | None
+    networks: Mapping[str, tuple[bool, bool]] | None
+
+
+def parse_host(xml: str) -> tuple[str, tuple[int, int] | None]:
+    """Return the host's UUID, and the user and group of QEMU."""
+    host = ET.fromstring(xml).find("host")
+    uuid = host.findtext("uuid", "").strip() if host is not None else ""
+    models = host.findall("secmodel") if host is not None else []
+    labels = [model.findtext("baselabel", "") for model in models if model.findtext("model") == "dac"]
+    match = _OWNER.fullmatch(labels[0].strip()) if labels else None
+    return uuid, (int(match[1]), int(match[2])) if match else None
 
 
 def parse_capabilities(xmls: Sequence[str]) -> Capabilities:

@@ -28,7 +28,7 @@ from mclu_shell.user_paths import find_home
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.hypervisor.addresses import Address, Findings
-    from mclu_shell.cloud.hypervisor.capabilities import Capabilities
+    from mclu_shell.cloud.hypervisor.capabilities import Capabilities, Host
     from mclu_shell.cloud.hypervisor.domain_files import DomainDefinition
 
 T = TypeVar("T")
@@ -104,6 +104,11 @@ class LibvirtClient:
         """Return the node's capabilities for guests with or without KVM; raise LibvirtFault if it supports none."""
         with self._call("getDomainCapabilities"):
             return host.fetch_capabilities(self._connection, kvm=kvm)
+
+    def fetch_host(self) -> "Host":
+        """Return the node's identity, QEMU's user, and libvirt's networks."""
+        with self._call("host"):
+            return host.fetch_host(self._connection)
 
     def fetch_networks(self) -> frozenset[str]:
         """Return the names of libvirt's active networks; none if libvirt has no network driver."""

@@ -8,7 +8,7 @@ import libvirt
 from mclu_shell.cloud.state.guest import NodeInfo
 
 if TYPE_CHECKING:
-    from mclu_shell.cloud.hypervisor.capabilities import Capabilities
+    from mclu_shell.cloud.hypervisor.capabilities import Capabilities, Host
 
 
 def fetch_hardware(connection: Any) -> tuple[int, int]:
@@ -55,3 +55,21 @@ def fetch_networks(connection: Any) -> frozenset[str]:
 
 def _active_networks(connection: Any) -> list[Any]:
     return list(connection.listAllNetworks(libvirt.VIR_CONNECT_LIST_NETWORKS_ACTIVE))
+
+
+def fetch_host(connection: Any) -> "Host":
+    """Return the node's identity, QEMU's user, and libvirt's networks."""
+    from mclu_shell.cloud.hypervisor.capabilities import Host, parse_host
+
+    uuid, owner = parse_host(connection.getCapabilities())
+    networks: dict[str, tuple[bool, bool]] | None = None
+    # Without a network driver, libvirt does not support the call.
+    with contextlib.suppress(libvirt.libvirtError):
+        networks = {net.name(): _network_state(net) for net in connection.listAllNetworks()}
+    return Host(uuid, connection.getLibVersion(), owner, networks)
+
+
+def _network_state(network: Any) -> tuple[bool, bool]:
+    """Return whether a network is active, and whether it will be after a reboot."""
+    # A transient network has no setting.
+    return bool(network.isActive()), bool(network.isPersistent() and network.autostart())

@@ -309,6 +309,16 @@ class Node:
         self.query(lambda _client: None)
         return self._transport.direct().run(argv, timeout_s)
 
+    def run_without_libvirt(self, argv: Sequence[str], timeout_s: float = _RUN_TIMEOUT_S) -> "Completed":
+        """Run a command that changes nothing on the node, also if libvirt does not answer."""
+        return self._transport.run_without_libvirt(argv, timeout_s)
+
+    def repair(self, argv: Sequence[str], timeout_s: float = _CHANGE_TIMEOUT_S) -> "Completed":
+        """Run a command on the node, also if libvirt does not answer."""
+        self._require_writable()
+        begin_change()
+        return self.run_without_libvirt(argv, timeout_s)
+
     def start(self, argv: Sequence[str]) -> "Process":
         """Start a command on the node."""
         self._require_writable()

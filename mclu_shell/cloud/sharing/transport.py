@@ -10,7 +10,7 @@ import socket
 import stat
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ from mclu_shell.errors import Question
 
 if TYPE_CHECKING:
     from mclu_shell.cloud.transport.forward import Forward
+    from mclu_shell.cloud.transport.process import Completed
 
 _ANSWER_TIMEOUT_S = 1.0
 
@@ -99,6 +100,11 @@ class SharedTransport(LibvirtTransport):
             if not self._is_own_open:
                 self._open_own(time.monotonic() + self.node.answer_timeout)
             return self._unopened()
+
+    def run_without_libvirt(self, argv: Sequence[str], timeout_s: float) -> "Completed":
+        """Run a command with the own transport."""
+        with self._opening:
+            return self._unopened().run_without_libvirt(argv, timeout_s)
 
     def responds(self, timeout_s: float, /) -> bool:
         """Return whether the transport reaches the machine; the shell itself checks its connection."""

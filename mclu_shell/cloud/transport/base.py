@@ -103,6 +103,10 @@ class LibvirtTransport(ABC):
     def direct(self) -> "Transport":
         """Return this process's own transport, open, for commands and sockets beside libvirt."""
 
+    @abstractmethod
+    def run_without_libvirt(self, argv: Sequence[str], timeout_s: float) -> "Completed":
+        """Run a command on the machine; log in if needed. It does not need `open`, nor libvirt."""
+
     def direct_responds(self, timeout_s: float, /) -> bool:
         """Return whether commands and sockets beside libvirt still reach the machine."""
         return self.responds(timeout_s)
@@ -117,6 +121,10 @@ class Transport(LibvirtTransport):
     def direct(self) -> "Transport":
         """Return this transport."""
         return self
+
+    def run_without_libvirt(self, argv: Sequence[str], timeout_s: float) -> "Completed":
+        """Run a command on the machine."""
+        return self.run(argv, timeout_s)
 
     @abstractmethod
     def run(self, argv: Sequence[str], timeout_s: float) -> "Completed":

@@ -12,7 +12,8 @@ from mclu_shell.errors import NodeFault, NodeOff, SSHFault, Unreachable
 
 # A user who is not root needs sudo; a non-interactive shell may lack sbin in its PATH.
 _POWER_OFF = 'PATH=$PATH:/usr/sbin:/sbin; if [ "$(id -u)" = 0 ]; then poweroff; else sudo -n poweroff; fi'
-_CAN_POWER_OFF = """
+# Fails with a message if `power_off` would fail.
+CAN_POWER_OFF = """
 PATH=$PATH:/usr/sbin:/sbin
 command -v poweroff >/dev/null || { echo "there is no poweroff"; exit 1; }
 [ "$(id -u)" = 0 ] || sudo -n -l poweroff
@@ -55,7 +56,7 @@ class SSHPowerControl(PowerControl):
 
     def require_power_off(self) -> None:
         """Check that the user is root on the node, or that sudo runs poweroff without a password."""
-        completed = self._run(["sh", "-c", _CAN_POWER_OFF], _TIMEOUT_S)
+        completed = self._run(["sh", "-c", CAN_POWER_OFF], _TIMEOUT_S)
         if completed.status != 0:
             raise self._power_off_failed(completed)
 

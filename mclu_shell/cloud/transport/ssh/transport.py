@@ -50,7 +50,7 @@ class SSHTransport(Transport):
     @property
     def power(self) -> PowerControl:
         """Wake-on-LAN, and poweroff over this connection or a new one."""
-        return SSHPowerControl(self.node, self._target, self._log_in_and_run)
+        return SSHPowerControl(self.node, self._target, self.run_without_libvirt)
 
     def open(self, deadline: float, /) -> str:
         """Log in if the connection does not respond; find libvirt's socket and forward it."""
@@ -100,8 +100,8 @@ class SSHTransport(Transport):
         self.close()
         self._connection = self._ssh_login.log_in_with_prompts(self.node, self._control, asker)
 
-    def _log_in_and_run(self, argv: Sequence[str], timeout_s: float) -> Completed:
-        """Run a command without libvirt; log in if there is no connection."""
+    def run_without_libvirt(self, argv: Sequence[str], timeout_s: float) -> Completed:
+        """Run a command on the node; log in if there is no connection."""
         connection = self._connection or self._login(time.monotonic() + self.node.answer_timeout)
         self._connection = connection
         return connection.run(argv, timeout_s)

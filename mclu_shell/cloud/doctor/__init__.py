@@ -1,0 +1,1 @@
+"""The examination of nodes: facts, checks, findings with remedies, and repairs."""

@@ -1,0 +1,1 @@
+"""The checks, in one module for each group."""
