@@ -20,6 +20,7 @@ LINES = (
     "boot mine new",
     "boot mine ham0:new --memory 512M --size 2G --vcpus 2",
     "boot mine ham1:new",
+    "doctor --fix --yes --boot",
     "destroy web",
     "destroy --yes '*'",
     "destroy '*'",

@@ -51,7 +51,12 @@ LINES = {
     "wait": ["wait node ham0", "wait guest web running", "wait guest web off --timeout 0.1", "wait guest web"],
 }
 # Records that need real nodes: see tests/lab/test_json.py.
-NOT_SIMULATED = {"doctor": {"repairs"}, "viewer": {"screen"}, "destroy": {"declined"}, "init": {"candidate", "configuration"}}
+NOT_SIMULATED = {
+    "doctor": {"repairs"},
+    "viewer": {"screen"},
+    "destroy": {"declined"},
+    "init": {"candidate", "configuration"},
+}
 
 
 class TestEveryCommand:

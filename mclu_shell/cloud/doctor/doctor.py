@@ -16,7 +16,7 @@ from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.templates.programs import Alternatives, collect_programs
 from mclu_shell.errors import MCluError, NodeFault, NodeOff
 
-# sudo asks nobody: there is no terminal.
+# Without a terminal, sudo could not ask for a password.
 _AS_ROOT = """
 if [ "$(id -u)" = 0 ]; then sh -c "$1"; else sudo -n sh -c "$1"; fi
 """

@@ -11,7 +11,7 @@ import shlex
 from mclu_shell.cloud.transport.ssh.power import CAN_POWER_OFF
 
 # The files and settings that arm Wake-on-LAN at each boot: ifupdown, netplan, NetworkManager, wicked, network-scripts,
-# and whatever runs ethtool.
+# and other callers of ethtool.
 _ARMED = (
     r"ethernet-wol[[:space:]].*g|wol[[:space:]=]+.?[a-f]*g|wake-?on-?lan[[:space:]]*[:=][[:space:]]*(64|true|.*magic)"
 )
@@ -83,7 +83,11 @@ for path in /sys/class/net/*; do
     name=${{path##*/}} address= wakeup=- kind=virtual
     count=$((count + 1))
     [ "$count" -le 200 ] || break
-    {{ read -r address <"$path/address"; read -r wakeup <"$path/device/power/wakeup"; }} 2>/dev/null
+    # A bond gives all its NICs one address, but they wake for their own.
+    {{
+        read -r address <"$path/bonding_slave/perm_hwaddr" || read -r address <"$path/address"
+        read -r wakeup <"$path/device/power/wakeup"
+    }} 2>/dev/null
     [ ! -d "$path/bridge" ] || kind=bridge
     [ ! -e "$path/device" ] || kind=physical
     echo "nic $name ${{address:--}} $kind ${{wakeup:--}}"

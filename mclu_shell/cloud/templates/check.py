@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from mclu_shell.cloud.hypervisor.domain_xml import DomainSpec, with_metadata
 from mclu_shell.cloud.templates import template
+from mclu_shell.cloud.templates.programs import read_programs
 from mclu_shell.cloud.templates.query import NO_PARAMETER, UNKNOWN_PARAMETER
 from mclu_shell.cloud.templates.script_file import check_line_ends, check_runnable, check_syntax, translated
 from mclu_shell.errors import TemplateError
@@ -113,6 +114,11 @@ def _check_recommended_memory(path: Path) -> str | None:
     return ""
 
 
+def _check_programs(path: Path) -> str | None:
+    programs = read_programs(path)
+    return None if programs is None else " ".join("|".join(needed) for needed in programs)
+
+
 def _check_xml(path: Path) -> str | None:
     return None if _sample_xml(path) is None else ""
 
@@ -179,6 +185,7 @@ _RULES: tuple[tuple[str, _Check], ...] = (
     ("disk-bus is ide, virtio or virtio-scsi", _choice_check("disk-bus", template.DISK_BUSES)),
     ("network-model is e1000 or virtio", _choice_check("network-model", template.NETWORK_MODELS)),
     ("kernel-arguments are words on one line", template.read_kernel_arguments),
+    ("programs are names on one line", _check_programs),
     ("xml is a libvirt domain with the guest's name", _check_xml),
     ("needs no other local file", _check_standalone),
 )
