@@ -18,6 +18,7 @@ GOOD = template_text(
     disk_bus="echo ide",
     network_model="echo e1000",
     kernel_arguments="echo console=ttyS0 quiet",
+    programs="echo 'curl|wget qemu-img'",
     xml="echo \"<domain type='qemu'><name>$name</name><memory>9</memory><os><type>hvm</type></os></domain>\"",
 )
 
