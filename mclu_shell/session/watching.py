@@ -63,25 +63,22 @@ class _Redrawn:
 
     def run(self) -> None:
         """Redraw after each outcome until `q`, an interrupt, or the end of the input."""
-        changed, wake = os.pipe()
-        os.set_blocking(changed, False)
-        os.set_blocking(wake, False)
+        waker = _Waker()
         try:
-            with self._keys(), self._on_signals(wake), self._watch.polls.running(lambda: _write_byte(wake)):
-                self._loop(changed)
+            with self._keys(), self._on_signals(waker.wake), self._watch.polls.running(waker.wake):
+                self._loop(waker)
         finally:
+            waker.close()
             with contextlib.suppress(OSError):
                 self._screen.close()
-            # Threads of the polls may still write to the pipe.
-            os.close(changed)
 
-    def _loop(self, changed: int) -> None:
+    def _loop(self, waker: "_Waker") -> None:
         while True:
             self._draw()
-            if self._wait(changed):
+            if self._wait(waker.descriptor):
                 return
             time.sleep(_SETTLE_S)
-            _drain(changed)
+            waker.reset()
 
     def _draw(self) -> None:
         lines = self._renderer.lines(self._watch.answer(self._watch.polls.latest))
@@ -132,7 +129,7 @@ class _Redrawn:
                 termios.tcsetattr(self._stdin, termios.TCSANOW, self._modes)
 
     @contextlib.contextmanager
-    def _on_signals(self, wake: int) -> Iterator[None]:
+    def _on_signals(self, wake: Callable[[], None]) -> Iterator[None]:
         """Redraw after a change of the size, and after Ctrl-Z and `fg`."""
 
         def stop(number: int, _frame: FrameType | None) -> None:
@@ -142,19 +139,38 @@ class _Redrawn:
                 # The process stops here until it is continued.
                 signal.raise_signal(number)
             self._enter_modes()
-            _write_byte(wake)
+            wake()
 
-        with handled([signal.SIGWINCH], lambda *_: _write_byte(wake)), handled([signal.SIGTSTP], stop):
+        with handled([signal.SIGWINCH], lambda *_: wake()), handled([signal.SIGTSTP], stop):
             yield
 
 
-def _write_byte(descriptor: int) -> None:
-    # A full pipe wakes the reader as well; a closed one has no reader.
-    with contextlib.suppress(OSError):
-        os.write(descriptor, b"\0")
+class _Waker:
+    """A pipe by which threads and signal handlers end a poll(2) of its `descriptor`."""
 
+    def __init__(self) -> None:
+        self.descriptor, self._writer = os.pipe()
+        os.set_blocking(self.descriptor, False)
+        os.set_blocking(self._writer, False)
+        # A thread may outlive the pipe, whose number another file may have by then.
+        self._lock = threading.RLock()
+        self._is_closed = False
 
-def _drain(descriptor: int) -> None:
-    with contextlib.suppress(BlockingIOError):
-        while os.read(descriptor, 4096):
-            pass
+    def wake(self) -> None:
+        """End the poll; a full pipe does so already."""
+        with self._lock, contextlib.suppress(BlockingIOError):
+            if not self._is_closed:
+                os.write(self._writer, b"\0")
+
+    def reset(self) -> None:
+        """Let the next poll wait again."""
+        with contextlib.suppress(BlockingIOError):
+            while os.read(self.descriptor, 4096):
+                pass
+
+    def close(self) -> None:
+        """Close the pipe; `wake` does nothing from now on."""
+        with self._lock:
+            self._is_closed = True
+            os.close(self.descriptor)
+            os.close(self._writer)
