@@ -48,8 +48,9 @@ def node_lines(conf: Path) -> list[str]:
 
 
 def test_init_writes_the_nodes_with_the_macs_of_their_cards(lab: RealLab, conf: Path) -> None:
-    # While a node is on, this machine learns its MAC.
+    # This machine learns the MAC of a node that it reaches.
     lab.on("ham2")
+    assert lab.run("ssh", "ham2", "true").returncode == 0
     lab.off("ham2")
     result = init(lab, conf, "--yes")
     assert (result.status, result.err) == (0, ""), result
