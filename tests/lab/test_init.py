@@ -48,10 +48,9 @@ def node_lines(conf: Path) -> list[str]:
 
 
 def test_init_writes_the_nodes_with_the_macs_of_their_cards(lab: RealLab, conf: Path) -> None:
-    # This machine learns the MAC of a node that it reaches.
-    lab.on("ham2")
-    assert lab.run("ssh", "ham2", "true").returncode == 0
-    lab.off("ham2")
+    # The lab's bridge may change its own MAC when a node goes, and the kernel then empties the neighbour table.
+    entry = "10.73.1.3 lladdr 52:54:00:73:00:02 dev lan0 nud stale"
+    assert lab.run("ip", "neigh", "replace", *entry.split()).returncode == 0
     result = init(lab, conf, "--yes")
     assert (result.status, result.err) == (0, ""), result
     assert node_lines(conf)[:3] == [
