@@ -28,12 +28,13 @@ pytestmark = pytest.mark.lab(on=["ham0", "ham1"])
 
 
 @pytest.fixture
-def conf(lab: RealLab, ssh_files: Path, tmp_path: Path) -> Iterator[Path]:
+def conf(lab: RealLab, ssh_files: Path, short_directory: Path) -> Iterator[Path]:
     """The path of a configuration to write; ~/.ssh/config has ham0, and includes a file with ham1."""
     (ssh_files / "more").write_text("Host ham1 *.example\n")
     config = ssh_files / "config"
     config.write_text(f"Include more\n{config.read_text()}Host ham0\nHost alias\n  HostName ham0\n")
-    yield tmp_path / "new/mclu.conf"
+    # A longer path would break the question over two lines of the terminal.
+    yield short_directory / "new/mclu.conf"
     lab.remember("ham0", "ham1")
 
 
