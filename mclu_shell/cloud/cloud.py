@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TypeVar
 
+from mclu_shell.cloud.concurrency.answers import answer_of
 from mclu_shell.cloud.concurrency.fanout import Outcome, gather, in_order
-from mclu_shell.cloud.nodes.answers import answer_of
 from mclu_shell.cloud.nodes.auth_prompts import retry_after_prompts
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.nodes.supervisor import Supervisor

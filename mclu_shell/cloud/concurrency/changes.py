@@ -4,6 +4,7 @@ from collections.abc import Callable, Generator, Iterable
 from contextvars import ContextVar
 from typing import TypeVar
 
+from mclu_shell.cloud.concurrency.answers import answer_of
 from mclu_shell.cloud.concurrency.cancel_scope import CancelScope
 from mclu_shell.cloud.concurrency.fanout import Outcome, start_all, take
 from mclu_shell.errors import Interrupted
@@ -18,7 +19,7 @@ class _Change:
 
     def __init__(self, scope: CancelScope, place: str, subject: str) -> None:
         self._scope = scope
-        self._place = place
+        self.place = place
         self._subject = subject
         self._has_begun = False
 
@@ -26,7 +27,7 @@ class _Change:
         """Raise Interrupted if it has not begun before the interrupt."""
         if not self._has_begun and self._scope.is_cancelled:
             fact = f"{self._subject} not changed: interrupted".lstrip()
-            raise Interrupted(fact, place=self._place, guest=self._subject)
+            raise Interrupted(fact, place=self.place, guest=self._subject)
 
     def begin(self) -> None:
         """Mark the change as begun, if it may begin."""
@@ -74,7 +75,8 @@ def carry_out(
         current = _Change(scope, *name(item))
         _current.set(current)
         current.require_may_begin()
-        return change(item)
+        with answer_of(current.place):
+            return change(item)
 
     left, defect = len(order), None
     with deferred(scope.cancel):

@@ -39,13 +39,15 @@ class ConsoleWatcher:
         return self._done.wait(timeout_s)
 
     def _read(self, chunks: Iterable[bytes]) -> None:
-        with suppress(OSError):
-            for data in chunks:
-                self.match = self._text.feed(data)
-                if self.match is not None:
-                    break
-        self._done.set()
-        self._waiter.set()
+        try:
+            with suppress(OSError):
+                for data in chunks:
+                    self.match = self._text.feed(data)
+                    if self.match is not None:
+                        break
+        finally:
+            self._done.set()
+            self._waiter.set()
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from mclu_shell.cloud.concurrency.cancel_scope import CancelScope
 from mclu_shell.cloud.concurrency.deadline import Deadline
+from mclu_shell.cloud.console.backlog import Backlog
 from mclu_shell.cloud.console.devices import fetch_devices
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.state.guest import is_active_state
@@ -19,6 +20,8 @@ from mclu_shell.errors import ConnectionLost, LibvirtDown, LibvirtFault, MCluErr
 if TYPE_CHECKING:
     from mclu_shell.cloud.hypervisor.stream import ConsoleStream
 
+# More than a serial console has. libvirt's client reads faster than it delivers, and keeps the rest in memory.
+_BYTES_PER_S = 4 << 20
 _CHUNK = 65536
 # Interval of connection checks: a node that lost its power is as silent as a quiet guest.
 _CHECK_S = 2.0
@@ -52,18 +55,27 @@ class Console:
         self._node = node
         self._stream = stream
         self._is_closing = threading.Event()
+        self._backlog = Backlog()
         self._receiver = threading.Thread(target=self._receive, daemon=True)
+        self._deliverer = threading.Thread(target=self._deliver, daemon=True)
         self._sender = threading.Thread(target=self._send, daemon=True)
-        for thread in (self._receiver, self._sender, threading.Thread(target=self._check_connection, daemon=True)):
+        checker = threading.Thread(target=self._check_connection, daemon=True)
+        for thread in (self._receiver, self._deliverer, self._sender, checker):
             thread.start()
 
     def _receive(self) -> None:
         try:
-            with contextlib.suppress(OSError):
-                while data := self._stream.recv(_CHUNK):
-                    self._end.sendall(data)
+            while data := self._stream.recv(_CHUNK):
+                self._backlog.put(data)
         except MCluError as error:
             self.fault = error
+        finally:
+            self._backlog.end()
+
+    def _deliver(self) -> None:
+        with contextlib.suppress(OSError):
+            while data := self._backlog.get():
+                self._end.sendall(data)
         self._shut_down()
 
     def _send(self) -> None:
@@ -95,7 +107,7 @@ class Console:
     def close(self) -> None:
         """Close the socket; call `detach` and close the libvirt connection first."""
         self._shut_down()
-        for thread in (self._receiver, self._sender):
+        for thread in (self._receiver, self._deliverer, self._sender):
             thread.join(_CLOSE_S)
         self.socket.close()
         self._end.close()
@@ -110,6 +122,8 @@ def open_console(node: Node, name: str, *, force: bool = False) -> Iterator[Cons
     from mclu_shell.cloud.hypervisor.client import LibvirtClient
 
     uri, forward = node.branch()
+    if forward is not None:
+        forward.bytes_per_s = _BYTES_PER_S
     client = console = None
     try:
         with _answer_timeout(node, forward):

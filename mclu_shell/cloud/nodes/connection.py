@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
+from mclu_shell.cloud.concurrency.answers import answer_of
 from mclu_shell.cloud.concurrency.deadline import Deadline
-from mclu_shell.cloud.nodes.answers import answer_of
 from mclu_shell.cloud.nodes.client_limit import describe_client_limit
 from mclu_shell.cloud.state.guest import GuestEvent
 from mclu_shell.cloud.state.node_store import NodeStore

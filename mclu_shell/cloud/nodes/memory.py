@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from mclu_shell.cloud.nodes.answers import answer_of
+from mclu_shell.cloud.concurrency.answers import answer_of
 from mclu_shell.cloud.state.guest import NodeReport
 from mclu_shell.cloud.transport.base import LibvirtTransport
 from mclu_shell.config import NodeConfig

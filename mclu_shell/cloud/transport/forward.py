@@ -5,13 +5,16 @@ import os
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from mclu_shell.cloud.transport.accept import connections
 from mclu_shell.errors import NodeFault
 from mclu_shell.files.private import private_listener
+from mclu_shell.system_faults import log_error
 
 _CHUNK = 65536
 _LOOPBACK = "127.0.0.1"
@@ -42,6 +45,8 @@ class _SocketForwarder:
 
     def __init__(self, listener: socket.socket, connect: Callable[[], ByteStream]) -> None:
         self._connect = connect
+        # A limit for what the far end sends, for new connections.
+        self.bytes_per_s: float | None = None
         self._lock = threading.Lock()
         self._ends: set[socket.socket] = set()
         self._is_closed = False
@@ -85,10 +90,14 @@ class _SocketForwarder:
             self._ends.add(end)
         try:
             far = self._connect()
-        except (OSError, EOFError, NodeFault):
+        except Exception as error:  # noqa: BLE001
+            # After any failure, the client reads the end of its connection.
+            if not isinstance(error, OSError | EOFError | NodeFault):
+                log_error("forward", error)
             self._forget(end)
             return
-        backward = threading.Thread(target=_pump, args=(far.recv, end.sendall, far, end), daemon=True)
+        receive = far.recv if self.bytes_per_s is None else partial(_receive_slowly, far, self.bytes_per_s)
+        backward = threading.Thread(target=_pump, args=(receive, end.sendall, far, end), daemon=True)
         backward.start()
         _pump(end.recv, far.sendall, far, end)
         backward.join()
@@ -156,6 +165,12 @@ def _in_proc(address: tuple[str, int]) -> str:
     # The kernel prints the address as one number in host byte order.
     (number,) = struct.unpack("=I", socket.inet_aton(address[0]))
     return f"{number:08X}:{address[1]:04X}"
+
+
+def _receive_slowly(far: ByteStream, bytes_per_s: float, size: int) -> bytes:
+    data = far.recv(size)
+    time.sleep(len(data) / bytes_per_s)
+    return data
 
 
 def _pump(

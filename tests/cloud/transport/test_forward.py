@@ -3,6 +3,7 @@ import socket
 import stat
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -214,3 +215,15 @@ def test_a_port_closes_connections_of_other_users(directory: Path, server: socke
     assert done.returncode == 0
     assert not forward.was_used.is_set()
     forward.close()
+
+
+def test_a_far_end_with_a_limit_cannot_send_faster(forward: Forward, server: socket.socket) -> None:
+    forward.bytes_per_s = 1 << 20
+    near, far = ends(forward, server)
+    with near, far:
+        threading.Thread(target=far.sendall, args=(b"x" * (1 << 19),), daemon=True).start()
+        started, left = time.monotonic(), 1 << 19
+        while left:
+            left -= len(near.recv(1 << 16))
+        # The last chunk of 64 KiB is forwarded after its own delay.
+        assert time.monotonic() - started > 0.4

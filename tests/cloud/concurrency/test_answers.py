@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mclu_shell.cloud.cloud import Cloud
-from mclu_shell.cloud.nodes.answers import answer_of
+from mclu_shell.cloud.concurrency.answers import answer_of
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.cloud.open import demo_nodes, open_cloud
 from mclu_shell.cloud.state.snapshot import Phase
