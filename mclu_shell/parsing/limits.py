@@ -7,9 +7,10 @@ from mclu_shell.errors import MCluError
 
 T = TypeVar("T")
 
-# Far more than libvirt and QEMU send: the XML of a guest with a thousand disks has 400 kB. The tree of a document of
-# this size takes up to 60 MB.
+# More than libvirt and QEMU send.
 MOST_CHARACTERS = 1 << 20
+# The XML of a guest with 500 disks. It is parsed for each question about it, and its tree takes up to 15 MB.
+MOST_XML_CHARACTERS = 1 << 18
 # libxml2 reads no deeper XML, so libvirt cannot have it.
 MOST_LEVELS = 256
 # Linux's PATH_MAX is 4096 bytes; QEMU allows 1023 for the name of a backing file, which may have a directory in front.

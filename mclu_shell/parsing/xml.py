@@ -2,12 +2,12 @@
 
 from xml.etree import ElementTree as ET
 
-from mclu_shell.parsing.limits import InvalidData, require_depth, require_size
+from mclu_shell.parsing.limits import MOST_XML_CHARACTERS, InvalidData, require_depth, require_size
 
 
 def parse_xml(text: str) -> ET.Element:
     """Return the root element; raise InvalidData for text that is no XML, too long or nested too deeply."""
-    require_size(text, "XML")
+    require_size(text, "XML", MOST_XML_CHARACTERS)
     # libvirt sends no document type, whose entities could grow without limit.
     if "<!DOCTYPE" in text:
         raise InvalidData("XML has a document type")

@@ -4,7 +4,6 @@ import json
 import re
 import secrets
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from enum import Enum
 from pathlib import Path
@@ -196,17 +195,18 @@ def _run(node: Node, emulator: str, options: tuple[str, ...], limit_s: float, ca
                 elif event == "missing":
                     return _Run(key, None, 0.0, limit_s, (f"the node has no {detail}",))
                 else:
-                    return _end_run(key, detail, limit_s, output)
+                    status, duration_s, fault = parse_end(detail)
+                    return _Run(key, status, duration_s, limit_s, (*output, *fault))
     finally:
         process.close()
     return _Run(key, None, 0.0, limit_s, (*output, "the test did not end"))
 
 
-def _end_run(key: str, detail: str, limit_s: float, output: Sequence[str]) -> _Run:
-    """Return the run of an emulator, from its exit status and the times of its start and end."""
+def parse_end(detail: str) -> tuple[int | None, float, tuple[str, ...]]:
+    """Return the exit status of an emulator and the seconds that it took, or the reason why these are unknown."""
     if (match := _ENDED.fullmatch(detail)) is None:
-        return _Run(key, None, 0.0, limit_s, (*output, f"unexpected result {detail[:40]!r}"))
-    return _Run(key, int(match[1]), float(match[3]) - float(match[2]), limit_s, tuple(output))
+        return None, 0.0, (f"unexpected result {detail[:40]!r}",)
+    return int(match[1]), float(match[3]) - float(match[2]), ()
 
 
 def _cache_file(node: Node) -> Path:
@@ -216,10 +216,18 @@ def _cache_file(node: Node) -> Path:
 def _load(file: Path) -> tuple[str, KVMResult | None]:
     """Return the key and the result of the last test; an empty key and None if there is no valid file."""
     try:
-        record = parse_json(read_own_file(file))
-        return str(record["key"]), KVMResult(KVMStatus(record["status"]), str(record["reason"]))
-    except (OSError, InvalidData, ValueError, KeyError, TypeError):
+        return read_result(read_own_file(file))
+    except (OSError, InvalidData):
         return "", None
+
+
+def read_result(text: str | bytes) -> tuple[str, KVMResult]:
+    """Return the key and the result in the text of a cache; raise InvalidData."""
+    record = parse_json(text)
+    try:
+        return str(record["key"]), KVMResult(KVMStatus(record["status"]), str(record["reason"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise InvalidData(f"not a result of the KVM test ({error!r})") from None
 
 
 def _save(file: Path, key: str, result: KVMResult) -> None:

@@ -112,7 +112,7 @@ def follow_log(node: Node, domain: "ET.Element") -> Iterator[Iterator[bytes] | N
     if not log:
         yield None
         return
-    inode, offset = ("0", "0") if since is None else _read_mark(since)
+    inode, offset = ("0", "0") if since is None else read_mark(since)
     if not is_from_start(domain):
         inode = "end"
     with closing(node.start_read_only(["sh", "-c", _FOLLOW, "mclu-wait", log, inode, offset])) as process:
@@ -121,7 +121,7 @@ def follow_log(node: Node, domain: "ET.Element") -> Iterator[Iterator[bytes] | N
         yield _with(first[1:], chunks) if first else None
 
 
-def _read_mark(since: "ET.Element") -> tuple[str, str]:
+def read_mark(since: "ET.Element") -> tuple[str, str]:
     """Return the inode and the size of a log in metadata, which may come from another machine; else zeros."""
     inode, offset = since.get("inode", ""), since.get("offset", "")
     return (inode, offset) if is_count(inode) and is_count(offset) else ("0", "0")

@@ -39,10 +39,15 @@ def _read(connection: ByteStream) -> str:
     with suppress(OSError, EOFError):
         while len(received) < _MOST_BYTES and (data := connection.recv(_MOST_BYTES)):
             received += data
-            for line in received.split(b"\n")[:-1]:
-                if line.startswith(b"SSH-"):
-                    return line.decode(errors="replace").strip()
+            if banner := find_banner(received):
+                return banner
     return ""
+
+
+def find_banner(received: bytes) -> str:
+    """Return the first complete line that is an identification string; empty if there is none."""
+    lines = (line for line in received.split(b"\n")[:-1] if line.startswith(b"SSH-"))
+    return next(lines, b"").decode(errors="replace").strip()
 
 
 def _shut_down(connection: ByteStream) -> None:

@@ -10,6 +10,8 @@ from mclu_shell.cloud.hypervisor.image_names import find_named_paths
 from mclu_shell.parsing.xml import parse_xml
 
 # libvirt passes these options to QEMU (drvqemu.html), whose working directory is /.
+# The definitions in a snapshot, at its time and of the next start.
+_DOMAINS = ("domain", "inactiveDomain")
 _QEMU_OPTION = "{http://libvirt.org/schemas/domain/qemu/1.0}arg"
 
 
@@ -119,10 +121,10 @@ def overlay_files(snapshot_xml: str) -> tuple[str, ...]:
     return tuple(source.get("file", "") for source in sources)
 
 
-def is_named_by_libvirt(overlay: str, snapshot_xml: str, disks: Iterable[str]) -> bool:
-    """Return whether libvirt chose the name of an overlay: that of a disk, with the snapshot's name as its suffix."""
-    snapshot = parse_xml(snapshot_xml).findtext("name", "")
-    return overlay in {f"{disk.rpartition('.')[0]}.{snapshot}" for disk in disks}
+def overlay_names(snapshot_xml: str, disks: Iterable[str]) -> frozenset[str]:
+    """Return the names that libvirt chooses for overlays: those of the disks, with the snapshot's name as suffix."""
+    snapshot = snapshot_name(snapshot_xml)
+    return frozenset(f"{disk.rpartition('.')[0]}.{snapshot}" for disk in disks)
 
 
 def memory_files(snapshot_xml: str) -> tuple[str, ...]:
@@ -169,18 +171,24 @@ def named_paths(xml: str) -> frozenset[str]:
     for parent in [root, *root.iter("domain")]:
         for metadata in parent.findall("metadata"):
             parent.remove(metadata)
-    texts = [text for element in root.iter() for text in (element.text or "", *element.attrib.values())]
-    return frozenset(path for text in texts for path in find_named_paths(text)) | option_paths(root)
+    return frozenset(path for text in _texts(root) for path in find_named_paths(text)) | option_paths(root)
 
 
 def written_paths(root: ET.Element) -> frozenset[str]:
     """Return the paths of files that a guest writes, other than disks: those of its devices, firmware and memory."""
-    devices = [device for device in root.iterfind(".//devices/*") if device.tag != "disk"]
-    elements = [*devices, *root.iterfind(".//os/nvram"), *root.iterfind("./memory")]
-    texts = [
-        text for top in elements for element in top.iter() for text in (element.text or "", *element.attrib.values())
+    domains = [root, *(domain for tag in _DOMAINS for domain in root.findall(tag))]
+    devices = [one for domain in domains for one in domain.iterfind("./devices/*") if one.tag != "disk"]
+    tops = [
+        *devices,
+        *(nvram for domain in domains for nvram in domain.iterfind("./os/nvram")),
+        *root.findall("memory"),
     ]
-    return frozenset(path for text in texts for path in find_named_paths(text))
+    return frozenset(path for top in tops for text in _texts(top) for path in find_named_paths(text))
+
+
+def _texts(top: ET.Element) -> Iterator[str]:
+    for element in top.iter():
+        yield from (element.text or "", *element.attrib.values())
 
 
 def option_paths(root: ET.Element) -> frozenset[str]:

@@ -122,7 +122,7 @@ def find_overlays(node: Node, targets: Iterable[str], files: DiskFiles) -> dict[
     known = set(files.unreadable)
     for image in [image for image in odd if image not in files.opened]:
         images.append(image)
-        _add_references(files, image, odd[image])
+        add_references(files, image, odd[image])
     _inspect_chains(node, files, set(images) - odd.keys(), ())
     for image in files.unreadable.keys() - known:
         del files.unreadable[image]
@@ -141,7 +141,7 @@ def _add(files: DiskFiles, report: FileReport, images: Collection[str]) -> None:
     files.unreadable.update(report.unreadable)
     files.hidden.update(report.hidden)
     for file, image in report.images.items():
-        _add_references(files, file, image)
+        add_references(files, file, image)
     for file, (blocks, hard_links, mode) in report.names.items():
         files.sizes[file] = blocks << 9 if hard_links == 1 and stat.S_ISREG(mode) else 0
         if stat.S_ISLNK(mode):
@@ -152,7 +152,8 @@ def _add(files: DiskFiles, report: FileReport, images: Collection[str]) -> None:
             files.obstacles[file] = "a mount point"
 
 
-def _add_references(files: DiskFiles, file: str, info: object) -> None:
+def add_references(files: DiskFiles, file: str, info: object) -> None:
+    """Add the files that an image refers to, from the JSON of qemu-img info."""
     # A relative backing file depends on the name by which its disk was opened: collect those of all names.
     key = files.key(file)
     try:

@@ -244,13 +244,15 @@ def _parse(names: Sequence[str], links: dict[str, re.Match[str]], lines: Sequenc
         raise InvalidData("files changed at the same time")
     real_paths = dict(zip(existing, paths, strict=True))
     ids = {name: _file_id(files[name], systems[name], real_paths[name], exports) for name in existing}
+    # A file that is not found again has just been deleted; a link may be dangling.
+    statuses = [(name, Status(int(match[1]), int(match[2]), int(match[3], 16))) for name, match in links.items()]
     infos = {line[2:]: following for line, following in pairwise(lines) if line.startswith("i /")}
     faults = {line[2:]: following for line, following in pairwise(lines) if line.startswith("e /")}
     heads = {line[2:]: _octets(following) for line, following in pairwise(lines) if line.startswith("h /")}
     bases = {name: read_backing_name(head, ids[name].length) for name, head in heads.items() if name in ids}
     headers = {name: {"backing-filename": base} for name, base in bases.items() if base is not None}
     return FileReport(
-        {name: Status(int(match[1]), int(match[2]), int(match[3], 16)) for name, match in links.items()},
+        {name: status for name, status in statuses if name in ids or stat.S_ISLNK(status.mode)},
         ids,
         real_paths,
         {name: parse_json(info) for name, info in infos.items()} | headers,

@@ -2,15 +2,20 @@
 
 import re
 
+from mclu_shell.parsing.limits import LONGEST_NAME
+
 # 'text', "text", $'text' with escapes, and one escaped character.
 _PIECE = re.compile(r"""\$'((?:[^'\\]|\\.)*)'|'([^']*)'|"([^"]*)"|\\(.)""", re.DOTALL)
 # coreutils print octal escapes and these letters (quotearg.c).
-_ESCAPE = re.compile(rb"\\([0-7]{1,3}|.)", re.DOTALL)
+_ESCAPE = re.compile(rb"\\(?:([0-7]{1,3})|(.))", re.DOTALL)
 _LETTERS = {b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
 
 
 def unquote(text: str) -> str:
     """Return the file name of a quoted one; the text itself if it is not quoted."""
+    # Each byte of a name is at most four characters.
+    if len(text) > 4 * LONGEST_NAME:
+        return text
     pieces = []
     position = 0
     while match := _PIECE.match(text, position):
@@ -24,5 +29,5 @@ def unquote(text: str) -> str:
 
 
 def _octet(match: re.Match[bytes]) -> bytes:
-    digits = match[1]
-    return bytes([int(digits, 8) & 0xFF]) if digits.isdigit() else _LETTERS.get(digits, digits)
+    octal, letter = match.groups()
+    return bytes([int(octal, 8) & 0xFF]) if octal else _LETTERS.get(letter, letter)

@@ -6,10 +6,10 @@ from mclu_shell.cloud.guests.files.disk_files import DiskFiles
 from mclu_shell.cloud.hypervisor.domain_files import (
     DomainDefinition,
     file_identities,
-    is_named_by_libvirt,
     memory_files,
     nvram_files,
     overlay_files,
+    overlay_names,
     own_files,
     own_logs,
     referenced_files,
@@ -32,10 +32,8 @@ def made_files(own: DomainDefinition, files: DiskFiles) -> tuple[str, ...]:
     overlays = [
         file
         for xml in own.snapshots
-        for file in overlay_files(xml)
-        if own.names.is_snapshot_file(file, own.name)
-        and is_named_by_libvirt(file, xml, own_disks)
-        and keys.intersection(map(files.key, files.backing_chain(file)))
+        for file in overlay_names(xml, own_disks).intersection(overlay_files(xml))
+        if own.names.is_snapshot_file(file, own.name) and keys.intersection(map(files.key, files.backing_chain(file)))
     ]
     memory = [
         file

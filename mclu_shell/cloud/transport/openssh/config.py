@@ -18,6 +18,7 @@ from mclu_shell.cloud.transport.openssh.host_blocks import HostBlocks, read_host
 from mclu_shell.cloud.transport.openssh.paramiko_support import unsupported_options
 from mclu_shell.config import NodeConfig
 from mclu_shell.errors import Unreachable, quoted_command
+from mclu_shell.parsing.limits import is_count
 from mclu_shell.user_paths import expand_ssh_home, find_ssh_home, user_name
 
 if TYPE_CHECKING:
@@ -187,7 +188,7 @@ def _run_ssh(node: NodeConfig) -> Target:
             remedy = "add the user to /etc/passwd: ssh works only for users with an entry"
         raise Unreachable(message, place=node.name, remedy=remedy)
     _log.debug("%s: %s: %.1f ms", node.name, shlex.join(command), (time.perf_counter() - started) * 1000)
-    return _target(node, completed.stdout)
+    return parse_settings(node, completed.stdout)
 
 
 def _ssh_options(node: NodeConfig) -> list[str]:
@@ -208,7 +209,8 @@ def _quoted(value: str) -> str:
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _target(node: NodeConfig, output: str) -> Target:
+def parse_settings(node: NodeConfig, output: str) -> Target:
+    """Read the output of ssh -G; raise Unreachable if it has an invalid number."""
     settings: dict[str, list[str]] = {}
     for line in output.splitlines():
         key, _, value = line.partition(" ")
@@ -220,7 +222,7 @@ def _target(node: NodeConfig, output: str) -> Target:
     plain = Target(
         node=node.name,
         host=one("hostname", node.name).lower(),
-        port=int(one("port", "22")),
+        port=_number(node, one("port", "22")),
         user=one("user", user_name()),
         identities=(),
         identities_only=one("identitiesonly") == "yes",
@@ -229,7 +231,7 @@ def _target(node: NodeConfig, output: str) -> Target:
         host_key_name=one("hostkeyalias"),
         proxy_command=one("proxycommand").removeprefix("none"),
         jump=one("proxyjump").removeprefix("none"),
-        algorithms=_algorithms(settings),
+        algorithms=_algorithms(settings, _number(node, one("requiredrsasize", "0"))),
         unsupported=unsupported_options(settings),
         # Versions before 8.7 do not know the option.
         words=("-o", "ForkAfterAuthentication=no") if one("forkafterauthentication") == "yes" else (),
@@ -242,12 +244,17 @@ def _target(node: NodeConfig, output: str) -> Target:
     )
 
 
-def _algorithms(settings: Mapping[str, Sequence[str]]) -> Algorithms:
+def _number(node: NodeConfig, value: str) -> int:
+    if not is_count(value):
+        raise Unreachable(f"ssh -G printed {value[:40]!r} instead of a number", place=node.name)
+    return int(value)
+
+
+def _algorithms(settings: Mapping[str, Sequence[str]], least_rsa_bits: int) -> Algorithms:
     names = ("ciphers", "kexalgorithms", "macs", "hostkeyalgorithms", "pubkeyacceptedalgorithms")
     ciphers, key_exchange, macs, host_keys, public_keys = (
         tuple(settings.get(name, [""])[0].split(",")) for name in names
     )
-    least_rsa_bits = int(settings.get("requiredrsasize", ["0"])[0])
     return Algorithms(ciphers, key_exchange, macs, host_keys, public_keys, least_rsa_bits)
 
 

@@ -46,9 +46,13 @@ def listed_name(name: str, port: int) -> str:
 @lru_cache(maxsize=32)
 def _read(file: Path, _mtime_and_size: tuple[int, int]) -> tuple[KnownKey, ...]:
     """Return the lines of a file; parse it once for all nodes, until it changes."""
+    return parse_known_hosts(file, read_regular_file(file, _MOST_BYTES).decode(errors="replace"))
+
+
+def parse_known_hosts(file: Path, text: str) -> tuple[KnownKey, ...]:
+    """Return the lines of the text of a file."""
     keys = []
     # As in ssh, no other character separates lines or words.
-    text = read_regular_file(file, _MOST_BYTES).decode(errors="replace")
     for number, line in enumerate(text.split("\n"), 1):
         words = [word for word in line.replace("\t", " ").split(" ") if word]
         marker = words.pop(0) if words and words[0].startswith("@") else ""

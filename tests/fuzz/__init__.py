@@ -1,0 +1,1 @@
+"""Fuzzing of everything that parses data of nodes and guests."""
