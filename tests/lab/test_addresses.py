@@ -57,8 +57,7 @@ def test_wait_guest_ip_and_ssh_wait_for_the_address_and_the_sshd_of_a_new_guest(
         background(lab, "wait", "guest", "web", "ssh") as waiting,
     ):
         console.expect("Connected to ham0:web")
-        console.type(ENTER)
-        console.expect("web login: ")
+        console.prompt()
         console.type("root" + ENTER)
         console.expect("~ # ")
         console.type(_SSHD + ENTER)
@@ -161,8 +160,7 @@ def test_guest_agents_are_asked_and_their_timeout_is_left_alone(lab: RealLab, te
     assert mclu(lab, "-c", "boot tiny ham0:web; wait guest web console login: --timeout 2m").status == 0
     with terminal_command(lab, "mclu", "console", "web") as console:
         console.expect("Connected to ham0:web")
-        console.type(ENTER)
-        console.expect("web login: ")
+        console.prompt()
         console.type("root" + ENTER)
         console.expect("~ # ")
         console.type(_AGENT + ENTER)

@@ -1,10 +1,13 @@
-"""A Debian guest with cloud-init and a guest agent, from its first boot to a power cut of its node."""
+"""A Debian guest with cloud-init and a guest agent, from its first boot to a kernel panic."""
+
+from collections.abc import Iterator
 
 import pytest
 
-from tests.lab.support.cli import mclu, wait_until
+from tests.lab.support.boot_sectors import wait_for_state
+from tests.lab.support.cli import LIMIT_S, background, mclu, wait_until
 from tests.lab.support.debian_guest import BOOT_TIMEOUT_S, NAME, NODE, DebianGuest
-from tests.lab.support.guests import sh
+from tests.lab.support.guests import images, sh, states
 from tests.lab.support.network import ADDRESS
 
 pytestmark = pytest.mark.slow
@@ -24,6 +27,8 @@ def test_cloud_init_sets_the_host_name_and_time_zone_from_the_seed_on_the_disks_
     source, instance = guest.run("cloud-init query subplatform; cloud-init query instance_id").splitlines()
     assert source == "config-disk (/dev/vdb)"
     assert instance.startswith(f"{NAME}-")
+    # The next boots are quicker without it.
+    guest.run("touch /etc/cloud/cloud-init.disabled")
 
 
 @pytest.mark.parametrize("user", ["root", "debian"])
@@ -71,20 +76,67 @@ def test_a_hung_agent_delays_list_and_wait_only_by_their_own_timeout(guest: Debi
     wait_until(lambda: guest.addresses() == [ADDRESS, second_address])
 
 
-# Restarts and ends
+# A full disk
+
+_SMALL = "/run/small"
+
+
+def grow(guest: DebianGuest) -> None:
+    """Make space on the file system of the fixture `full_disk`."""
+    sh(guest.lab, NODE, f"mount -o remount,size=256M {_SMALL}")
+
+
+@pytest.fixture
+def full_disk(guest: DebianGuest) -> Iterator[None]:
+    """A file system with little free space, to which the guest's disk writes."""
+    sh(guest.lab, NODE, f"mkdir -p {_SMALL}; mount -t tmpfs -o size=8M none {_SMALL}")
+    guest.virsh("snapshot-create-as", "--disk-only", "--no-metadata", "--diskspec", f"vda,file={_SMALL}/overlay")
+    yield
+    grow(guest)
+    guest.virsh("blockcommit", "vda", "--active", "--pivot", "--wait")
+    sh(guest.lab, NODE, f"umount {_SMALL}")
+
+
+@pytest.mark.usefixtures("full_disk")
+def test_a_guest_on_a_full_disk_is_paused_until_there_is_space(guest: DebianGuest) -> None:
+    fill = "head -c 32M /dev/zero | tr '\\0' x >/fill; sync; touch /filled"
+    guest.run(f'nohup sh -c "{fill}" >/dev/null 2>&1 &')
+    wait_for_state(guest.lab, NODE, NAME, "paused (I/O error)")
+    assert guest.listed() == ["paused (I/O error)", "512M", "1vcpus", ADDRESS]
+    result = guest.mclu("start")
+    error = f"{NAME} is paused again: I/O error: vda: no space; free disk space on the node, then run 'start ham0:123'"
+    assert (result.status, result.out, result.err) == (1, "", f"mclu: {NODE}: {error}\n")
+    grow(guest)
+    result = guest.mclu("start")
+    assert (result.status, result.out, result.err) == (0, f"{NODE}:{NAME} resumed\n", "")
+    wait_until(lambda: guest.ssh("test -e /filled").returncode == 0, 60)
+    assert guest.run("wc -c </fill; tr -d x </fill | wc -c").split() == [str(32 << 20), "0"]
+
+
+# Restarts
 
 
 def test_a_guest_that_reboots_from_inside_is_always_running(guest: DebianGuest) -> None:
     logins, boot_id = guest.count_logins(), guest.boot_id()
-    guest.ssh("systemctl reboot")
-    states = set()
+    with background(guest.lab, "wait", "guest", NAME, "off") as waiting:
+        guest.ssh("systemctl reboot")
+        assert guest.listed()[0] == "running"
+        wait_until(lambda: guest.count_logins() > logins, BOOT_TIMEOUT_S)
+        assert waiting.poll() is None
+    assert guest.listed()[0] == "running"
+    assert guest.wait("ssh").status == 0
+    assert guest.boot_id() != boot_id
 
-    def is_up_again() -> bool:
-        states.add(guest.listed()[0])
-        return guest.count_logins() > logins
 
-    wait_until(is_up_again, BOOT_TIMEOUT_S)
-    assert states == {"running"}
+def test_reboot_does_not_depend_on_a_hung_agent(guest: DebianGuest) -> None:
+    logins, boot_id = guest.count_logins(), guest.boot_id()
+    guest.hang_agent()
+    result = guest.mclu("reboot")
+    assert (result.status, result.out, result.err) == (0, f"{NODE}:{NAME} reboot requested\n", "")
+    assert result.seconds < LIMIT_S
+    # The login prompts from before the reboot do not count.
+    assert guest.wait("console", "login: ").status == 0
+    assert guest.count_logins() > logins
     assert guest.wait("ssh").status == 0
     assert guest.boot_id() != boot_id
 
@@ -109,10 +161,49 @@ def test_the_lease_from_before_a_power_cut_does_not_end_a_wait(guest: DebianGues
     assert guest.run("cat /root/note") == "kept\n"
 
 
-def test_shutdown_uses_acpi_if_there_is_no_agent(guest: DebianGuest) -> None:
-    guest.run("systemctl stop qemu-guest-agent")
-    result = guest.mclu("shutdown")
+# Ends
+
+
+@pytest.fixture(scope="module")
+def snapshot(booted_guest: DebianGuest) -> str:
+    """A snapshot of the guest that accepts logins, so that it does not boot for each of these tests."""
+    booted_guest.make_reachable()
+    booted_guest.virsh("snapshot-create-as", "--name", "reachable")
+    return "reachable"
+
+
+@pytest.fixture
+def ready_guest(booted_guest: DebianGuest, snapshot: str) -> DebianGuest:
+    """The guest 123, as it was when it accepted logins."""
+    booted_guest.virsh("snapshot-revert", snapshot)
+    booted_guest.make_reachable()
+    return booted_guest
+
+
+def test_shutdown_uses_acpi_if_there_is_no_agent(ready_guest: DebianGuest) -> None:
+    ready_guest.run("systemctl stop qemu-guest-agent")
+    result = ready_guest.mclu("shutdown")
     assert (result.status, result.out, result.err) == (0, f"{NODE}:{NAME} shut down\n", "")
-    assert guest.state() == "shut off"
-    assert guest.is_cleanly_unmounted()
-    assert guest.listed("--inactive") == ["shut off", "512M", "1vcpus"]
+    assert ready_guest.state() == "shut off"
+    assert ready_guest.is_cleanly_unmounted()
+    assert ready_guest.listed("--inactive") == ["shut off", "512M", "1vcpus"]
+
+
+def test_shutdown_does_not_depend_on_a_hung_agent(ready_guest: DebianGuest) -> None:
+    ready_guest.hang_agent()
+    result = ready_guest.mclu("shutdown")
+    assert (result.status, result.out, result.err) == (0, f"{NODE}:{NAME} shut down\n", "")
+    assert result.seconds < 30
+    assert ready_guest.is_cleanly_unmounted()
+    assert ready_guest.mclu("start").out == f"{NODE}:{NAME} started\n"
+
+
+def test_a_panic_is_shown_and_start_and_destroy_help(ready_guest: DebianGuest) -> None:
+    ready_guest.ssh("echo c >/proc/sysrq-trigger")
+    assert ready_guest.wait("off").out == f"{NODE}:{NAME} shut off (crashed)\n"
+    assert ready_guest.listed("--inactive") == ["shut off (crashed)", "512M", "1vcpus"]
+    assert "Kernel panic - not syncing: sysrq triggered crash" in ready_guest.console()
+    assert ready_guest.mclu("start").out == f"{NODE}:{NAME} started\n"
+    assert ready_guest.mclu("destroy").status == 0
+    assert states(ready_guest.lab, NODE) == {}
+    assert images(ready_guest.lab, NODE) == [".mclu-cache"]

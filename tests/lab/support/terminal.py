@@ -6,10 +6,12 @@ from contextlib import contextmanager
 
 import pexpect
 
-from tests.lab.support.cli import LIMIT_S
 from tests.lab.support.echo_guest import PROMPT
 from tests.lab.support.lab import RealLab, environment
 
+# An emulated guest may answer late. Only a failure waits that long.
+LIMIT_S = 60.0
+_REPEAT_S = 5.0
 ENTER, CTRL_C = "\r", "\x03"
 # Ctrl-], which leaves a console.
 LEAVE = "\x1d"
@@ -62,8 +64,14 @@ class TerminalCommand:
         self.program.send(keys)
 
     def prompt(self) -> None:
-        """Make the guest print its prompt, which it may have done before the console was opened."""
-        self.type(ENTER)
+        """Make the guest print its prompt, which it may have done before the console was opened.
+
+        A guest on a busy machine may lose a key, so Enter is repeated.
+        """
+        for _ in range(round(LIMIT_S / _REPEAT_S)):
+            self.type(ENTER)
+            if self.program.expect_exact([PROMPT, pexpect.TIMEOUT], timeout=_REPEAT_S) == 0:
+                return
         self.expect(PROMPT)
 
     def kill(self, signal: str) -> None:
