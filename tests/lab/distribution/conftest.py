@@ -1,7 +1,7 @@
-"""Fixtures of a real distribution as guest, which takes half a minute to boot: the tests of a file share it.
+"""Fixtures of a real distribution as guest, which takes half a minute to boot: all tests share it.
 
 Each test begins with a guest that accepts logins, and may leave it in any state. To save boots, tests that stop the
-guest come last.
+guest come last, and begin with its snapshot.
 """
 
 import pytest
