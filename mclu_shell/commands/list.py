@@ -106,7 +106,9 @@ def _items(node: Node, outcome: Outcome[Node, _Guests] | None, *, active: bool) 
     if outcome is not None and isinstance(outcome.error, NodeOff):
         return ()
     view = node.view
-    return [ListedGuest(guest, cached=view) for guest in view.guests if guest.is_active == active]
+    # A watch whose node is just answering has data of this moment.
+    cached = view if outcome is not None or view.age_s >= 1 else None
+    return [ListedGuest(guest, cached=cached) for guest in view.guests if guest.is_active == active]
 
 
 def _guest_row(item: ListedGuest) -> Row:

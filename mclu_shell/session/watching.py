@@ -60,6 +60,8 @@ class _Redrawn:
         self._stdin = stdin
         self._screen = LiveScreen(renderer.out)
         self._modes = termios.tcgetattr(stdin) if stdin.isatty() else None
+        self._is_drawing = False
+        self._is_stop_delayed = False
 
     def run(self) -> None:
         """Redraw after each outcome until `q`, an interrupt, or the end of the input."""
@@ -84,8 +86,13 @@ class _Redrawn:
         lines = self._renderer.lines(self._watch.answer(self._watch.polls.latest))
         waiting = [node.name for node, outcome in self._watch.polls.latest if outcome is None]
         hint = f"waiting for {', '.join(waiting)}; q quits" if waiting else "q quits"
+        self._is_drawing = True
         with writing(), breakable_write():
             self._screen.draw(lines, self._renderer.hint(hint))
+        self._is_drawing = False
+        if self._is_stop_delayed:
+            self._is_stop_delayed = False
+            signal.raise_signal(signal.SIGTSTP)
 
     def _wait(self, changed: int) -> bool:
         """Wait for an outcome or a changed terminal; return True to end."""
@@ -133,6 +140,10 @@ class _Redrawn:
         """Redraw after a change of the size, and after Ctrl-Z and `fg`."""
 
         def stop(number: int, _frame: FrameType | None) -> None:
+            if self._is_drawing:
+                # The screen must know where its lines are.
+                self._is_stop_delayed = True
+                return
             self._screen.close()
             self._leave_modes()
             with handled([signal.SIGTSTP], signal.SIG_DFL):

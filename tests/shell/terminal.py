@@ -63,6 +63,11 @@ class Terminal:
         return "\n".join(self._lines[:-1] if self.toolbar else self._lines).rstrip()
 
     @property
+    def has_cursor(self) -> bool:
+        """True if the cursor is visible."""
+        return not self._screen.cursor.hidden
+
+    @property
     def is_running(self) -> bool:
         return bool(self._program.isalive())
 

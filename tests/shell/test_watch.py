@@ -1,6 +1,10 @@
 """`--watch` on a terminal: drawn in place, and ended by a key or a signal."""
 
+import os
+import signal
+
 from tests.shell.terminal import CTRL_C, ENTER, Terminal
+from tests.support.mclu import MCLU
 
 GUESTS = """\
 GUEST     STATE    MEMORY  VCPUS  ADDRESS  TEMPLATE
@@ -37,3 +41,20 @@ def test_a_watch_is_redrawn_in_place_at_each_width(shell: Terminal) -> None:
     shell.read_until(lambda screen: screen == f"{GUESTS}\nq quits")
     shell.type("q")
     shell.expect_prompt()
+
+
+def test_ctrl_z_and_kill_leave_a_terminal_with_cursor_and_echo() -> None:
+    program = Terminal("--norc", "--noprofile", "-i", program="/bin/bash")
+    program.type(f"PS1='bash> '; {MCLU} --demo list --active --watch" + ENTER)
+    program.expect(r"^q quits\Z")
+    program.type("\x1a")
+    program.expect(r"Stopped(?s:.*)^bash>\Z")
+    program.type("stty | grep -c -e -echo; fg" + ENTER)
+    program.expect(r"^0\n(?s:.*)^q quits\Z")
+    assert f"{GUESTS}\nq quits" in program.screen
+    os.kill(program.children[0], signal.SIGKILL)
+    program.expect(r"Killed(?s:.*)^bash>")
+    assert program.has_cursor
+    program.type("stty | grep -c -e -echo; echo end" + ENTER)
+    program.expect(r"^0\nend\n")
+    program.close()
