@@ -11,7 +11,7 @@ from mclu_shell.cloud.guests.survey import NodeSurvey, survey_files
 from mclu_shell.cloud.hypervisor.capabilities import Host
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.config import NodeConfig
-from mclu_shell.errors import ConnectionLost, LibvirtDown, LibvirtFault, MCluError, NodeFault, NodeOff, SSHFault
+from mclu_shell.errors import ConnectionLost, LibvirtDown, LibvirtFault, MCluError, NodeFault, SSHFault, SSHRefused
 
 _SCRIPT_TIMEOUT_S = 30.0
 # libvirt runs an emulator to answer the first query about it.
@@ -55,14 +55,19 @@ def _fetch_host(node: Node) -> Examination:
 def examine(node: Node, programs: Sequence[str]) -> Examination:
     """Examine a node; `programs` are those to look for."""
     result = _fetch_host(node)
-    # A command needs a login, but no libvirt and no forwarding.
-    if isinstance(result.fault, NodeOff) or not node.config.runs_guests:
+    if not _can_log_in(result.fault) or not node.config.runs_guests:
         return result
     result = _gather_facts(node, result, programs)
     if result.fault is None:
         result = result._replace(forwards_ports=_try_forward(node, result.facts), kvm=_test_kvm(node))
         result = _survey_files(node, result)
     return result
+
+
+def _can_log_in(fault: NodeFault | None) -> bool:
+    """Return whether a command may run: it needs a login, but no libvirt and no forwarding."""
+    # The error for a refused forward has no class of its own.
+    return fault is None or isinstance(fault, LibvirtFault) or type(fault) is SSHRefused
 
 
 def _gather_facts(node: Node, result: Examination, programs: Sequence[str]) -> Examination:

@@ -86,8 +86,8 @@ class Facts(NamedTuple):
 
 def parse_facts(node: str, output: str) -> Facts:
     """Return the facts in the output of the script; raise MCluError if it is incomplete."""
-    lines = [line[:_LONGEST_LINE] for line in output.split("\n")[:_MOST_LINES]]
-    if "end" not in lines[-2:]:
+    lines = [line[:_LONGEST_LINE] for line in output.split("\n")]
+    if lines[-2:] != ["end", ""] or len(lines) > _MOST_LINES:
         raise MCluError("cannot examine the node: incomplete output", place=node, remedy="run 'doctor' again")
     values = _Values(lines)
     time, user, server = (values.match(*one) for one in (("time", _TIME), ("user", _USER), ("server", _SERVER)))

@@ -56,6 +56,6 @@ def judge(subject: Subject) -> tuple[Finding, ...]:
     """Return the findings of all checks that the node can have."""
     checks = [check for check in CHECKS if subject.node.runs_guests or not check.needs_host]
     findings = tuple(check.judge(subject)._replace(check=check.name) for check in checks)
-    if subject.own.facts is None and findings[0].verdict is Verdict.FAULT:
+    if subject.facts is None and findings[0].verdict is Verdict.FAULT:
         return findings[:1]
     return findings
