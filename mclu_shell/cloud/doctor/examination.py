@@ -11,7 +11,19 @@ from mclu_shell.cloud.guests.survey import NodeSurvey, survey_files
 from mclu_shell.cloud.hypervisor.capabilities import Host
 from mclu_shell.cloud.nodes.node import Node
 from mclu_shell.config import NodeConfig
-from mclu_shell.errors import ConnectionLost, LibvirtDown, LibvirtFault, MCluError, NodeFault, SSHFault, SSHRefused
+from mclu_shell.errors import (
+    ConnectionLost,
+    HostKeyChanged,
+    LibvirtDown,
+    LibvirtFault,
+    MCluError,
+    NodeFault,
+    NodeOff,
+    PromptRequired,
+    SSHDown,
+    SSHFault,
+    Unreachable,
+)
 
 _SCRIPT_TIMEOUT_S = 30.0
 # libvirt runs an emulator to answer the first query about it.
@@ -66,8 +78,7 @@ def examine(node: Node, programs: Sequence[str]) -> Examination:
 
 def _can_log_in(fault: NodeFault | None) -> bool:
     """Return whether a command may run: it needs a login, but no libvirt and no forwarding."""
-    # The error for a refused forward has no class of its own.
-    return fault is None or isinstance(fault, LibvirtFault) or type(fault) is SSHRefused
+    return not isinstance(fault, NodeOff | Unreachable | SSHDown | HostKeyChanged | PromptRequired)
 
 
 def _gather_facts(node: Node, result: Examination, programs: Sequence[str]) -> Examination:

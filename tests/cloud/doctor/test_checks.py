@@ -17,10 +17,11 @@ from mclu_shell.cloud.doctor.facts import parse_facts
 from mclu_shell.cloud.doctor.finding import Finding
 from mclu_shell.cloud.doctor.script import SCRIPT
 from mclu_shell.cloud.doctor.subject import Subject
+from mclu_shell.cloud.doctor.table import judge
 from mclu_shell.cloud.guests.survey import Survey
 from mclu_shell.cloud.hypervisor.capabilities import Host
 from mclu_shell.config import NodeConfig
-from mclu_shell.errors import LibvirtDown, LibvirtFault, MCluError, NodeFault
+from mclu_shell.errors import ConnectionLost, LibvirtDown, LibvirtFault, MCluError, NodeFault, SSHFault, SSHRefused
 
 # A healthy Debian.
 HEALTHY = """\
@@ -36,6 +37,11 @@ kvm-device
 cpu vmx
 program libvirtd
 program ethtool
+program sudo
+program flock
+program setsid
+program timeout
+program qemu-img
 nic enp3s0 74:d4:35:51:ab:86 physical enabled
 supports enp3s0 pumbg
 wol enp3s0 g
@@ -183,11 +189,21 @@ def test_a_stopped_or_missing_libvirt_has_the_remedy_of_its_daemon() -> None:
     assert outline(check_libvirt(subject(user, fault=polkit))) == ("fault", "usermod -aG libvirt ann")
 
 
+@pytest.mark.parametrize("kind", [ConnectionLost, LibvirtFault, NodeFault, SSHFault, SSHRefused])
+def test_each_error_of_the_connection_is_a_fault_of_one_check(kind: type[NodeFault]) -> None:
+    one = subject(fault=kind("broken", place="ham0"))
+    faults = [finding.check for finding in judge(one) if finding.verdict == "fault"]
+    assert faults == ["forwarding" if issubclass(kind, SSHFault) else "libvirt"]
+
+
 def test_a_user_without_rights_gets_the_commands_for_them() -> None:
     user = changed("user 0 root", "user 1000 ann", "writable", "", "can-power-off", "no-power-off sudo: a password")
     assert outline(check_images(subject(user)))[1].startswith("usermod -aG libvirt ann && chgrp libvirt /var/lib/libvi")
     rule = "echo 'ann ALL=(root) NOPASSWD: /usr/sbin/poweroff' >/etc/sudoers.d/mclu"
     assert outline(check_power_off(subject(user))) == ("fault", rule)
+    without_sudo = check_power_off(subject(user.replace("program sudo\n", "")))
+    assert outline(without_sudo) == ("fault", f"apt install sudo && {rule}")
+    assert without_sudo.fact == "ann cannot run poweroff: there is no sudo"
 
 
 @pytest.mark.parametrize(
@@ -216,7 +232,7 @@ def test_facts_are_parsed_strictly() -> None:
     facts = parse_facts("ham0", hostile)
     assert (facts.user, facts.nics, facts.images.parents, facts.images.free_blocks) == ("", (), (), None)
     assert (facts.images.files, facts.units, facts.server) == ((), {}, None)
-    for incomplete in ("", HEALTHY.removesuffix("end\n"), "end\n" * 20_000 + "x\n"):
+    for incomplete in ("", HEALTHY.removesuffix("end\n"), "x\n" * 20_000 + "end\n"):
         with pytest.raises(MCluError, match="incomplete output"):
             parse_facts("ham0", incomplete)
 

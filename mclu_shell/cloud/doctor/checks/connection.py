@@ -2,7 +2,7 @@
 
 from mclu_shell.cloud.doctor.finding import Finding, fault, ok, unchecked
 from mclu_shell.cloud.doctor.subject import Subject
-from mclu_shell.errors import CommandsRefused, LibvirtDown, LibvirtFault, MCluError, SSHRefused
+from mclu_shell.errors import LibvirtDown, LibvirtFault, MCluError, SSHFault
 
 _FORWARDING = "set 'AllowStreamLocalForwarding yes' and 'AllowTcpForwarding yes' in its sshd_config, and reload sshd"
 
@@ -26,8 +26,8 @@ def check_commands(subject: Subject) -> Finding:
 def check_forwarding(subject: Subject) -> Finding:
     """Check that sshd forwards libvirt's socket, and ports for screens and guests."""
     error = subject.own.fault
-    if isinstance(error, SSHRefused) and not isinstance(error, CommandsRefused):
-        return fault(error.fact, error.remedy)
+    if isinstance(error, SSHFault):
+        return fault(error.fact, error.remedy or _FORWARDING)
     if error is not None:
         reason = "libvirt does not answer" if isinstance(error, LibvirtDown) else error.fact
         return unchecked(reason)

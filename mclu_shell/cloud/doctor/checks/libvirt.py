@@ -6,7 +6,7 @@ from mclu_shell.cloud.doctor.distribution import install_libvirt
 from mclu_shell.cloud.doctor.facts import Facts
 from mclu_shell.cloud.doctor.finding import Finding, fault, fault_for_root, ok, repairable, unchecked
 from mclu_shell.cloud.doctor.subject import Subject
-from mclu_shell.errors import LibvirtDown, LibvirtFault
+from mclu_shell.errors import LibvirtDown, SSHFault
 
 DAEMONS = ("libvirtd", "virtqemud")
 # States of systemctl(1) in which a unit starts at boot.
@@ -20,13 +20,14 @@ def check_libvirt(subject: Subject) -> Finding:
     error, facts = subject.own.fault, subject.facts
     if error is None:
         return ok(f"libvirt {_version(subject)} answers")
-    if not isinstance(error, LibvirtFault):
+    if isinstance(error, SSHFault):
+        # The checks of the connection report it.
         return unchecked(error.fact)
     if facts is not None and any(word in error.fact for word in _REFUSED):
         # Groups count from the next login.
         return fault_for_root(error.fact, shlex.join(["usermod", "-aG", "libvirt", facts.user]))
     if facts is None or not (isinstance(error, LibvirtDown) and error.is_stopped):
-        return fault(error.fact, error.remedy)
+        return fault(error.fact, error.remedy or "see its log on the node: journalctl -u libvirtd -u virtqemud")
     if not facts.programs.intersection(DAEMONS):
         return fault_for_root("libvirt is not installed", install_libvirt(subject.distribution))
     if not facts.has_systemd:

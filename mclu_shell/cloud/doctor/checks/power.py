@@ -101,11 +101,14 @@ def check_power_off(subject: Subject) -> Finding:
         return ok(f"{facts.user} may run poweroff")
     # Without mac=, the user does not switch it on with mclu.
     is_warning = subject.node.mac is None
-    fact = f"{facts.user} cannot run poweroff: {facts.power_off_fault}"
+    has_sudo = "sudo" in facts.programs
+    reason = facts.power_off_fault if has_sudo or facts.uid == 0 else "there is no sudo"
+    fact = f"{facts.user} cannot run poweroff: {reason}"
     if facts.uid == 0:
         return fault(fact, "install the program poweroff", is_warning=is_warning)
-    rule = f"{facts.user} ALL=(root) NOPASSWD: {_poweroff_path(subject)}"
-    return fault_for_root(fact, f"echo {shlex.quote(rule)} >/etc/sudoers.d/mclu", is_warning=is_warning)
+    rule = shlex.quote(f"{facts.user} ALL=(root) NOPASSWD: {_poweroff_path(subject)}")
+    install = "" if has_sudo else f"{install_programs(subject.distribution, ['sudo'])} && "
+    return fault_for_root(fact, f"{install}echo {rule} >/etc/sudoers.d/mclu", is_warning=is_warning)
 
 
 def _poweroff_path(subject: Subject) -> str:

@@ -8,7 +8,7 @@ from mclu_shell.cloud.doctor.subject import Subject
 # Builds and the deletion of guests need them (cloud/boot/, cloud/guests/).
 REQUIRED = ("flock", "setsid", "timeout", "qemu-img")
 # All others that checks look for.
-PROGRAMS = (*REQUIRED, *DAEMONS, "ethtool")
+PROGRAMS = (*REQUIRED, *DAEMONS, "ethtool", "sudo")
 
 
 def check_programs(subject: Subject) -> Finding:
