@@ -77,7 +77,7 @@ class Node:
 
     @property
     def modules(self) -> tuple[str, ...]:
-        """The modules that a query imports."""
+        """The modules that a query imports, in its order: the login begins before libvirt's library is loaded."""
         return (*self._transport.modules, "mclu_shell.cloud.hypervisor.client")
 
     @property

@@ -20,9 +20,6 @@ from mclu_shell.errors import ConnectionLost, LibvirtDown, NodeFault
 if TYPE_CHECKING:
     from mclu_shell.cloud.transport.openssh.login import Asker
 
-_PARAMIKO = "paramiko_ssh.client"
-_FIRST_MODULES = {"openssh": "openssh.login"}
-
 
 class SSHTransport(Transport):
     """A transport over one SSH connection: libvirt through a forwarded private socket, commands over channels."""
@@ -40,7 +37,8 @@ class SSHTransport(Transport):
     @property
     def modules(self) -> tuple[str, ...]:
         """The module of the login that comes first; that of paramiko needs 60 ms of processor time."""
-        return (f"mclu_shell.cloud.transport.{_FIRST_MODULES.get(self.node.via, _PARAMIKO)}",)
+        module = "openssh.login" if self.node.via == "openssh" else "paramiko_ssh.client"
+        return (f"mclu_shell.cloud.transport.{module}",)
 
     @property
     def last_message_at(self) -> float:
